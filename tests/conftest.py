@@ -1,0 +1,35 @@
+"""Hypothesis profiles, and a guard: no test may leave the process other than it found it."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+COMMON = {"deadline": None, "report_multiple_bugs": False}  # first calls are slow; one cause, one message
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+settings.register_profile("dev", max_examples=25, suppress_health_check=SLOW, **COMMON)
+settings.register_profile("ci", max_examples=100, derandomize=True, database=None, suppress_health_check=SLOW, **COMMON)
+settings.register_profile("thorough", max_examples=2000, suppress_health_check=SLOW, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def process_state():
+    return {
+        "numpy error handling": np.geterr(),
+        "numpy's global random state": np.random.get_state()[1].tobytes(),  # noqa: NPY002
+        "working directory": os.getcwd(),
+        "environment": {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"},
+        "threads": {t.name for t in threading.enumerate() if not t.daemon},
+    }
+
+
+@pytest.fixture(autouse=True)
+def leaves_the_process_as_it_found_it():
+    before = process_state()
+    yield
+    after = process_state()
+    changed = [name for name in before if before[name] != after[name]]
+    assert not changed, f"the test changed {', '.join(changed)}"

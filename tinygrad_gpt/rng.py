@@ -1,0 +1,108 @@
+"""The one source of random numbers: Philox, a generator that counts instead of remembering.
+
+A random word is a pure function of where it is used:
+
+    word i of the stream (seed, purpose, step, row, site)
+
+so nothing random has to be saved, evaluation cannot disturb training, a row's numbers do not depend on the batch it
+is in, and a GPU can compute the same bits.  The key of Philox4x64-10 is (seed, purpose), its counter
+(block, row, step, site); a block holds four 64-bit words, so word i is lane i % 4 of block i // 4.
+
+NumPy adds one to the counter before it computes a block: our block 0 is the plain algorithm's block 1.
+Raw words only: NumPy keeps those stable for ever, its distributions for one release.
+
+Source.  Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.
+"""
+
+import math
+import operator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+
+SEEDS = 2**64
+
+
+class Purpose(IntEnum):
+    """What a random number is for.  Streams of different purposes never meet."""
+
+    WEIGHTS = 1
+    DATA_ORDER = 2
+    DROPOUT = 3
+    SAMPLING = 4
+
+
+def checked_seed(seed: int) -> int:
+    """seed as a Python int.  Raises ValueError outside [0, 2**64), TypeError if it is no whole number."""
+    if isinstance(seed, bool):
+        raise TypeError(f"seed must be a whole number from 0 to 2**64 - 1; got {seed!r}")
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed must be a whole number from 0 to 2**64 - 1; got {seed!r}") from None
+    if not 0 <= value < SEEDS:
+        raise ValueError(f"seed must be from 0 to 2**64 - 1; got {value}")
+    return value
+
+
+def words(seed: int, purpose: int, *, step: int = 0, row: int = 0, site: int = 0, start: int = 0, count: int) -> Array:
+    """Words start ... start + count - 1 of a stream: (count,) of uint64."""
+    block, lane = divmod(start, 4)
+    key = np.array([checked_seed(seed), int(purpose)], np.uint64)
+    counter = np.array([block, row, step, site], np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(lane + count)[lane:]
+
+
+def to_unit(words: Array) -> Array:
+    """64-bit words -> float64 in [0, 1): the upper 53 bits, so exact; 2**64 - 1 gives 1 - 2**-53, never 1."""
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
+def permutation(n: int, seed: int, purpose: int, *, step: int = 0) -> Array:
+    """A random order of 0 ... n - 1: (n,) of int64.  Sorting random words shuffles them; ties go to the lower index."""
+    return np.argsort(words(seed, purpose, step=step, count=n), kind="stable")
+
+
+def normals(count: int, seed: int, purpose: int, *, site: int = 0) -> Array:
+    """Standard normal numbers, (count,) of float64, by Box and Muller's transform.
+
+    Two uniforms u, w give two independent normals: sqrt(-2 ln u) cos 2 pi w and sqrt(-2 ln u) sin 2 pi w.
+    u comes from (0, 1]: the logarithm of 0 is infinite.
+
+    Source.  Box & Muller 1958, "A note on the generation of random normal deviates".
+    """
+    pairs = to_unit(words(seed, purpose, site=site, count=count + count % 2)).reshape(-1, 2)
+    radius = np.sqrt(-2 * np.log(1 - pairs[:, 0]))
+    angle = 2 * math.pi * pairs[:, 1]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1)[:count]
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Where a forward pass takes its dropout masks from: training step `step` of the run with this seed.
+
+    first_row is the place of the batch's first row within the whole step's batch, so that micro-batches draw the very
+    masks that the one big batch would have drawn.
+    """
+
+    seed: int
+    step: int
+    first_row: int = 0
+
+    def keep(self, site: int, shape: tuple[int, ...], rate: float, dtype: Array) -> Array:
+        """A mask of 0 and 1/(1 - rate) of this shape (rows first), for the site-th dropout of the model.
+
+        A unit is kept if its 16 random bits are below `kept` of 65,536; dividing by the very fraction kept makes the
+        mask's mean exactly 1, also where the rate is no multiple of 2**-16.
+        """
+        kept = max(1, round((1 - rate) * 2**16))
+        per_row = math.prod(shape[1:])
+        mask = np.empty((shape[0], per_row), dtype)
+        scale = mask.dtype.type(2**16 / kept)
+        for i, row in enumerate(mask, start=self.first_row):
+            lanes = words(self.seed, Purpose.DROPOUT, step=self.step, row=i, site=site, count=-(-per_row // 4))
+            np.multiply(lanes.view(np.uint16)[:per_row] < kept, scale, out=row)
+        return mask.reshape(shape)
