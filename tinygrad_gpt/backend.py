@@ -1,5 +1,6 @@
 """NumPy or CuPy: the data decides.  The only module that imports cupy."""
 
+import math
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -11,7 +12,7 @@ Array = Any  # numpy.ndarray or cupy.ndarray: the two share an interface, not a 
 Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> one dLoss/dx (or None) per array that went in
 
 DEVICES = ("cpu", "cuda", "auto")
-INSTALL_CUDA = 'pip install "tinygrad-gpt[cuda12]"  (or [cuda13], as nvidia-smi names the driver)'
+INSTALL_CUDA = 'pip install "cupy-cuda12x[ctk]>=14,<15"  (or cupy-cuda13x, as nvidia-smi names the driver)'
 
 
 class UnavailableDeviceError(RuntimeError):
@@ -69,7 +70,7 @@ def to_host(array: Array) -> Array:
 
 
 def scatter_add(out: Array, ids: Array, values: Array) -> None:
-    """out[ids] += values, repeated ids accumulating.  out (V, ...), ids (N) of int, values (N, ...).
+    """out[ids] += values, repeated ids accumulating.  out (V, ...), ids (N) of int from 0, values (N, ...).
 
     The order of the additions is fixed, so the result is the same bits every time: rows are sorted by id
     (stably) and each run of equal ids is summed.  `out[ids] += values` would keep one row of each id.
@@ -88,3 +89,12 @@ def synchronize() -> None:
     cupy = sys.modules.get("cupy")
     if cupy is not None and cupy.cuda.is_available():
         cupy.cuda.Device().synchronize()
+
+
+def erf(x: Array) -> Array:
+    """The error function, entry by entry, in x's dtype.  NumPy has none: on the CPU this is a Python loop."""
+    if array_module(x) is np:
+        return np.array([math.erf(value) for value in x.flat], x.dtype).reshape(x.shape)
+    import cupyx.scipy.special
+
+    return cupyx.scipy.special.erf(x)

@@ -50,6 +50,8 @@ def checked_seed(seed: int) -> int:
 
 def words(seed: int, purpose: int, *, step: int = 0, row: int = 0, site: int = 0, start: int = 0, count: int) -> Array:
     """Words start ... start + count - 1 of a stream: (count,) of uint64."""
+    if min(step, row, site, start, count) < 0:
+        raise ValueError(f"step, row, site, start and count must be at least 0; got {(step, row, site, start, count)}")
     block, lane = divmod(start, 4)
     key = np.array([checked_seed(seed), int(purpose)], np.uint64)
     counter = np.array([block, row, step, site], np.uint64)

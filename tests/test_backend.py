@@ -1,0 +1,124 @@
+"""The backend on a machine that may have no GPU: what needs one is tested in tests/cuda."""
+
+import math
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_gpt import backend
+from tinygrad_gpt.backend import (
+    UnavailableDeviceError,
+    array_module,
+    erf,
+    resolve_device,
+    scatter_add,
+    to_device,
+    to_host,
+)
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # `import cupy` raises ImportError
+
+
+@pytest.fixture
+def blind_cupy(monkeypatch):
+    """A CuPy that finds no GPU."""
+    cupy = ModuleType("cupy")
+    cupy.cuda = SimpleNamespace(is_available=lambda: False)
+    cupy.get_array_module = lambda *arrays: np
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+
+
+@given(st.data(), st.integers(1, 5), st.integers(0, 12), st.sampled_from([(), (1,), (3,), (2, 2)]))
+def test_scatter_add_is_a_loop_of_additions(data, V, N, rest):
+    ids = np.array(data.draw(st.lists(st.integers(0, V - 1), min_size=N, max_size=N)), np.int64)
+    values = np.arange(1.0, 1 + N * math.prod(rest)).reshape(N, *rest)  # whole numbers: any order adds up alike
+    got = np.full((V, *rest), 0.5)
+    want = got.copy()
+    for row, value in zip(ids, values, strict=True):
+        want[row] += value
+    kept_ids, kept_values = ids.copy(), values.copy()
+    scatter_add(got, ids, values)
+    assert got.tolist() == want.tolist()
+    assert ids.tolist() == kept_ids.tolist()
+    assert values.tolist() == kept_values.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(-1e6, 1e6, width=32)), min_size=1, max_size=40))
+def test_scatter_add_stays_float32_and_near_the_exact_sum(pairs):
+    ids, values = np.array([i for i, _ in pairs]), np.array([v for _, v in pairs], np.float32)
+    out = np.zeros(3, np.float32)
+    scatter_add(out, ids, values)
+    again = np.zeros(3, np.float32)
+    scatter_add(again, ids, values)
+    assert out.dtype == np.float32
+    assert out.tobytes() == again.tobytes()
+    for row in range(3):
+        mine = values[ids == row].astype(float)
+        assert out[row] == pytest.approx(math.fsum(mine), abs=40 * 2.0**-23 * float(abs(mine).sum()) + 1e-40)
+
+
+def test_scatter_add_into_a_view():
+    out = np.zeros((4, 6))
+    scatter_add(out[::2, ::3], np.array([1, 1, 0], np.uint8), np.ones((3, 2)))
+    assert out.sum() == 6
+    assert out[[0, 2]][:, [0, 3]].tolist() == [[1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "", "cuda:0", None])
+def test_a_device_has_one_of_three_names(device):
+    with pytest.raises(ValueError, match=f"^device must be one of cpu, cuda, auto; got {device!r}$"):
+        resolve_device(device)
+
+
+@pytest.mark.usefixtures("no_cupy")
+def test_without_cupy_there_is_only_the_cpu():
+    assert resolve_device("cpu") == resolve_device("auto") == "cpu"
+    with pytest.raises(
+        UnavailableDeviceError, match=r"'cuda' is not available: CuPy is not installed; pip install"
+    ) as error:
+        resolve_device("cuda")
+    assert "\n" not in str(error.value)
+    with pytest.raises(UnavailableDeviceError):
+        to_device(np.zeros(2), "cuda")
+
+
+@pytest.mark.usefixtures("blind_cupy")
+def test_cupy_without_a_gpu_is_no_gpu():
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UnavailableDeviceError, match="finds no NVIDIA driver or no GPU"):
+        resolve_device("cuda")
+    backend.synchronize()
+
+
+def test_a_missing_device_is_a_runtime_error():
+    assert issubclass(UnavailableDeviceError, RuntimeError)
+
+
+def test_numpys_arrays_are_numpys():
+    x = np.arange(3)
+    assert array_module(x) is array_module(x, 2.0) is array_module() is np
+    assert to_host(x) is x
+    assert to_device(x, "cpu") is x
+    assert to_host([1, 2]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (4,), (2, 3)])
+def test_erf_entry_by_entry(dtype, shape):
+    x = np.linspace(-3, 3, math.prod(shape), dtype=dtype).reshape(shape)
+    y = erf(x)
+    assert (y.dtype, y.shape) == (dtype, shape)
+    assert y.ravel().tolist() == [dtype(math.erf(value)) for value in x.ravel()]
+
+
+def test_importing_the_package_imports_no_gpu_library():
+    script = "import sys, tinygrad_gpt.backend; assert not {'cupy', 'matplotlib', 'hypothesis'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
