@@ -1,0 +1,108 @@
+"""python -m tinygrad_gpt.laws, and the page of laws."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tinygrad_gpt import laws
+from tinygrad_gpt.laws import mutants
+from tinygrad_gpt.laws.catalogue import DROPPED
+from tinygrad_gpt.laws.command import main
+
+MODULE = """
+import numpy as np
+from tinygrad_gpt import laws
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+good = laws.SamplerUnderTest(name="good", probabilities=softmax)
+bad = laws.SamplerUnderTest(name="bad", probabilities=np.exp)
+both = [good, bad]
+"""
+
+
+@pytest.fixture(autouse=True)
+def users_module(tmp_path, monkeypatch):
+    (tmp_path / "users_samplers.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("users_samplers", None)
+
+
+def run(capsys, *arguments):
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_right_object_exits_with_0(capsys):
+    code, out, _ = run(capsys, "users_samplers:good", "--profile", "ci", "--only", "S02,S06")
+    assert code == 0
+    assert out.startswith("good (sampling, profile ci): 2 held")
+
+
+def test_a_broken_one_exits_with_1_and_can_be_replayed(capsys):
+    code, out, _ = run(capsys, "users_samplers:bad", "--profile", "ci", "--only", "S06")
+    assert code == 1
+    assert "from users_samplers import bad as sut" in out
+
+
+def test_a_list_is_checked_one_by_one(capsys):
+    code, out, _ = run(capsys, "users_samplers:both", "--profile", "ci", "--only", "S06", "--format", "json")
+    assert code == 1
+    assert out.count('"sut"') == 2
+    assert json.loads(run(capsys, "users_samplers:good", "--only", "S06", "--format", "json")[1])["ok"]
+
+
+def test_markdown(capsys):
+    assert run(capsys, "users_samplers:good", "--only", "S06", "--format", "markdown")[1].startswith("## good")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["users_samplers"], "error: name must look like pkg.module:name; got 'users_samplers'\n"),
+        (["no_such_module:x"], "error: No module named 'no_such_module'\n"),
+        (["users_samplers:none"], "error: module 'users_samplers' has no attribute 'none'\n"),
+        (["users_samplers:good", "--profile", "fast"], "error: profile must be one of dev, ci, thorough, mutants or "),
+        (["users_samplers:good", "--only", "S99"], "error: only names S99; the laws of sampling are "),
+        (["users_samplers:softmax"], "error: an object under test is made with an adapter such as "),
+    ],
+)
+def test_bad_input_is_one_line_and_exits_with_2(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_the_page_lists_every_law_once():
+    text = laws.page()
+    for law in laws.EVERY:
+        assert text.count(f"\n| {law.id} | **{law.title}.** ") == 1
+    assert all(name in text for law in laws.EVERY for name in (*law.cites, *law.mutants))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
+
+
+def test_the_page_tells_of_every_mutant_and_of_what_was_dropped():
+    text = laws.page()
+    assert all(f"\n- `{mutant.name}`: " in text for mutant in mutants.EVERY)
+    assert all(f"\n- {id}: {why}." in text for id, why in DROPPED.items())
+
+
+def test_the_page_is_printed(capsys):
+    assert run(capsys, "--page")[:2] == (0, laws.page())
+
+
+def test_without_hypothesis_one_line_says_what_to_install():
+    script = "import sys; sys.modules['hypothesis'] = None; import tinygrad_gpt; import tinygrad_gpt.laws"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last == "ImportError: tinygrad_gpt.laws needs hypothesis: pip install hypothesis"

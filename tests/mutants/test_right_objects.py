@@ -1,0 +1,18 @@
+"""The right objects that the mutants of loss, optimizer and data are made from pass every law."""
+
+from tinygrad_gpt import laws
+from tinygrad_gpt.laws.mutants.data import RIGHT_LOADER
+from tinygrad_gpt.laws.mutants.losses import RIGHT_LOSS
+from tinygrad_gpt.laws.mutants.optimizers import RIGHT_OPTIMIZER
+
+RIGHT = [RIGHT_LOSS, RIGHT_OPTIMIZER, RIGHT_LOADER]
+
+
+@laws.parametrize_with_laws(RIGHT)
+def test_a_right_object_passes(sut, law):
+    law.check(sut)
+
+
+def test_every_law_applies_to_a_right_object():
+    for sut in RIGHT:
+        assert not [law.id for law in laws.laws_of(sut) if not law.applies_to(sut)]

@@ -1,0 +1,51 @@
+"""All laws there are: one tuple per area, written in that area's module and listed here.
+
+To add an area, import its tuple and give it a line in LAWS.
+"""
+
+from collections.abc import Iterable
+
+from tinygrad_gpt.laws.data import DATA_LAWS
+from tinygrad_gpt.laws.engine import ENGINE_LAWS
+from tinygrad_gpt.laws.law import Area, Law, UnderTest
+from tinygrad_gpt.laws.losses import LOSS_LAWS
+from tinygrad_gpt.laws.model import MODEL_LAWS
+from tinygrad_gpt.laws.ops import OP_LAWS
+from tinygrad_gpt.laws.optimizers import OPTIMIZER_LAWS
+from tinygrad_gpt.laws.sampling import DROPPED as DROPPED_SAMPLER_LAWS
+from tinygrad_gpt.laws.sampling import SAMPLER_LAWS
+
+LAWS: dict[Area, tuple[Law, ...]] = {
+    "ops": OP_LAWS,
+    "engine": ENGINE_LAWS,
+    "model": MODEL_LAWS,
+    "sampling": SAMPLER_LAWS,
+    "loss": LOSS_LAWS,
+    "optimizer": OPTIMIZER_LAWS,
+    "data": DATA_LAWS,
+}
+DROPPED: dict[str, str] = {**DROPPED_SAMPLER_LAWS}  # ids that were laws once, and why they are none
+EVERY: tuple[Law, ...] = tuple(law for laws in LAWS.values() for law in laws)
+
+
+def find(id: str) -> Law:
+    """The law with this id.  Raises ValueError if there is none."""
+    for law in EVERY:
+        if law.id == id:
+            return law
+    raise ValueError(f"there is no law {id!r}; there are {', '.join(law.id for law in EVERY)}")
+
+
+def laws_of(sut: UnderTest, only: Iterable[str] | None = None) -> tuple[Law, ...]:
+    """The laws of the object's area, or those of them with the ids in only (ValueError for an id that is not there)."""
+    area = getattr(sut, "area", None)
+    if area not in LAWS:
+        raise TypeError(f"an object under test is made with an adapter such as laws.SamplerUnderTest; got {sut!r}")
+    laws = LAWS[area]
+    if only is None:
+        return laws
+    wanted = [only] if isinstance(only, str) else list(only)
+    unknown = [id for id in wanted if id not in {law.id for law in laws}]
+    if unknown:
+        raise ValueError(f"only names {', '.join(unknown)}; the laws of {area} are {', '.join(law.id for law in laws)}")
+    return tuple(law for law in laws if law.id in wanted)

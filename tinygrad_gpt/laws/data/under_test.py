@@ -1,0 +1,53 @@
+"""The adapter for data loaders, and for the tokenizers, splits and files before them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from tinygrad_gpt.laws.law import Area, Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LoaderUnderTest:
+    """What stands between a text and a training step.  All functions are optional; arrays are NumPy's.
+
+    load(tokens, *, context_length, batch_size, stride, seed)
+                                       tokens (N,) of int -> a loader, or an error if they are too few for one window
+    batch(loader, step)                ids, targets, each (B, T) of int, of a step counted from 1 across epochs
+    steps_per_epoch(loader)            how many batches an epoch has (needed unless the order is "random")
+    split(tokens, val_fraction)        (train, validation)
+    store(ids, vocab_size)             the ids as they are kept: an array, perhaps of another dtype or on disk
+    tokenizer(text)                    something with encode(str) -> ids and decode(ids) -> str that suits this text
+
+    `order`: "epochs" (every window once, shuffled anew each epoch), "sequential" (once, in order), "random" (windows
+    drawn with replacement; stride is then ignored, every start being possible).  `drop_last`: whether windows that do
+    not fill a batch are left out of an epoch.  `surrogates`: what encode does with half of a UTF-16 pair.
+    """
+
+    area: ClassVar[Area] = "data"
+    name: str
+    load: Callable[..., Any] | None = None
+    batch: Callable[[Any, int], tuple[Array, Array]] | None = None
+    steps_per_epoch: Callable[[Any], int] | None = None
+    split: Callable[[Array, float], tuple[Array, Array]] | None = None
+    store: Callable[[Array, int], Array] | None = None
+    tokenizer: Callable[[str], Any] | None = None
+    order: Literal["epochs", "sequential", "random"] = "epochs"
+    drop_last: bool = True
+    surrogates: Literal["error", "kept"] = "error"
+
+    def __post_init__(self) -> None:
+        if (self.load is None) != (self.batch is None):
+            raise ValueError(f"load and batch come together; one is missing in {self.name!r}")
+        if self.load is not None and self.order != "random" and self.steps_per_epoch is None:
+            raise ValueError(f"order={self.order!r} needs steps_per_epoch in {self.name!r}")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The names of the functions there are."""
+        return frozenset(field.name for field in fields(self) if callable(getattr(self, field.name)))
+
+    @property
+    def policies(self) -> Mapping[str, object]:
+        """The declared choices."""
+        return {"order": self.order, "drop_last": self.drop_last, "surrogates": self.surrogates}

@@ -1,0 +1,229 @@
+"""A law is data: a sentence, a strategy that draws cases, and a body that raises LawBroken on a case that breaks it.
+
+    @law("S02", "shift invariance", area="sampling", case=lambda sut: cases(logits=logits(), shift=st.integers(-9, 9)))
+    def shift_invariance(sut, logits, shift):
+        '''Adding a constant to a row of logits changes no probability.'''
+        ...
+        raise LawBroken(observed, expected)
+
+`law.check(sut)` runs the body on many cases and raises one LawBroken, whose text holds all that is needed to act:
+the sentence, the smallest case found, what was seen and wanted, the policy in force, and the lines that replay it.
+"""
+
+import copy
+import dataclasses
+import inspect
+import unittest
+import zlib
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure, HypothesisException
+
+from tinygrad_gpt.laws.profiles import settings_for
+from tinygrad_gpt.laws.source import assignments, call, import_line
+
+Array = Any  # the laws see NumPy's arrays; adapters convert at the boundary
+Case = dict[str, Any]  # the body's arguments by name
+Level = Literal["exact", "stratified", "statistical"]
+Area = Literal["ops", "engine", "model", "sampling", "loss", "optimizer", "data", "checkpoint"]
+
+
+class UnderTest(Protocol):
+    """What every adapter offers: its area, a name, what it can do, and the policies it declares (name -> value)."""
+
+    area: ClassVar[Area]
+
+    @property
+    def name(self) -> str:
+        """How reports call the object."""
+
+    @property
+    def capabilities(self) -> Set[str]:
+        """What the object can do; a law that needs more is skipped."""
+
+    @property
+    def policies(self) -> Mapping[str, object]:
+        """The declared choices where several are right."""
+
+
+class LawBroken(AssertionError):  # noqa: N818 - a finding about the object, not an error of the laws
+    """A case that breaks a law.  A body fills the first three fields, `Law.check` the others."""
+
+    def __init__(
+        self,
+        observed: str,
+        expected: str,
+        policy: str = "",
+        *,
+        law: "Law | None" = None,
+        sut: Any = None,
+        case: Any = None,
+    ) -> None:
+        super().__init__(observed, expected, policy)
+        self.observed, self.expected, self.policy = observed, expected, policy
+        self.law, self.sut, self.case = law, sut, case
+
+    def __str__(self) -> str:
+        if self.law is None:
+            return f"observed {self.observed}; expected {self.expected}"
+        fields = {
+            "law": self.law.statement,
+            "example": assignments(self.case) or "(always the same)",
+            "observed": self.observed,
+            "expected": self.expected,
+            "policy": self.policy_in_force(),
+            "replay": self.replay(),
+        }
+        head = f"{self.law.id}, {self.law.title}: broken by {self.sut.name}\n"
+        return "\n".join([head, *(field(name, text) for name, text in fields.items())])
+
+    def policy_in_force(self) -> str:
+        """The policy the body named, or all that the object declares."""
+        return self.policy or ", ".join(f"{name}={value!r}" for name, value in self.sut.policies.items()) or "(none)"
+
+    def replay(self) -> str:
+        """Lines of Python that break the law again, on this case alone."""
+        imports = ["import numpy as np", "from tinygrad_gpt import laws", import_line(self.sut)]
+        law = self.law.id if self.law else "?"
+        return "\n".join([*imports, call(f'laws.find("{law}").replay', "sut", self.case)])
+
+
+def field(name: str, text: str) -> str:
+    """One named paragraph of a message, its further lines indented."""
+    return f"  {name:<9} " + text.replace("\n", "\n" + " " * 12)
+
+
+class DoesNotApply(unittest.SkipTest):
+    """The object lacks a capability that the law needs.  pytest and unittest count it as a skipped test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """One property that every object of an area must have.
+
+    case(sut) is a strategy of dicts, and body(sut, **case) raises LawBroken; any other exception breaks the law too.
+    `mutants` are the names of the broken objects that it must kill, `cites` the published bugs it would have caught.
+    """
+
+    id: str
+    title: str
+    statement: str
+    area: Area
+    case: Callable[[Any], st.SearchStrategy[Case]]
+    body: Callable[..., None]
+    level: Level = "exact"
+    needs: frozenset[str] = frozenset()
+    mutants: tuple[str, ...] = ()
+    cites: tuple[str, ...] = ()
+    examples: int | None = None  # at most so many, in any profile: for laws whose one case is large
+    shrink: bool = True
+
+    def missing(self, sut: UnderTest) -> frozenset[str]:
+        """The capabilities that the law needs and the object lacks."""
+        return frozenset(self.needs - sut.capabilities)
+
+    def applies_to(self, sut: UnderTest) -> bool:
+        """Whether the law can be checked on this object."""
+        return sut.area == self.area and not self.missing(sut)
+
+    def check(self, sut: UnderTest, profile: str | settings | None = None) -> None:
+        """Raise LawBroken with the smallest case found, DoesNotApply if the object lacks what the law needs."""
+        __tracebackhide__ = True
+        if not self.applies_to(sut):
+            raise DoesNotApply(f"{self.id} needs {', '.join(sorted(self.missing(sut))) or f'an object of {self.area}'}")
+        tried: Case = {}
+
+        def holds(case: Case) -> None:
+            tried.clear()
+            tried.update(case)
+            self.run(sut, case)
+
+        holds.__annotations__["case"] = f"{self.id} of {sut.name}"  # part of Hypothesis's database key
+        chosen = settings_for(profile)
+        test = given(self.case(sut))(holds)
+        if chosen.derandomize:
+            test = seed(zlib.crc32(self.id.encode()))(test)  # the same cases even after the body was edited
+        try:
+            self.settings(chosen)(test)()
+        except LawBroken as broken:
+            raise self.located(broken, sut, tried) from broken.__cause__
+        except FlakyFailure:
+            unsteady = LawBroken("it failed, but held when run again on the very same case", "one result for one case")
+            raise self.located(unsteady, sut, tried) from None
+
+    def replay(self, sut: UnderTest, **case: Any) -> None:
+        """Check the law on this one case."""
+        __tracebackhide__ = True
+        try:
+            self.run(sut, case)
+        except LawBroken as broken:
+            raise self.located(broken, sut, case) from broken.__cause__
+
+    def run(self, sut: UnderTest, case: Case) -> None:
+        """The body, without NumPy's warnings (laws judge results); an exception of the object breaks the law.
+
+        It gets a copy of the case: an object that writes to its input must spoil neither the report nor other cases.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                self.body(sut, **copy.deepcopy(case))
+        except (LawBroken, HypothesisException):
+            raise
+        except Exception as error:
+            raise LawBroken(f"{type(error).__name__}: {error}", "no exception") from error
+
+    def located(self, broken: LawBroken, sut: UnderTest, case: Case) -> LawBroken:
+        """The same finding, with the law, the object and the case it was found on."""
+        return LawBroken(broken.observed, broken.expected, broken.policy, law=self, sut=sut, case=case)
+
+    def settings(self, chosen: settings) -> settings:
+        """The profile's settings, limited to what this law allows."""
+        examples = min(chosen.max_examples, self.examples or chosen.max_examples)
+        phases = [phase for phase in chosen.phases if self.shrink or phase not in (Phase.shrink, Phase.explain)]
+        return settings(chosen, max_examples=examples, phases=phases)
+
+    def without_shrinking(self) -> "Law":
+        """The same law, content with the first failing case: for failures that are expected."""
+        return dataclasses.replace(self, shrink=False)
+
+
+def law(
+    id: str,
+    title: str,
+    *,
+    area: Area,
+    case: Callable[[Any], st.SearchStrategy[Case]],
+    level: Level = "exact",
+    needs: tuple[str, ...] = (),
+    mutants: tuple[str, ...] = (),
+    cites: tuple[str, ...] = (),
+    examples: int | None = None,
+) -> Callable[[Callable[..., None]], Law]:
+    """Make a Law of a body; the body's docstring is the law's statement.  Nothing is registered anywhere."""
+
+    def make(body: Callable[..., None]) -> Law:
+        return Law(
+            id=id,
+            title=title,
+            statement=inspect.cleandoc(body.__doc__ or ""),
+            area=area,
+            case=case,
+            body=body,
+            level=level,
+            needs=frozenset(needs),
+            mutants=mutants,
+            cites=cites,
+            examples=examples,
+        )
+
+    return make
+
+
+def cases(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
+    """A strategy of cases from one strategy per argument of the body."""
+    return st.fixed_dictionaries(strategies).map(lambda case: {name: case[name] for name in strategies})

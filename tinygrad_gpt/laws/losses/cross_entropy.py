@@ -1,0 +1,229 @@
+"""The laws of a cross-entropy and its gradient."""
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.comparing import require_within
+from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
+from tinygrad_gpt.laws.losses.cases import (
+    FINITE,
+    GARBAGE,
+    SMALL,
+    labelled,
+    nlls,
+    reduced,
+    require_close,
+    require_error,
+    wanted_gradient,
+)
+from tinygrad_gpt.laws.losses.under_test import LossUnderTest
+from tinygrad_gpt.laws.strategies import arrays, dyadic, floats
+
+
+@law(
+    "L01",
+    "log-sum-exp",
+    area="loss",
+    case=labelled,
+    needs=("loss",),
+    mutants=("log-of-softmax", "label-smoothing"),
+)
+def log_sum_exp(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
+    """The loss of a row is log sum(exp(x)) - x[target], to 1e-12, for logits up to 1e4 in size."""
+    require_close(
+        "the loss", sut.loss_of(logits, targets, counted), reduced(sut, nlls(logits, targets), counted), 1e-12
+    )
+
+
+@st.composite
+def rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+    """Labelled rows, a shift per row, an order of the classes and one of the rows."""
+    case = draw(labelled(sut, elements=(dyadic(256),)))
+    n, v = case["logits"].shape
+    shifts = draw(arrays((n, 1), dyadic(256)))
+    classes, rows = draw(st.permutations(range(v))), draw(st.permutations(range(n)))
+    return case | {"shifts": shifts, "classes": np.array(classes), "rows": np.array(rows)}
+
+
+@law(
+    "L02",
+    "symmetries",
+    area="loss",
+    case=rearranged,
+    needs=("loss",),
+    mutants=("clipped-logits", "id-0-is-padding"),
+)
+def symmetries(
+    sut: LossUnderTest, logits: Array, targets: Array, counted: Array, shifts: Array, classes: Array, rows: Array
+) -> None:
+    """Adding a constant to a row, renaming the classes, or reordering the rows changes no loss (1e-12)."""
+    plain = sut.loss_of(logits, targets, counted)
+    require_close("the loss of shifted logits", sut.loss_of(logits + shifts, targets, counted), plain, 1e-12)
+    renamed = np.argsort(classes)[targets]  # class c of the new logits is class classes[c] of the old
+    require_close("the loss of renamed classes", sut.loss_of(logits[:, classes], renamed, counted), plain, 1e-12)
+    reordered = plain[rows] if sut.reduction == "none" else plain
+    require_close(
+        "the loss of reordered rows", sut.loss_of(logits[rows], targets[rows], counted[rows]), reordered, 1e-12
+    )
+
+
+@law(
+    "L03",
+    "never negative, never NaN",
+    area="loss",
+    case=lambda sut: labelled(sut, elements=(*FINITE, st.sampled_from([1e30, -1e30, 0.0])), masked=True),
+    needs=("loss",),
+    mutants=("zero-times-infinity", "eps-inside-the-log"),
+    cites=("huggingface/trl#7252",),
+)
+def never_negative(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
+    """A loss is at least 0, never NaN; a target whose logit is -inf costs inf; a row of -inf alone is an error."""
+    loss = sut.loss_of(logits, targets, counted)
+    if not (loss >= 0).all():
+        raise LawBroken(f"{loss}", "at least 0, not NaN")
+    forbidden = counted & np.isneginf(logits[np.arange(len(targets)), targets])
+    infinite = forbidden if sut.reduction == "none" else forbidden.any()
+    if not np.isposinf(loss[infinite]).all():
+        raise LawBroken(f"{loss}", "inf: the logit of a target that counts is -inf")
+    impossible = np.full_like(logits, -np.inf)
+    if sut.impossible_row == "nan":
+        hopeless = sut.loss_of(impossible, targets, counted)
+        if not np.isnan(hopeless[counted] if sut.reduction == "none" else hopeless).all():
+            raise LawBroken(f"{hopeless} where no class is possible", "NaN", "impossible_row='nan'")
+    else:
+        require_error("logits that are all -inf", lambda: sut.loss_of(impossible, targets, counted))
+
+
+@law(
+    "L04",
+    "uniform logits",
+    area="loss",
+    case=lambda sut: cases(
+        vocabulary=st.sampled_from([1, 2, 3, 10, 256, 50257]), level=st.sampled_from([0.0, 1.0, -1e4, 88.0])
+    ),
+    needs=("loss",),
+    mutants=("bits-for-nats",),
+    examples=24,
+)
+def uniform_logits(sut: LossUnderTest, vocabulary: int, level: float) -> None:
+    """Equal logits over V classes cost log V (10.8249 at 50,257), which is a perplexity of V."""
+    x, targets = np.full((2, vocabulary), level), np.array([0, vocabulary - 1])
+    want = np.full(2, math.log(vocabulary))
+    counted = np.ones(2, bool)
+    loss = reduced(sut, want, counted)
+    bound = 4 * np.spacing(loss) + 2**-52 * abs(level)  # the level is added to log V and taken off again: it is rounded
+    require_within("the loss", sut.loss_of(x, targets, counted), loss, bound)
+    if sut.perplexity is not None:
+        require_close("the perplexity", sut.perplexity(want, np.array([1, 1])), vocabulary, 1e-13)
+
+
+@st.composite
+def beliefs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+    """A source q (V), some classes perhaps impossible, and logits (V) of a model."""
+    v = draw(st.integers(2, 6))
+    weights = draw(arrays((v,), st.integers(0, 20), np.int64))
+    weights[0] += not weights.any()
+    return {"q": weights / weights.sum(), "x": draw(arrays((v,), floats(20)))}
+
+
+@law(
+    "L05",
+    "Gibbs' inequality",
+    area="loss",
+    case=beliefs,
+    needs=("loss",),
+    mutants=("label-smoothing", "tempered"),
+)
+def gibbs(sut: LossUnderTest, q: Array, x: Array) -> None:
+    """Over targets drawn from q the expected loss is at least q's entropy, and equal to it if p is q (1e-12)."""
+    possible = np.flatnonzero(q)
+
+    def expected_loss(x: Array) -> float:
+        rows = [float(sut.loss_of(x[None], np.array([i]), np.ones(1, bool)).reshape(())) for i in possible]
+        return math.fsum(q[i] * loss for i, loss in zip(possible, rows, strict=True))
+
+    entropy = -math.fsum(q[i] * math.log(q[i]) for i in possible)
+    if expected_loss(x) < entropy - 1e-12:
+        raise LawBroken(f"{expected_loss(x)}", f"at least the entropy {entropy}")
+    require_close("the loss expected of q itself", expected_loss(np.log(q)), entropy, 1e-12)
+
+
+@law(
+    "L06",
+    "the gradient is p - onehot",
+    area="loss",
+    case=lambda sut: labelled(sut, masked=True),
+    needs=("gradient",),
+    mutants=("gradient-of-the-sum", "gradient-of-all-rows"),
+)
+def gradient_law(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
+    """dloss/dlogits is (p - onehot) / n, for a sum without n; rows sum to 0, and are 0 if they do not count (1e-12)."""
+    dx = sut.gradient_of(logits, targets, counted)
+    divisor = int(counted.sum()) if sut.reduction == "mean" else 1
+    require_close("the gradient", dx, wanted_gradient(logits, targets, counted, divisor), 1e-12)
+    require_close("the sum of a row of the gradient", dx.sum(-1), np.zeros(len(logits)), 1e-12)
+
+
+@st.composite
+def left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+    """Labelled rows, what else the uncounted ones may hold, and a target outside the vocabulary."""
+    case = draw(labelled(sut, elements=SMALL))
+    shape = case["logits"].shape
+    outside = draw(st.sampled_from([-1, -100, shape[1], shape[1] + 1000, -shape[1]]))
+    return case | {"garbage": draw(arrays(shape, GARBAGE)), "outside": outside}
+
+
+@law(
+    "L12",
+    "only counted rows matter",
+    area="loss",
+    case=left_out,
+    needs=("loss",),
+    mutants=("mask-times-loss", "mask-missing-below", "all-masked-is-nan", "negative-target-wraps", "magic-index"),
+    cites=("pytorch/pytorch#64572", "pytorch/pytorch#63004"),
+)
+def only_counted_rows(
+    sut: LossUnderTest, logits: Array, targets: Array, counted: Array, garbage: Array, outside: int
+) -> None:
+    """What uncounted rows hold (NaN too) is irrelevant, no counted row is an error of a mean, and a target outside
+    [0, V) is an error unless this very call said that such rows do not count.
+    """
+    require_error(
+        f"target {outside}", lambda: sut.loss_of(logits, np.full_like(targets, outside), np.ones_like(counted))
+    )
+    if sut.mask is None:
+        return
+    spoilt = np.where(counted[:, None], logits, garbage)
+    require_close(
+        "the loss",
+        sut.loss_of(spoilt, targets, counted),
+        reduced(sut, nlls(logits, targets), counted),
+        1e-12,
+    )
+    if sut.gradient is not None:
+        plain, other = (sut.gradient_of(x, targets, counted) for x in (logits, spoilt))
+        require_close("the gradient", other, plain, 1e-12)
+    if not counted.all():
+        nothing = np.zeros_like(counted)
+        if sut.reduction == "mean":
+            require_error("a mean over no row", lambda: sut.loss_of(logits, targets, nothing))
+        else:
+            require_close(
+                "the loss of no row",
+                sut.loss_of(logits, targets, nothing),
+                reduced(sut, nlls(logits, targets), nothing),
+                0,
+            )
+
+
+CROSS_ENTROPY_LAWS = (
+    log_sum_exp,
+    symmetries,
+    never_negative,
+    uniform_logits,
+    gibbs,
+    gradient_law,
+    only_counted_rows,
+)

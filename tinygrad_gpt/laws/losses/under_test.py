@@ -1,0 +1,75 @@
+"""The adapter for losses, and for what is made of them: means over a text, perplexity, evaluation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from tinygrad_gpt.laws.law import Area, Array
+
+Batch = tuple[Array, Array, Array]  # logits (N, V), targets (N) of int, counted (N) of bool: which rows are scored
+
+NO_TARGET = -1  # the index that stands for "not counted" in calls with ignore_index
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LossUnderTest:
+    """A cross-entropy in nats, and what is built on it.  All functions are optional; arrays are NumPy's.
+
+    loss(logits, targets)           (N, V), (N) of int -> (): a mean or a sum; (N) if the reduction is "none"
+    gradient(logits, targets)       dloss/dlogits (N, V); of the sum if the reduction is "none"
+    evaluate(batches)               list of Batch -> mean nats per counted token of all of them together
+    accumulate(batches)             list of Batch -> that mean's gradients, one (N, V) per batch
+    perplexity(nlls, counts)        a text in pieces: summed nats (n) and number of tokens (n) of each -> perplexity
+    bits_per_byte(nll, n_bytes)     summed nats and bytes of a text -> bits per byte
+    score(model, tokens, context_length=, stride=, batch_size=)
+                                    (summed nats, number) of tokens[1:] under model(ids (B, T)) -> logits (B, T, V)
+    trajectory(seed, steps, evaluate_after)
+                                    losses (steps) of a training run that evaluates after these steps (a tuple)
+
+    `mask` says how loss and gradient leave rows out: "ignore_index" (a keyword, and those targets hold that index),
+    "mask" (a keyword: (N) of bool, True counts), None if they cannot.  Where no logit of a row is finite, the loss is
+    an error, or NaN if `impossible_row` says so.
+    """
+
+    area: ClassVar[Area] = "loss"
+    name: str
+    loss: Callable[..., Any] | None = None
+    gradient: Callable[..., Array] | None = None
+    evaluate: Callable[[list[Batch]], float] | None = None
+    accumulate: Callable[[list[Batch]], list[Array]] | None = None
+    perplexity: Callable[[Array, Array], float] | None = None
+    bits_per_byte: Callable[[float, int], float] | None = None
+    score: Callable[..., tuple[float, int]] | None = None
+    trajectory: Callable[[int, int, tuple[int, ...]], Array] | None = None
+    reduction: Literal["mean", "sum", "none"] = "mean"
+    mask: Literal["ignore_index", "mask"] | None = None
+    impossible_row: Literal["error", "nan"] = "error"
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The names of the functions there are, and "mask"."""
+        there = {field.name for field in fields(self) if callable(getattr(self, field.name))}
+        return frozenset(there | ({"mask"} if self.mask else set()))
+
+    @property
+    def policies(self) -> Mapping[str, object]:
+        """The declared choices."""
+        return {"reduction": self.reduction, "mask": self.mask, "impossible_row": self.impossible_row}
+
+    def loss_of(self, logits: Array, targets: Array, counted: Array, index: int = NO_TARGET) -> Array:
+        """The loss of the rows that count: () or (N) of float64."""
+        return np.asarray(self.call(self.loss, logits, targets, counted, index), np.float64)
+
+    def gradient_of(self, logits: Array, targets: Array, counted: Array, index: int = NO_TARGET) -> Array:
+        """The gradient (N, V) of the rows that count."""
+        return np.asarray(self.call(self.gradient, logits, targets, counted, index))
+
+    def call(self, function: Any, logits: Array, targets: Array, counted: Array, index: int) -> Any:
+        """The function, told in the object's own way which rows count."""
+        if counted.all():
+            return function(logits, targets)
+        if self.mask == "mask":
+            return function(logits, targets, mask=counted)
+        return function(logits, np.where(counted, targets, index), ignore_index=index)

@@ -1,0 +1,258 @@
+"""A small right model, and models that differ from it in one method."""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.laws.law import Array
+from tinygrad_gpt.laws.model.under_test import Golden, ModelUnderTest, Weights
+from tinygrad_gpt.laws.mutants.mutant import Mutant
+from tinygrad_gpt.laws.strategies import normal
+
+V, T, C = 7, 4, 8
+
+
+class Model:
+    """Embeds tokens and places, sums the past, bends it, and compares the result with the head's rows.
+
+    h_t = tanh(Σ_{s ≤ t} a_ts (wte[ids_s] + wpe_s)),   logits = h headᵀ,   a_ts = decay^(t - s)
+    """
+
+    std = 0.1
+    tied = False
+
+    def __init__(self, seed: int) -> None:
+        shapes = {"wte.weight": (V, C), "wpe.weight": (T, C), "lm_head.weight": (V, C)}
+        if self.tied:
+            del shapes["lm_head.weight"]
+        self.weights: Weights = {
+            name: self.std * normal((seed + i) % 2**64, shape) for i, (name, shape) in enumerate(shapes.items())
+        }
+
+    @property
+    def head(self) -> str:
+        """The name of the output weights."""
+        return "wte.weight" if self.tied else "lm_head.weight"
+
+    def parameters(self) -> Weights:
+        """Copies."""
+        return {name: w.copy() for name, w in self.weights.items()}
+
+    def load(self, weights: Weights) -> None:
+        """Take over."""
+        self.weights = {name: weights[name].copy() for name in self.weights}
+
+    # ---- what the mutants change
+
+    def past(self, length: int) -> Array:
+        """a (T, T): what position t (row) takes of position s (column)."""
+        age = np.arange(length)[:, None] - np.arange(length)
+        return np.where(age >= 0, 0.7 ** abs(age), 0.0)
+
+    def places(self, length: int) -> Array:
+        """The number of each token's place."""
+        return np.arange(length)
+
+    def mixed(self, x: Array) -> Array:
+        """What happens between the rows: nothing."""
+        return x
+
+    def bent(self, x: Array) -> Array:
+        """The activation."""
+        return np.tanh(x)
+
+    def slope(self, h: Array) -> Array:
+        """Its derivative, by its value."""
+        return 1 - h * h
+
+    # ----
+
+    def hidden(self, ids: Array) -> Array:
+        """ids (B, T) -> h (B, T, C)"""
+        x = self.weights["wte.weight"][ids] + self.weights["wpe.weight"][self.places(ids.shape[1])]
+        return self.bent(self.past(ids.shape[1]) @ self.mixed(x))
+
+    def logits(self, ids: Array) -> Array:
+        """ids (B, T) -> (B, T, V)"""
+        return self.hidden(ids) @ self.weights[self.head].T
+
+    def stepwise(self, ids: Array) -> Array:
+        """Token by token: the cache holds each token's embedding."""
+        steps = [self.logits(ids[:, : t + 1])[:, -1] for t in range(ids.shape[1])]
+        return np.stack(steps, axis=1)
+
+    def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
+        """The mean loss and its gradients, by hand."""
+        length, rows = ids.shape[1], ids.size
+        h, head = self.hidden(ids), self.weights[self.head]
+        logits = h @ head.T
+        logits = logits - logits.max(-1, keepdims=True)
+        logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        onehot = np.eye(V)[targets]
+        dlogits = (np.exp(logp) - onehot) / rows
+        dx = self.past(length).T @ (dlogits @ head * self.slope(h))  # (B, T, C)
+        grads: Weights = {name: np.zeros(w.shape) for name, w in self.weights.items()}
+        np.add.at(grads["wte.weight"], ids, dx)
+        np.add.at(grads["wpe.weight"], self.places(length), dx.sum(0))
+        grads[self.head] += np.einsum("btv,btc->vc", dlogits, h)
+        return float(-(logp * onehot).sum() / rows), grads
+
+
+class TiedModel(Model):
+    """The head is the embedding."""
+
+    tied = True
+
+
+def under_test(name: str, model: type[Model], **claims: Any) -> ModelUnderTest:
+    """A model of this file, with the claims that hold for the right one."""
+    return ModelUnderTest(
+        name=name,
+        vocab_size=V,
+        context_length=T,
+        build=model,
+        logits=lambda model, ids: model.logits(ids),
+        gradients=lambda model, ids, targets: model.gradients(ids, targets),
+        parameters=lambda model: model.parameters(),
+        load=lambda model, weights: model.load(weights),
+        stepwise=lambda model, ids: model.stepwise(ids),
+        **claims,
+    )
+
+
+def golden() -> Golden:
+    """What the right model gives for a certain seed."""
+    model, ids = Model(3), np.array([[0, 1, 2, 3]])
+    return model.weights, ids, model.logits(ids)
+
+
+class PeeksAhead(Model):
+    """Position t takes a little of t + 1."""
+
+    def past(self, length: int) -> Array:
+        """One diagonal too many."""
+        age = np.arange(length)[:, None] - np.arange(length)
+        return np.where(age >= -1, 0.7 ** abs(age), 0.0)
+
+
+class RowsMixed(Model):
+    """Centres over the batch."""
+
+    def mixed(self, x: Array) -> Array:
+        """Minus the mean row."""
+        return x - x.mean(0)
+
+
+class RowsNumbered(Model):
+    """The first row is treated otherwise."""
+
+    def mixed(self, x: Array) -> Array:
+        """Scaled by the row's number."""
+        return x * (1 + np.arange(len(x))[:, None, None])
+
+
+class RestartingCache(Model):
+    """Each new token is embedded by itself, at place 0."""
+
+    def stepwise(self, ids: Array) -> Array:
+        """Places are forgotten."""
+        x = self.weights["wte.weight"][ids] + self.weights["wpe.weight"][0]
+        return self.bent(self.past(ids.shape[1]) @ x) @ self.weights[self.head].T
+
+
+class TooLarge(Model):
+    """Deviation 2 for 0.1."""
+
+    std = 2.0
+
+
+class LostGradient(Model):
+    """The places never learn."""
+
+    def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
+        """Zeros for one of them."""
+        loss, grads = super().gradients(ids, targets)
+        return loss, grads | {"wpe.weight": np.zeros((T, C))}
+
+
+class OneUse(TiedModel):
+    """The head's part of the gradient overwrites the embedding's."""
+
+    def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
+        """Of an untied model, in which the embedding is a constant."""
+        loss, _ = super().gradients(ids, targets)
+        twin = Model(0)
+        twin.load(self.weights | {"lm_head.weight": self.weights["wte.weight"]})
+        grads = twin.gradients(ids, targets)[1]
+        return loss, {"wte.weight": grads["lm_head.weight"], "wpe.weight": grads["wpe.weight"]}
+
+
+class ListedTwice(TiedModel):
+    """An optimizer steps it twice."""
+
+    def parameters(self) -> Weights:
+        """Both names."""
+        return super().parameters() | {"lm_head.weight": self.weights["wte.weight"].copy()}
+
+
+class FromTheEnd(Model):
+    """The last token is at place 0, however long the text is."""
+
+    def places(self, length: int) -> Array:
+        """Backwards."""
+        return np.arange(length)[::-1]
+
+
+class WithoutTanh(Model):
+    """Hands gradients through the activation as they are."""
+
+    def slope(self, h: Array) -> Array:
+        """1"""
+        return np.ones(h.shape)
+
+
+class AnotherActivation(Model):
+    """Nearly tanh."""
+
+    def bent(self, x: Array) -> Array:
+        """x/(1 + |x|)"""
+        return x / (1 + abs(x))
+
+
+RIGHT_MODEL = under_test("small model", Model, golden=golden, logit_variance=0.003)
+RIGHT_TIED_MODEL = under_test("small tied model", TiedModel, untied=RIGHT_MODEL)
+
+
+def mutant(name: str, model: type[Model], story: str, **claims: Any) -> Mutant:
+    """One of the models above, with its story."""
+    return Mutant(name, under_test(name, model, **claims), story)
+
+
+MODEL_MUTANTS: tuple[Mutant, ...] = (
+    mutant("peeks-ahead", PeeksAhead, "The mask is off by one: training looks wonderful, generation does not."),
+    mutant("rows-mixed", RowsMixed, "A prompt's continuation depends on what it was batched with."),
+    mutant("rows-are-numbered", RowsNumbered, "A row is treated according to its place in the batch."),
+    mutant("cache-restarts-positions", RestartingCache, "With a cache every new token believes to be the first."),
+    mutant(
+        "initialised-too-large",
+        TooLarge,
+        "Weights start too large: the first loss is far above log V, and the first steps only shrink them.",
+        logit_variance=RIGHT_MODEL.logit_variance,
+    ),
+    mutant("one-gradient-is-lost", LostGradient, "One parameter never moves; the others make up for it."),
+    mutant(
+        "tied-gradient-of-one-use",
+        OneUse,
+        "The embedding learns from the head alone.",
+        untied=RIGHT_MODEL,
+    ),
+    mutant("tied-weight-listed-twice", ListedTwice, "An optimizer updates and decays it twice.", untied=RIGHT_MODEL),
+    mutant("positions-from-the-end", FromTheEnd, "Places are counted from the end, so a longer text is another text."),
+    mutant("gradient-without-tanh", WithoutTanh, "The activation's derivative is left out."),
+    mutant(
+        "another-activation",
+        AnotherActivation,
+        "A look-alike activation: trains well, cannot load weights.",
+        golden=golden,
+    ),
+)

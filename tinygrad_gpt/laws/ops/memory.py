@@ -1,0 +1,183 @@
+"""Laws on what an op does with memory: it leaves alone what it was given, and depends on nothing it was not given."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.comparing import require_same
+from tinygrad_gpt.laws.law import Array, LawBroken, law
+from tinygrad_gpt.laws.ops.comparing import UNIT, cotangent, require_close
+from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, op_cases
+from tinygrad_gpt.laws.source import literal
+from tinygrad_gpt.laws.strategies import laid_out, layouts
+
+
+@law("G12", "inputs are left alone", area="ops", case=op_cases, mutants=("shifts-its-input-in-place",), examples=FEW)
+def inputs_are_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """Neither the op nor its vjp changes a byte of the arrays, or the settings."""
+    before = [x.copy() for x in arrays]
+    settings_before = literal(settings)
+    y, vjp = sut.run(arrays, settings)
+    vjp(cotangent(seed, y))
+    for i, (x, was) in enumerate(zip(arrays, before, strict=True)):
+        require_same(f"array {i} afterwards", x, was)
+    if literal(settings) != settings_before:
+        raise LawBroken(f"settings {literal(settings)} afterwards", settings_before)
+
+
+@law(
+    "G13",
+    "dy is left alone",
+    area="ops",
+    case=op_cases,
+    mutants=("masks-dy-in-place", "hands-dy-on-undeclared"),
+    examples=FEW,
+)
+def dy_is_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """The vjp does not change dy, and a gradient shares memory with it only where that is declared."""
+    y, vjp = sut.run(arrays, settings)
+    dy = cotangent(seed, y)
+    before = dy.copy()
+    answer = vjp(dy)
+    require_same("dy afterwards", dy, before)
+    for i in sut.differentiable(arrays):
+        if "dx" not in sut.aliasing and np.shares_memory(answer[i], dy):
+            raise LawBroken(f"gradient {i} shares memory with dy", 'memory of its own, or "dx" declared in aliasing')
+
+
+@law("G14", "the result is new", area="ops", case=op_cases, mutants=("identity-returns-its-input",), examples=FEW)
+def result_is_new(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """y shares memory with no array that went in, unless that is declared."""
+    y, _ = sut.run(arrays, settings)
+    for i, x in enumerate(arrays):
+        if "y" not in sut.aliasing and np.shares_memory(y, x):
+            raise LawBroken(f"y shares memory with array {i}", 'memory of its own, or "y" declared in aliasing')
+
+
+@law(
+    "G15",
+    "memory layout does not matter",
+    area="ops",
+    case=lambda sut: op_cases(sut, layout=layouts() | st.just("stride 0")),
+    needs=("float64",),
+    mutants=("reads-memory-order",),
+)
+def layout_does_not_matter(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int, layout: str) -> None:
+    """Strided, reversed, transposed, read-only and repeated arrays, and such a dy, give what contiguous copies give."""
+    odd = tuple(laid(x, layout) for x in arrays)
+    plain = tuple(np.array(x, order="C") for x in odd)
+    (y, vjp), (z, plain_vjp) = sut.run(odd, settings), sut.run(plain, settings)
+    rtol = max(sut.rtol, UNIT[str(y.dtype)])
+    require_close("y", y, z, rtol)
+    dy = laid(cotangent(seed, z), layout)
+    got, want = vjp(dy), plain_vjp(np.array(dy, order="C"))
+    for i in sut.differentiable(arrays):
+        require_close(f"gradient {i}", got[i], want[i], rtol)
+
+
+def laid(x: Array, layout: str) -> Array:
+    """x in another layout; "stride 0" repeats its first entries along the last axis."""
+    if not x.ndim:
+        return x
+    return np.broadcast_to(x[..., :1], x.shape) if layout == "stride 0" else laid_out(x, layout)
+
+
+@law(
+    "G17",
+    "the same again gives the same bits",
+    area="ops",
+    case=op_cases,
+    needs=("deterministic",),
+    mutants=("draws-its-own-mask",),
+    examples=FEW,
+)
+def same_bits_again(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """Run twice on the same arrays, y and all gradients are equal bit by bit, unless atomics are declared."""
+    (y, vjp), (z, again) = sut.run(arrays, settings), sut.run(arrays, settings)
+    require_same("y of the second run", z, y)
+    dy = cotangent(seed, y)
+    for i, (got, want) in enumerate(zip(again(dy), vjp(dy), strict=True)):
+        require_same(f"gradient {i} of the second run", got, want)
+
+
+@law(
+    "G18",
+    "a vjp belongs to its own forward pass",
+    area="ops",
+    case=lambda sut: op_cases(sut, between=sut.cases),
+    needs=("deterministic",),
+    mutants=("state-on-the-op",),
+    examples=FEW,
+)
+def vjp_belongs_to_its_forward(
+    sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int, between: tuple[Arrays, Settings]
+) -> None:
+    """Running the op on other arrays, forward and back, before a vjp is used, or using it twice, changes nothing."""
+    y, vjp = sut.run(arrays, settings)
+    dy = cotangent(seed, y)
+    want = sut.run(arrays, settings)[1](dy)
+    z, other_vjp = sut.run(*between)
+    other_vjp(cotangent(seed, z))
+    for turn in ("after another forward pass", "when asked again"):
+        for i, (got, alone) in enumerate(zip(vjp(dy), want, strict=True)):
+            require_same(f"gradient {i} {turn}", got, alone)
+
+
+@law(
+    "G26",
+    "nothing depends on uninitialised memory",
+    area="ops",
+    case=op_cases,
+    needs=("deterministic",),
+    mutants=("accumulates-into-empty",),
+    cites=("pytorch/pytorch#185495",),
+    examples=FEW,
+)
+def uninitialised_memory_is_not_read(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """With np.empty and np.empty_like filled with nan, y and all gradients are the same bits."""
+    y, vjp = sut.run(arrays, settings)
+    dy = cotangent(seed, y)
+    want = vjp(dy)
+    with empty_is_garbage():
+        z, poisoned_vjp = sut.run(arrays, settings)
+        got = poisoned_vjp(dy)
+    require_same("y, when empty arrays hold nan,", z, y)
+    for i in sut.differentiable(arrays):
+        require_same(f"gradient {i}, when empty arrays hold nan,", got[i], want[i])
+
+
+@contextmanager
+def empty_is_garbage() -> Iterator[None]:
+    """np.empty and np.empty_like give nan, the greatest integer, or True."""
+    empty, empty_like = np.empty, np.empty_like
+    with (
+        mock.patch.object(np, "empty", lambda *args, **settings: spoilt(empty(*args, **settings))),
+        mock.patch.object(np, "empty_like", lambda *args, **settings: spoilt(empty_like(*args, **settings))),
+    ):
+        yield
+
+
+def spoilt(x: Any) -> Any:
+    """x, filled with what nobody wants to find."""
+    if x.dtype.kind in "fc":
+        x.fill(np.nan)
+    elif x.dtype.kind in "iu":
+        x.fill(np.iinfo(x.dtype).max)
+    elif x.dtype.kind == "b":
+        x.fill(True)
+    return x
+
+
+MEMORY_LAWS = (
+    inputs_are_left_alone,
+    dy_is_left_alone,
+    result_is_new,
+    layout_does_not_matter,
+    same_bits_again,
+    vjp_belongs_to_its_forward,
+    uninitialised_memory_is_not_read,
+)

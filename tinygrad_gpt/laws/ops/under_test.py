@@ -1,0 +1,197 @@
+"""An op under test: a function on arrays and its vjp, whoever wrote it."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.law import Area, Array, LawBroken, cases
+from tinygrad_gpt.laws.strategies import arrays as arrays_of
+from tinygrad_gpt.laws.strategies import dyadic, seeds
+
+Arrays = tuple[Array, ...]
+Shape = tuple[int, ...]
+Settings = dict[str, Any]
+Gradients = Any  # a sequence: dLoss/dx, or None, per array
+Vjp = Callable[[Array], Gradients]
+Strategy = st.SearchStrategy[tuple[Arrays, Settings]]
+SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 3), (3, 1), (2, 1, 3), (2, 2, 2))
+FEW = 40  # examples where shapes and settings decide, not numbers
+FLOATS = ("float64", "float32", "float16")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpUnderTest:
+    """op(*arrays, **settings) -> (y, vjp) with vjp(dy) -> gradients, or the two apart, and what is claimed of them.
+
+    Strategies draw (arrays, settings), float arrays as float64; where none is given, small arrays of numbers in
+    [-3, 3].  What is not declared is not claimed, and laws that need it are skipped.
+    """
+
+    area: ClassVar[Area] = "ops"
+
+    name: str
+    op: Callable[..., tuple[Array, Vjp]] | None = None
+    forward: Callable[..., Array] | None = None
+    """forward(*arrays, **settings) -> y, instead of op"""
+    vjp: Callable[..., Any] | None = None
+    """vjp(dy, *arrays, **settings) -> gradients, instead of op"""
+
+    reference: Callable[..., Array] | None = None
+    """an independent forward(*arrays, **settings); it also serves to differentiate numerically"""
+    analytic: bool = True
+    """whether the reference takes complex numbers; if not, derivatives come from differences, less exactly"""
+    domain: Strategy | None = None
+    """cases where the op is smooth"""
+    arity: int = 1
+    """how many arrays, where no domain is given"""
+    broadcast: bool = False
+    """whether the arrays broadcast together, as NumPy's do"""
+    constants: tuple[int, ...] = ()
+    """positions of float arrays that have no gradient; integers and bools never have one"""
+    batched: tuple[int, ...] = ()
+    """positions of arrays whose axis 0 is a batch, as is axis 0 of y"""
+    gathers: bool = False
+    """whether the op is (table, ids) -> table[ids]"""
+    mixes: bool = False
+    """whether float arrays of different dtypes may meet"""
+    kinks: Strategy | None = None
+    """cases where the op has no derivative"""
+    subgradient: Callable[..., Any] | None = None
+    """subgradient(dy, *arrays, **settings) -> what vjp(dy) answers there, by declaration"""
+    extremes: Strategy | None = None
+    """cases with huge, tiny and -inf entries for which nothing may overflow or become nan"""
+    edges: Strategy | None = None
+    """cases of 0-d and 0-size arrays; given by itself where no domain is"""
+    original: Callable[..., tuple[Array, Vjp]] | None = None
+    """the op that this one computes in another way"""
+
+    aliasing: frozenset[str] = frozenset()
+    """what may share memory: "y" (with an array that went in), "dx" (with dy)"""
+    atomics: bool = False
+    """whether sums are taken in an order that changes from run to run"""
+    dtypes: tuple[str, ...] = FLOATS
+    """dtypes it is made for; cases come in float64 if that is one of them, else in the first"""
+    rtol: float = 1e-12
+    """how closely y in float64 agrees with the reference"""
+
+    def __post_init__(self) -> None:
+        if (self.op is None) == (self.forward is None or self.vjp is None):
+            raise TypeError(f"{self.name} must be given as op, or as forward and vjp")
+        if (self.kinks is None) != (self.subgradient is None):
+            raise TypeError(f"{self.name} must be given both kinks and subgradient, or neither")
+        if unknown := set(self.aliasing) - {"y", "dx"}:
+            raise ValueError(f"aliasing may hold 'y' and 'dx'; got {', '.join(sorted(unknown))}")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The claims that laws ask for."""
+        claims = {
+            "reference": self.reference,
+            "broadcast": self.broadcast,
+            "batched": self.batched,
+            "gathers": self.gathers,
+            "kinks": self.kinks,
+            "extremes": self.extremes if set(self.dtypes) - {"float16"} else None,
+            "edges": self.edges_drawn,
+            "original": self.original,
+            "deterministic": not self.atomics,
+            "float64": "float64" in self.dtypes,
+            "derivative": "float64" in self.dtypes or self.reference is not None,  # of y, to differentiate numerically
+            "float32": "float32" in self.dtypes,
+        }
+        return frozenset(name for name, claim in claims.items() if claim is not None and claim not in (False, ()))
+
+    @property
+    def policies(self) -> dict[str, object]:
+        """What was declared where several choices are right."""
+        return {"aliasing": set(self.aliasing) or "none", "constants": self.constants, "atomics": self.atomics}
+
+    def run(self, arrays: Arrays, settings: Settings) -> tuple[Array, Vjp]:
+        """y and the vjp, whose gradients are counted."""
+        if self.op is not None:
+            y, vjp = self.op(*arrays, **settings)
+            return y, lambda dy: self.counted(vjp(dy), arrays)
+        assert self.forward is not None
+        assert self.vjp is not None
+        answer = self.vjp
+        return self.forward(*arrays, **settings), lambda dy: self.counted(answer(dy, *arrays, **settings), arrays)
+
+    def counted(self, answer: Gradients, arrays: Arrays) -> Gradients:
+        """The gradients a vjp answered, if there is one per array."""
+        if not isinstance(answer, tuple | list):
+            raise LawBroken(f"a vjp that answers {type(answer).__name__}", "one gradient per array, in a tuple")
+        if len(answer) != len(arrays):
+            raise LawBroken(
+                f"{len(answer)} gradients of {len(arrays)} arrays", "one per array, None where there is none"
+            )
+        for i in self.differentiable(arrays):
+            if answer[i] is None:
+                raise LawBroken(f"None as the gradient of array {i}", f"an array, or {i} among the declared constants")
+        return answer
+
+    def oracle(self, arrays: Arrays, settings: Settings) -> Array:
+        """y by the reference, or by the op itself where there is none."""
+        return self.run(arrays, settings)[0] if self.reference is None else self.reference(*arrays, **settings)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the oracle can be differentiated by the complex step."""
+        return self.analytic and self.reference is not None
+
+    def differentiable(self, arrays: Arrays) -> tuple[int, ...]:
+        """Positions of the arrays that have a gradient."""
+        return tuple(i for i, x in enumerate(arrays) if x.dtype.kind == "f" and i not in self.constants)
+
+    @property
+    def cases(self) -> Strategy:
+        """The domain, or small arrays."""
+        if self.domain is not None:
+            return self.domain
+        return shapes(self.arity, self.broadcast).flatmap(of_shapes)
+
+    @property
+    def edges_drawn(self) -> Strategy | None:
+        """The edges, or arrays without axes or entries where no domain is given."""
+        if self.edges is not None or self.domain is not None:
+            return self.edges
+        shape = st.sampled_from([(), (0,), (2, 0), (0, 3)])
+        return shape.flatmap(lambda shape: of_shapes((shape,) * self.arity))
+
+
+def shapes(count: int, broadcast: bool) -> st.SearchStrategy[tuple[Shape, ...]]:
+    """Shapes that broadcast together, or so many times the same."""
+    whole = st.sampled_from(SHAPES)
+    if broadcast:
+        return whole.flatmap(lambda shape: st.tuples(*[st.sampled_from(shapes_within(shape))] * count))
+    return whole.map(lambda shape: (shape,) * count)
+
+
+def shapes_within(shape: Shape) -> list[Shape]:
+    """Every shape that broadcasts to this one, the fullest first."""
+    stretched = list(itertools.product(*[(n, 1) if n > 1 else (n,) for n in shape]))
+    return list(dict.fromkeys(full[start:] for start in range(len(shape) + 1) for full in stretched))
+
+
+def of_shapes(shapes: tuple[tuple[int, ...], ...]) -> Strategy:
+    """Arrays of these shapes, and no settings."""
+    return st.tuples(st.tuples(*(arrays_of(shape, dyadic(3)) for shape in shapes)), st.just({}))
+
+
+def plain_cases(sut: OpUnderTest, drawn: Strategy | None = None, **more: st.SearchStrategy[Any]) -> Any:
+    """arrays and settings, from the domain unless told otherwise, and what else a law draws."""
+    both = st.tuples(sut.cases if drawn is None else drawn, cases(**more))
+    dtype = "float64" if "float64" in sut.dtypes else sut.dtypes[0]
+    return both.map(lambda found: {"arrays": in_dtype(found[0][0], dtype), "settings": found[0][1], **found[1]})
+
+
+def op_cases(sut: OpUnderTest, drawn: Strategy | None = None, **more: st.SearchStrategy[Any]) -> Any:
+    """The same with a seed, from which dy is made."""
+    return plain_cases(sut, drawn, **more, seed=seeds())
+
+
+def in_dtype(arrays: Arrays, dtype: str) -> Arrays:
+    """The float arrays in another dtype, the others as they are."""
+    return tuple(x.astype(dtype) if x.dtype.kind == "f" else x for x in arrays)

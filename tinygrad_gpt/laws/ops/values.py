@@ -1,0 +1,208 @@
+"""Laws on what an op computes: its result, its vjp, and how arrays that broadcast or repeat share a gradient."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.law import LawBroken, law
+from tinygrad_gpt.laws.ops.comparing import UNIT, cotangent, require_close
+from tinygrad_gpt.laws.ops.derivatives import directional, jacobian, unit
+from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, in_dtype, op_cases, plain_cases
+from tinygrad_gpt.laws.strategies import normal
+
+FULL_JACOBIAN = 24  # entries of x, and of y, up to which every derivative is looked at
+PROJECTIONS = (
+    8  # of one wrong entry among 10,000 one Gaussian projection misses a quarter, eight miss 2 % (at rtol 1e-3)
+)
+EXACT, DIFFERENCED = 1e-11, 1e-6
+
+
+@law(
+    "G01",
+    "the result is right",
+    area="ops",
+    case=plain_cases,
+    needs=("reference",),
+    mutants=("gelu-of-the-other-form", "matmul-in-float32"),
+)
+def result_is_right(sut: OpUnderTest, arrays: Arrays, settings: Settings) -> None:
+    """y equals an independent reference, in float64 or else, with that dtype's rounding, in the op's first dtype."""
+    y, _ = sut.run(arrays, settings)
+    want = sut.oracle(in_dtype(arrays, "float64"), settings)
+    require_close("y", y, want, max(sut.rtol, rounding(arrays)))
+
+
+def rounding(arrays: Arrays) -> float:
+    """How far rounding may lead in these arrays' dtype, n entries in all: UNIT √n, and 0 in float64."""
+    narrow = [UNIT[str(x.dtype)] for x in arrays if x.dtype.kind == "f" and x.dtype != np.float64]
+    return float(max(narrow, default=0.0) * max(1, sum(x.size for x in arrays)) ** 0.5)
+
+
+@law(
+    "G02",
+    "the vjp is the transposed Jacobian",
+    area="ops",
+    case=op_cases,
+    needs=("derivative",),
+    mutants=("softmax-without-its-second-term", "layer-norm-without-its-last-term", "vjp-of-zeros", "factors-swapped"),
+)
+def vjp_is_the_transposed_jacobian(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """Each row of the Jacobian, got as vjp of a one-hot dy, equals the numerical derivative of every entry of x."""
+    y, vjp = sut.run(arrays, settings)
+    if np.size(y) > FULL_JACOBIAN or any(x.size > FULL_JACOBIAN for x in arrays):
+        return  # left to G03
+    tolerance = max(EXACT if sut.exact else DIFFERENCED, rounding(arrays))
+    wide = in_dtype(arrays, "float64")
+    rows = [vjp(np.asarray(unit(y.shape, k), y.dtype)) for k in np.ndindex(y.shape)]
+    for i in sut.differentiable(arrays):
+        want = jacobian(lambda *x: sut.oracle(x, settings), wide, i, sut.exact)
+        got = np.array([row[i] for row in rows]).reshape(want.shape)
+        require_close(f"dy/dx{i}", got, want, tolerance)
+
+
+@law(
+    "G03",
+    "the vjp agrees with random projections of the Jacobian",
+    area="ops",
+    case=op_cases,
+    needs=("derivative",),
+    mutants=("last-entries-of-a-long-row-forgotten",),
+)
+def projections_agree(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """<dy, J v> = <vjp(dy), v> for eight pairs of Gaussian v and dy, every array moving at once, at any size."""
+    y, vjp = sut.run(arrays, settings)
+    random = np.random.Generator(np.random.Philox(key=seed))
+    where = sut.differentiable(arrays)
+    tolerance = max(EXACT if sut.exact else DIFFERENCED, rounding(arrays))
+    wide = in_dtype(arrays, "float64")
+    for _ in range(PROJECTIONS):
+        v = {i: random.standard_normal(arrays[i].shape) for i in where}
+        dy = np.asarray(random.standard_normal(y.shape), y.dtype)
+        products = dy * directional(lambda *x: sut.oracle(x, settings), wide, v, sut.exact)
+        answer = vjp(dy)
+        got = sum(float(np.sum(np.asarray(answer[i]) * v[i])) for i in where)
+        scale = 1 + float(np.sum(np.abs(products)))
+        require_close("<vjp(dy), v>", np.array(got), np.sum(products), tolerance, scale)
+
+
+@law(
+    "G04",
+    "the vjp is linear",
+    area="ops",
+    case=lambda sut: op_cases(sut, a=st.integers(-3, 3), b=st.integers(-3, 3)),
+    mutants=("vjp-ignores-dy",),
+)
+def vjp_is_linear(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int, a: int, b: int) -> None:
+    """vjp(a dy + b dz) = a vjp(dy) + b vjp(dz), and vjp(0) = 0."""
+    y, vjp = sut.run(arrays, settings)
+    dy, dz = cotangent(seed, y), np.asarray(normal(seed, y.shape), y.dtype)
+    together, first, second, none = (vjp(d) for d in (a * dy + b * dz, dy, dz, 0 * dy))
+    for i in sut.differentiable(arrays):
+        parts = a * np.asarray(first[i]), b * np.asarray(second[i])
+        scale = max(1.0, *(float(np.max(np.abs(part), initial=0)) for part in parts))
+        what = f"gradient {i} of {a} dy + {b} dz"
+        require_close(what, np.asarray(together[i]), parts[0] + parts[1], max(1e-10, rounding(arrays)), scale)
+        if np.any(none[i]):
+            raise LawBroken(f"gradient {i} = {none[i]!r} for dy = 0", "0")
+
+
+@law(
+    "G05",
+    "a gradient has its array's shape",
+    area="ops",
+    case=op_cases,
+    mutants=("gradient-left-broadcast",),
+    cites=(
+        "pytorch/pytorch#1787",
+        "deeplearning4j/nd4j#2424",
+        "raskr/rust-autograd#38",
+        "Theano/Theano#1585",
+    ),
+    examples=FEW,
+)
+def gradients_have_their_arrays_shapes(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """dx.shape = x.shape, also where x was repeated to meet another array."""
+    y, vjp = sut.run(arrays, settings)
+    answer = vjp(cotangent(seed, y))
+    for i in sut.differentiable(arrays):
+        if np.shape(answer[i]) != arrays[i].shape:
+            raise LawBroken(f"gradient {i} of shape {np.shape(answer[i])}", f"{arrays[i].shape}, that of array {i}")
+
+
+@law(
+    "G06",
+    "broadcasting is repeating",
+    area="ops",
+    case=op_cases,
+    needs=("broadcast", "float64"),
+    mutants=("repeats-get-a-mean",),
+    cites=("HIPS/autograd#376", "HIPS/autograd#384"),
+)
+def broadcasting_is_repeating(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """Arrays repeated beforehand give the same y; the gradient of an entry is the sum of those of its copies."""
+    whole = tuple(np.array(x) for x in np.broadcast_arrays(*arrays))
+    (y, vjp), (z, whole_vjp) = sut.run(arrays, settings), sut.run(whole, settings)
+    require_close("y", y, z, sut.rtol)
+    dy = cotangent(seed, y)
+    answer, copies = vjp(dy), whole_vjp(dy)
+    for i in sut.differentiable(arrays):
+        owners = np.broadcast_to(np.arange(arrays[i].size).reshape(arrays[i].shape), z.shape)
+        sums = np.bincount(owners.ravel(), np.ravel(np.asarray(copies[i])), minlength=arrays[i].size)
+        require_close(f"gradient {i}", np.asarray(answer[i]), sums.reshape(arrays[i].shape), sut.rtol)
+
+
+@law(
+    "G09",
+    "what is read twice is counted twice",
+    area="ops",
+    case=op_cases,
+    needs=("gathers", "float64"),
+    mutants=("repeated-ids-overwrite",),
+    cites=(
+        "HIPS/autograd#39",
+        "HIPS/autograd#136",
+        "pytorch/pytorch#1528",
+        "pytorch/pytorch#828",
+        "pymc-devs/pytensor#2242",
+        "karpathy/nn-zero-to-hero#57",
+    ),
+)
+def repeated_ids_accumulate(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """For y = table[ids], row v of the gradient is the sum of dy over all places where ids is v."""
+    table, ids = arrays
+    y, vjp = sut.run(arrays, settings)
+    dy = cotangent(seed, y)
+    want = np.zeros(table.shape)
+    for place in np.ndindex(ids.shape):
+        want[ids[place]] += dy[place]
+    require_close("the table's gradient", np.asarray(vjp(dy)[0]), want, sut.rtol)
+
+
+@law(
+    "G23",
+    "ties and kinks follow the declaration",
+    area="ops",
+    case=lambda sut: op_cases(sut, sut.kinks),
+    needs=("kinks", "float64"),
+    mutants=("every-tie-gets-all",),
+    cites=("Theano/Theano#4568", "microsoft/CNTK#3855", "pytorch/pytorch#184572"),
+)
+def kinks_follow_the_declaration(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
+    """Where there is no derivative, the vjp answers the declared subgradient (equal shares among ties, say)."""
+    y, vjp = sut.run(arrays, settings)
+    dy = cotangent(seed, y)
+    assert sut.subgradient is not None
+    for i, want in enumerate(sut.subgradient(dy, *arrays, **settings)):
+        if want is not None:
+            require_close(f"gradient {i}", np.asarray(vjp(dy)[i]), want, sut.rtol)
+
+
+VALUE_LAWS = (
+    result_is_right,
+    vjp_is_the_transposed_jacobian,
+    projections_agree,
+    vjp_is_linear,
+    gradients_have_their_arrays_shapes,
+    broadcasting_is_repeating,
+    repeated_ids_accumulate,
+    kinks_follow_the_declaration,
+)

@@ -1,0 +1,101 @@
+"""What the laws of optimizers draw, and how they run an optimizer and compare."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.comparing import require_within
+from tinygrad_gpt.laws.law import Array, Case
+from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
+from tinygrad_gpt.laws.strategies import arrays
+
+STEP = ("init", "step", "parameters")
+LRS = st.sampled_from([0.1, 0.01, 1.0, 1e-3])
+BETAS = st.sampled_from([(0.9, 0.999), (0.9, 0.95), (0.5, 0.5), (0.0, 0.9)])
+EPSILONS = st.sampled_from([0.1, 1.0, 1e-8])
+DECAYS = st.sampled_from([0.5, 0.1, 0.01])
+VALUES = st.sampled_from([0.5, -1.0, 2.0, 0.25, -3.0]) | st.floats(-4, 4, allow_subnormal=False)
+STEEP = VALUES.filter(lambda g: abs(g) > 1e-3)  # no gradient of 0
+SHAPES = st.sampled_from([(2, 2), (1, 3), (3, 1)])
+
+
+def settings(
+    lr: Any = LRS, betas: Any = BETAS, eps: Any = EPSILONS, weight_decay: Any = DECAYS
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Keywords for init; a number in place of a strategy is always that number."""
+    given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+    return st.fixed_dictionaries(
+        {name: value if isinstance(value, st.SearchStrategy) else st.just(value) for name, value in given.items()}
+    )
+
+
+@st.composite
+def runs(draw: st.DrawFn, /, sut: OptimizerUnderTest, values: Any = VALUES, steps: int = 5, **given: Any) -> Case:
+    """A matrix p, gradients (steps, *p.shape), settings."""
+    shape = draw(SHAPES)
+    n = draw(st.integers(1, steps))
+    return {
+        "p": draw(arrays(shape, VALUES)),
+        "grads": draw(arrays((n, *shape), values)),
+        "settings": draw(settings(**given)),
+    }
+
+
+def follow(sut: OptimizerUnderTest, parameters: Arrays, gradients: list[Arrays], **settings: Any) -> list[Arrays]:
+    """The parameters before the first step and after each."""
+    optimizer = start(sut, parameters, **settings)
+    return [now(sut, optimizer), *(after(sut, optimizer, grads) for grads in gradients)]
+
+
+def start(sut: OptimizerUnderTest, parameters: Arrays, **settings: Any) -> Any:
+    """A new optimizer over copies; names of one array stay names of one array."""
+    assert sut.init is not None
+    copies: dict[int, Array] = {id(array): array.copy() for array in parameters.values()}
+    return sut.init({name: copies[id(array)] for name, array in parameters.items()}, **settings)
+
+
+def now(sut: OptimizerUnderTest, optimizer: Any) -> Arrays:
+    """Copies of the parameters as they are."""
+    assert sut.parameters is not None
+    return {name: np.array(array) for name, array in sut.parameters(optimizer).items()}
+
+
+def after(sut: OptimizerUnderTest, optimizer: Any, gradients: Arrays) -> Arrays:
+    """Copies of the parameters after one more step, with copies of these gradients."""
+    assert sut.step is not None
+    sut.step(optimizer, {name: grad.copy() for name, grad in gradients.items()})
+    return now(sut, optimizer)
+
+
+def path(sut: OptimizerUnderTest, p: Array, grads: Any, **settings: Any) -> Array:
+    """One matrix through its gradients: (steps + 1, *p.shape)."""
+    return np.array([seen["w"] for seen in follow(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)])
+
+
+def require_near(what: str, got: Any, want: Any, tolerance: float, scale: Any = 1.0, policy: str = "") -> None:
+    """Raise LawBroken unless |got - want| <= tolerance * scale everywhere; NaN is never near."""
+    require_within(
+        what, np.asarray(got, np.float64), np.asarray(want, np.float64), tolerance * np.asarray(scale), policy
+    )
+
+
+def refusal(action: Any) -> Exception | None:
+    """The exception that the action raises, or None."""
+    try:
+        action()
+    except Exception as error:
+        return error
+    return None
+
+
+def adamw(p: Array, grads: Any, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> Array:
+    """The recurrence, spelled out: p before the first step and after each."""
+    (beta1, beta2), m, v, seen = betas, np.zeros_like(p), np.zeros_like(p), [p]
+    for t, g in enumerate(grads, start=1):
+        p = p * (1 - lr * weight_decay)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        p = p - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+        seen.append(p)
+    return np.array(seen)

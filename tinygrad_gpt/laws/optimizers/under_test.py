@@ -1,0 +1,62 @@
+"""The adapter for AdamW, gradient clipping and learning-rate schedules."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from tinygrad_gpt.laws.law import Area, Array
+
+Arrays = dict[str, Array]
+LAYERS = ("step", "init", "parameters")  # one capability together
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OptimizerUnderTest:
+    """An AdamW, the clipping before it and the schedule around it.  Arrays are NumPy's, by parameter name.
+
+    init(parameters, *, lr, betas, eps, weight_decay)    a new optimizer; the laws treat it as opaque
+    step(optimizer, gradients)                           one update; a name that is missing has no gradient
+    parameters(optimizer)                                the parameters as they are now
+    moments(optimizer)                                   name -> (m, v), if they can be seen
+    state(optimizer), load(optimizer, state)             what a fresh optimizer needs to go on; taking it over
+    clip(gradients, max_norm)                            (clipped gradients, norm before)
+    schedule(step, *, peak_lr, total_steps, warmup_steps, min_lr)    learning rate of a step, counted from 1
+
+    Parameters and gradients may be float32 or float64.  Two names may hold one and the same array (`tied`): it is
+    stepped once, with the gradient under either name.
+
+    `decays` says what weight decay is for: "matrices" (two axes or more) or "all".  `in_place`: the arrays given to
+    init are the ones that change.  `gradients`: whether step and clip leave the caller's arrays alone ("kept") or may
+    write into them ("consumed").
+    """
+
+    area: ClassVar[Area] = "optimizer"
+    name: str
+    init: Callable[..., Any] | None = None
+    step: Callable[[Any, Arrays], object] | None = None
+    parameters: Callable[[Any], Arrays] | None = None
+    moments: Callable[[Any], Mapping[str, tuple[Array, Array]]] | None = None
+    state: Callable[[Any], Any] | None = None
+    load: Callable[[Any, Any], object] | None = None
+    clip: Callable[[Arrays, float], tuple[Arrays, float]] | None = None
+    schedule: Callable[..., float] | None = None
+    tied: bool = True
+    decays: Literal["matrices", "all"] = "matrices"
+    in_place: bool = True
+    gradients: Literal["kept", "consumed"] = "kept"
+
+    def __post_init__(self) -> None:
+        missing = [name for name in LAYERS if getattr(self, name) is None]
+        if 0 < len(missing) < len(LAYERS):
+            raise ValueError(f"init, step and parameters come together; {', '.join(missing)} missing in {self.name!r}")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The names of the functions there are, and "tied"."""
+        there = {field.name for field in fields(self) if callable(getattr(self, field.name))}
+        return frozenset(there | ({"tied"} if self.tied and self.step else set()))
+
+    @property
+    def policies(self) -> Mapping[str, object]:
+        """The declared choices."""
+        return {"decays": self.decays, "in_place": self.in_place, "gradients": self.gradients}

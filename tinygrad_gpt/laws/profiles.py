@@ -1,0 +1,56 @@
+"""How hard to look: the named Hypothesis settings that the laws run under, every field that matters made explicit.
+
+    dev        25 cases, new ones every time, failures kept in .hypothesis    (the default)
+    ci         100 cases, always the same
+    thorough   2000 cases, new ones every time, failures kept
+    mutants    100 cases, always the same, no shrinking: only whether the law is broken
+
+The environment variable HYPOTHESIS_PROFILE names the default.
+"""
+
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+# No deadline, for first calls compile.  One cause at a time, or two arrive as an exception group.  Quiet: the laws
+# write their own message.
+COMMON: dict[str, Any] = {
+    "deadline": None,
+    "report_multiple_bugs": False,
+    "print_blob": False,
+    "verbosity": Verbosity.quiet,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+SEARCH = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+FIND_ONLY = (Phase.explicit, Phase.generate)
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {"max_examples": 25, "derandomize": False, "phases": SEARCH},
+    "ci": {"max_examples": 100, "derandomize": True, "phases": SEARCH},
+    "thorough": {"max_examples": 2000, "derandomize": False, "phases": SEARCH},
+    "mutants": {"max_examples": 100, "derandomize": True, "phases": FIND_ONLY},
+}
+
+
+def default_profile() -> str:
+    """The profile named by HYPOTHESIS_PROFILE, else dev."""
+    return os.environ.get("HYPOTHESIS_PROFILE", "dev")
+
+
+def settings_for(profile: str | settings | None = None) -> settings:
+    """Hypothesis's settings for a profile of ours, for one registered by the caller, or for settings as given."""
+    if isinstance(profile, settings):
+        return profile
+    name = default_profile() if profile is None else profile
+    if name in PROFILES:
+        fields = PROFILES[name]
+        # A derandomised run keeps nothing: what it finds, it finds again.
+        database = None if fields["derandomize"] else DirectoryBasedExampleDatabase(".hypothesis/examples")
+        return settings(**COMMON, **fields, database=database)
+    try:
+        return settings.get_profile(name)
+    except Exception:
+        raise ValueError(
+            f"profile must be one of {', '.join(PROFILES)} or registered with Hypothesis; got {name!r}"
+        ) from None

@@ -1,0 +1,181 @@
+"""Check an object against all laws of its area, and say how each of them went."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec
+
+from hypothesis import settings
+
+from tinygrad_gpt.laws.catalogue import laws_of
+from tinygrad_gpt.laws.law import Area, Law, LawBroken, UnderTest
+from tinygrad_gpt.laws.profiles import default_profile
+from tinygrad_gpt.laws.source import assignments
+
+P = ParamSpec("P")
+Status = Literal["held", "broken", "skipped", "expected failure", "unexpected pass", "error"]
+BAD: frozenset[Status] = frozenset({"broken", "unexpected pass", "error"})
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one law went: its status and, where it did not hold, why."""
+
+    law: Law
+    status: Status
+    reason: str = ""  # the missing capability, the declared reason, or the error
+    broken: LawBroken | None = None
+
+    @property
+    def line(self) -> str:
+        """One line of a text report."""
+        return f"{self.status:<16} {self.law.id}  {self.law.title}" + (f"  ({self.reason})" if self.reason else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        about = {"id": self.law.id, "title": self.law.title, "statement": self.law.statement, "level": self.law.level}
+        found = self.broken and {
+            "example": assignments(self.broken.case),
+            "observed": self.broken.observed,
+            "expected": self.broken.expected,
+            "policy": self.broken.policy_in_force(),
+            "replay": self.broken.replay(),
+        }
+        return about | {"status": self.status, "reason": self.reason} | (found or {})
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of one object under one profile."""
+
+    sut: UnderTest
+    profile: str
+    results: tuple[Result, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: all laws held, were skipped, or failed as declared."""
+        return not self.bad
+
+    @property
+    def bad(self) -> tuple[Result, ...]:
+        """The results that somebody has to look at."""
+        return tuple(result for result in self.results if result.status in BAD)
+
+    @property
+    def summary(self) -> str:
+        """One line: how many laws of each status."""
+        statuses = [result.status for result in self.results]
+        counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+        return f"{self.sut.name} ({self.sut.area}, profile {self.profile}): {counts or 'no laws'}"
+
+    def __str__(self) -> str:
+        """Text for a terminal: a line per law, then every finding in full."""
+        lines = [result.line for result in self.results]
+        return "\n".join([self.summary, "", *lines, *(f"\n{r.broken}" for r in self.results if r.status == "broken")])
+
+    def markdown(self) -> str:
+        """A table of laws, then every finding in full."""
+        rows = [f"| {r.law.id} | {r.law.title} | {r.status} | {cell(r)} |" for r in self.results]
+        details = [f"\n```text\n{r.broken}\n```" for r in self.results if r.status == "broken"]
+        head = [
+            f"## {self.summary}",
+            "",
+            "| law | what | status | smallest case, or why |",
+            "| --- | --- | --- | --- |",
+        ]
+        return "\n".join([*head, *rows, *details]) + "\n"
+
+    def json(self) -> str:
+        """One object: sut, area, profile, ok, laws."""
+        laws = [result.as_dict() for result in self.results]
+        about = {"sut": self.sut.name, "area": self.sut.area, "profile": self.profile, "ok": self.ok}
+        return json.dumps(about | {"laws": laws}, indent=2)
+
+    def raise_if_bad(self) -> None:
+        """Raise AssertionError with the summary and every finding."""
+        if self.bad:
+            found = [str(r.broken) if r.broken else r.line for r in self.bad]
+            raise AssertionError("\n\n".join([self.summary, *found]))
+
+
+def cell(result: Result) -> str:
+    """A result's last column in a Markdown table."""
+    if result.broken is None or result.status != "broken":
+        return result.reason
+    return "`" + assignments(result.broken.case).replace("\n", "; ").replace("|", "\\|") + "`"
+
+
+def check(
+    sut: UnderTest,
+    *,
+    profile: str | settings | None = None,
+    on_fail: Literal["raise", "report"] = "raise",
+    only: Iterable[str] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Report:
+    """Check every law of the object's area, or only those with these ids.
+
+    expected_failures: law id -> why it is known not to hold.  Such a law must fail; that it holds is a finding too.
+    on_fail="raise" raises AssertionError with all findings once every law was tried.
+    """
+    if on_fail not in ("raise", "report"):
+        raise ValueError(f"on_fail must be 'raise' or 'report'; got {on_fail!r}")
+    laws = laws_of(sut, only)
+    reasons = checked_reasons(sut, laws, expected_failures or {})
+    results = tuple(result_of(law, sut, profile, reasons.get(law.id)) for law in laws)
+    name = profile if isinstance(profile, str) else default_profile() if profile is None else "given settings"
+    report = Report(sut, name, results)
+    if on_fail == "raise":
+        report.raise_if_bad()
+    return report
+
+
+def only_for(
+    area: Area, kind: str, check: Callable[Concatenate[UnderTest, P], Report]
+) -> Callable[Concatenate[UnderTest, P], Report]:
+    """check, named check_<kind>, which refuses an object of another area: TypeError."""
+
+    @wraps(check)
+    def check_one_area(sut: UnderTest, /, *args: P.args, **options: P.kwargs) -> Report:
+        found = getattr(sut, "area", None)
+        if found not in (area, None):  # what has no area at all is refused by check
+            raise TypeError(f"check_{kind} is for objects of area {area!r}; got {sut.name!r} of area {found!r}")
+        return check(sut, *args, **options)
+
+    check_one_area.__name__ = check_one_area.__qualname__ = f"check_{kind}"
+    return check_one_area
+
+
+check_sampler = only_for("sampling", "sampler", check)
+check_op = only_for("ops", "op", check)
+check_engine = only_for("engine", "engine", check)
+check_model = only_for("model", "model", check)
+check_loss = only_for("loss", "loss", check)
+check_optimizer = only_for("optimizer", "optimizer", check)
+check_data = only_for("data", "data", check)
+
+
+def checked_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """The expected failures, each with a reason and for a law that is checked; else ValueError."""
+    checked = {law.id for law in laws if law.applies_to(sut)}
+    for id, reason in reasons.items():
+        if id not in checked:
+            raise ValueError(f"expected_failures names {id}, which is not checked on {sut.name}")
+        if not reason.strip():
+            raise ValueError(f"expected_failures needs a reason why {id} fails on {sut.name}; got {reason!r}")
+    return reasons
+
+
+def result_of(law: Law, sut: UnderTest, profile: str | settings | None, expected: str | None) -> Result:
+    """Check one law; expected is the reason why it should fail, if it should."""
+    if not law.applies_to(sut):
+        return Result(law, "skipped", f"needs {', '.join(sorted(law.missing(sut)))}")
+    try:
+        (law.without_shrinking() if expected else law).check(sut, profile)
+    except LawBroken as broken:
+        return Result(law, "expected failure" if expected else "broken", expected or "", broken)
+    except Exception as error:  # the law itself went wrong: say so, and go on with the others
+        return Result(law, "error", f"{type(error).__name__}: {error}")
+    return Result(law, "unexpected pass", f"expected to fail: {expected}") if expected else Result(law, "held")

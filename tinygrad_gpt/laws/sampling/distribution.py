@@ -1,0 +1,293 @@
+"""Laws of every distribution (S01 to S04) and of the temperature (S05 to S11)."""
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
+from tinygrad_gpt.laws.sampling.cases import FINE, TIED, apart, configured, setting, shown
+from tinygrad_gpt.laws.sampling.predicates import (
+    close,
+    floor,
+    holds_distribution,
+    holds_permutation_equivariance,
+    holds_shift_invariance,
+    holds_temperature,
+)
+from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
+from tinygrad_gpt.laws.strategies import dyadic, logits, temperatures
+
+SMALLEST = 5e-324  # the least number above 0
+UNDERFLOW = 746.0  # exp(-746) is 0 in float64
+
+
+@law(
+    "S01",
+    "the answer is a distribution",
+    area="sampling",
+    case=lambda sut: configured(sut),
+    needs=("probabilities",),
+    mutants=("writes-into-its-input", "no-maximum-subtracted", "not-renormalised"),
+)
+def is_a_distribution(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """The probabilities are finite, not negative, of the logits' shape, and sum to 1; the logits stay as they were."""
+    before = logits.copy()
+    p = sut.p(logits, **settings)
+    if logits.tobytes() != before.tobytes():
+        raise LawBroken(f"the logits became {shown(logits)}", f"unchanged: {shown(before)}")
+    if p.shape != logits.shape or p.dtype.kind != "f":
+        raise LawBroken(f"an array of shape {p.shape}, dtype {p.dtype}", f"floats of the logits' shape {logits.shape}")
+    if not holds_distribution(p, sut.tolerance(1e-12)):
+        raise LawBroken(f"{shown(p)}, row sums {shown(p.sum(-1))}", "numbers in [0, 1], row sums 1")
+
+
+@st.composite
+def shifted(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """Multiples of 1/256 and a temperature that is a power of 2: the shift loses nothing."""
+    case = draw(configured(sut, "top_k", "top_p", elements=TIED))
+    if "temperature" in sut.capabilities:
+        case["settings"]["temperature"] = draw(st.sampled_from([1.0, 0.5, 2.0]))
+    if "min_p" in sut.capabilities and draw(st.booleans()):
+        case["settings"]["min_p"] = draw(st.sampled_from([0.3, 0.05]))
+    return case | {"shift": draw(dyadic())}
+
+
+@law(
+    "S02",
+    "shift invariance",
+    area="sampling",
+    case=shifted,
+    needs=("probabilities",),
+    mutants=("masks-to-zero", "min-p-on-logits"),
+    cites=("MoonshotAI/Kimi-Audio#161",),
+)
+def shift_invariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], shift: float) -> None:
+    """Adding a constant to a row of logits changes no probability; so log-probabilities serve as logits."""
+
+    def f(x: Array) -> Array:
+        return sut.p(x, **settings)
+
+    if not holds_shift_invariance(f, logits, shift, sut.tolerance(1e-12)):
+        raise LawBroken(*apart(f(logits + shift), f(logits), f" with {shift} added"))
+
+
+@st.composite
+def permuted(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """Distinct logits, for which id stays must then not depend on its number."""
+    case = draw(configured(sut, elements=FINE, unique=True))
+    return case | {"order": draw(st.permutations(range(case["logits"].shape[-1])))}
+
+
+@law(
+    "S03",
+    "permutation equivariance",
+    area="sampling",
+    case=permuted,
+    needs=("probabilities",),
+    mutants=("top-p-mask-not-scattered",),
+)
+def permutation_equivariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], order: list[int]) -> None:
+    """Where no two logits are equal, renumbering the ids renumbers the probabilities and does nothing else."""
+
+    def f(x: Array) -> Array:
+        return sut.p(x, **settings)
+
+    if not holds_permutation_equivariance(f, logits, order, sut.tolerance(1e-12)):
+        raise LawBroken(*apart(f(logits[:, order]), f(logits)[:, order], " for the renumbered ids"))
+
+
+@st.composite
+def batched(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """At least two rows; where the sampler takes arrays, a value of every setting for each."""
+    case = draw(configured(sut, rows=(2, 3), elements=TIED))
+    if "per_row" in sut.capabilities and draw(st.booleans()):
+        B, V = case["logits"].shape
+        for name in sorted(case["settings"]):
+            case["settings"][name] = np.array([draw(setting(sut, name, V)) for _ in range(B)])
+    return case
+
+
+@law(
+    "S04",
+    "rows are independent",
+    area="sampling",
+    case=batched,
+    needs=("probabilities",),
+    mutants=("row-zero-threshold", "top-p-of-row-zero"),
+    cites=("vllm-project/vllm#50979", "vllm-project/vllm#51226", "vllm-project/vllm-ascend#11419"),
+)
+def rows_are_independent(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """A row alone gets the probabilities that it gets in any batch."""
+    together = sut.p(logits, **settings)
+    for i in range(len(logits)):
+        own = {name: value[i : i + 1] if isinstance(value, np.ndarray) else value for name, value in settings.items()}
+        alone = sut.p(logits[i : i + 1], **own)[0]
+        if not close(alone, together[i], sut.tolerance(1e-12)):
+            seen, wanted = apart(together[i : i + 1], alone[None], " in the batch", first_row=i)
+            raise LawBroken(seen, f"{wanted}, as alone")
+
+
+@law(
+    "S05",
+    "temperature 0 is greedy",
+    area="sampling",
+    case=lambda sut: cases(logits=logits(), temperature=st.sampled_from([0.0, 0])),
+    needs=("probabilities", "temperature"),
+    mutants=("zero-temperature-means-one", "greedy-takes-the-last"),
+    cites=("inclusionAI/LLaDA2.X#6", "EricLBuehler/mistral.rs#2424"),
+)
+def zero_is_greedy(sut: SamplerUnderTest, logits: Array, temperature: float) -> None:
+    """At temperature 0 the first of the likeliest ids has probability 1 (or, by policy, temperature 0 is an error)."""
+    policy = f"zero_temperature={sut.zero_temperature!r}"
+    if sut.zero_temperature == "error":
+        try:
+            p = sut.p(logits, temperature=temperature)
+        except sut.errors:
+            return
+        raise LawBroken(shown(p), "an error", policy)
+    p = sut.p(logits, temperature=temperature)
+    expected = np.eye(logits.shape[-1])[logits.argmax(-1)]
+    if not np.array_equal(p, expected):
+        raise LawBroken(*apart(p, expected), policy)
+
+
+@law(
+    "S06",
+    "without settings it is the softmax",
+    area="sampling",
+    case=lambda sut: cases(logits=logits()),
+    needs=("probabilities",),
+    mutants=("always-the-argmax", "computes-in-half"),
+)
+def is_softmax(sut: SamplerUnderTest, logits: Array) -> None:
+    """Without settings, and at temperature 1, the probabilities are exp(x) / sum exp(x)."""
+    rows = []
+    for x in logits.tolist():
+        weights = [math.exp(v - max(x)) for v in x]
+        rows.append([w / math.fsum(weights) for w in weights])
+    expected = np.array(rows)
+    for settings in [{}, {"temperature": 1.0}] if "temperature" in sut.capabilities else [{}]:
+        p = sut.p(logits, **settings)
+        if p.shape != expected.shape or not np.allclose(p, expected, rtol=sut.tolerance(1e-12), atol=floor(sut.rtol)):
+            raise LawBroken(*apart(p, expected, f" with settings {settings}"))
+
+
+@law(
+    "S07",
+    "a tiny temperature",
+    area="sampling",
+    case=lambda sut: cases(
+        logits=logits(elements=TIED), share=st.sampled_from([1.0, 0.5, 1e-3, 1e-30, 0.0]) | st.floats(0.0, 1.0)
+    ),
+    needs=("probabilities", "temperature"),
+    mutants=("divides-before-shifting-in-float32",),
+    cites=("vllm-project/vllm#3063", "vllm-project/vllm#1623"),
+)
+def tiny_temperature(sut: SamplerUnderTest, logits: Array, share: float) -> None:
+    """For every T from 5e-324 to (gap to the second likeliest)/746 the likeliest ids share all the mass, equally."""
+    largest = logits.max(-1, keepdims=True)
+    likeliest = logits == largest
+    gaps = (largest - logits)[~likeliest & np.isfinite(logits)]
+    T = max(SMALLEST, share * float(gaps.min(initial=1.0)) / UNDERFLOW)
+    p = sut.p(logits, temperature=T)
+    expected = likeliest / likeliest.sum(-1, keepdims=True)
+    if not np.allclose(p, expected, rtol=sut.tolerance(1e-15), atol=0):
+        raise LawBroken(*apart(p, expected, f" at T = {T!r}"))
+
+
+@law(
+    "S08",
+    "a huge temperature",
+    area="sampling",
+    case=lambda sut: cases(logits=logits(elements=TIED), temperature=st.sampled_from([1e30, 1e18, 1e300])),
+    needs=("probabilities", "temperature"),
+    mutants=("forbids-by-minus-1e10",),
+)
+def huge_temperature(sut: SamplerUnderTest, logits: Array, temperature: float) -> None:
+    """As T grows every id that is not forbidden becomes equally likely, and a forbidden one stays impossible."""
+    possible = logits > -np.inf
+    p, expected = sut.p(logits, temperature=temperature), possible / possible.sum(-1, keepdims=True)
+    if not np.allclose(p, expected, rtol=sut.tolerance(1e-12), atol=0):
+        raise LawBroken(*apart(p, expected))
+
+
+@law(
+    "S09",
+    "temperatures multiply",
+    area="sampling",
+    case=lambda sut: cases(logits=logits(elements=TIED), first=temperatures(), second=temperatures()),
+    needs=("probabilities", "temperature"),
+    mutants=("temperature-has-a-floor",),
+    cites=("RL-Align/RL-Kernel#81",),
+)
+def temperatures_multiply(sut: SamplerUnderTest, logits: Array, first: float, second: float) -> None:
+    """Applying T1 and then, to the log-probabilities, T2 is applying T1 T2."""
+    twice = sut.p(np.log(sut.p(logits, temperature=first)), temperature=second)
+    once = sut.p(logits, temperature=first * second)
+    if not np.allclose(twice, once, rtol=sut.tolerance(1e-6), atol=1e-9, equal_nan=True):
+        raise LawBroken(*apart(twice, once, f" in two steps instead of at T = {first * second!r}"))
+
+
+@law(
+    "S10",
+    "temperature divides logits",
+    area="sampling",
+    case=lambda sut: cases(logits=logits(elements=FINE), temperature=temperatures()),
+    needs=("probabilities", "temperature"),
+    mutants=("temperature-twice", "temperature-ignored", "low-temperatures-are-one"),
+    cites=("google/gemma.cpp#981",),
+)
+def temperature_divides(sut: SamplerUnderTest, logits: Array, temperature: float) -> None:
+    """log(p_i / p_j) = (x_i - x_j) / T for all ids that are not forbidden."""
+    for i, (row, x) in enumerate(zip(sut.p(logits, temperature=temperature), logits, strict=True)):
+        weights = np.exp((x - x.max()) / temperature)
+        p = weights / weights.sum()
+        missing = (p > 2 * floor(sut.rtol)) & ~(row > 0)
+        if missing.any() or row[p == 0].any() or not holds_temperature(row, x, temperature, sut.tolerance(1e-9)):
+            raise LawBroken(*apart(row[None], p[None], first_row=i))
+
+
+@law(
+    "S11",
+    "entropy grows with temperature",
+    area="sampling",
+    case=lambda sut: cases(
+        logits=logits(elements=TIED), temperature=temperatures(), factor=st.sampled_from([1.1, 2, 9])
+    ),
+    needs=("probabilities", "temperature"),
+    mutants=("temperature-multiplies",),
+    cites=("UKGovernmentBEIS/inspect_ai#266",),
+)
+def entropy_grows(sut: SamplerUnderTest, logits: Array, temperature: float, factor: float) -> None:
+    """A higher temperature never lowers the entropy, nor the mass of the n likeliest ids' complement, for any n."""
+    cold, warm = sut.p(logits, temperature=temperature), sut.p(logits, temperature=temperature * factor)
+    for i, (p, q) in enumerate(zip(cold, warm, strict=True)):
+        if entropy(q) < entropy(p) - sut.tolerance(1e-9):
+            raise LawBroken(f"row {i}: entropy {entropy(q):.9g}, at the lower T {entropy(p):.9g}", "no less")
+        heads = np.cumsum(np.sort(p)[::-1]) - np.cumsum(np.sort(q)[::-1])
+        if (heads < -sut.tolerance(1e-9)).any():
+            n = int(heads.argmin()) + 1
+            raise LawBroken(f"row {i}: the {n} likeliest ids gain {-heads.min():.3g} of mass by warming", "no gain")
+
+
+def entropy(p: Array) -> float:
+    """-sum p log p of one row, in nats."""
+    possible = p[p > 0]
+    return float(-(possible * np.log(possible)).sum())
+
+
+DISTRIBUTION_LAWS = (
+    is_a_distribution,
+    shift_invariance,
+    permutation_equivariance,
+    rows_are_independent,
+    zero_is_greedy,
+    is_softmax,
+    tiny_temperature,
+    huge_temperature,
+    temperatures_multiply,
+    temperature_divides,
+    entropy_grows,
+)

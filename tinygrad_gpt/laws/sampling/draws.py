@@ -1,0 +1,262 @@
+"""Laws of the draw (S26 to S28), of the uniform numbers (S29), and of the tokens that come out (S31, S32, S38).
+
+The draw is judged by a grid of u, which needs no statistics: an inverse transform gives id i for an interval of u as
+long as p_i.  Only where nothing but tokens can be seen are they counted.
+"""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
+from tinygrad_gpt.laws.sampling import reference
+from tinygrad_gpt.laws.sampling.cases import FINE, configured, grid, settings_for, shown, support
+from tinygrad_gpt.laws.sampling.predicates import holds_monotone_draw, holds_stratified_counts
+from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
+from tinygrad_gpt.laws.statistics import assert_frequencies
+from tinygrad_gpt.laws.strategies import SEEDS, arrays, logits, normal, seeds, unit
+
+GPT2_VOCABULARY = 50257
+LEAST_SLICE = 2.0**-50  # what a running sum in float64 can still tell from nothing
+ALMOST_ONE = 1 - 2.0**-53
+FINEST = 2**20  # parts of [0, 1): at 4,096 a float32 running sum goes unnoticed
+DRAWS = 20_000
+
+
+def full_size(name: str) -> Array:
+    """Four distributions over GPT-2's vocabulary in float32, and a tiny one that is as uneven as float64 can hold."""
+    V = GPT2_VOCABULARY
+    rank = np.arange(1.0, V + 1)
+    shapes = {
+        "uniform": np.ones(V),
+        "softmax of N(0, 4)": np.exp(2 * normal(0, (V,))),
+        "1/rank": 1 / rank,
+        "1/rank^2": 1 / rank**2,
+    }
+    if name == "uneven":
+        return np.array([0.0, 2.0**-50, 0.5, 0.0, 2.0**-40, 0.5 - 2.0**-39, 2.0**-49, 0.0])
+    return (shapes[name] / shapes[name].sum()).astype(np.float32)
+
+
+FULL_SIZE = ("uniform", "softmax of N(0, 4)", "1/rank", "1/rank^2", "uneven")
+
+
+@st.composite
+def slices(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """A distribution of float64 as a softmax leaves it, its sum off by a rounding; impossible ids at both ends."""
+    weights = draw(arrays((draw(st.integers(1, 40)),), st.sampled_from([1, 3, 0, 10]) | st.integers(0, 10**6)))
+    weights[0] += 1
+    first, last = (np.zeros(draw(st.integers(0, 2))) for _ in range(2))
+    weights = np.concatenate([first, weights, last])
+    return {"p": weights / weights.sum(), "u": draw(arrays((8,), unit()))}
+
+
+@law(
+    "S26",
+    "the draw rises with u",
+    area="sampling",
+    level="stratified",
+    case=slices,
+    needs=("draw",),
+    mutants=("draws-with-side-left", "draws-with-u-unscaled", "draws-scaled-by-the-sum"),
+    cites=("NVIDIA/Megatron-Energon#260", "hunkim/word-rnn-tensorflow#67", "huggingface/swift-transformers#384"),
+)
+def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
+    """A larger u never draws a lower id; u = 0 draws the first id that is possible, u = 1 - 2^-53 the last; no draw is
+    of an id with p = 0."""
+    assert sut.draw is not None
+    possible = support(p)
+    ends = np.asarray(sut.draw(p, np.array([0.0, ALMOST_ONE]))).tolist()
+    if ends != [possible[0], possible[-1]]:
+        raise LawBroken(
+            f"u = 0 and u = 1 - 2^-53 drew {ends}", f"{[possible[0], possible[-1]]}, the ends of the support"
+        )
+    if not holds_monotone_draw(sut.draw, p, u):
+        drawn = np.asarray(sut.draw(p, np.sort(u))).tolist()
+        raise LawBroken(f"sorted u drew {drawn}", f"ids that never fall, of {possible}")
+
+
+@law(
+    "S27",
+    "counts on a grid",
+    area="sampling",
+    level="stratified",
+    case=lambda sut: cases(distribution=st.sampled_from(FULL_SIZE)),
+    needs=("draw",),
+    mutants=("draws-by-float32-sums", "draws-the-argmax"),
+)
+def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
+    """For u = (j + 1/2) / 2^20 every id is drawn 2^20 p times, give or take 1, over GPT-2's 50,257 ids in float32."""
+    assert sut.draw is not None
+    p = full_size(distribution)
+    ids = np.asarray(sut.draw(p, grid(FINEST)))
+    if not holds_stratified_counts(ids, p):
+        if ids.min() < 0 or ids.max() >= len(p):
+            raise LawBroken(f"ids from {ids.min()} to {ids.max()}", f"ids from 0 to {len(p) - 1}")
+        expected = FINEST * p / p.sum(dtype=np.float64)
+        counts = np.bincount(ids, minlength=len(p))
+        worst = int(np.abs(counts - expected).argmax())
+        raise LawBroken(f"id {worst} drawn {counts[worst]} times", f"{expected[worst]:.2f} times, give or take 1")
+
+
+@law(
+    "S28",
+    "every possible id can be drawn",
+    area="sampling",
+    level="stratified",
+    case=lambda sut: cases(distribution=st.sampled_from(FULL_SIZE)),
+    needs=("draw",),
+    mutants=("draws-by-float32-sums", "draws-with-float32-u"),
+    cites=("vllm-project/vllm#43150",),
+)
+def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
+    """Every id with p >= 2^-50 is drawn by the middle of its slice, over GPT-2's 50,257 ids in float32."""
+    assert sut.draw is not None
+    p = full_size(distribution).astype(np.float64)
+    ids = np.flatnonzero(p >= LEAST_SLICE)
+    sums = np.cumsum(p)
+    middles = (sums[ids] - p[ids] / 2) / sums[-1]
+    drawn = np.asarray(sut.draw(full_size(distribution), middles))
+    wrong = np.flatnonzero(drawn != ids)
+    if len(wrong):
+        u, seen, id = middles[wrong[0]], drawn[wrong[0]], ids[wrong[0]]
+        raise LawBroken(f"{len(wrong)} ids missed; u = {u} drew {seen}", f"{id}, of probability {p[id]:.3g}")
+
+
+@law(
+    "S29",
+    "uniform numbers are a function of where they are used",
+    area="sampling",
+    case=lambda sut: cases(
+        seed=seeds().map(lambda seed: min(seed, SEEDS - 3)), row=st.integers(0, 1000), position=st.integers(0, 2000)
+    ),
+    needs=("uniforms",),
+    mutants=(
+        "uniforms-from-the-global-generator",
+        "uniforms-ignore-the-row",
+        "uniforms-keyed-by-seed-plus-row",
+        "uniforms-keyed-through-floats",
+        "uniforms-reach-one",
+        "uniforms-of-24-bits",
+    ),
+    cites=("tenstorrent/tt-metal#53802",),
+)
+def uniforms_are_pure(sut: SamplerUnderTest, seed: int, row: int, position: int) -> None:
+    """Uniform numbers depend on (seed, row, position) and nothing else; neighbours differ; they lie in [0, 1), even for
+    words of all zeros or ones, and hold more than float32's 24 bits; known answers are met."""
+    assert sut.uniforms is not None
+    rows, positions = row + np.arange(4)[:, None], position + np.arange(6)
+    block = np.stack([np.asarray(sut.uniforms(seed + i, rows, positions)) for i in range(3)])  # (seed, row, position)
+    if block.shape != (3, 4, 6):
+        raise LawBroken(f"shape {block.shape[1:]} for rows (4, 1) and positions (6,)", "(4, 6)")
+    again = np.asarray(sut.uniforms(seed + 1, np.array([row + 2]), np.array([position + 5])))
+    if again.tolist() != [block[1, 2, 5]]:
+        raise LawBroken(f"asked alone: {again.tolist()}", f"the same as among others: {block[1, 2, 5]}")
+    if not ((block >= 0) & (block < 1)).all():
+        raise LawBroken(f"numbers from {block.min()} to {block.max()}", "numbers in [0, 1)")
+    if len(np.unique(block)) < block.size:
+        raise LawBroken(
+            f"{block.size - len(np.unique(block))} equal numbers in {block.size}", "none at adjacent places"
+        )
+    if (block.astype(np.float32) == block).all():
+        raise LawBroken("no number needs more than 24 bits", "53 random bits: ids of probability below 2^-24 need them")
+    if sut.to_unit is not None:
+        ends = np.asarray(sut.to_unit(np.array([0, 2**64 - 1], np.uint64))).tolist()
+        if not (0 <= ends[0] < 1 and 0 <= ends[1] < 1):
+            raise LawBroken(f"words of all zeros and all ones give {ends}", "numbers in [0, 1)")
+    for (s, r, t), known in (sut.known_uniforms or {}).items():
+        found = float(np.asarray(sut.uniforms(s, np.array([r]), np.array([t])))[0])
+        if found != known:
+            raise LawBroken(f"{found!r} for seed {s}, row {r}, position {t}", f"{known!r}")
+
+
+@st.composite
+def seeded(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """Six logits that differ by far more than 20,000 draws can miss, settings, and the seed of the draws."""
+    settings = draw(settings_for(sut, 6, sut.settings))
+    if "temperature" in settings:
+        settings["temperature"] = draw(st.sampled_from([0.5, 0.8, 1.5]))
+    x = 2 * normal(draw(st.integers(0, 2**32)), (1, 6))
+    return {"logits": x, "settings": settings, "seed": draw(seeds())}
+
+
+@law(
+    "S31",
+    "goodness of fit",
+    area="sampling",
+    level="statistical",
+    case=seeded,
+    needs=("tokens",),
+    mutants=("gumbel-with-the-wrong-sign",),
+    cites=("chainer/chainerrl#104", "pytorch/pytorch#22442", "pytorch/pytorch#20179"),
+    examples=3,
+)
+def goodness_of_fit(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], seed: int) -> None:
+    """20,000 tokens drawn from fixed logits have the frequencies that the settings ask for (relative
+    entropy, alpha 1e-9)."""
+    tokens = sut.tokens(logits[0], seed, DRAWS, **settings)
+    assert_frequencies(counted(tokens, logits.shape[-1]), expected_p(sut, logits, settings))
+
+
+@law(
+    "S32",
+    "tokens are independent",
+    area="sampling",
+    level="statistical",
+    case=lambda sut: cases(logits=logits(rows=(1, 1), vocabulary=(2, 4), elements=FINE, masked=False), seed=seeds()),
+    needs=("tokens",),
+    mutants=("every-uniform-number-twice",),
+    examples=3,
+)
+def tokens_are_independent(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
+    """Among 10,000 pairs of successive tokens from fixed logits, the pair (i, j) has the frequency p_i p_j (relative
+    entropy, alpha 1e-9)."""
+    V = logits.shape[-1]
+    first, second = sut.tokens(logits[0] / 8, seed, DRAWS).reshape(-1, 2).T
+    p = expected_p(sut, logits / 8, {})
+    assert_frequencies(counted(first * V + second, V * V), np.outer(p, p).reshape(-1))
+
+
+@law(
+    "S38",
+    "the whole way, on a grid",
+    area="sampling",
+    level="stratified",
+    case=lambda sut: configured(sut, rows=(1, 1), vocabulary=(1, 8), elements=FINE, unique=True),
+    needs=("ids",),
+    mutants=("ids-count-from-one",),
+)
+def whole_way_on_a_grid(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """From logits and u = (j + 1/2) / 4096 to tokens every id comes 4096 p times, give or take 1, p by the settings."""
+    ids = sut.ids(logits[0], grid(4096), **settings)
+    counts, p = counted(ids, logits.shape[-1]), expected_p(sut, logits, settings)
+    if (np.abs(counts - 4096 * p) > 1).any():
+        raise LawBroken(f"counts {shown(counts)}", shown(4096 * p))
+
+
+def expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> Array:
+    """What the reference sampler says for one row, in the declared order; the logits are distinct, so without ties."""
+    T = settings.get("temperature", 1.0)
+    if sut.order == "temperature last" and T != 1:
+        x = np.log(reference.probabilities(logits, **settings | {"temperature": 1.0}))
+        return reference.probabilities(x, temperature=T)[0]
+    return reference.probabilities(logits, **settings)[0]
+
+
+def counted(ids: Array, V: int) -> Array:
+    """How often each of V ids occurs.  LawBroken if there are others."""
+    if len(ids) and (min(ids) < 0 or max(ids) >= V):
+        raise LawBroken(f"ids from {min(ids)} to {max(ids)}", f"ids from 0 to {V - 1}")
+    return np.bincount(ids, minlength=V)
+
+
+DRAW_LAWS = (
+    draw_rises_with_u,
+    counts_on_a_grid,
+    every_id_can_be_drawn,
+    uniforms_are_pure,
+    goodness_of_fit,
+    tokens_are_independent,
+    whole_way_on_a_grid,
+)

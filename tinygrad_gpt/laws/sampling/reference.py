@@ -1,0 +1,120 @@
+"""A sampler written to be believed: row by row, id by id, in Python's own float64 and exact sums.
+
+The laws take their expectations from it where algebra does not give them at once.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.laws.law import Array
+
+MARGIN = 2.0**-48  # mass this little below top_p has reached it: some roundings of a sum
+
+
+def probabilities(
+    logits: Array,
+    *,
+    temperature: Any = 1.0,
+    top_k: Any = None,
+    top_p: Any = None,
+    min_p: Any = None,
+    ties: str = "exact",
+) -> Array:
+    """logits (..., V) -> (..., V): top-k, then temperature, then top-p, then min-p, each row on its own."""
+    x = np.asarray(logits, np.float64)
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"logits must have shape (..., V) with V at least 1; got {x.shape}")
+    rows = x.reshape(-1, x.shape[-1]).tolist()
+    T, k, p, m = (per_row(setting, len(rows)) for setting in (temperature, top_k, top_p, min_p))
+    check_settings(T, k, p, m)
+    found = [row(x, T[i], k[i], p[i], m[i], ties) for i, x in enumerate(rows)]
+    return np.array(found, np.float64).reshape(x.shape)
+
+
+def per_row(setting: Any, rows: int) -> list[Any]:
+    """One value per row, from one value or an array of them."""
+    return setting.tolist() if isinstance(setting, np.ndarray) and setting.ndim else [setting] * max(rows, 1)
+
+
+def row(
+    x: list[float], temperature: float, top_k: int | None, top_p: float | None, min_p: float | None, ties: str
+) -> list[float]:
+    """The probabilities of one row."""
+    if not all(v < math.inf for v in x) or max(x) == -math.inf:
+        raise ValueError(f"logits must be finite or -inf, and not all -inf; got {x}")
+    kept = top_k_support(x, len(x) if top_k is None else top_k, ties)
+    if temperature == 0:
+        kept = kept[:1]
+    weight = {i: math.exp((x[i] - x[kept[0]]) / temperature) if x[i] < x[kept[0]] else 1.0 for i in kept}
+    if top_p is not None and top_p < 1:
+        kept = kept[: prefix_lengths([weight[i] for i in kept], top_p, MARGIN)[0]]
+    if min_p is not None:
+        kept = [i for i in kept if weight[i] >= min_p]
+    total = math.fsum(weight[i] for i in kept)
+    probability = {i: weight[i] / total for i in kept}
+    return [probability.get(i, 0.0) for i in range(len(x))]
+
+
+def ranked(x: Sequence[float]) -> list[int]:
+    """The ids that are not forbidden, by falling logit, of equals the lowest first."""
+    return sorted((i for i, v in enumerate(x) if v > -math.inf), key=lambda i: (-x[i], i))
+
+
+def top_k_support(x: Sequence[float], k: int, ties: str) -> list[int]:
+    """The first k of the ranked ids; ties="all" keeps those level with the last of them too."""
+    order = ranked(x)
+    kept = order[:k]
+    return [i for i in order if x[i] >= x[kept[-1]]] if ties == "all" else kept
+
+
+def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> list[int]:
+    """How many leading weights hold the share top_p, and not one too many: every answer within the margin."""
+    total = math.fsum(weights)
+    shares = [math.fsum(weights[:n]) / total for n in range(len(weights) + 1)]
+    lengths = range(1, len(weights) + 1)
+    return [n for n in lengths if shares[n] >= top_p - margin and shares[n - 1] < top_p + margin]
+
+
+def check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
+    """ValueError or TypeError for a setting that means nothing; None is off."""
+    for T in temperature:
+        if real("temperature", T) < 0 or not math.isfinite(T):
+            raise ValueError(f"temperature must be finite and at least 0; got {T}")
+    for k in top_k:
+        if k is not None and (isinstance(k, bool) or operator.index(k) < 1):
+            raise ValueError(f"top_k must be at least 1, or None for no limit; got {k!r}")
+    for name, values in (("top_p", top_p), ("min_p", min_p)):
+        for v in values:
+            if v is not None and not 0 <= real(name, v) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, or None for no limit; got {v}")
+
+
+def real(name: str, value: Any) -> float:
+    """value as a float; TypeError for a bool or what is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    return float(value)
+
+
+def draw(p: Array, u: Array) -> Array:
+    """p (V), u (N) in [0, 1) -> the ids (N) whose slices of the running sum hold u * total."""
+    sums = np.cumsum(p, dtype=np.float64)
+    ids = np.searchsorted(sums, np.asarray(u) * sums[-1], side="right")  # the first with sum > u * total: skips p = 0
+    return np.minimum(ids, np.flatnonzero(p)[-1])  # u * total rounds up to a total that is a denormal number
+
+
+def uniforms(seed: int, rows: Array, positions: Array) -> Array:
+    """A number in [0, 1) for each row and position, from Philox keyed by the seed and counting both."""
+    places = np.broadcast(rows, positions)
+    key = np.array([seed, 4], np.uint64)  # from a list of Python's integers NumPy makes floats once one exceeds 2**63
+    words = [np.random.Philox(key=key, counter=[t, r, 0, 0]).random_raw() for r, t in places]
+    return to_unit(np.array(words, np.uint64)).reshape(places.shape)
+
+
+def to_unit(words: Array) -> Array:
+    """64-bit words -> [0, 1): their upper 53 bits, exact in float64."""
+    return (words >> np.uint64(11)) * 2.0**-53

@@ -1,0 +1,202 @@
+"""Laws of bad, odd and foreign input: what must be refused, and what must not matter (S23 to S25, S33 to S35)."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.law import Array, Case, LawBroken, law
+from tinygrad_gpt.laws.sampling.cases import TIED, apart, configured, grid, shown, support
+from tinygrad_gpt.laws.sampling.predicates import close
+from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
+from tinygrad_gpt.laws.strategies import floats, laid_out, layouts, logits, ties
+
+
+@st.composite
+def masked(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """At least one forbidden id in the first row, at any temperature."""
+    case = draw(configured(sut, vocabulary=(2, 8), elements=TIED))
+    V = case["logits"].shape[-1]
+    case["logits"][0, draw(st.integers(1, V - 1))] = -np.inf
+    if not np.isfinite(case["logits"][0]).any():
+        case["logits"][0, 0] = 0.0
+    return case
+
+
+@law(
+    "S23",
+    "-inf forbids",
+    area="sampling",
+    case=masked,
+    needs=("probabilities",),
+    mutants=("forbids-by-minus-30",),
+    cites=("pytorch/pytorch#4858", "pytorch/pytorch#13867", "pytorch/pytorch#48841", "pytorch/pytorch#50034"),
+)
+def minus_infinity_forbids(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """An id whose logit is -inf has probability 0 and is never drawn."""
+    p = sut.p(logits, **settings)
+    forbidden = np.asarray(logits == -np.inf)
+    if (p[forbidden] != 0).any():
+        raise LawBroken(shown(p), f"0 where the logit is -inf: ids {support(forbidden[0])} of row 0")
+    if "ids" in sut.capabilities:
+        u = np.concatenate([[0.0], grid(64), [1 - 2.0**-53]])
+        drawn = sut.ids(logits[0], u, **settings)
+        if forbidden[0][drawn].any():
+            raise LawBroken(f"drew id {drawn[forbidden[0][drawn]][0]}", "never: its logit is -inf")
+
+
+@st.composite
+def faulty(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """Logits with a nan or +inf somewhere, a row of -inf, or rows of no ids; at T = 0 too."""
+    case = draw(configured(sut, elements=TIED))
+    x = case["logits"]
+    fault = draw(st.sampled_from(["nan", "inf", "all -inf", "no ids"]))
+    i = draw(st.integers(0, len(x) - 1))
+    if fault == "no ids":
+        case = {"logits": x[:, :0], "settings": {}}
+    elif fault == "all -inf":
+        x[i] = -np.inf
+    else:
+        x[i, draw(st.integers(0, x.shape[-1] - 1))] = float(fault)
+    if "temperature" in sut.capabilities and sut.zero_temperature == "greedy" and draw(st.booleans()):
+        case["settings"]["temperature"] = 0.0
+    return case
+
+
+@law(
+    "S24",
+    "faulty logits are an error",
+    area="sampling",
+    case=faulty,
+    needs=("probabilities",),
+    mutants=("nan-becomes-zero",),
+    cites=("JustVugg/colibri#369", "karpathy/nanoGPT#273"),
+)
+def faulty_logits_are_an_error(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """A nan, +inf, a row of -inf throughout, and rows without ids are errors, at temperature 0 too."""
+    try:
+        p = sut.p(logits, **settings)
+    except sut.errors:
+        return
+    raise LawBroken(shown(p), f"{' or '.join(error.__name__ for error in sut.errors)}")
+
+
+NAN, INF = float("nan"), float("inf")
+BAD: dict[str, tuple[Any, ...]] = {
+    "temperature": (-1.0, NAN, INF, True, "1"),
+    "top_k": (-1, 1.5, 2.0, True, NAN, "2"),
+    "top_p": (-0.1, 1.5, NAN, True, "0.5"),
+    "min_p": (-0.1, 1.5, NAN, True, "0.5"),
+}
+GOOD: dict[str, tuple[tuple[Any, Any], ...]] = {  # (as given, the same in the plainest type)
+    "temperature": ((2, 2.0), (np.float32(0.5), 0.5), (np.int64(1), 1.0)),
+    "top_k": ((np.int64(2), 2), (np.int32(1), 1)),
+    "top_p": ((1, 1.0), (np.float64(0.5), 0.5)),
+    "min_p": ((np.float32(0.25), 0.25), (np.float64(0.5), 0.5)),
+}
+
+
+@st.composite
+def any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """A setting and a value that is wrong, or right but of an unusual type."""
+    name = draw(st.sampled_from(sut.settings))
+    values = [*BAD[name], *(value for value, _ in GOOD[name]), *([0] if name == "top_k" else [])]
+    return {
+        "logits": draw(logits(vocabulary=(2, 8), elements=TIED)),
+        "setting": name,
+        "value": draw(st.sampled_from(values)),
+    }
+
+
+@law(
+    "S25",
+    "bad settings are errors",
+    area="sampling",
+    case=any_setting,
+    needs=("probabilities", "settings"),
+    mutants=("nan-top-p-accepted", "true-is-one"),
+    cites=("Vision-CAIR/MiniGPT-4#200", "ohdearquant/lattice#295", "TransformerLensOrg/TransformerLens#1347"),
+)
+def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, value: Any) -> None:
+    """A negative, nan, infinite, Boolean or text setting, a k that is no whole number, and a share above 1 are errors
+    (so is k = 0, unless by policy it is off); whole-number temperatures and NumPy's scalars are fine."""
+    good = [plain for given, plain in GOOD[setting] if type(given) is type(value) and given == value]
+    off = setting == "top_k" and value == 0 and type(value) is int and sut.zero_k == "off"
+    if good or off:
+        p, q = sut.p(logits, **{setting: value}), sut.p(logits, **({setting: good[0]} if good else {}))
+        if not close(p, q, sut.tolerance(1e-12)):
+            raise LawBroken(f"{shown(p)} for {value!r}", f"{shown(q)}, as for {good[0] if good else 'no limit'}")
+        return
+    try:
+        p = sut.p(logits, **{setting: value})
+    except sut.errors:
+        return
+    raise LawBroken(f"{setting} = {value!r} gave {shown(p)}", f"{' or '.join(error.__name__ for error in sut.errors)}")
+
+
+@law(
+    "S33",
+    "one id, one row, no rows",
+    area="sampling",
+    case=lambda sut: configured(sut, rows=(0, 1), vocabulary=(1, 3), elements=TIED, masked=False),
+    needs=("probabilities",),
+    mutants=("row-zero-threshold", "squeezes-a-single-row"),
+)
+def degenerate_shapes(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """A batch of no rows gives no rows, one row gives one row, and with V = 1 the one id has probability 1."""
+    p = sut.p(logits, **settings)
+    if p.shape != logits.shape:
+        raise LawBroken(f"shape {p.shape}", f"shape {logits.shape}")
+    if logits.shape[-1] == 1 and not np.array_equal(p, np.ones_like(logits)):
+        raise LawBroken(shown(p), "1: there is one id")
+
+
+@law(
+    "S34",
+    "float32 logits agree with float64",
+    area="sampling",
+    case=lambda sut: configured(sut, "temperature", "top_k", "min_p", elements=(ties(), floats(8))),
+    needs=("probabilities",),
+    mutants=("float32-goes-to-half",),
+    cites=("NVIDIA/Megatron-LM#7182",),
+)
+def float32_agrees(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
+    """The same numbers in float32 and in float64 give distributions within a total variation of 1e-5 (T >= 0.5; without
+    top-p, for a sum that just reaches p may not in its last bit)."""
+    settings = settings | {"temperature": max(0.5, settings["temperature"])} if "temperature" in settings else settings
+    x = logits.astype(np.float32)
+    narrow, wide = sut.p(x, **settings), sut.p(x.astype(np.float64), **settings)
+    variation = np.abs(narrow - wide).sum(-1) / 2
+    if (variation > 1e-5).any():
+        raise LawBroken(*apart(narrow, wide, f" for float32, total variation {variation.max():.2g}"))
+
+
+@st.composite
+def in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+    """Two or three rows, and the name of a layout."""
+    return draw(configured(sut, rows=(2, 3), vocabulary=(2, 8), elements=TIED)) | {"layout": draw(layouts())}
+
+
+@law(
+    "S35",
+    "the layout does not matter",
+    area="sampling",
+    case=in_layouts,
+    needs=("probabilities",),
+    mutants=("writes-into-its-input", "reads-memory-in-order"),
+)
+def layout_does_not_matter(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], layout: str) -> None:
+    """Strided, reversed, transposed and read-only logits give what a plain copy gives."""
+    p, q = sut.p(laid_out(logits, layout), **settings), sut.p(logits.copy(), **settings)
+    if not close(p, q, sut.tolerance(1e-12)):
+        raise LawBroken(*apart(p, q, f" for {layout} logits"))
+
+
+ROBUSTNESS_LAWS = (
+    minus_infinity_forbids,
+    faulty_logits_are_an_error,
+    bad_settings_are_errors,
+    degenerate_shapes,
+    float32_agrees,
+    layout_does_not_matter,
+)

@@ -1,0 +1,107 @@
+"""The adapter for samplers: what can be asked of one, whichever of its stages are open to view."""
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from tinygrad_gpt.laws.law import Area, Array
+
+SETTINGS = ("temperature", "top_k", "top_p", "min_p")
+DECLARED = frozenset({*SETTINGS, "per_row"})
+VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens"})  # found, not declared
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SamplerUnderTest:
+    """A sampler, through whichever of these it has; settings arrive as keywords, and only those it declares.
+
+    probabilities(logits (B, V), **settings) -> (B, V)
+    warp(logits (B, V), **settings) -> logits (B, V), whose softmax are the probabilities
+    token_u(logits (V), u (N), **settings) -> ids (N): the token that each uniform number u in [0, 1) leads to
+    token(logits (V), seed, n, **settings) -> ids (n): a black box, of which only counts can be judged
+    draw(p (V), u (N)) -> ids (N)
+    uniforms(seed, rows, positions) -> numbers in [0, 1), rows and positions broadcast
+    to_unit(words of uint64) -> numbers in [0, 1); known_uniforms: (seed, row, position) -> the right number
+
+    capabilities are those of temperature, top_k, top_p, min_p, and per_row if settings may be arrays (B).
+    The fields from ties on are policies: where several choices are right, which one was made.  rtol widens the
+    tolerances for a sampler that computes in less than float64.  errors is what bad input must raise.
+    """
+
+    area: ClassVar[Area] = "sampling"
+
+    name: str
+    probabilities: Callable[..., Array] | None = None
+    warp: Callable[..., Array] | None = None
+    token_u: Callable[..., Array] | None = None
+    token: Callable[..., Array] | None = None
+    draw: Callable[[Array, Array], Array] | None = None
+    uniforms: Callable[[int, Array, Array], Array] | None = None
+    to_unit: Callable[[Array], Array] | None = None
+    known_uniforms: Mapping[tuple[int, int, int], float] | None = None
+    capabilities: Set[str] = frozenset()
+    ties: Literal["exact", "all", "any"] = "exact"
+    zero_temperature: Literal["greedy", "error"] = "greedy"
+    zero_k: Literal["error", "off"] = "error"
+    large_k: Literal["clamp", "error"] = "clamp"
+    order: Literal["temperature first", "temperature last"] = "temperature first"
+    rtol: float = 1e-12
+    errors: tuple[type[Exception], ...] = (ValueError, TypeError)
+
+    def __post_init__(self) -> None:
+        unknown = set(self.capabilities) - DECLARED - VIEWS
+        if unknown:
+            allowed = ", ".join(sorted(DECLARED))
+            raise ValueError(f"capabilities of a sampler are among {allowed}; got {', '.join(map(repr, unknown))}")
+        views = {
+            "probabilities": self.probabilities or self.warp,
+            "draw": self.draw,
+            "ids": self.token_u or (self.draw and (self.probabilities or self.warp)),
+            "uniforms": self.uniforms,
+            "settings": self.settings,
+        }
+        views["tokens"] = self.token or (views["ids"] and self.uniforms)
+        if not any(given for view, given in views.items() if view != "settings"):
+            raise ValueError(f"sampler {self.name!r} needs probabilities, warp, token_u, token, draw or uniforms")
+        found = {view for view, given in views.items() if given}
+        object.__setattr__(self, "capabilities", (frozenset(self.capabilities) & DECLARED) | found)
+
+    @property
+    def policies(self) -> dict[str, object]:
+        """The declared choices by name."""
+        names = ("ties", "zero_temperature", "zero_k", "large_k", "order")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that the sampler takes."""
+        return tuple(name for name in SETTINGS if name in self.capabilities)
+
+    def p(self, logits: Array, **settings: Any) -> Array:
+        """The probabilities, (B, V) of float64; for a warp the softmax of what it answers."""
+        if self.probabilities is not None:
+            return np.asarray(self.probabilities(logits, **settings))
+        assert self.warp is not None, "the law should have asked for the capability"
+        x = np.asarray(self.warp(logits, **settings), np.float64)
+        weights = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
+        return weights / weights.sum(-1, keepdims=True)
+
+    def ids(self, logits: Array, u: Array, **settings: Any) -> Array:
+        """The tokens (N) that logits (V) and the uniform numbers u (N) lead to."""
+        if self.token_u is not None:
+            return np.asarray(self.token_u(logits, u, **settings))
+        assert self.draw is not None, "the law should have asked for the capability"
+        return np.asarray(self.draw(self.p(logits[None], **settings)[0], u))
+
+    def tokens(self, logits: Array, seed: int, n: int, **settings: Any) -> Array:
+        """n tokens drawn from logits (V), random by this seed."""
+        if self.token is not None:
+            return np.asarray(self.token(logits, seed, n, **settings))
+        assert self.uniforms is not None, "the law should have asked for the capability"
+        return self.ids(logits, np.asarray(self.uniforms(seed, 0, np.arange(n))), **settings)
+
+    def tolerance(self, law: float) -> float:
+        """The law's relative tolerance, or the sampler's where that is wider."""
+        return max(law, self.rtol)

@@ -1,0 +1,146 @@
+"""Where cases come from: Hypothesis strategies, simplest first, small on purpose.
+
+Array elements are what costs time, so rows and vocabularies are small; a large array is a drawn seed that `normal`
+expands.  What the laws want to see often is forced, not hoped for: ties, masks, k from V, repeated ids.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+Array = Any
+Strategy = st.SearchStrategy[Any]
+
+GRID = (0.0, 1.0, -1.0, -2.0, 0.5, 3.0)  # few values, so that rows are full of ties
+EXTREMES = (0.0, 88.0, -88.0, 1e4, -1e4, 1e30, -1e30)
+SEEDS = 2**64
+
+
+def arrays(shape: tuple[int, ...], elements: Strategy, dtype: Any = np.float64, unique: bool = False) -> Strategy:
+    """Arrays whose elements are all drawn on their own (Hypothesis would else repeat one value in most places)."""
+    return hnp.arrays(dtype, shape, elements=elements, fill=st.nothing(), unique=unique)
+
+
+def ties() -> Strategy:
+    """Numbers from a grid so small that arrays hold many equal ones."""
+    return st.sampled_from(GRID)
+
+
+def floats(limit: float = 30.0) -> Strategy:
+    """Numbers in [-limit, limit], no denormals."""
+    return st.floats(-limit, limit, allow_subnormal=False)
+
+
+def dyadic(limit: int = 32) -> Strategy:
+    """Multiples of 1/256 in [-limit, limit]: their sums and differences are exact, in float32 too."""
+    return st.integers(-limit * 256, limit * 256).map(lambda n: n / 256)
+
+
+def shapes(rows: tuple[int, int] = (1, 3), vocabulary: tuple[int, int] = (1, 8)) -> Strategy:
+    """(B, V)"""
+    return st.tuples(st.integers(*rows), st.integers(*vocabulary))
+
+
+ANY_LOGITS = (ties(), floats(), st.sampled_from(EXTREMES))
+
+
+@st.composite
+def logits_of(
+    draw: st.DrawFn,
+    shape: tuple[int, int],
+    elements: Sequence[Strategy] = ANY_LOGITS,
+    masked: bool = True,
+    unique: bool = False,
+) -> Array:
+    """Logits of this shape (B, V), float64: ties, floats or extremes; some ids forbidden by -inf, never a whole row.
+
+    The elements come last: then Hypothesis can make the shape smaller without changing the meaning of what follows.
+    """
+    mask = draw(arrays(shape, st.booleans(), bool)) if masked and draw(st.booleans()) else np.zeros(shape, bool)
+    mask[mask.all(-1), :1] = False
+    x = draw(st.one_of(*(arrays(shape, values, unique=unique) for values in elements)))
+    x[mask] = -np.inf
+    return x
+
+
+def logits(rows: tuple[int, int] = (1, 3), vocabulary: tuple[int, int] = (1, 8), **options: Any) -> Strategy:
+    """Logits (B, V) of any such shape; options as in `logits_of`."""
+    return shapes(rows, vocabulary).flatmap(lambda shape: logits_of(shape, **options))
+
+
+def ks(vocabulary: int) -> Strategy:
+    """top_k drawn from V: 1 ... V - 1, and V, V + 1, V + 1000.  Drawn independently most k would exceed V."""
+    return st.integers(1, max(1, vocabulary - 1)) | st.sampled_from([vocabulary, vocabulary + 1, vocabulary + 1000])
+
+
+def temperatures() -> Strategy:
+    """Common ones, or log-uniform from 0.05 to 20."""
+    return st.sampled_from([1.0, 0.5, 2.0, 0.1, 1.5]) | st.floats(-1.3, 1.3).map(lambda e: round(10.0**e, 4))
+
+
+def fractions() -> Strategy:
+    """top_p and min_p: in (0, 1], with simple ones often."""
+    return st.sampled_from([0.5, 0.9, 1.0, 0.25, 0.75]) | st.floats(0.01, 1.0)
+
+
+def unit() -> Strategy:
+    """u in [0, 1), both ends often."""
+    return st.sampled_from([0.0, 0.5, 1 - 2.0**-53, 2.0**-53]) | st.integers(0, 2**53 - 1).map(lambda n: n * 2.0**-53)
+
+
+def seeds() -> Strategy:
+    """A seed is part of the case, so that a random law replays: 0 ... 2**64 - 1, the corners often."""
+    return st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**63, SEEDS - 1]) | st.integers(0, SEEDS - 1)
+
+
+def cotangents(shape: tuple[int, ...]) -> Strategy:
+    """dLoss/dy of this shape: values that differ, none 0; under equal ones a wrong vjp can look right."""
+    numbers = st.integers(-512, 511).map(lambda n: (n + (n >= 0)) / 128)
+    return arrays(shape, numbers, unique=True)
+
+
+def index_arrays(shape: tuple[int, ...], below: int, distinct: int = 3) -> Strategy:
+    """Ids in [0, below) of int64, from a range so small that ids repeat."""
+    return arrays(shape, st.integers(0, min(below, distinct) - 1), np.int64)
+
+
+def broadcastable_shapes(count: int, max_dims: int = 3, max_side: int = 3) -> Strategy:
+    """So many shapes that broadcast together: a tuple of shapes."""
+    return hnp.mutually_broadcastable_shapes(num_shapes=count, max_dims=max_dims, max_side=max_side).map(
+        lambda found: found.input_shapes
+    )
+
+
+LAYOUTS = ("strided", "reversed", "transposed", "read-only", "fortran")
+
+
+def layouts() -> Strategy:
+    """The name of a way to lay an array out in memory; `laid_out` does it."""
+    return st.sampled_from(LAYOUTS)
+
+
+def laid_out(x: Array, layout: str) -> Array:
+    """A copy of x in another layout.  Raises ValueError for an unknown one."""
+    if layout == "strided":
+        wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), 7, x.dtype)
+        wide[..., ::2] = x
+        return wide[..., ::2]
+    if layout == "reversed":
+        return np.array(x[..., ::-1], order="C")[..., ::-1]
+    if layout == "transposed":
+        return np.array(x.T, order="C").T
+    if layout == "read-only":
+        y = x.copy()
+        y.flags.writeable = False
+        return y
+    if layout == "fortran":
+        return np.array(x, order="F")
+    raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+
+
+def normal(seed: int, shape: tuple[int, ...]) -> Array:
+    """Standard normal numbers of float64 from a seed: a large array at the price of one drawn integer."""
+    return np.random.Generator(np.random.Philox(key=seed)).standard_normal(shape)
