@@ -1,0 +1,67 @@
+"""Cross-entropy of logits against the tokens that came, in nats.
+
+    nll_n = ln Σ_j e^{x_nj} - x_n,target        loss = mean of nll over the counted rows (or their sum)
+
+Gradient.  d(ln Σ e^x)/dx_j = p_j, the softmax; -x_target contributes -1 at the target.  With w = 1/count (mean) or 1:
+
+    dx_nj = dloss · w · (p_nj - [j = target_n])        and 0 in rows that are ignored
+
+Each row sums to 0: probability is only moved, towards the target from everywhere else in proportion to p.
+
+Shapes.   logits (..., V), targets (...) of int  ->  loss ().
+Settings. ignore_index: rows with this target do not count, neither above nor below the fraction; none unless told.
+          reduction: "mean" over the counted rows, or "sum": micro-batches add sums and divide once, by all their
+          tokens.  What ignored rows hold (nan, rows of -inf) is irrelevant.
+Saved.    logits - max, ln Σ, targets, which rows count.
+Errors.   ValueError for another reduction or unequal shapes.  The caller vouches for 0 <= target < V
+          (`nn.cross_entropy` checks it): a device that looked would have to wait.
+Numerics. The maximum is subtracted first, and no probability is ever formed to take its logarithm: exact at logits of
+          ±1e4, and nll = inf where the target's logit is -inf (nan only if a counted row is -inf throughout).
+Source.   The book's chapter 5; Goodfellow et al. 2016, "Deep Learning", sections 4.1 and 6.2.2.
+Check.    Two equal logits: ln 2, and slopes ½ - [j = target]:
+
+    >>> import numpy as np
+    >>> loss, vjp = cross_entropy(np.zeros((1, 2)), np.array([1]))
+    >>> round(float(loss), 4), vjp(np.array(1.0))[0].tolist()
+    (0.6931, [[0.5, -0.5]])
+"""
+
+from typing import Literal
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+
+
+def cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[Array, Vjp]:
+    """logits (..., V), targets (...) of int  ->  loss (), in nats."""
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum'; got {reduction!r}")
+    if targets.shape != logits.shape[:-1]:
+        raise ValueError(f"targets must have the shape {logits.shape[:-1]} of the logits' rows; got {targets.shape}")
+    xp = array_module(logits)
+    shape, vocab_size = logits.shape, logits.shape[-1]
+    x, y = logits.reshape(-1, vocab_size), targets.reshape(-1)  # (N, V), (N)
+    counts = xp.ones(y.shape, bool) if ignore_index is None else y != ignore_index  # (N)
+    y = xp.where(counts, y, 0)  # a row that does not count still needs a place to look
+    rows = xp.arange(len(y))
+
+    shifted = x - xp.where(counts, x.max(-1), 0)[:, None]  # exp cannot overflow
+    if ignore_index is not None:
+        shifted[~counts] = 0  # such a row may hold anything, rows of -inf too: no logarithm of 0
+    log_total = xp.log(xp.exp(shifted).sum(-1))  # (N)
+    nll = xp.where(counts, log_total - shifted[rows, y], 0)
+    divisor = counts.sum().astype(x.dtype) if reduction == "mean" else 1
+
+    def vjp(dloss: Array) -> tuple[Array, None]:
+        dx = xp.exp(shifted - log_total[:, None])  # softmax ...
+        dx[rows, y] -= 1  # ... minus one-hot
+        dx[~counts] = 0  # set, not multiplied: a row that does not count may hold nan
+        dx *= dloss / divisor
+        return dx.reshape(shape), None
+
+    return nll.sum() / divisor, vjp

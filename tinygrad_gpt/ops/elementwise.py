@@ -1,0 +1,54 @@
+"""Functions of one number, entry by entry: exp, log, sqrt, tanh, relu.
+
+    y = e^x          dx = dy y
+    y = ln x         dx = dy / x
+    y = √x           dx = dy / (2 y)
+    y = tanh x       dx = dy (1 - y²)
+    y = max(x, 0)    dx = dy where x > 0, else 0
+
+Gradient.  y_i depends on x_i alone, so dx_i = dy_i · dy_i/dx_i.  Where the derivative can be written in y (exp, sqrt,
+tanh) y is kept and x is let go.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
+
+Shapes.   x, y: any, the same.
+Saved.    exp, sqrt, tanh: y.  log: x.  relu: where x > 0.
+Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and gives -inf or nan.
+          relu has no derivative at 0; we take 0, as everybody does.
+Check.    √4 = 2 with slope 1/4:
+
+    >>> import numpy as np
+    >>> y, vjp = sqrt(np.array([4.0]))
+    >>> y.tolist(), vjp(np.array([1.0]))[0].tolist()
+    ([2.0], [0.25])
+"""
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+
+
+def exp(x: Array) -> tuple[Array, Vjp]:
+    """Exponential: y = e^x."""
+    y = array_module(x).exp(x)
+    return y, lambda dy: (dy * y,)
+
+
+def log(x: Array) -> tuple[Array, Vjp]:
+    """Natural logarithm: y = ln x, x > 0."""
+    return array_module(x).log(x), lambda dy: (dy / x,)
+
+
+def sqrt(x: Array) -> tuple[Array, Vjp]:
+    """Square root: y = √x, x > 0."""
+    y = array_module(x).sqrt(x)
+    return y, lambda dy: (dy / (2 * y),)
+
+
+def tanh(x: Array) -> tuple[Array, Vjp]:
+    """Hyperbolic tangent: y = tanh x."""
+    y = array_module(x).tanh(x)
+    return y, lambda dy: (dy * (1 - y * y),)
+
+
+def relu(x: Array) -> tuple[Array, Vjp]:
+    """Rectifier: y = max(x, 0)."""
+    xp = array_module(x)
+    positive = x > 0
+    return xp.where(positive | xp.isnan(x), x, 0), lambda dy: (xp.where(positive, dy, 0),)

@@ -1,0 +1,94 @@
+"""Sums and their kin along axes: sum, mean, max, var.
+
+    y = Σ x                 dx = dy, repeated
+    y = (1/n) Σ x           dx = dy / n, repeated
+    y = max x               dx = dy, shared equally among the entries that attain it
+    y = Σ (x - x̄)²/(n-d)    dx = dy · 2 (x - x̄)/(n-d)
+
+Gradient.  A sum passes its gradient to every term.  var: each x_i enters its own term and, through the mean x̄, every
+term; the second path adds Σ_j 2 (x_j - x̄) · (-1/n) = 0, since deviations sum to zero.  So here the mean may be treated
+as a constant (in layer norm it may not: there the terms carry different gradients).
+At a tie max has no derivative; equal shares are a subgradient, and they sum to dy.
+
+Shapes.   x: any; axis: None (all), an int or several; keepdims as in NumPy.
+Settings. var: ddof = d, NumPy's "delta degrees of freedom"; 0 divides by n.
+Saved.    sum, mean: the shape.  max: where x attains it.  var: x - x̄.
+Errors.   ValueError from NumPy for an axis out of range, and for the max of nothing.
+Numerics. var subtracts the mean first; E[x²] - E[x]² would cancel.
+Check.    var of (1, 3) is 1, with slopes 2 (x - 2)/2 = (-1, 1):
+
+    >>> import numpy as np
+    >>> y, vjp = var(np.array([1.0, 3.0]))
+    >>> float(y), vjp(np.array(1.0))[0].tolist()
+    (1.0, [-1.0, 1.0])
+"""
+
+import math
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+
+Axis = int | tuple[int, ...] | None
+
+
+def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
+    """Sum over axes (all of them by default)."""
+    xp, shape = array_module(x), x.shape
+
+    def vjp(dy: Array) -> tuple[Array]:
+        return (xp.broadcast_to(kept(dy, shape, axis), shape),)
+
+    return xp.sum(x, axis=axis, keepdims=keepdims), vjp
+
+
+def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
+    """Arithmetic mean over axes."""
+    xp, shape = array_module(x), x.shape
+    n = counted(shape, axis)
+
+    def vjp(dy: Array) -> tuple[Array]:
+        return (xp.broadcast_to(kept(dy, shape, axis) / n, shape),)
+
+    return xp.mean(x, axis=axis, keepdims=keepdims), vjp
+
+
+def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
+    """Largest entry along axes."""
+    xp = array_module(x)
+    y = xp.max(x, axis=axis, keepdims=True)
+    attained = x == y
+    share = attained.sum(axis=axis, keepdims=True).astype(x.dtype)
+
+    def vjp(dy: Array) -> tuple[Array]:
+        return (attained * (kept(dy, attained.shape, axis) / share),)
+
+    return y if keepdims else xp.squeeze(y, axis=normalised(axis, x.ndim)), vjp
+
+
+def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Vjp]:
+    """Variance along axes: the mean squared distance from the mean."""
+    xp = array_module(x)
+    n = counted(x.shape, axis) - ddof
+    centred = x - x.mean(axis=axis, keepdims=True)
+
+    def vjp(dy: Array) -> tuple[Array]:
+        return (kept(dy, centred.shape, axis) * 2 * centred / n,)
+
+    return xp.sum(centred * centred, axis=axis, keepdims=keepdims) / n, vjp
+
+
+def kept(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
+    """Give dy back the axes of length 1 that a reduction of this shape took away."""
+    reduced = normalised(axis, len(shape))
+    return dy.reshape([1 if i in reduced else n for i, n in enumerate(shape)])
+
+
+def counted(shape: tuple[int, ...], axis: Axis) -> int:
+    """How many entries of x go into one entry of y."""
+    return math.prod(shape[i] for i in normalised(axis, len(shape)))
+
+
+def normalised(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Axes as a tuple of non-negative ints."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(i % ndim if ndim else 0 for i in (axis if isinstance(axis, tuple) else (axis,)))

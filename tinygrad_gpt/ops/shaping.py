@@ -1,0 +1,90 @@
+"""Moving entries without computing: reshape, transpose, broadcast_to, getitem, split, concatenate.
+
+    y = x reshaped          dx = dy, reshaped back
+    y = x transposed        dx = dy, transposed back (by the inverse permutation)
+    y = x repeated          dx = Σ dy over the repeats
+    y = x[key]              dx = 0 everywhere, then dx[key] += dy
+    y = a part of x         dx = 0 everywhere, dy in that part
+    y = [a, b, …] joined    da, db, … = the parts of dy
+
+Gradient.  Each entry of y is one entry of x, so each dy goes home to where it came from.  Two visitors to one home add
+up: x[[3, 3]] used x[3] twice, which `dx[key] += dy` would forget (it writes the last one).
+
+Shapes.   As in NumPy.  split: `sections` equal parts along `axis`, of which this is number `part`.
+Saved.    Shapes, and the key.
+Views.    All but concatenate (and getitem with arrays) return views: y shares x's memory.
+Errors.   ValueError, IndexError of NumPy; split: ValueError if the axis does not divide into the sections.
+Check.    Entry 1 is read twice, so its gradient is 1 + 10:
+
+    >>> import numpy as np
+    >>> y, vjp = getitem(np.array([5.0, 6.0]), key=np.array([1, 1]))
+    >>> y.tolist(), vjp(np.array([1.0, 10.0]))[0].tolist()
+    ([6.0, 6.0], [0.0, 11.0])
+"""
+
+from typing import Any
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.ops.arithmetic import unbroadcast
+
+
+def reshape(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Vjp]:
+    """The same entries, in C order, in another shape; one length may be -1."""
+    old = x.shape
+    return x.reshape(shape), lambda dy: (dy.reshape(old),)
+
+
+def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, Vjp]:
+    """Axis i of y is axis axes[i] of x; reversed by default."""
+    order = tuple(i % x.ndim for i in axes) if axes else tuple(reversed(range(x.ndim)))
+    back = tuple(order.index(i) for i in range(x.ndim))
+    return x.transpose(axes), lambda dy: (dy.transpose(back),)
+
+
+def broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Vjp]:
+    """Entries repeated to fill a larger shape."""
+    like = x.shape, x.dtype
+    return array_module(x).broadcast_to(x, shape), lambda dy: (unbroadcast(dy, *like),)
+
+
+def getitem(x: Array, *, key: Any) -> tuple[Array, Vjp]:
+    """x[key], key as in NumPy: ints, slices, None, ..., arrays of ints or of bools."""
+    xp, shape, dtype = array_module(x), x.shape, x.dtype
+    parts = key if isinstance(key, tuple) else (key,)
+    once = all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+
+    def vjp(dy: Array) -> tuple[Array]:
+        dx = xp.zeros(shape, dtype)
+        if once:  # slices visit each entry at most once
+            dx[key] = dy
+        else:
+            xp.add.at(dx, key, dy)
+        return (dx,)
+
+    return x[key], vjp
+
+
+def split(x: Array, *, sections: int, part: int, axis: int = -1) -> tuple[Array, Vjp]:
+    """Part number `part` of x, cut into `sections` equal parts along an axis."""
+    length = x.shape[axis]
+    if length % sections:
+        raise ValueError(f"sections must divide the length {length} of axis {axis}; got {sections}")
+    size = length // sections
+    key = [slice(None)] * x.ndim
+    key[axis] = slice(part * size, (part + 1) * size)
+    return getitem(x, key=tuple(key))
+
+
+def concatenate(*arrays: Array, axis: int = 0) -> tuple[Array, Vjp]:
+    """Arrays joined along an axis."""
+    xp = array_module(*arrays)
+    likes = [(array.shape, array.dtype) for array in arrays]
+    ends = [0]
+    for array in arrays:
+        ends.append(ends[-1] + array.shape[axis])
+
+    def vjp(dy: Array) -> tuple[Array | None, ...]:
+        parts = xp.split(dy, ends[1:-1], axis=axis)
+        return tuple(unbroadcast(part, *like) for part, like in zip(parts, likes, strict=True))
+
+    return xp.concatenate(arrays, axis=axis), vjp

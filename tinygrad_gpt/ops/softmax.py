@@ -1,0 +1,50 @@
+"""Softmax and its logarithm, along one axis.
+
+    p_i = e^{x_i} / Σ_j e^{x_j}          log p_i = x_i - ln Σ_j e^{x_j}
+
+Gradient.  Write L for ln Σ_j e^{x_j}; then dL/dx_k = e^{x_k}/Σ = p_k, so d(log p_i)/dx_k = [i = k] - p_k.  Summing
+dy_i over i, for y = log p,
+
+    dx_k = dy_k - p_k Σ_i dy_i
+
+and for y = p, whose change is p_i times the change of log p_i, the same with dy_i p_i in place of dy_i:
+
+    dx_k = p_k (dy_k - Σ_i dy_i p_i)
+
+Shapes.   x, y: any, the same; axis: -1 unless told.
+Saved.    softmax: p.  log_softmax: log p.
+Numerics. The maximum is subtracted first: e^x cannot overflow, and the largest term is 1.  log p is never the
+          logarithm of p, which is -inf once p underflows.  -inf is allowed (p = 0) unless a whole row is -inf: nan.
+          Both dx sum to 0 along the axis (shifting all x changes nothing), so dy = ones tells nothing.
+Check.    Two equal logits share evenly; p (1 - p) = 1/4:
+
+    >>> import numpy as np
+    >>> y, vjp = softmax(np.zeros(2))
+    >>> y.tolist(), vjp(np.array([1.0, 0.0]))[0].tolist()
+    ([0.5, 0.5], [0.25, -0.25])
+"""
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+
+
+def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
+    """Probabilities proportional to e^x along an axis."""
+    weights = array_module(x).exp(x - x.max(axis=axis, keepdims=True))
+    p = weights / weights.sum(axis=axis, keepdims=True)
+
+    def vjp(dp: Array) -> tuple[Array]:
+        return (p * (dp - (dp * p).sum(axis=axis, keepdims=True)),)
+
+    return p, vjp
+
+
+def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
+    """Logarithms of the softmax along an axis."""
+    xp = array_module(x)
+    shifted = x - x.max(axis=axis, keepdims=True)
+    logp = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+
+    def vjp(dlogp: Array) -> tuple[Array]:
+        return (dlogp - xp.exp(logp) * dlogp.sum(axis=axis, keepdims=True),)
+
+    return logp, vjp

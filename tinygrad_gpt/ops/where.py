@@ -1,0 +1,46 @@
+"""Choosing by a mask: where, masked_fill.
+
+    y = a where the mask is set, else b        da = dy where set, else 0        db = the rest
+    y = value where the mask is set, else x    dx = 0 where set, else dy
+
+Gradient.  Each y is a copy of one entry; the entry that was not chosen had no influence.  The mask has no gradient.
+
+Shapes.   mask, a, b broadcast together; masked_fill: the mask broadcasts to x's shape.
+Saved.    The mask and shapes.
+Errors.   ValueError from NumPy if the shapes do not broadcast.
+Numerics. Choosing is not multiplying: 0 · inf would be nan, where() never touches what it does not choose.
+          A value of -inf before a softmax means "never"; -1e10 would only mean "seldom".
+Check.    Each gradient goes to the entry that was chosen:
+
+    >>> import numpy as np
+    >>> y, vjp = where(np.array([True, False]), np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> y.tolist(), [g.tolist() for g in vjp(np.array([10.0, 20.0]))[1:]]
+    ([1.0, 4.0], [[10.0, 0.0], [0.0, 20.0]])
+"""
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.ops.arithmetic import unbroadcast
+
+
+def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
+    """Entries of a where the mask is set, of b elsewhere."""
+    xp = array_module(mask, a, b)
+    a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)
+
+    def vjp(dy: Array) -> tuple[Array | None, ...]:
+        return None, unbroadcast(xp.where(mask, dy, 0), *a_like), unbroadcast(xp.where(mask, 0, dy), *b_like)
+
+    return xp.where(mask, a, b), vjp
+
+
+def masked_fill(x: Array, mask: Array, *, value: float) -> tuple[Array, Vjp]:
+    """x, but `value` where the mask is set."""
+    xp = array_module(x, mask)
+    y = xp.where(mask, xp.asarray(value, x.dtype), x)
+    if y.shape != x.shape:
+        raise ValueError(f"mask must broadcast to x's shape {x.shape}; got {mask.shape}")
+
+    def vjp(dy: Array) -> tuple[Array, None]:
+        return xp.where(mask, 0, dy), None
+
+    return y, vjp
