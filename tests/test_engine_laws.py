@@ -1,0 +1,24 @@
+"""The tape keeps the laws of engines.  What is its own is in test_tape.py."""
+
+from tinygrad_gpt import Tensor, laws, no_grad
+from tinygrad_gpt.laws.mutants.engine import RIGHT_ENGINE
+from tinygrad_gpt.tape import apply
+
+tape = laws.EngineUnderTest(
+    name="tape",
+    leaf=lambda array: Tensor(array, requires_grad=True),
+    constant=Tensor,
+    operations={"add": Tensor.__add__, "multiply": Tensor.__mul__, "tanh": Tensor.tanh, "sum": Tensor.sum},
+    backward=Tensor.backward,
+    grad=lambda tensor: tensor.grad,
+    data=lambda tensor: tensor.data,
+    apply=apply,
+    no_grad=no_grad,
+    second_backward="error",
+    saved_writes="undetected",
+)
+
+
+@laws.parametrize_with_laws([tape, RIGHT_ENGINE])
+def test_law(sut, law):
+    law.check(sut)

@@ -1,0 +1,266 @@
+"""What is promised of Tensor itself; the laws of engines are run on it in test_engine_laws.py."""
+
+import gc
+import hashlib
+import operator
+import subprocess
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tinygrad_gpt import Tensor, backward, no_grad, ops
+from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
+from tinygrad_gpt.tape import apply
+
+VECTOR = arrays((3,), dyadic(3).map(lambda v: abs(v) + 0.5))
+OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
+FLOATS = [np.float16, np.float32, np.float64]
+named = {"ids": lambda x: getattr(x, "__name__", str(x))}
+
+
+def leaf(values, dtype=np.float64):
+    return Tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+# ---- operators
+
+
+@pytest.mark.parametrize("op", OPERATORS, **named)
+@given(x=VECTOR, number=st.sampled_from([2, 3.0, 0.5, True, np.float64(1.5)]))
+def test_a_number_on_either_side(op, x, number):
+    np.testing.assert_array_equal(op(Tensor(x), number).data, op(x, np.float64(number)))
+    np.testing.assert_array_equal(op(number, Tensor(x)).data, op(np.float64(number), x))
+
+
+@pytest.mark.parametrize("op", [*OPERATORS, operator.matmul], **named)
+@given(x=VECTOR, y=VECTOR)
+def test_an_array_or_a_list_on_either_side(op, x, y):
+    for other in (y, y.tolist(), Tensor(y)):
+        np.testing.assert_array_equal(op(Tensor(x), other).data, op(x, y))
+        np.testing.assert_array_equal(op(other, Tensor(x)).data, op(y, x))
+        assert isinstance(op(other, Tensor(x)), Tensor)
+
+
+@pytest.mark.parametrize("op", OPERATORS, **named)
+@pytest.mark.parametrize("dtype", FLOATS, **named)
+@pytest.mark.parametrize("number", [2, 0.1, True, np.float64(0.1)])
+def test_a_number_never_promotes(op, dtype, number):
+    for y in (op(leaf([1, 2], dtype), number), op(number, leaf([1, 2], dtype))):
+        assert y.dtype == dtype
+        (grad,) = backward(y.sum()).values()
+        assert grad.dtype == dtype
+
+
+@pytest.mark.parametrize("method", ["exp", "log", "sqrt", "tanh", "relu", "sum", "mean", "max", "var", "softmax"])
+@pytest.mark.parametrize("dtype", FLOATS, **named)
+def test_a_method_keeps_the_dtype(method, dtype):
+    y = getattr(leaf([1, 2], dtype), method)()
+    assert y.dtype == dtype
+    assert [grad.dtype for grad in backward(y.sum()).values()] == [dtype]
+
+
+def test_a_fraction_beside_integers_is_not_cut_off():
+    ids = Tensor([1, 2, 3])
+    assert (ids * 0.5).data.tolist() == [0.5, 1, 1.5]
+    assert (0.5 + ids).data.tolist() == [1.5, 2.5, 3.5]
+    assert (ids * 2).dtype == ids.dtype
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.mul, operator.matmul], **named)
+def test_a_wider_array_promotes_the_result_and_not_the_gradient(op):
+    x = leaf([1, 2], np.float32)
+    y = op(x, np.array([3.0, 4.0]))
+    assert y.dtype == np.float64
+    y.sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+@given(x=VECTOR)
+def test_methods_are_numpys(x):
+    t, pairs = Tensor(x), x[:, None] * np.ones(2)
+    for got, want in [
+        (t.exp(), np.exp(x)),
+        (t.log(), np.log(x)),
+        (-t, -x),
+        (t.T, x.T),
+        (t[1:], x[1:]),
+        (t[Tensor(np.array([0, 0, 2]))], x[[0, 0, 2]]),
+        (t.reshape(3, 1), x.reshape(3, 1)),
+        (t.reshape((1, -1)), x.reshape(1, -1)),
+        (t.mean(keepdims=True), x.mean(keepdims=True)),
+        (t.var(ddof=1), x.var(ddof=1)),
+        (Tensor(pairs).max(axis=0), pairs.max(axis=0)),
+        (Tensor(pairs).transpose(1, 0), pairs.T),
+        (Tensor(pairs).split(2)[1], pairs[:, 1:]),
+        (Tensor(x[:1]).broadcast_to((2, 1)), np.broadcast_to(x[:1], (2, 1))),
+        (t.masked_fill(x > 1, -1.0), np.where(x > 1, -1, x)),
+    ]:
+        np.testing.assert_allclose(got.data, want, rtol=1e-15)
+
+
+def test_numbers_about_a_tensor():
+    t = leaf([[1.0, 2.0, 3.0]])
+    assert (t.shape, t.ndim, t.size, t.dtype, len(t)) == ((1, 3), 2, 3, np.float64, 1)
+    assert [row.data.tolist() for row in t] == [[1, 2, 3]]
+    assert (float(t[0, 1]), t[0, 1].item(), bool(t[0, 1])) == (2.0, 2.0, True)
+    assert repr(leaf([1.0])) == "Tensor(array([1.]), requires_grad=True)"
+    assert not t.detach().requires_grad
+    assert t.detach().data is t.data
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.mul, operator.matmul], **named)
+def test_shapes_that_do_not_fit_are_named_with_the_op(op):
+    names = {operator.add: "add", operator.mul: "multiply", operator.matmul: "matmul"}
+    with pytest.raises(ValueError, match=rf"{names[op]} of \(2, 3\), \(4, 5\): "):
+        op(leaf(np.ones((2, 3))), leaf(np.ones((4, 5))))
+
+
+def test_what_cannot_be_a_tensor():
+    with pytest.raises(TypeError, match="data must be an array or numbers; got a Tensor"):
+        Tensor(Tensor([1.0]))
+    with pytest.raises(TypeError, match="requires_grad needs floating-point data; got int64"):
+        Tensor(np.array([1]), requires_grad=True)
+
+
+def test_where_a_walk_cannot_start():
+    with pytest.raises(ValueError, match="needs a loss that depends on a tensor with requires_grad=True"):
+        Tensor([1.0]).sum().backward()
+    with pytest.raises(ValueError, match=r"backward of a tensor of shape \(3,\) needs dloss"):
+        (leaf([1, 2, 3]) * 2).backward()
+    with pytest.raises(ValueError, match=r"dloss must be float32\(3,\), as the loss; got float64\(2,\)"):
+        (leaf([1, 2, 3], np.float32) * 2).backward(np.ones(2))
+    with pytest.raises(ValueError, match=r"dloss must be float32\(\), as the loss; got float64\(\)"):
+        leaf([1, 2, 3], np.float32).sum().backward(1.0)
+
+
+def test_a_second_walk_is_an_error_and_changes_nothing():
+    x = leaf([1, 2])
+    loss = (x * x).sum()
+    loss.backward()
+    with pytest.raises(RuntimeError, match="run the forward pass again"):
+        loss.backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+def test_a_vjp_that_breaks_its_contract_is_named():
+    def careless(x):
+        return x * 2, lambda dy: (dy[0],)
+
+    with pytest.raises(ValueError, match=r"careless.*must answer float64\(2,\), as its input; got float64\(\)"):
+        backward(apply(careless, leaf([1, 2])).sum())
+
+
+def test_a_mask_that_asks_for_a_gradient_is_an_error():
+    with pytest.raises(ValueError, match=r"dropout.*must answer float64\(2,\), as its input; got None"):
+        backward(apply(ops.dropout, leaf([1, 2]), leaf([1, 0])).sum())
+
+
+def test_an_op_that_fails_says_what_it_was_given():
+    with pytest.raises(ValueError, match=r"max of \(0,\): zero-size array"):
+        leaf([]).max()
+
+
+# ---- gradients
+
+
+def test_the_gradient_is_the_leafs_own_array():
+    x, y = leaf([1, 2]), leaf([3, 4])
+    (x + y).sum().backward()
+    x.grad *= 10
+    assert y.grad.tolist() == [1, 1]
+    before = x.grad
+    x.sum().backward()
+    assert x.grad is before
+    assert x.grad.tolist() == [11, 11]
+
+
+def test_a_leaf_can_be_the_loss():
+    x = leaf(3.0)
+    assert backward(x) == {x: 1}
+
+
+def test_backward_answers_leaves_and_touches_no_grad():
+    x, y, unused = leaf([1, 2]), leaf([3, 4]), leaf([5, 6])
+    grads = backward((x * y).sum())
+    assert {name: grads[t].tolist() for name, t in (("x", x), ("y", y))} == {"x": [3, 4], "y": [1, 2]}
+    assert unused not in grads
+    assert x.grad is None
+
+
+@given(x=VECTOR, dy=VECTOR)
+def test_a_walk_may_start_with_any_gradient(x, dy):
+    t = Tensor(x, requires_grad=True)
+    (t * t).backward(dy)
+    np.testing.assert_allclose(t.grad, 2 * x * dy, rtol=1e-15)
+
+
+# ---- memory and switches
+
+
+def test_saved_arrays_die_on_the_way_back():
+    """After backward the loss is still held, and nothing else of the graph is."""
+    x = leaf(np.ones(5))
+    hidden = x.exp()
+    watched = weakref.ref(hidden.data)
+    loss = (hidden * hidden).sum()
+    del hidden
+    gc.disable()
+    try:
+        assert watched() is not None
+        loss.backward()
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_nothing_is_recorded_under_no_grad_in_this_thread():
+    x, elsewhere = leaf([1, 2]), []
+    with no_grad():
+        thread = threading.Thread(target=lambda: elsewhere.append((x * x).requires_grad))
+        thread.start()
+        thread.join()
+        here = x * x
+    assert (here.requires_grad, here.node, elsewhere) == (False, None, [True])
+    assert (x * x).requires_grad
+
+
+def test_what_asks_for_no_gradient_keeps_no_vjp():
+    y = Tensor([1.0]) * Tensor([2.0])
+    assert (y.requires_grad, y.node) == (False, None)
+
+
+@example(sides=[False] * 12, seed=0)
+@given(sides=st.lists(st.booleans(), min_size=1, max_size=12), seed=st.integers(0, 99))
+def test_depth_is_the_longest_way_from_a_leaf(sides, seed):
+    x = leaf(normal(seed, (2,)))
+    y, depth = x, 0
+    for left in sides:
+        y = x + y if left else y + x
+        depth += 1
+    assert y.node.depth == depth
+
+
+SUMS = """
+import hashlib, numpy as np
+from tinygrad_gpt import Tensor, backward
+random = np.random.default_rng(0)
+parts = [Tensor(random.standard_normal(50).astype("float32"), requires_grad=True) for _ in range(6)]
+total = sum(parts[i] * parts[(i * 5 + 1) % 6] * parts[(i * 7 + 3) % 6] for i in range(6)).sum()
+grads = backward(total)
+print(hashlib.sha256(b"".join(grads[part].tobytes() for part in parts)).hexdigest())
+"""
+
+
+def test_two_processes_give_the_same_bits():
+    """Terms of a gradient are summed in the order of the graph, not of addresses in memory."""
+    runs = {subprocess.run([sys.executable, "-c", SUMS], capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(runs) == 1
+    assert len(runs.pop().strip()) == len(hashlib.sha256().hexdigest())

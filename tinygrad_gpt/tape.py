@@ -1,0 +1,355 @@
+"""The tape: which op made which tensor, and the walk back.
+
+`apply` runs an op on the tensors' arrays and keeps its vjp in a node.  `backward` starts at the loss with
+dLoss/dLoss = 1 and visits every node after all nodes that were made from it (deepest first), so that its gradient is
+complete when it is handed on:
+
+    dLoss/dparent  +=  vjp(dLoss/dnode)
+
+A tensor used in several places receives one term from each: that sum is the chain rule of several variables.
+
+A node knows its result's shape, not its entries: what the vjps mention is all that the tape keeps in memory.
+What a vjp needs is kept by reference, not copied: writing into `.data` between forward and backward changes gradients,
+and nothing notices.  Optimizers write after backward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels import fastest
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+Number = float | int
+Operand = Any  # Tensor, Array or Number
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Node:
+    """One op's result on the tape: the way back to what it was made from.
+
+    Parents are leaves or other nodes; None stands for what asked for no gradient.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+    vjp: Vjp
+    parents: tuple[Tensor | Node | None, ...]
+    depth: int  # one more than the deepest parent's; a leaf's is 0
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Tensor:
+    """An array, and where it came from.
+
+    A leaf is made by hand: Tensor(array, requires_grad=True).  All others are made by `apply`.  `grad` of a leaf is
+    dLoss/dself, summed over the calls of `backward` since it was last None; the array is the leaf's own.
+    """
+
+    data: Array
+    requires_grad: bool = False
+    node: Node | None = None  # None for a leaf, and where nothing is recorded
+    grad: Array | None = None
+
+    __array_ufunc__ = None  # array + tensor is our business, not NumPy's
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, Tensor):
+            raise TypeError("data must be an array or numbers; got a Tensor")
+        if not hasattr(self.data, "__array_ufunc__"):  # a list or a number
+            self.data = np.asarray(self.data)
+        if self.requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(f"requires_grad needs floating-point data; got {self.data.dtype}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return tuple(self.data.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """The array's dtype."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many entries."""
+        return math.prod(self.shape)
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
+        """The axes reversed."""
+        return apply(ops.transpose, self)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def item(self) -> float:
+        """The one entry, as a Python number.  On a GPU this waits for the device."""
+        return float(self.data.item())
+
+    def detach(self) -> Tensor:
+        """The same array, come from nowhere."""
+        return Tensor(self.data)
+
+    def __add__(self, other: Operand) -> Tensor:
+        return apply(ops.add, self, alike(other, self))
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return apply(ops.add, alike(other, self), self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return apply(ops.subtract, self, alike(other, self))
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return apply(ops.subtract, alike(other, self), self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return apply(ops.multiply, self, alike(other, self))
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return apply(ops.multiply, alike(other, self), self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return apply(ops.divide, self, alike(other, self))
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return apply(ops.divide, alike(other, self), self)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        return apply(ops.power, self, alike(other, self))
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        return apply(ops.power, alike(other, self), self)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return apply(ops.matmul, self, alike(other, self))
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return apply(ops.matmul, alike(other, self), self)
+
+    def __neg__(self) -> Tensor:
+        return apply(ops.negative, self)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        parts = key if isinstance(key, tuple) else (key,)
+        parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
+        return apply(ops.getitem, self, key=parts if isinstance(key, tuple) else parts[0])
+
+    def exp(self) -> Tensor:
+        """e to the power of each entry."""
+        return apply(ops.exp, self)
+
+    def log(self) -> Tensor:
+        """Natural logarithm of each entry."""
+        return apply(ops.log, self)
+
+    def sqrt(self) -> Tensor:
+        """Square root of each entry."""
+        return apply(ops.sqrt, self)
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent of each entry."""
+        return apply(ops.tanh, self)
+
+    def relu(self) -> Tensor:
+        """max(x, 0) of each entry."""
+        return apply(ops.relu, self)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Sum over axes."""
+        return apply(ops.sum, self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Mean over axes."""
+        return apply(ops.mean, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Largest entry along axes."""
+        return apply(ops.max, self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Variance along axes, divided by n - ddof."""
+        return apply(ops.var, self, axis=axis, keepdims=keepdims, ddof=ddof)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same entries in another shape: x.reshape(2, -1) or x.reshape((2, -1))."""
+        return apply(ops.reshape, self, shape=several(shape))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Axes in another order; reversed if none is named."""
+        return apply(ops.transpose, self, axes=several(axes) or None)
+
+    def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
+        """Entries repeated to fill a larger shape."""
+        return apply(ops.broadcast_to, self, shape=shape)
+
+    def split(self, sections: int, axis: int = -1) -> tuple[Tensor, ...]:
+        """Equal parts along an axis."""
+        return tuple(apply(ops.split, self, sections=sections, part=i, axis=axis) for i in range(sections))
+
+    def masked_fill(self, mask: Array, value: float) -> Tensor:
+        """This tensor, but `value` where the mask is set."""
+        return apply(ops.masked_fill, self, mask, value=value)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """Probabilities proportional to e^x."""
+        return apply(ops.softmax, self, axis=axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """Logarithms of the softmax."""
+        return apply(ops.log_softmax, self, axis=axis)
+
+    def backward(self, dself: Array | None = None) -> None:
+        """Add dself/dt to t.grad, for every leaf t that asked for it."""
+        grads = backward(self, dself)
+        while grads:
+            leaf, grad = grads.popitem()
+            if leaf.grad is None:
+                leaf.grad = array_module(grad).array(grad, order="C")  # a copy: two leaves may be handed one array
+            else:
+                leaf.grad += grad
+
+
+def several(values: tuple[Any, ...]) -> tuple[int, ...]:
+    """(2, 3) from f(2, 3) and from f((2, 3))."""
+    return tuple(values[0]) if len(values) == 1 and isinstance(values[0], tuple | list) else values
+
+
+def alike(other: Operand, x: Tensor) -> Tensor | Array:
+    """other as an operand beside x.  A number takes x's dtype, so it never promotes (but 0.5 beside integers does)."""
+    if isinstance(other, np.generic):
+        other = other.item()  # NumPy's numbers promote, Python's do not
+    if isinstance(other, Tensor) or hasattr(other, "__array_ufunc__"):
+        return other
+    return array_module(x.data).asarray(other, np.result_type(x.dtype, other) if isinstance(other, Number) else None)
+
+
+def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: Any) -> Tensor:
+    """Run op on the inputs' arrays; remember the way back if anybody asked for a gradient."""
+    arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    try:
+        out, vjp = fastest(op, *arrays)(*arrays, **settings)
+    except ValueError as error:
+        shapes = ", ".join(str(getattr(array, "shape", array)) for array in arrays)
+        raise ValueError(f"{op.__name__} of {shapes}: {error}") from error
+    parents = tuple((x.node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
+    if not _recording.get() or all(parent is None for parent in parents):
+        return Tensor(out)  # the vjp, and all it held, ends here
+    depth = 1 + max((parent.depth for parent in parents if isinstance(parent, Node)), default=0)
+    return Tensor(out, True, Node(tuple(out.shape), out.dtype, vjp, parents, depth))
+
+
+def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Tensors joined along an axis; arrays and lists among them take part as constants."""
+    return apply(ops.concatenate, *(alike(tensor, first_tensor(*tensors)) for tensor in tensors), axis=axis)
+
+
+def where(mask: Array, a: Operand, b: Operand) -> Tensor:
+    """Entries of a where the mask is set, of b elsewhere; either may be an array or a number."""
+    like = first_tensor(a, b)
+    return apply(ops.where, mask, alike(a, like), alike(b, like))
+
+
+def first_tensor(*operands: Operand) -> Tensor:
+    """The first that is a Tensor, else the first made one: what numbers among the operands take their dtype from."""
+    found = [x for x in operands if isinstance(x, Tensor)]
+    return found[0] if found else Tensor(operands[0])
+
+
+def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
+    """dLoss/dt for every leaf t that requires it.  A tape is walked once: what was saved is let go on the way.
+
+    dloss is the gradient to start with; a scalar loss starts with 1.
+
+    Raises ValueError if the loss is no scalar and dloss is missing or has another shape or dtype, or if no leaf asked
+    for a gradient; RuntimeError if a part of the tape has been walked before.
+    """
+    if not loss.requires_grad:
+        raise ValueError("backward needs a loss that depends on a tensor with requires_grad=True")
+    grads: dict[Tensor | Node, Array] = {loss.node or loss: start_of(loss, dloss)}
+    todo = deepest_first(loss)
+    del loss  # so that nothing here keeps alive what has been dealt with
+    while todo:
+        node = todo.pop()
+        vjp, parents, dy = node.vjp, node.parents, grads.pop(node)
+        node.vjp, node.parents = walked_before, ()
+        for parent, grad in zip(parents, vjp(dy), strict=True):
+            if parent is None:
+                continue
+            if grad is None or grad.shape != parent.shape or grad.dtype != parent.dtype:
+                raise wrong_gradient(vjp, parent, grad)
+            grads[parent] = grads[parent] + grad if parent in grads else grad  # +, not +=: arrays may be shared
+    return cast(dict[Tensor, Array], grads)  # the nodes' gradients have been handed on
+
+
+def start_of(loss: Tensor, dloss: Array | None) -> Array:
+    """The gradient a walk starts with, checked."""
+    if dloss is None:
+        if loss.size != 1:
+            raise ValueError(f"backward of a tensor of shape {loss.shape} needs dloss, a gradient of that shape")
+        return array_module(loss.data).ones_like(loss.data)
+    dloss = array_module(loss.data).asarray(dloss)
+    if dloss.shape != loss.shape or dloss.dtype != loss.dtype:
+        raise ValueError(f"dloss must be {loss.dtype}{loss.shape}, as the loss; got {dloss.dtype}{dloss.shape}")
+    return dloss
+
+
+def deepest_first(loss: Tensor) -> list[Node]:
+    """Every node the loss came from, to be popped from the end: each after all nodes that used it."""
+    todo = [] if loss.node is None else [loss.node]
+    seen = dict.fromkeys(todo)  # a dict keeps its order, a set does not: the same sums every time
+    while todo:
+        for parent in todo.pop().parents:
+            if isinstance(parent, Node) and parent not in seen:
+                seen[parent] = None
+                todo.append(parent)
+    return sorted(reversed(seen), key=lambda node: node.depth)
+
+
+def walked_before(dy: Array) -> tuple[Array | None, ...]:
+    """Stands in for a vjp that has been used."""
+    raise RuntimeError("backward has been through here already; run the forward pass again")
+
+
+def wrong_gradient(vjp: Vjp, parent: Tensor | Node, grad: Array | None) -> ValueError:
+    """The error for a vjp that breaks its contract."""
+    got = "None" if grad is None else f"{grad.dtype}{grad.shape}"
+    return ValueError(f"{vjp.__qualname__} must answer {parent.dtype}{parent.shape}, as its input; got {got}")
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this block (and thread) nothing is recorded."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
