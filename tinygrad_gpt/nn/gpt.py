@@ -1,0 +1,134 @@
+"""GPT-2: token and position embeddings, transformer blocks, a final layer norm and a head."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device
+from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
+from tinygrad_gpt.nn.layers import Drop, block, layer_norm, under
+from tinygrad_gpt.nn.loss import cross_entropy
+from tinygrad_gpt.rng import Dropout, Purpose, normals
+from tinygrad_gpt.tape import Tensor, apply
+
+INITIAL_STD = 0.02  # Radford et al. 2018, section 4.1
+
+
+class GPT:
+    """A GPT-2 of any size.
+
+        model = GPT(PRESETS["small"], seed=0)
+        logits = model(ids)                      # ids (B, T) of int -> (B, T, V)
+        loss = model.loss(ids, targets)          # mean nats per token
+
+    Parameters are a flat dictionary under GPT-2's published names.  Initial weights depend on the seed and on the
+    parameter's place in that dictionary.
+    """
+
+    def __init__(
+        self,
+        config: GPTConfig,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        dtype: Any = "float32",
+        weights: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.config = config
+        self.device = resolve_device(device)
+        if weights is None:
+            weights = initial_weights(config, seed, np.dtype(dtype))
+        check_weights(config, weights)
+        self._parameters = {
+            name: Tensor(to_device(np.array(weights[name], dtype), self.device), requires_grad=True)
+            for name in parameter_shapes(config)
+        }
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Every learned tensor once, by its GPT-2 name."""
+        return self._parameters
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers are learned."""
+        return count_parameters(self.config)
+
+    def __call__(self, ids: Array, dropout: Dropout | None = None) -> Tensor:
+        """ids (B, T) of int, T at most context_length -> logits (B, T, V).  Units are dropped only if dropout is given.
+
+        Raises TypeError or ValueError for ids that are no whole numbers, out of range, or too many.
+        """
+        p, config = self._parameters, self.config
+        drop = Drop(dropout, config.drop_rate)
+        ids = self.checked(ids)
+        x = drop(apply(ops.embedding, p["wte.weight"], ids) + p["wpe.weight"][: ids.shape[1]])  # (B, T, C)
+        for i in range(config.n_layers):
+            x = block(x, under(p, f"h.{i}."), config.n_heads, drop)
+        x = layer_norm(x, under(p, "ln_f."))
+        head = p["wte.weight" if config.tie_weights else "lm_head.weight"]
+        return apply(ops.linear, x, head.T)
+
+    def loss(
+        self,
+        ids: Array,
+        targets: Array,
+        *,
+        dropout: Dropout | None = None,
+        ignore_index: int | None = None,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> Tensor:
+        """Cross-entropy of the next tokens, in nats: ids, targets (B, T) of int -> ()."""
+        return cross_entropy(self(ids, dropout), targets, ignore_index=ignore_index, reduction=reduction)
+
+    def load(self, weights: Mapping[str, Array]) -> None:
+        """Take over weights by name.  Raises ValueError, and changes nothing, if they do not all fit."""
+        check_weights(self.config, weights)
+        for name, tensor in self._parameters.items():
+            tensor.data = to_device(np.array(weights[name], tensor.dtype), self.device)
+
+    def checked(self, ids: Array) -> Array:
+        """ids on the model's device, if they are (B, T), in range and not too long."""
+        ids = checked_ids(ids, self.config.vocab_size)
+        if ids.ndim != 2 or not ids.shape[1]:
+            raise ValueError(f"ids must be (batch, time), with one token or more; got shape {ids.shape}")
+        if ids.shape[1] > self.config.context_length:
+            raise ValueError(f"ids may be at most context_length {self.config.context_length} long; got {ids.shape[1]}")
+        return array_module(self._parameters["wte.weight"].data).asarray(ids)
+
+
+def check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
+    """Raises ValueError listing the names that are missing or unexpected, and the shapes that differ."""
+    shapes = parameter_shapes(config)
+    problems = [f"{name} is missing" for name in shapes.keys() - weights.keys()]
+    problems += [f"{name} is unexpected" for name in weights.keys() - shapes.keys()]
+    problems += [
+        f"{name} has shape {tuple(weights[name].shape)}, not {shape}"
+        for name, shape in shapes.items()
+        if name in weights and tuple(weights[name].shape) != shape
+    ]
+    if problems:
+        raise ValueError(f"weights do not fit the model: {'; '.join(sorted(problems))}")
+
+
+def initial_weights(config: GPTConfig, seed: int, dtype: Any) -> dict[str, Array]:
+    """GPT-2's initialisation: biases 0, gains 1, all else normal with deviation 0.02.
+
+    What is added to the residual stream (both c_proj of each block) is smaller by √(2·n_layers), so that the stream's
+    variance does not grow with depth.  Source: Radford et al. 2019, "Language models are unsupervised multitask
+    learners", section 2.3.
+    """
+    weights = {}
+    for site, (name, shape) in enumerate(parameter_shapes(config).items()):
+        if name.endswith("bias"):
+            weights[name] = np.zeros(shape, dtype)
+        elif len(shape) == 1:
+            weights[name] = np.ones(shape, dtype)
+        else:
+            std = INITIAL_STD / math.sqrt(2 * config.n_layers) if name.endswith("c_proj.weight") else INITIAL_STD
+            values = normals(math.prod(shape), seed, Purpose.WEIGHTS, site=site)
+            weights[name] = (std * values).astype(dtype).reshape(shape)
+    return weights

@@ -1,0 +1,75 @@
+"""The layers of GPT-2 as functions of an input and a dictionary of parameters.
+
+x is (B, T, C) throughout.  `p` holds a layer's own parameters under their short names ("weight", "c_attn.bias", …);
+`under` cuts it out of the dictionary of the layer above.
+"""
+
+from typing import Any
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.backend import array_module
+from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.tape import Tensor, apply
+
+Parameters = dict[str, Tensor]
+
+
+def under(p: Parameters, prefix: str) -> Parameters:
+    """The parameters whose names start with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in p.items() if name.startswith(prefix)}
+
+
+class Drop:
+    """The dropout of one forward pass: each call is another place in the model, so it draws another mask.
+
+    Without a source of masks, or at rate 0, everything passes.
+    """
+
+    def __init__(self, masks: Dropout | None, rate: float) -> None:
+        self.masks = masks if rate > 0 else None
+        self.rate = rate
+        self.site = 0
+
+    def mask(self, shape: tuple[int, ...], like: Tensor) -> Any:
+        """A mask for the next place, on the device and in the dtype of `like`; None if nothing is dropped."""
+        if self.masks is None:
+            return None
+        keep = self.masks.keep(self.site, shape, self.rate, like.dtype)
+        self.site += 1
+        return array_module(like.data).asarray(keep)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x with units dropped."""
+        keep = self.mask(x.shape, x)
+        return x if keep is None else apply(ops.dropout, x, keep)
+
+
+def linear(x: Tensor, p: Parameters) -> Tensor:
+    """x W + b, or x W where the layer has no bias."""
+    return apply(ops.linear, x, p["weight"], *([p["bias"]] if "bias" in p else []))
+
+
+def layer_norm(x: Tensor, p: Parameters) -> Tensor:
+    """Rows of mean 0 and variance 1, times a gain, plus a bias."""
+    return apply(ops.layer_norm, x, p["weight"], p["bias"])
+
+
+def attention(x: Tensor, p: Parameters, n_heads: int, drop: Drop) -> Tensor:
+    """Causal multi-head self-attention with its input and output projections."""
+    B, T, _ = x.shape
+    qkv = linear(x, under(p, "c_attn."))  # (B, T, 3C)
+    keep = drop.mask((B, n_heads, T, T), x)
+    y = apply(ops.causal_attention, qkv, *([] if keep is None else [keep]), n_heads=n_heads)
+    return linear(y, under(p, "c_proj."))
+
+
+def mlp(x: Tensor, p: Parameters) -> Tensor:
+    """Two linear layers with a GELU between them, four times as wide inside."""
+    hidden = apply(ops.gelu, linear(x, under(p, "c_fc.")))  # (B, T, 4C)
+    return linear(hidden, under(p, "c_proj."))
+
+
+def block(x: Tensor, p: Parameters, n_heads: int, drop: Drop) -> Tensor:
+    """One transformer block, pre-LN: each half adds to the stream what it makes of the normalised stream."""
+    x = x + drop(attention(layer_norm(x, under(p, "ln_1.")), under(p, "attn."), n_heads, drop))
+    return x + drop(mlp(layer_norm(x, under(p, "ln_2.")), under(p, "mlp.")))

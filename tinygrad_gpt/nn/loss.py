@@ -1,0 +1,30 @@
+"""The loss on tensors, with the checks that the op leaves to its caller."""
+
+from typing import Literal
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.backend import Array, array_module, to_host
+from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.tape import Tensor, apply
+
+
+def cross_entropy(
+    logits: Tensor,
+    targets: Array,
+    *,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Negative log-likelihood of the targets, in nats: logits (..., V), targets (...) of int -> loss ().
+
+    "mean" is over the targets that are not ignore_index; "sum" leaves the division to the caller.
+
+    Raises ValueError for a target outside the vocabulary, or if there is none to average over.
+    """
+    host = to_host(targets)
+    counted = host if ignore_index is None else host[host != ignore_index]
+    checked_ids(counted, logits.shape[-1], "targets")
+    if reduction == "mean" and not counted.size:
+        raise ValueError("targets must hold at least one token that is not ignored: there is nothing to average")
+    ids = array_module(logits.data).asarray(host)
+    return apply(ops.cross_entropy, logits, ids, ignore_index=ignore_index, reduction=reduction)
