@@ -1,0 +1,7 @@
+"""AdamW, gradient clipping and the learning-rate schedule."""
+
+from tinygrad_gpt.optim.adamw import AdamW as AdamW
+from tinygrad_gpt.optim.adamw import adamw_step as adamw_step
+from tinygrad_gpt.optim.clipping import clip_grad_norm as clip_grad_norm
+from tinygrad_gpt.optim.clipping import grad_norm as grad_norm
+from tinygrad_gpt.optim.schedule import cosine_schedule as cosine_schedule

@@ -1,0 +1,160 @@
+"""AdamW: Adam's step, and weight decay apart from it.
+
+With gradient g, step number t from 1, learning rate lr and decay λ:
+
+    m ← β₁ m + (1 - β₁) g            mean of recent gradients
+    v ← β₂ v + (1 - β₂) g²           mean of their squares
+    m̂ = m / (1 - β₁ᵗ)                both start at 0 and so are too small by this factor
+    v̂ = v / (1 - β₂ᵗ)
+    p ← p - lr (m̂ / (√v̂ + ε) + λ p)
+
+m̂/√v̂ is about ±1 where gradients keep their sign and less where they do not: lr is the size of a step, whatever the
+gradient's scale.  The decay pulls p to 0 by the share lr·λ; it is no part of g, so m and v never see it ("decoupled").
+
+Source.  Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2
+(with the learning rate in the place of their schedule multiplier, as everywhere today).
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.optim.clipping import checked_gradients
+from tinygrad_gpt.tape import Tensor
+
+
+def adamw_step(
+    p: Array,
+    dp: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One AdamW step, counted from 1; p, m, v (all of one shape) are updated in place, dp is left alone."""
+    xp = array_module(p)
+    m += (1 - beta1) * (dp - m)
+    v += (1 - beta2) * (dp * dp - v)
+    mhat = m / (1 - beta1**step)
+    vhat = v / (1 - beta2**step)
+    scale = xp.sqrt(vhat) + eps
+    if eps == 0:
+        scale[scale == 0] = 1  # a gradient that has always been 0 moves nothing: 0/0 counts as 0
+    p -= lr * (mhat / scale + weight_decay * p)
+
+
+def decays_by_default(name: str, parameter: Tensor) -> bool:
+    """Matrices decay; biases, gains and whatever else has one axis do not."""
+    return parameter.ndim >= 2
+
+
+class AdamW:
+    """AdamW over named parameters, updated in place from their `.grad`.
+
+    A parameter without a gradient keeps its value, its moments and its step count.  A tensor that occurs under several
+    names is updated once.
+
+    Raises ValueError for settings out of range: lr, eps, weight_decay >= 0; betas in [0, 1).
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.1,
+        *,
+        decays: Callable[[str, Tensor], bool] = decays_by_default,
+    ) -> None:
+        self.parameters = once_each(parameters)
+        self.lr = not_negative("lr", lr)
+        self.betas = (share("beta1", betas[0]), share("beta2", betas[1]))
+        self.eps = not_negative("eps", eps)
+        self.weight_decay = not_negative("weight_decay", weight_decay)
+        self.decays = decays
+        self.steps = dict.fromkeys(self.parameters, 0)
+        self.m = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
+        self.v = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
+
+    def step(self, lr: float | None = None) -> None:
+        """Update every parameter that has a gradient, with this learning rate or the optimizer's own.
+
+        Raises, naming the parameter and before anything changes: FloatingPointError if a gradient is not finite,
+        ValueError if it has another shape.
+        """
+        lr = self.lr if lr is None else not_negative("lr", lr)
+        beta1, beta2 = self.betas
+        for name, dp in checked_gradients(self.parameters).items():
+            p = self.parameters[name]
+            self.steps[name] += 1
+            adamw_step(
+                p.data,
+                dp,
+                self.m[name],
+                self.v[name],
+                step=self.steps[name],
+                lr=lr,
+                beta1=beta1,
+                beta2=beta2,
+                eps=self.eps,
+                weight_decay=self.weight_decay if self.decays(name, p) else 0.0,
+            )
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Copies of what a later `load_state` needs: per parameter the step count and both moments."""
+        return {
+            name: {"step": self.steps[name], "m": self.m[name].copy(), "v": self.v[name].copy()}
+            for name in self.parameters
+        }
+
+    def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Go on from a state.  Raises ValueError, and changes nothing, if names or shapes differ."""
+        if state.keys() != self.parameters.keys():
+            raise ValueError(f"optimizer state differs in {sorted(state.keys() ^ self.parameters.keys())}")
+        steps = {name: operator.index(entry["step"]) for name, entry in state.items()}
+        for name, entry in state.items():
+            shape = self.parameters[name].shape
+            for moment in ("m", "v"):
+                if entry[moment].shape != shape:
+                    raise ValueError(f"optimizer state {moment} of {name} has shape {entry[moment].shape}, not {shape}")
+        for name, entry in state.items():
+            self.steps[name] = steps[name]
+            self.m[name][...] = entry["m"]
+            self.v[name][...] = entry["v"]
+
+
+def once_each(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters, a tensor with several names only under its first."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters must be a dict of name to Tensor, as model.parameters() gives; got {parameters!r}")
+    names: dict[Tensor, str] = {}
+    for name, parameter in parameters.items():
+        names.setdefault(parameter, name)
+    return {name: parameter for parameter, name in names.items()}
+
+
+def not_negative(name: str, value: float) -> float:
+    """The value, if it is a finite number of at least 0."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number of at least 0; got {value}")
+    return value
+
+
+def share(name: str, value: float) -> float:
+    """The value, if it is at least 0 and below 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1; got {value}")
+    return value

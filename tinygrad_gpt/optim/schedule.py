@@ -1,0 +1,26 @@
+"""The learning rate as a pure function of the step."""
+
+import math
+
+
+def cosine_schedule(
+    step: int, *, peak_lr: float, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0
+) -> float:
+    """Linear warm-up to peak_lr, then half a cosine down to min_lr.  Steps count from 1.
+
+    Step 1 has peak_lr / (warmup_steps + 1), step warmup_steps + 1 the peak, a later one from total_steps on min_lr.
+
+    Raises ValueError for a step below 1, a warm-up that leaves no step for the peak, or min_lr above peak_lr.
+    Source.  Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, without restarts.
+    """
+    if step < 1:
+        raise ValueError(f"step must be at least 1; got {step}")
+    if not 0 <= warmup_steps < max(total_steps, 1):
+        raise ValueError(f"warmup_steps must be from 0 to below total_steps {total_steps}; got {warmup_steps}")
+    if not 0 <= min_lr <= peak_lr < math.inf:
+        raise ValueError(f"min_lr must be from 0 to peak_lr {peak_lr}; got {min_lr}")
+    if step <= warmup_steps:
+        return peak_lr * step / (warmup_steps + 1)
+    decay_steps = max(1, total_steps - (warmup_steps + 1))  # a last step that is the peak is followed by min_lr
+    done = min(1.0, (step - warmup_steps - 1) / decay_steps)
+    return min_lr + 0.5 * (peak_lr - min_lr) * (1 + math.cos(math.pi * done))
