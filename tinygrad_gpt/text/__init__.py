@@ -1,0 +1,21 @@
+"""Text in, batches of ids out: tokenizers, corpus, token files, batches."""
+
+from tinygrad_gpt.text.batches import Batches as Batches
+from tinygrad_gpt.text.batches import check_length as check_length
+from tinygrad_gpt.text.compact import Compact as Compact
+from tinygrad_gpt.text.corpus import read_pieces as read_pieces
+from tinygrad_gpt.text.corpus import read_texts as read_texts
+from tinygrad_gpt.text.corpus import reference_manual as reference_manual
+from tinygrad_gpt.text.corpus import split_tokens as split_tokens
+from tinygrad_gpt.text.gpt2 import GPT2 as GPT2
+from tinygrad_gpt.text.storage import KINDS as KINDS
+from tinygrad_gpt.text.storage import build_tokenizer as build_tokenizer
+from tinygrad_gpt.text.storage import load_tokenizer as load_tokenizer
+from tinygrad_gpt.text.storage import save_tokenizer as save_tokenizer
+from tinygrad_gpt.text.token_file import encode_to_file as encode_to_file
+from tinygrad_gpt.text.token_file import open_tokens as open_tokens
+from tinygrad_gpt.text.tokenizer import Bytes as Bytes
+from tinygrad_gpt.text.tokenizer import Characters as Characters
+from tinygrad_gpt.text.tokenizer import StreamDecoder as StreamDecoder
+from tinygrad_gpt.text.tokenizer import TextError as TextError
+from tinygrad_gpt.text.tokenizer import Tokenizer as Tokenizer

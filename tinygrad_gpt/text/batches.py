@@ -1,0 +1,112 @@
+"""Batches of chunks: which tokens a training step sees, as a pure function of (seed, step).
+
+    tokens      t0 t1 t2 t3 t4 t5 t6 ...
+    chunk i     starts at i * stride; its inputs are context_length tokens, its targets the same shifted by one
+
+A chunk needs context_length + 1 tokens, so of N tokens the starts are 0, stride, 2 stride ... up to and including
+N - context_length - 1.  Each epoch takes every chunk once, in an order of its own; to resume needs only the step.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinygrad_gpt import rng
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import at_least_one
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """tokens (N,) of int, in memory or a memory map, in batches of ids and targets (batch_size, context_length).
+
+    stride None means context_length: no token is a target twice.  drop_last leaves out the chunks that do not fill a
+    batch; without it the last batch of an epoch is smaller.  `name` is what error messages call the tokens.
+    Raises ValueError, with the arithmetic, if the tokens do not give one batch.
+
+    >>> batches = Batches(np.arange(8), context_length=3, batch_size=2, shuffle=False)
+    >>> [array.tolist() for array in batches.batch(1)]
+    [[[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]]]
+    """
+
+    tokens: Array
+    context_length: int
+    batch_size: int
+    stride: int | None = None
+    shuffle: bool = True
+    drop_last: bool = True
+    seed: int = 0
+    name: str = "text"
+    _orders: dict[int, Array] = field(default_factory=dict, init=False, repr=False)  # the last epoch's, for speed
+
+    def __post_init__(self) -> None:
+        tokens = np.asarray(self.tokens)
+        if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+            raise TypeError(f"tokens must be whole numbers (N,); got {tokens.dtype} of shape {tokens.shape}")
+        object.__setattr__(self, "tokens", tokens)  # a memory map stays one: nothing is read yet
+        if self.stride is None:
+            object.__setattr__(self, "stride", self.context_length)
+        for name in ("context_length", "batch_size", "stride"):
+            object.__setattr__(self, name, at_least_one(name, getattr(self, name)))
+        rng.checked_seed(self.seed)
+        check_length(len(tokens), self.context_length, self.name)
+        if not self.steps_per_epoch:
+            raise ValueError(
+                f"{self.name} gives {self.n_chunks} chunks of context_length {self.context_length}; batch_size "
+                f"{self.batch_size} needs at least {self.batch_size}: use a batch_size of {self.n_chunks} or less, "
+                "or drop_last=False"
+            )
+
+    @property
+    def n_chunks(self) -> int:
+        """How many chunks there are, those that drop_last leaves out included."""
+        return (len(self.tokens) - self.context_length - 1) // self._stride + 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches take every chunk once."""
+        return self.n_chunks // self.batch_size if self.drop_last else -(-self.n_chunks // self.batch_size)
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """How many targets an epoch has."""
+        chunks = self.steps_per_epoch * self.batch_size if self.drop_last else self.n_chunks
+        return chunks * self.context_length
+
+    def batch(self, step: int) -> tuple[Array, Array]:
+        """ids and targets (B, T) of int64 for this step, counted from 1 across epochs, whatever came before."""
+        epoch, i = divmod(at_least_one("step", step) - 1, self.steps_per_epoch)
+        return self._rows(self._order(epoch)[i * self.batch_size : (i + 1) * self.batch_size])
+
+    @property
+    def _stride(self) -> int:
+        assert self.stride is not None  # __post_init__ has seen to that
+        return self.stride
+
+    def _order(self, epoch: int) -> Array:
+        """The order in which an epoch (counted from 0) takes the chunks: (n_chunks,) of int64."""
+        if not self.shuffle:
+            return np.arange(self.n_chunks)
+        order = self._orders.get(epoch)
+        if order is None:
+            order = rng.permutation(self.n_chunks, self.seed, rng.Purpose.DATA_ORDER, step=epoch)
+            self._orders.clear()
+            self._orders[epoch] = order
+        return order
+
+    def _rows(self, chunks: Array) -> tuple[Array, Array]:
+        """ids and targets of these chunks (B,): two arrays (B, T) of their own."""
+        starts = chunks[:, None] * self._stride  # (B, 1)
+        windows = self.tokens[starts + np.arange(self.context_length + 1)].astype(np.int64)  # (B, T + 1)
+        return windows[:, :-1].copy(), windows[:, 1:].copy()
+
+
+def check_length(n_tokens: int, context_length: int, name: str = "text") -> None:
+    """Raise ValueError, with the arithmetic, if n_tokens are too few for one chunk and its last target."""
+    if n_tokens > context_length:
+        return
+    shorter = f"use a context_length of {n_tokens - 1} or less, or more text" if n_tokens > 1 else "use more text"
+    raise ValueError(
+        f"{name} has {n_tokens} token{'' if n_tokens == 1 else 's'}; "
+        f"context_length {context_length} needs at least {context_length + 1}: {shorter}"
+    )

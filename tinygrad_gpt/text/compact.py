@@ -1,0 +1,78 @@
+"""GPT-2's encoding with only the tokens that a text uses: a small text has a small vocabulary.
+
+The vocabulary is the GPT-2 tokens that occur in the text, and all 256 single bytes, in GPT-2's order.  Any other text
+can still be encoded: a token that is missing is spelled with its bytes.  Of 50,257 rows the embedding and the head
+keep a few thousand, which is most of a small model's work.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.text.gpt2 import END_OF_TEXT_ID, GPT2
+from tinygrad_gpt.text.tokenizer import TextError, Tokenizer
+
+N_BYTES = 256  # GPT-2's first ids are the single bytes
+
+
+@dataclass(frozen=True)
+class Compact(Tokenizer):
+    """Some GPT-2 tokens, renumbered: compact id i is GPT-2's gpt2_ids[i].  Ascending, the first 256 the bytes'."""
+
+    gpt2_ids: tuple[int, ...]
+    name: ClassVar[str] = "compact"
+
+    def __post_init__(self) -> None:
+        if self.gpt2_ids[:N_BYTES] != tuple(range(N_BYTES)):
+            raise TextError("a compact vocabulary must begin with GPT-2's ids 0 to 255, the single bytes")
+        for before, id in pairwise(self.gpt2_ids):
+            if not before < id < END_OF_TEXT_ID:
+                raise TextError(
+                    f"a compact vocabulary's GPT-2 ids must ascend and be less than {END_OF_TEXT_ID}; "
+                    f"got {id} after {before}"
+                )
+
+    @classmethod
+    def of(cls, text: str) -> "Compact":
+        """The tokenizer with the tokens of a text."""
+        used = np.union1d(GPT2().encode(text), np.arange(N_BYTES))
+        return cls(tuple(used.tolist()))
+
+    def __repr__(self) -> str:
+        return f"Compact({len(self.gpt2_ids)} of GPT-2's tokens)"
+
+    @cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of each token."""
+        whole = GPT2().pieces
+        return tuple(whole[id] for id in self.gpt2_ids)
+
+    @cached_property
+    def _new_ids(self) -> Array:
+        """GPT-2 id -> compact id, -1 where there is none: (50257,) of int32."""
+        new_ids = np.full(END_OF_TEXT_ID + 1, -1, np.int32)
+        new_ids[list(self.gpt2_ids)] = np.arange(len(self.gpt2_ids), dtype=np.int32)
+        return new_ids
+
+    def encode(self, text: str) -> Array:
+        """The compact ids of text, (N,) of int32: GPT-2's, renumbered, missing tokens spelled in bytes."""
+        old = GPT2().encode(text)
+        new = self._new_ids[old]
+        missing = new < 0
+        if not missing.any():
+            return new
+        spelled = [GPT2().pieces[id] for id in old[missing].tolist()]
+        byte_ids = np.argsort([piece[0] for piece in self.pieces[:N_BYTES]]).astype(np.int32)  # byte -> its id
+        length = np.ones(len(old), np.int64)
+        length[missing] = [len(piece) for piece in spelled]
+        out = np.repeat(new, length)  # a missing token is now as many -1 as it has bytes
+        out[out < 0] = byte_ids[np.frombuffer(b"".join(spelled), np.uint8)]
+        return out
+
+    def safe_cut(self, text: str) -> int:
+        """Where GPT-2's pieces end for certain: each of its tokens is renumbered or spelled by itself."""
+        return GPT2().safe_cut(text)

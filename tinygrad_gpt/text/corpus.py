@@ -1,0 +1,164 @@
+"""Texts to train on: read strictly, kept as they are.
+
+A file is decoded strictly (UTF-8 unless told otherwise); nothing is replaced silently.  Line ends stay what they are, a
+byte order mark at the start of a file is left out.  Several files make one text, in the order given: between two of
+them stands one newline, unless the first ends in one.
+"""
+
+import codecs
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.text.tokenizer import TextError
+
+STDIN = "-"
+BYTES_AT_A_TIME = 2**20
+UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # of the manual's headings
+ERRORS = ("strict", "replace", "ignore", "backslashreplace")  # ways to go on that give valid text
+
+Path = str | os.PathLike[str]
+
+
+def read_texts(
+    paths: Path | Sequence[Path],
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    note: Callable[[str], object] | None = None,
+) -> str:
+    """The text of one file or several; "-" is standard input.  note(line) hears of a byte order mark left out.
+
+    Raises TextError, in one line, if a file cannot be read or decoded, or if all of them hold nothing but space.
+    """
+    return "".join(read_pieces(paths, encoding=encoding, errors=errors, note=note))
+
+
+def read_pieces(
+    paths: Path | Sequence[Path],
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    note: Callable[[str], object] | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Iterator[str]:
+    """The text of read_texts in pieces of about a million bytes.  advance(n) hears of every n bytes read."""
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    check_encoding(encoding, errors)
+    last = "\n"  # the text's last character so far; nothing needs no newline after it
+    blank = True
+    for path in paths:
+        between = "\n" if last != "\n" else ""
+        for piece in decoded(path, encoding, errors, note, advance):
+            yield between + piece
+            between, last = "", piece[-1]
+            blank = blank and piece.isspace()
+    if blank:
+        names = ", ".join(repr(os.fspath(path)) for path in paths)
+        raise TextError(f"no text in {names}: empty, or only space" if paths else "no text: no file was named")
+
+
+def check_encoding(encoding: str, errors: str) -> None:
+    """Raise ValueError unless encoding is a text encoding that Python knows, and errors one of ERRORS."""
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding)
+    except (LookupError, ValueError):
+        raise ValueError(f"encoding must be one that Python knows, such as utf-8; got {encoding!r}") from None
+    if errors not in ERRORS:
+        raise ValueError(f"errors must be one of {', '.join(ERRORS)}; got {errors!r}")
+
+
+def decoded(
+    path: Path,
+    encoding: str,
+    errors: str,
+    note: Callable[[str], object] | None,
+    advance: Callable[[int], object] | None,
+) -> Iterator[str]:
+    """One file's text in pieces, none empty, without a byte order mark."""
+    codec = codecs.lookup(encoding)
+    if codec.name == "utf-8-sig":
+        codec = codecs.lookup("utf-8")  # the mark is left out here, and the offsets stay the file's
+    decoder = codec.incrementaldecoder(errors)
+    offset, at_start = 0, True
+    for data in blocks(path):
+        held = len(decoder.getstate()[0])  # bytes of a character that began in the block before
+        try:
+            piece = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            raise undecodable(path, encoding, offset - held + error.start, error) from None
+        except UnicodeError as error:  # UTF-16 and UTF-32 without a byte order mark
+            raise TextError(f"{os.fspath(path)!r} is not {encoding.upper()}: {error}") from None
+        offset += len(data)
+        if advance is not None:
+            advance(len(data))
+        if at_start and piece:
+            at_start = False
+            if piece.startswith("\ufeff"):
+                piece = piece[1:]
+                if note is not None:
+                    note(f"{os.fspath(path)!r} begins with a byte order mark: left out")
+        if piece:
+            yield piece
+
+
+def blocks(path: Path) -> Iterator[bytes]:
+    """A file's bytes, block by block, and b"" at its end.  Raises TextError if it cannot be read."""
+    try:
+        with opened(path) as file:
+            while data := file.read(BYTES_AT_A_TIME):
+                yield data
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TextError(f"cannot read {os.fspath(path)!r}: {reason}") from None
+    yield b""
+
+
+def opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    """The file to read, to be closed after use; standard input stays open."""
+    if os.fspath(path) != STDIN:
+        return open(path, "rb")
+    if sys.stdin is None:
+        raise OSError("there is no standard input")
+    return nullcontext(sys.stdin.buffer)
+
+
+def undecodable(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
+    """The error for a byte that the encoding does not allow, with what to try."""
+    byte = error.object[error.start]
+    hint = "utf-16" if offset == 0 and byte in (0xFE, 0xFF) else "latin-1"
+    return TextError(
+        f"{os.fspath(path)!r} is not {encoding.upper()}: byte {offset} is 0x{byte:02x} ({error.reason}); "
+        f"try encoding {hint!r}, or errors 'replace'"
+    )
+
+
+def reference_manual() -> str:
+    """The reference manual that Python carries for help(): about 345,000 characters of English, no download.
+
+    Its topics in alphabetical order, each paragraph on one line and only where it first occurs: topics quote each
+    other, and a validation part that repeats the training part would look too easy.  The text differs from one
+    Python version to the next.
+
+    Raises TextError if this Python was installed without it.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise TextError("this Python lacks its reference manual (pydoc_data.topics): name a text file") from None
+    paragraphs = (paragraph for name in sorted(topics) for paragraph in topics[name].split("\n\n"))
+    lines = (" ".join(UNDERLINE.sub("", paragraph).split()) for paragraph in paragraphs)
+    return "\n\n".join(dict.fromkeys(filter(None, lines)))
+
+
+def split_tokens(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
+    """tokens (N,) cut in two views, nothing copied: first what to train on, then the last val_fraction (in [0, 1))."""
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"val_fraction must be at least 0 and less than 1; got {val_fraction}")
+    n_train = len(tokens) - round(len(tokens) * val_fraction)
+    return tokens[:n_train], tokens[n_train:]

@@ -1,0 +1,132 @@
+"""GPT-2's byte-pair encoding, offline: the merge table ships with the package, tiktoken applies it.
+
+vocab.bpe.xz is the published `vocab.bpe` (MIT, see LICENSE), compressed.  Its 50,000 lines are pairs to merge, the
+first line the first; the 50,257 ids follow from it alone:
+
+    0 ... 255         the single bytes, in the order of byte_symbols()
+    256 ... 50255     the pairs joined, one per line
+    50256             <|endoftext|>
+
+Text that looks like <|endoftext|> is ordinary text: it never becomes id 50256.
+
+Source.  Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2; openai/gpt-2.
+"""
+
+import hashlib
+import lzma
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar
+
+import numpy as np
+import tiktoken
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.text.tokenizer import Tokenizer, to_utf8
+
+VOCAB_BPE_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+END_OF_TEXT = "<|endoftext|>"
+END_OF_TEXT_ID = 50256
+
+# GPT-2's own pattern (openai/gpt-2, src/encoder.py) with possessive runs: the same pieces, found without backtracking.
+# `\s++$` is new for that reason too: space at the very end is one piece, as `\s+(?!\S)` would have it.
+PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+
+# Unicode's White_Space, which is what \s means above.  Python's \s holds U+001C to U+001F as well.
+SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+LONG_SPACE = re.compile(f"[{SPACE}]{{1000,}}")
+
+
+def byte_symbols() -> dict[str, int]:
+    """The character that stands for each byte in the table: itself where that is visible, else one from U+0100 up.
+
+    >>> byte_symbols()["A"], byte_symbols()["Ġ"] == ord(" ")
+    (65, True)
+    """
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [b for b in range(256) if b not in visible]
+    return {chr(b): b for b in visible} | {chr(256 + i): b for i, b in enumerate(hidden)}
+
+
+def merge_table() -> str:
+    """The text of vocab.bpe.  Raises RuntimeError if the installed file is not the published one, byte for byte."""
+    packed = files("tinygrad_gpt.text.gpt2").joinpath("vocab.bpe.xz").read_bytes()
+    try:
+        table = lzma.decompress(packed)
+    except lzma.LZMAError as error:
+        raise RuntimeError(f"GPT-2's merge table is damaged ({error}); install tinygrad-gpt again") from None
+    found = hashlib.sha256(table).hexdigest()
+    if found != VOCAB_BPE_SHA256:
+        raise RuntimeError(f"GPT-2's merge table is damaged (sha256 {found}); install tinygrad-gpt again")
+    return table.decode("utf-8")
+
+
+@cache
+def pieces() -> tuple[bytes, ...]:
+    """The bytes of all 50,257 ids."""
+    symbols = byte_symbols()
+    pairs = merge_table().splitlines()[1:]  # the first line is a version
+    merged = [bytes(symbols[c] for c in pair.replace(" ", "")) for pair in pairs]
+    return (*(bytes([b]) for b in symbols.values()), *merged, END_OF_TEXT.encode())
+
+
+@cache
+def encoding() -> tiktoken.Encoding:
+    """tiktoken's encoder over the table.  Built once, at the first use; no network, no plugins."""
+    return tiktoken.Encoding(
+        "gpt2",
+        pat_str=PATTERN,
+        mergeable_ranks={piece: id for id, piece in enumerate(pieces()[:END_OF_TEXT_ID])},
+        special_tokens={END_OF_TEXT: END_OF_TEXT_ID},
+        explicit_n_vocab=END_OF_TEXT_ID + 1,
+    )
+
+
+@dataclass(frozen=True)
+class GPT2(Tokenizer):
+    """GPT-2's vocabulary of 50,257 tokens.
+
+    >>> GPT2().encode("Every effort moves you").tolist()
+    [6109, 3626, 6100, 345]
+    """
+
+    name: ClassVar[str] = "gpt2"
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of all 50,257 ids."""
+        return pieces()
+
+    def encode(self, text: str) -> Array:
+        """GPT-2's ids of text, (N,) of int32."""
+        to_utf8(text)  # tiktoken would replace lone surrogates silently
+        ids = [id for part in without_long_space(text) for id in encoding().encode_ordinary(part)]
+        return np.array(ids, np.int32)
+
+    def safe_cut(self, text: str) -> int:
+        """The last place where space follows something else: there every piece of PATTERN ends, whatever comes next.
+
+        A line's end is no such place: of "a\\n\\nb" and of "a\\n\\n" the pattern makes different pieces.
+        """
+        for i in range(len(text) - 1, 0, -1):
+            if text[i] in SPACE and text[i - 1] not in SPACE:
+                return i
+        return 0
+
+
+def without_long_space(text: str) -> Iterator[str]:
+    """text in parts that encode to the same ids, none with a long run of space before anything else.
+
+    The matcher behind tiktoken keeps a way back for each character of such a run, and panics at a million.
+    PATTERN takes a run without its last character (that one belongs to what follows), so the cuts are known.
+    """
+    start = 0
+    for run in LONG_SPACE.finditer(text):
+        if run.end() < len(text):
+            yield text[start : run.start()]
+            yield text[run.start() : run.end() - 1]
+            start = run.end() - 1
+    yield text[start:]

@@ -1,0 +1,146 @@
+"""Which tokenizer, and where it is kept: build_tokenizer, save_tokenizer, load_tokenizer.
+
+The file is JSON that a person can read: kind, size and fingerprint, then what the kind needs to be built again.
+
+    gpt2, bytes   nothing
+    chars         "characters": one string, ascending
+    compact       "tokens": GPT-2's tokens in its own notation (Ġ is a space), each with GPT-2's id, in our order
+
+Reading is strict.  Whatever does not fit (an unknown field, a wrong type, a token that GPT-2 spells otherwise, another
+fingerprint) is a TextError of one line: a tokenizer that is nearly right gives text that is nearly right.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tinygrad_gpt.files import replacing
+from tinygrad_gpt.text.compact import Compact
+from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
+from tinygrad_gpt.text.tokenizer import Bytes, Characters, TextError, Tokenizer
+
+FORMAT = "tinygrad_gpt tokenizer"
+VERSION = 1
+KINDS = ("compact", "gpt2", "bytes", "chars")
+VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
+
+
+def build_tokenizer(kind: str, text: str) -> Tokenizer:
+    """The tokenizer of this kind: "compact" and "chars" take their vocabulary from text, "gpt2" and "bytes" ignore it.
+
+    Raises ValueError for another kind, TextError for a text with lone surrogates or, for "chars", without characters.
+    """
+    if kind == "compact":
+        return Compact.of(text)
+    if kind == "gpt2":
+        return GPT2()
+    if kind == "bytes":
+        return Bytes()
+    if kind == "chars":
+        return Characters.of(text)
+    raise ValueError(f"tokenizer must be one of {', '.join(KINDS)}; got {kind!r}")
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
+    """Write the tokenizer to a JSON file, whole or not at all."""
+    content: dict[str, object] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": tokenizer.name,
+        "vocab_size": tokenizer.vocab_size,
+        "fingerprint": tokenizer.fingerprint,
+    }
+    if isinstance(tokenizer, Characters):
+        content["characters"] = tokenizer.characters
+    if isinstance(tokenizer, Compact):
+        content["tokens"] = {printable(GPT2().pieces[id]): id for id in tokenizer.gpt2_ids}
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or is not exactly that."""
+    content = read_json(path)
+    try:
+        tokenizer = restored(content)
+        same = tokenizer.vocab_size == content["vocab_size"] and tokenizer.fingerprint == content["fingerprint"]
+        if not same:
+            raise TextError("its vocabulary does not have the vocab_size and fingerprint it states")
+    except TextError as error:
+        raise TextError(f"{str(path)!r} is not a tokenizer file of this program: {error}") from None
+    return tokenizer
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """A JSON file's value.  Raises TextError for no JSON, NaN or Infinity, and a name given twice."""
+    try:
+        return json.loads(
+            Path(path).read_bytes().decode("utf-8"), object_pairs_hook=without_repeats, parse_constant=no_constant
+        )
+    except OSError as error:
+        raise TextError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"{str(path)!r} is not valid JSON: {error}") from None
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict.  Raises ValueError if a name is given twice: Python would keep the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return content
+
+
+def no_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no JSON value")
+
+
+def restored(content: Any) -> Tokenizer:
+    """The tokenizer that a file's content describes, before its size and fingerprint are compared."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise TextError(f"no field format = {FORMAT!r}")
+    if type(content.get("version")) is not int or content["version"] != VERSION:
+        raise TextError(f"version must be {VERSION}; got {content.get('version')!r}")
+    kind = content.get("kind")
+    if kind not in KINDS:
+        raise TextError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
+    check_fields(content, {"format": str, "version": int, "kind": str, "vocab_size": int, "fingerprint": str}, kind)
+    if kind == "compact":
+        return compact_from(content["tokens"])
+    return build_tokenizer(kind, content.get("characters", ""))
+
+
+def check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> None:
+    """Raise TextError unless content has exactly the fields of its kind, each of its type."""
+    wanted = dict(types)
+    if kind in VOCABULARY_FIELD:
+        wanted[VOCABULARY_FIELD[kind]] = dict if kind == "compact" else str
+    if wrong := sorted(content.keys() ^ wanted.keys()):
+        raise TextError(f"{'unknown' if wrong[0] in content else 'missing'} field {wrong[0]!r}")
+    for name, type_ in wanted.items():
+        if type(content[name]) is not type_:
+            raise TextError(f"{name} must be of type {type_.__name__}; got {type(content[name]).__name__}")
+
+
+def compact_from(tokens: dict[str, Any]) -> Compact:
+    """The compact tokenizer of {token in GPT-2's notation: GPT-2's id}, in the order of its ids."""
+    whole = GPT2().pieces
+    for token, id in tokens.items():
+        if type(id) is not int or not 0 <= id < len(whole) or printable(whole[id]) != token:
+            raise TextError(f"GPT-2 has no token {token!r} with id {id!r}")
+    return Compact(tuple(tokens.values()))
+
+
+def printable(piece: bytes) -> str:
+    """A token's bytes in the notation of GPT-2's files: one visible character per byte.
+
+    >>> printable(b" the"), printable(b"\\n")
+    ('Ġthe', 'Ċ')
+    """
+    return "".join(SYMBOL[b] for b in piece)
+
+
+SYMBOL = {b: symbol for symbol, b in byte_symbols().items()}

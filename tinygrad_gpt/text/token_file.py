@@ -1,0 +1,154 @@
+"""Text larger than memory: tokenised once into a file of ids, opened as a memory map.
+
+    train.bin         the ids, little-endian uint16 (uint32 where the vocabulary needs it), nothing else
+    train.bin.json    dtype, count, vocab_size, and the fingerprint of the tokenizer whose ids they are
+
+The text is read and encoded piece by piece.  Pieces are cut only where the tokenizer says that the ids cannot change
+(Tokenizer.safe_cut), so the file holds exactly encode(whole text).  Memory holds a few million characters, or twice the
+longest stretch without such a place, should a text have a longer one.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.files import replacing
+from tinygrad_gpt.text.corpus import STDIN, read_pieces
+from tinygrad_gpt.text.storage import read_json
+from tinygrad_gpt.text.tokenizer import TextError, Tokenizer
+
+FORMAT = "tinygrad_gpt tokens"
+VERSION = 1
+DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+
+FilePath = str | os.PathLike[str]
+
+
+def encode_to_file(
+    tokenizer: Tokenizer,
+    paths: FilePath | Sequence[FilePath],
+    out: FilePath,
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    progress: bool = False,
+) -> Array:
+    """Write the ids of the texts (see read_texts) to out, and its description beside it; return them as a memory map.
+
+    Raises TextError if a text cannot be read or encoded, OSError if out cannot be written; out is then as it was.
+    """
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    dtype = smallest_dtype(tokenizer.vocab_size)
+    count = 0
+    with progress_bar(paths, shown=progress) as bar, replacing(out) as file:
+        texts = read_pieces(paths, encoding=encoding, errors=errors, advance=bar.update)
+        for ids in encode_pieces(tokenizer, texts):
+            checked_ids(ids, tokenizer.vocab_size)
+            file.write(ids.astype(DTYPES[dtype]).tobytes())
+            count += len(ids)
+        description_path(out).unlink(missing_ok=True)  # the old one would describe the new ids for a moment
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dtype": dtype,
+        "count": count,
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer": tokenizer.fingerprint,
+    }
+    with replacing(description_path(out)) as file:
+        file.write(json.dumps(description, indent=1).encode() + b"\n")
+    return open_tokens(out, tokenizer)
+
+
+def open_tokens(path: FilePath, tokenizer: Tokenizer | None = None) -> Array:
+    """The ids that encode_to_file wrote: a read-only memory map (N,) of uint16 or uint32.
+
+    Raises TextError if a file is missing or does not fit its description, or was made with another tokenizer.
+    """
+    description = read_description(description_path(path))
+    dtype, count = DTYPES[description["dtype"]], description["count"]
+    try:
+        size = os.path.getsize(path)
+        if size != count * dtype.itemsize:
+            raise TextError(
+                f"{os.fspath(path)!r} has {size} bytes; its description needs {count * dtype.itemsize} "
+                f"({count} ids of {dtype.itemsize} bytes): prepare it again"
+            )
+        if tokenizer is not None and tokenizer.fingerprint != description["tokenizer"]:
+            raise TextError(f"{os.fspath(path)!r} holds the ids of another tokenizer: prepare it again")
+        return np.memmap(path, dtype, mode="r", shape=(count,))
+    except OSError as error:
+        raise TextError(f"cannot read {os.fspath(path)!r}: {error.strerror}") from None
+
+
+def smallest_dtype(vocab_size: int) -> str:
+    """ "uint16" if it holds every id, else "uint32".
+
+    >>> smallest_dtype(50257), smallest_dtype(65536), smallest_dtype(65537)
+    ('uint16', 'uint16', 'uint32')
+    """
+    return "uint16" if vocab_size - 1 <= np.iinfo(np.uint16).max else "uint32"
+
+
+def encode_pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[Array]:
+    """The ids of the texts joined, array by array: each text as far as it can be cut, the rest with what follows."""
+    rest: list[str] = []
+    done, waiting, tried = 0, 0, 0  # characters: encoded, in rest, in rest when a cut was last looked for
+    for text in texts:
+        rest.append(text)
+        waiting += len(text)
+        if waiting < 2 * tried:
+            continue  # a long stretch without a cut: look again when it has doubled, not at each piece
+        joined = "".join(rest)
+        cut = tokenizer.safe_cut(joined)
+        if cut:
+            yield encode_at(tokenizer, joined[:cut], done)
+        rest = [joined[cut:]]
+        done, waiting = done + cut, waiting - cut
+        tried = 0 if cut else waiting
+    yield encode_at(tokenizer, "".join(rest), done)
+
+
+def encode_at(tokenizer: Tokenizer, text: str, start: int) -> Array:
+    """tokenizer.encode(text) for a text that begins at character `start` of a longer one, which an error then says."""
+    try:
+        return tokenizer.encode(text)
+    except TextError as error:
+        raise TextError(f"{error} (counted from character {start} of the text)" if start else str(error)) from None
+
+
+def progress_bar(paths: Sequence[FilePath], *, shown: bool) -> Any:
+    """A bar over the bytes of the files on stderr, or one that is silent."""
+    from tqdm import tqdm
+
+    known = all(os.fspath(path) != STDIN and os.path.isfile(path) for path in paths)
+    total = sum(os.path.getsize(path) for path in paths) if known else None
+    return tqdm(total=total, unit="B", unit_scale=True, desc="tokenising", disable=not shown)
+
+
+def description_path(path: FilePath) -> Path:
+    """Where the description of a token file lies: beside it."""
+    return Path(f"{os.fspath(path)}.json")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """A token file's description.  Raises TextError unless every field is there and makes sense."""
+    content = read_json(path)
+    fields = {"format": str, "version": int, "dtype": str, "count": int, "vocab_size": int, "tokenizer": str}
+    fits = (
+        isinstance(content, dict)
+        and content.keys() == fields.keys()
+        and all(type(content[name]) is type_ for name, type_ in fields.items())
+        and (content["format"], content["version"]) == (FORMAT, VERSION)
+        and content["dtype"] in DTYPES
+        and content["count"] > 0
+    )
+    if not fits:
+        raise TextError(f"{str(path)!r} does not describe a file of token ids: prepare it again")
+    return content  # type: ignore[no-any-return]

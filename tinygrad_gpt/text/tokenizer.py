@@ -1,0 +1,174 @@
+"""Text to ids and back: what every tokenizer can do, and the two that need no table.
+
+A tokenizer is a table, the bytes that each id stands for, and a way to encode.  Decoding is therefore the same for
+all of them: look the bytes up, join them, read them as UTF-8.
+
+    encode   str -> ids (N,) of int32       decode(encode(text)) == text for every valid str
+    decode   ids (N) of int -> str          bytes that are no UTF-8 (half an emoji) become U+FFFD
+
+A str may hold a lone surrogate (half of a UTF-16 pair), which no UTF-8 text can hold: encode refuses it.
+"""
+
+import codecs
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import checked_ids
+
+
+class TextError(ValueError):
+    """A text, or a file that should hold one, cannot be used.  The message is one line for the user."""
+
+
+class Tokenizer(ABC):
+    """The interface of all tokenizers.  They are immutable; equal fingerprints mean equal ids."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes each id stands for: pieces[id]."""
+
+    @abstractmethod
+    def encode(self, text: str) -> Array:
+        """The ids of a text: (N,) of int32.  Raises TextError for a lone surrogate."""
+
+    def safe_cut(self, text: str) -> int:
+        """The last i > 0 where a text may be cut: encode(text) is encode(text[:i]) and encode(text[i:]) joined.
+
+        The same holds if text goes on after its end.  0 if there is no such place.
+        """
+        return len(text)
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """How many ids there are: 0 ... vocab_size - 1."""
+        return len(self.pieces)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the name and the table."""
+        digest = hashlib.sha256(self.name.encode())
+        for piece in self.pieces:
+            digest.update(len(piece).to_bytes(4, "little") + piece)
+        return digest.hexdigest()
+
+    def decode_bytes(self, ids: Array | Sequence[int]) -> bytes:
+        """The bytes of ids (N) of int.  Raises ValueError for an id outside the vocabulary."""
+        checked = checked_ids(ids, self.vocab_size)
+        if checked.ndim != 1:
+            raise ValueError(f"ids must be one sequence (N,); got shape {checked.shape}")
+        return b"".join(map(self.pieces.__getitem__, checked.tolist()))
+
+    def decode(self, ids: Array | Sequence[int]) -> str:
+        """The text of ids (N) of int, U+FFFD where the bytes are no UTF-8.  Raises ValueError as decode_bytes does."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+
+def to_utf8(text: str) -> bytes:
+    """text as UTF-8.  Raises TextError for a lone surrogate: no bytes could give it back."""
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str; got {type(text).__name__}")
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise TextError(f"text is not valid Unicode: lone surrogate U+{code:04X} at character {error.start}") from None
+
+
+@dataclass(frozen=True)
+class Bytes(Tokenizer):
+    """256 ids, one per byte of the UTF-8 text.
+
+    >>> Bytes().encode("né").tolist()
+    [110, 195, 169]
+    """
+
+    name: ClassVar[str] = "bytes"
+
+    @cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """Byte b has id b."""
+        return tuple(bytes([b]) for b in range(256))
+
+    def encode(self, text: str) -> Array:
+        """The bytes of text, as (N,) of int32."""
+        return np.frombuffer(to_utf8(text), np.uint8).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Characters(Tokenizer):
+    """One id per character of `characters`, a str of distinct characters in ascending order.
+
+    >>> Characters.of("hello").encode("hole").tolist()
+    [1, 3, 2, 0]
+    """
+
+    characters: str
+    name: ClassVar[str] = "chars"
+
+    def __post_init__(self) -> None:
+        to_utf8(self.characters)
+        if not self.characters:
+            raise TextError("a character vocabulary needs a text of at least 1 character; got none")
+        if list(self.characters) != sorted(set(self.characters)):
+            raise TextError("the characters of a vocabulary must be distinct and in ascending order")
+
+    @classmethod
+    def of(cls, text: str) -> "Characters":
+        """The tokenizer whose vocabulary is the characters of a text."""
+        return cls("".join(sorted(set(text))))
+
+    @cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """Every character's UTF-8."""
+        return tuple(c.encode() for c in self.characters)
+
+    def encode(self, text: str) -> Array:
+        """The ids of text's characters, (N,) of int32.  Raises TextError naming the first character without one."""
+        wanted, known = code_points(text), code_points(self.characters)
+        ids = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+        unknown = known[ids] != wanted
+        if unknown.any():
+            position = int(unknown.argmax())
+            character = text[position]
+            raise TextError(
+                f"character {character!r} (U+{ord(character):04X}) at position {position} is not among the "
+                f"{self.vocab_size} characters of the vocabulary"
+            )
+        return ids.astype(np.int32)
+
+
+def code_points(text: str) -> Array:
+    """text's characters as numbers, (N,) of uint32."""
+    to_utf8(text)  # refuses lone surrogates, with a message
+    return np.frombuffer(text.encode("utf-32-le"), "<u4")
+
+
+class StreamDecoder:
+    """Turns ids into text as they come, never showing half a character.
+
+    >>> stream = StreamDecoder(Bytes())
+    >>> [stream.push(id) for id in "né".encode()]
+    ['n', '', 'é']
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, id: int) -> str:
+        """The characters that this id completes; often none.  Raises ValueError for an id outside the vocabulary."""
+        return self._utf8.decode(self._tokenizer.decode_bytes([id]))
+
+    def finish(self) -> str:
+        """What is left: U+FFFD if the last character never became whole, else nothing."""
+        return self._utf8.decode(b"", final=True)
