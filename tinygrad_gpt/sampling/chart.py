@@ -1,0 +1,91 @@
+"""One step of generation as bars: the model's own distribution beside the one that the token was drawn from."""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, to_host
+
+BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a column
+MARK = ">"
+LONGEST_LABEL = 20
+PERCENT = 7  # "100.0% "
+GAP = 2
+
+
+def probability_bars(
+    before: Array,
+    after: Array,
+    labels: Sequence[str | bytes] | Callable[[int], str | bytes],
+    n: int = 10,
+    width: int = 80,
+    *,
+    chosen: int | None = None,
+) -> str:
+    """The n likeliest tokens with bars before and after temperature, top-k and the like, `width` columns wide.
+
+    before, after (V,) are probabilities; labels gives a token's text (or bytes, for part
+    of a character), by index or by call.  Bars share one scale.  "-"
+    stands for a token that cannot be drawn, ">" marks the chosen one, which is listed even if it is not among the n.
+    Raises ValueError for n below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1; got {n}")
+    before, after = to_host(before), to_host(after)
+    tokens = np.argsort(-before, kind="stable")[:n].tolist()
+    if chosen is not None and chosen not in tokens:
+        tokens.append(chosen)
+    text = labels if callable(labels) else labels.__getitem__
+    names = [shortened(visible(text(token)), LONGEST_LABEL) for token in tokens]
+    widest = max(len("token"), *(columns(name) for name in names))
+    bar_width = max(1, (width - len(MARK) - 1 - widest - 2 * (GAP + PERCENT)) // 2)
+    scale = bar_width / max(before[tokens].max(), after[tokens].max())
+
+    def cell(p: float) -> str:
+        return f"{percent(p)} {bar(p * scale)}"
+
+    head = f"  {padded('token', widest)}  {'before':<{PERCENT + bar_width}}  after"
+    lines = [
+        f"{MARK if token == chosen else ' '} {padded(name, widest)}  "
+        f"{cell(before[token]):<{PERCENT + bar_width}}  {cell(after[token])}"
+        for token, name in zip(tokens, names, strict=True)
+    ]
+    return "\n".join(line.rstrip() for line in [head, *lines])
+
+
+def percent(p: float) -> str:
+    """p in six columns: what is impossible looks different from what is unlikely."""
+    if p == 0:
+        return f"{'-':>6}"
+    return f"{'<0.1%':>6}" if p < 0.0005 else f"{p:6.1%}"
+
+
+def bar(length: float) -> str:
+    """A bar of this many columns, to an eighth."""
+    eighths = round(8 * length)
+    return (BLOCKS[8] * (eighths // 8) + BLOCKS[eighths % 8]).rstrip()
+
+
+def visible(text: str | bytes) -> str:
+    """text in quotes, with newlines, tabs and the like spelled out; bytes as b'\\xe2'."""
+    return repr(text)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal text takes: two for a wide character, none for a combining one."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def padded(text: str, width: int) -> str:
+    """text with spaces after it, `width` columns in all."""
+    return text + " " * (width - columns(text))
+
+
+def shortened(text: str, width: int) -> str:
+    """text, or as much of its beginning as leaves room for an ellipsis within `width` columns."""
+    if columns(text) <= width:
+        return text
+    while columns(text) > width - 1:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,91 @@
+"""The distribution that the next token is drawn from.
+
+    x -> top-k (ranks of the raw logits) -> temperature -> top-p and min-p (of what is left) -> normalise
+
+Nothing here is random, and a row's probabilities do not depend on the other rows of the batch.
+
+Temperature.  p is proportional to exp((x - max x) / T).  Shifting first keeps a tiny T finite: x / T can overflow, and
+              inf - inf is nan.  T = 0 is greedy: all mass on the likeliest token, of equals the lowest id.
+Top-k.        The first min(k, V) tokens by falling logit, of equals the lowest id first.  ties="all" also keeps those
+              level with the last of them.  Ranks come from x: dividing and exponentiating can merge close logits.
+Top-p.        The shortest prefix of that order whose mass reaches p.
+Min-p.        The tokens at least m times as likely as the likeliest: x >= max x + T ln m.
+
+None is no limit.  A setting is one number, or an array with one per row.  Float64 inside, whatever dtype x has.
+-inf forbids a token; nan, inf and a row of -inf throughout are errors.
+
+Source.  Fan et al. 2018, arXiv:1805.04833 (top-k); Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024,
+         arXiv:2407.01082 (min-p).
+Check.   Equal logits share equally, and of equals the lowest ids stay:
+
+    >>> import numpy as np
+    >>> probabilities(np.zeros(5), top_k=4).tolist(), probabilities(np.zeros(5), top_p=0.4).tolist()
+    ([0.25, 0.25, 0.25, 0.25, 0.0], [0.5, 0.5, 0.0, 0.0, 0.0])
+"""
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.sampling.checks import checked_logits, checked_settings
+
+ROUNDING = 2.0**-48  # relative, some 30 roundings: mass this little below p has reached p
+
+
+@np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
+def probabilities(
+    logits: Array,
+    *,
+    temperature: float | Array = 1.0,
+    top_k: int | Array | None = None,
+    top_p: float | Array | None = None,
+    min_p: float | Array | None = None,
+    ties: str = "exact",
+) -> Array:
+    """The distribution that the next token is drawn from.  logits (..., V) -> probs (..., V) of float64.
+
+    Raises ValueError or TypeError for bad logits (naming row and id) and bad settings, at T = 0 too.
+    """
+    xp, x = array_module(logits), checked_logits(logits)
+    settings = checked_settings(x.shape[:-1], temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, ties=ties)
+    T, k, p, m = (None if s is None else xp.asarray(s) for s in settings)  # (..., 1)
+    weights = tempered(x, T)
+    if k is not None:
+        weights *= among_top_k(x, k, ties)
+    if p is not None:
+        weights *= among_top_k(x, prefix_length(weights, p), "exact")
+    if m is not None:
+        weights *= weights >= m  # the likeliest weighs 1
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def greedy(logits: Array) -> Array:
+    """The likeliest token, of equals the lowest id.  logits (..., V) -> ids (...) of int64."""
+    return checked_logits(logits).argmax(-1)
+
+
+def tempered(x: Array, T: Array) -> Array:
+    """exp((x - max x) / T), so the likeliest weighs 1; where T is 0, only the first of the likeliest weighs at all."""
+    xp = array_module(x)
+    is_greedy = x.argmax(-1)[..., None] == xp.arange(x.shape[-1])
+    weights = xp.exp((x - x.max(-1, keepdims=True)) / xp.where(T == 0, 1, T))
+    return xp.where(T == 0, is_greedy, weights)
+
+
+def among_top_k(x: Array, k: Array, ties: str) -> Array:
+    """Which tokens are among the k likeliest: (..., V) of bool.  k (..., 1) of int, at least 1."""
+    xp, V = array_module(x), x.shape[-1]
+    k = xp.minimum(k, V).astype(xp.int64)
+    kth = xp.take_along_axis(xp.sort(x, axis=-1), V - k, axis=-1)  # (..., 1), the k-th largest
+    above, level = x > kth, x == kth
+    if ties == "all":
+        return above | level
+    places = k - above.sum(-1, keepdims=True)  # left for the level ones: the lowest ids get them
+    return above | (level & (level.cumsum(-1) <= places))
+
+
+def prefix_length(weights: Array, p: Array) -> Array:
+    """How many of the heaviest it takes until their share of the mass reaches p: (..., 1) of int."""
+    xp = array_module(weights)
+    mass = xp.sort(weights, axis=-1)[..., ::-1].cumsum(-1)
+    enough = xp.where(p < 1, p * (1 - ROUNDING), xp.inf) * mass[..., -1:]  # p = 1 keeps even the smallest weight
+    return (mass < enough).sum(-1, keepdims=True) + 1

@@ -1,0 +1,173 @@
+"""Text one token after another: run the model, shape its distribution, draw, append."""
+
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, array_module, to_host
+from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.rng import checked_seed
+from tinygrad_gpt.sampling.checks import checked_settings
+from tinygrad_gpt.sampling.distribution import probabilities
+from tinygrad_gpt.sampling.draw import draw, uniforms
+from tinygrad_gpt.tape import no_grad
+
+STOPPED = -1  # in place of a token, once its row has drawn a stop token
+
+
+class Config(Protocol):
+    """What generation asks of a model's configuration."""
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens the model can see."""
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+
+
+class Model(Protocol):
+    """Anything that gives, for ids (B, T), an object whose .data are logits (B, T, V)."""
+
+    @property
+    def config(self) -> Config:
+        """Its sizes."""
+
+    def __call__(self, ids: Array, /) -> Array:
+        """One pass over ids."""
+
+
+class Step(NamedTuple):
+    """One generated token per row, the model's logits for it, and the distribution that it was drawn from."""
+
+    ids: Array  # (B,)
+    logits: Array  # (B, V)
+    probabilities: Array  # (B, V)
+
+
+def generate(
+    model: Model,
+    prompts: Array | Sequence[Sequence[int]],
+    max_new_tokens: int,
+    *,
+    temperature: float | Array = 0.0,
+    top_k: int | Array | None = None,
+    top_p: float | Array | None = None,
+    min_p: float | Array | None = None,
+    ties: str = "exact",
+    seed: int = 0,
+    stop_tokens: Iterable[int] = (),
+    return_probabilities: bool = False,
+) -> Iterator[Array]:
+    """Continue every prompt; yields the next token of each row, (B,) of int64 on the host, step by step.
+
+    prompts (B, T) of int, or B id sequences of any lengths from 1.  The model sees the last context_length tokens.
+    A row that has drawn a stop token gives -1 from then on; all rows stopped ends the generation.
+    With return_probabilities it yields a Step; a stopped row's entries there mean nothing.
+
+    The token at place t of row b is drawn with word t of that row's stream, so that continuing a text gives what
+    generating it in one go would have given.
+
+    Raises ValueError or TypeError at once for bad arguments; later only if the model gives logits that are not finite.
+    """
+    vocab_size = model.config.vocab_size
+    sequences = checked_prompts(prompts, vocab_size)
+    settings: dict[str, Array] = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "ties": ties,
+    }
+    checked_settings((len(sequences),), **settings)
+    steps = generate_steps(
+        model,
+        sequences,
+        checked_count(max_new_tokens),
+        settings,
+        checked_seed(seed),
+        checked_stop_tokens(stop_tokens, vocab_size),
+    )
+    return steps if return_probabilities else (step.ids for step in steps)
+
+
+def generate_steps(
+    model: Model,
+    sequences: list[list[int]],
+    max_new_tokens: int,
+    settings: dict[str, Array],
+    seed: int,
+    stop_tokens: list[int],
+) -> Iterator[Step]:
+    """The loop.  Appends to sequences as it goes."""
+    rows = np.arange(len(sequences))
+    stopped = np.zeros(len(sequences), bool)
+    for n in range(max_new_tokens):
+        if stopped.all():
+            return
+        logits = next_logits(model, sequences)
+        try:
+            probs = probabilities(logits, **settings)
+        except ValueError as error:
+            raise ValueError(f"new token {n} cannot be drawn: {error}") from error
+        u = uniforms(seed, rows, [len(sequence) for sequence in sequences])
+        ids = np.where(stopped, STOPPED, to_host(draw(probs, u)))
+        for sequence, token in zip(sequences, ids.tolist(), strict=True):
+            if token != STOPPED:
+                sequence.append(token)
+        stopped |= np.isin(ids, stop_tokens)
+        yield Step(ids, logits, probs)
+
+
+def next_logits(model: Model, sequences: list[list[int]]) -> Array:
+    """The model's logits (B, V) for the token after the last one of each row.
+
+    The only place that runs the model: here a cache of keys and values would remember what it has seen.
+    """
+    windows = [sequence[-model.config.context_length :] for sequence in sequences]
+    ids = np.zeros((len(windows), max(len(window) for window in windows)), np.int64)
+    for row, window in zip(ids, windows, strict=True):
+        row[: len(window)] = window  # padded to the right, where causal attention does not look
+    with no_grad():  # around the model alone: what holds here must not hold in the caller's loop body
+        logits = model(ids).data  # (B, T, V)
+    xp = array_module(logits)
+    last = [len(window) - 1 for window in windows]
+    return logits[xp.arange(len(windows)), xp.asarray(last)]
+
+
+def checked_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> list[list[int]]:
+    """prompts as one list of ids per row.  Raises ValueError for an empty row or an id outside the vocabulary."""
+    sequences = []
+    for b, prompt in enumerate(prompts):
+        ids = to_host(prompt)
+        if ids.ndim != 1:
+            raise ValueError(f"prompts must be rows of ids, [ids] for a single one; got shape {ids.shape} as row {b}")
+        if not len(ids):
+            raise ValueError(f"prompts must have at least one id in each row; got none in row {b}")
+        sequences.append(checked_ids(ids, vocab_size, f"ids of prompt {b}").tolist())
+    return sequences
+
+
+def checked_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int]:
+    """stop_tokens as a list.  Raises ValueError for an id outside the vocabulary, which could never be drawn."""
+    try:
+        tokens = [operator.index(token) for token in stop_tokens]
+    except TypeError:
+        raise TypeError(f"stop_tokens must be a sequence of ids; got {stop_tokens!r}") from None
+    for token in tokens:
+        if not 0 <= token < vocab_size:
+            raise ValueError(f"stop_tokens must hold ids from 0 to {vocab_size - 1}; got {token}")
+    return tokens
+
+
+def checked_count(max_new_tokens: int) -> int:
+    """max_new_tokens as an int.  Raises ValueError below 0, TypeError if it is no whole number."""
+    if isinstance(max_new_tokens, bool) or not hasattr(max_new_tokens, "__index__"):
+        raise TypeError(f"max_new_tokens must be a whole number, at least 0; got {max_new_tokens!r}")
+    count = operator.index(max_new_tokens)
+    if count < 0:
+        raise ValueError(f"max_new_tokens must be at least 0; got {count}")
+    return count
