@@ -1,0 +1,111 @@
+"""How well a model predicts a text: loss, perplexity, bits per byte.
+
+Sums and counts, never means of means: every token after the first is scored exactly once, and the loss is the sum of
+all their negative log-likelihoods over their number.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.tape import no_grad
+
+NOT_SCORED = -1  # the target of a token that an earlier window has scored
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The score of a text: the sum of nll (nats) over tokens, and their number."""
+
+    nll: float
+    tokens: int
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log-likelihood, in nats per token."""
+        return self.nll / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """e^loss: as if the model chose among that many equally likely tokens."""
+        return perplexity(self.loss)
+
+    def bits_per_byte(self, n_bytes: int) -> float:
+        """Bits per byte of the scored text, comparable across tokenizers; n_bytes is the length of that text."""
+        return self.nll / math.log(2) / n_bytes
+
+
+def perplexity(loss: float) -> float:
+    """e^loss of a mean loss in nats per token; inf where that is beyond float64 (a loss above 709.78)."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
+def evaluate(
+    model: GPT, tokens: Array, *, stride: int | None = None, batch_size: int = 8, max_tokens: int | None = None
+) -> Evaluation:
+    """Score tokens[1:] (at most max_tokens of them), each given up to context_length tokens before it.
+
+    Windows of context_length start every `stride` tokens (context_length by default) and score what no window before
+    them has scored: a smaller stride gives each token more context and costs more.  No dropout, nothing random, and
+    the model is left as it was.
+
+    Raises ValueError for fewer than two tokens, or a stride outside 1 ... context_length.
+    """
+    length = model.config.context_length
+    stride = length if stride is None else stride
+    if not 1 <= stride <= length:
+        raise ValueError(f"stride must be from 1 to context_length {length}; got {stride}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    if max_tokens is not None:
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, or None for all; got {max_tokens}")
+        tokens = tokens[: max_tokens + 1]
+    if len(tokens) < 2:
+        raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
+    nll, scored = 0.0, 0
+    with no_grad():
+        for ids, targets in batched(windows(tokens, length, stride), batch_size):
+            nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
+            scored += int((targets != NOT_SCORED).sum())
+    return Evaluation(nll, scored)
+
+
+def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Array]]:
+    """Inputs and targets (T) of each window; targets that an earlier window scored are NOT_SCORED."""
+    last = len(tokens) - 1
+    scored_to = 0  # tokens[1 : scored_to + 1] have been scored
+    for start in range(0, last, stride):
+        end = min(start + length, last)
+        window = np.asarray(tokens[start : end + 1], np.int64)
+        targets = window[1:].copy()
+        targets[: scored_to - start] = NOT_SCORED
+        yield window[:-1], targets
+        scored_to = end
+        if end == last:
+            return
+
+
+def batched(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:
+    """Windows of equal length, stacked to (B, T); a shorter last one comes alone."""
+    waiting: list[tuple[Array, Array]] = []
+    for pair in pairs:
+        if waiting and (len(waiting) == batch_size or len(waiting[0][0]) != len(pair[0])):
+            yield stacked(waiting)
+            waiting = []
+        waiting.append(pair)
+    if waiting:
+        yield stacked(waiting)
+
+
+def stacked(pairs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Rows of inputs and rows of targets."""
+    ids, targets = zip(*pairs, strict=True)
+    return np.stack(ids), np.stack(targets)

@@ -1,0 +1,91 @@
+"""The figure of a run: training and validation loss over epochs, tokens seen on a second axis.
+
+Only `Figure` and its own canvas are used, never pyplot: no global state, no window, no backend to choose.
+"""
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
+    from matplotlib.figure import Figure
+
+TRAINING, VALIDATION, GREY = "#1f5fa8", "#d1601f", "#555555"
+SIZE, DPI = (7.2, 4.4), 150  # inches, dots per inch
+MANY = 40  # evaluations: beyond this a marker for each would hide the line
+
+
+def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title: str | None = None) -> None:
+    """Draw the evaluations of a run to path, in the format its suffix names (png, svg, pdf).
+
+    Each record has "epoch" (a number, fractions included), "tokens_seen", "train_loss" and "val_loss" (nats per token;
+    "val_loss" may be None).  A loss that is not finite leaves a gap.
+
+    Raises ValueError if there is no record, OSError if path cannot be written.
+    """
+    figure = loss_figure(records, title=title)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a title in a script that the font lacks
+        figure.savefig(path, dpi=DPI)
+
+
+def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = None) -> "Figure":
+    """The figure that `plot_losses` writes, to change or to save elsewhere."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    rows = list(records)
+    if not rows:
+        raise ValueError("records must hold at least one evaluation; got none")
+    epochs = [float(row["epoch"]) for row in rows]
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    for label, key, colour, style in (
+        ("training", "train_loss", TRAINING, "-"),
+        ("validation", "val_loss", VALIDATION, (0, (5, 1.5))),
+    ):
+        losses = [finite(row.get(key)) for row in rows]
+        if not all(map(math.isnan, losses)):
+            marker = "o" if len(rows) <= MANY else None
+            last = next(loss for loss in reversed(losses) if not math.isnan(loss))
+            ending = f"{label}, {last:.3g} at the end"
+            axes.plot(epochs, losses, color=colour, linestyle=style, marker=marker, markersize=3.5, label=ending)
+    axes.set_xlabel("epochs")
+    axes.set_ylabel("loss (nats per token)")
+    end = max(epochs) or 1.0
+    axes.set_xlim(-0.02 * end, 1.02 * end)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=max(epochs) >= 4))
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(facecolor="white", framealpha=1, edgecolor="none")
+
+    per_epoch = tokens_per_epoch(rows)
+    if per_epoch:
+        scales = (lambda epoch: np.multiply(epoch, per_epoch), lambda tokens: np.divide(tokens, per_epoch))
+        above = axes.secondary_xaxis("top", functions=scales)
+        above.set_xlabel("tokens seen", color=GREY)
+        above.tick_params(colors=GREY)
+        above.spines["top"].set_visible(False)
+        above.xaxis.set_major_formatter(EngFormatter(sep=""))
+        above.xaxis.set_major_locator(MaxNLocator(6))
+    if title:
+        drawable = title.encode("utf-8", "backslashreplace").decode()  # a file's name may be no Unicode ...
+        axes.set_title(drawable, fontsize="medium", pad=10, parse_math=False)  # ... and may hold a $
+    return figure
+
+
+def finite(loss: float | None) -> float:
+    """loss, or nan (which leaves a gap in the line) for None and what is not finite."""
+    return float(loss) if loss is not None and math.isfinite(loss) else math.nan
+
+
+def tokens_per_epoch(rows: list[Mapping[str, Any]]) -> float:
+    """How many tokens an epoch has, from the last record that has seen any; 0 if there is none."""
+    seen = [(float(row["tokens_seen"]), float(row["epoch"])) for row in rows]
+    return next((tokens / epoch for tokens, epoch in reversed(seen) if tokens > 0 and epoch > 0), 0.0)
