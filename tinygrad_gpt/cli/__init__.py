@@ -1,0 +1,87 @@
+"""The command line: tinygrad-gpt COMMAND ..., one module per command.
+
+A command is `main(argv) -> exit code` in a module that is imported when it is called, so that --help is quick.
+
+Exit codes.  0 done; 1 failed while running (a loss that is not finite, a disk that filled up); 2 bad input, one line on
+stderr; 128 + n stopped by signal n: 130 Ctrl-C, 141 nobody reads the output any more, 143 terminated.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean
+from tinygrad_gpt.cli.terminal import discard_output, one_line, utf8_streams
+
+PROGRAM = "tinygrad-gpt"
+COMMANDS = {
+    "train": "train a GPT on text, and watch it learn",
+    "generate": "continue a text with a trained model",
+    "evaluate": "measure how well a model predicts a text: loss, perplexity, bits per byte",
+    "laws": "check a sampler, or another object, by the laws it must keep",
+    "doctor": "show what this machine has, and which model fits it",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code.  argv is what follows the program's name, sys.argv's by default."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = f"{PROGRAM} {arguments[0]}" if arguments and arguments[0] in COMMANDS else PROGRAM
+    with utf8_streams():
+        try:
+            code = dispatch(arguments)
+            sys.stdout.flush()  # here a closed pipe is met quietly; at the interpreter's end it would not be
+            return code
+        except (UserError, CommandFailed) as error:
+            print(f"{command}: {one_line(error)}", file=sys.stderr)
+            return error.exit_code
+        except MemoryError as error:
+            print(f"{command}: out of memory: {one_line(error)}", file=sys.stderr)
+            return CommandFailed.exit_code
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            discard_output()
+            return 141
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Hand the arguments after the command's name to the command's module."""
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if name == "--version":
+        from tinygrad_gpt import __version__
+
+        print(PROGRAM, __version__)
+        return 0
+    if name not in COMMANDS:
+        raise UserError(unknown_command(name))
+    try:
+        code: int = import_module(f"tinygrad_gpt.cli.{name}").main(rest)
+    except SystemExit as stopped:  # --help
+        return int(stopped.code or 0)
+    return code
+
+
+def overview() -> str:
+    """The help of the program as a whole."""
+    commands = "\n".join(f"  {name:<9} {purpose}" for name, purpose in COMMANDS.items())
+    return f"""\
+usage: {PROGRAM} COMMAND ...
+
+A GPT written from scratch on NumPy and CuPy.
+
+{commands}
+
+  {PROGRAM} train                            train a small GPT on Python's reference manual, a minute or two
+  {PROGRAM} train my.txt --epochs 10         train on a text of your own
+  {PROGRAM} generate runs/manual-1 "The"     continue a text with what was trained
+  {PROGRAM} COMMAND --help                   every option of a command"""
+
+
+def unknown_command(name: str) -> str:
+    """What to say to a command that does not exist."""
+    return f"unknown command {name!r}" + (did_you_mean(name, COMMANDS) or f"; commands are {', '.join(COMMANDS)}")

@@ -1,0 +1,95 @@
+"""What the tests of the command line share: a way to call it, a small text, a small run."""
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tinygrad_gpt
+from tinygrad_gpt.cli import main
+
+TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 48
+TINY_FLAGS = (
+    "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --drop-rate 0.2 "
+    "--batch-size 2 --steps 4 --eval-every 2 --eval-tokens 32 --sample-tokens 3"
+)
+
+
+class Result(NamedTuple):
+    """What a call has done."""
+
+    code: int
+    out: str
+    err: str
+
+
+def stream():
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def call(*argv):
+    """Run the command line in this process."""
+    out, err = stream(), stream()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in argv])
+    return Result(code, *(s.buffer.getvalue().decode("utf-8") for s in (out, err)))
+
+
+@pytest.fixture(scope="session")
+def tg():
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Flags for a run that takes a blink."""
+    return TINY_FLAGS.split()
+
+
+@pytest.fixture(scope="session")
+def program():
+    """Run the command line in a process of its own; program.start gives the process while it runs."""
+    import matplotlib.font_manager  # noqa: F401  (writes its cache, so that no process of ours tells of doing it)
+
+    package = str(Path(tinygrad_gpt.__file__).parents[1])
+
+    def start(*argv, **environment):
+        command = [sys.executable, "-m", "tinygrad_gpt", *map(str, argv)]
+        environment = {**os.environ, "PYTHONPATH": package, **environment}
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=environment, encoding="utf-8", **pipes)
+
+    def program(*argv, **environment):
+        with start(*argv, **environment) as process:
+            out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+    program.start = start
+    return program
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "hamlet.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, text_file):
+    """A run folder; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert call("train", text_file, *TINY_FLAGS.split(), "--out", folder).code == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Each test works in a folder of its own, so that it sees what was written."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

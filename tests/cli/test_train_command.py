@@ -1,0 +1,259 @@
+"""A run from end to end: what it prints, what it leaves, how it stops, and that it can be run again."""
+
+import json
+import math
+import os
+import platform
+import signal
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from tinygrad_gpt.cli import train as train_command
+from tinygrad_gpt.cli.prepare import memory_needed
+from tinygrad_gpt.nn import PRESETS
+from tinygrad_gpt.text import load_tokenizer
+from tinygrad_gpt.training import load_checkpoint
+
+FILES = {"config.toml", "log.jsonl", "loss.png", "model.safetensors", "sample.txt", "tokenizer.json"}
+LONG = ("--steps", "100000", "--eval-every", "100000")  # until it is stopped
+
+
+def log(folder, event=None):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    return [line for line in lines if event in (None, line["event"])]
+
+
+def losses(folder):
+    return [{k: v for k, v in line.items() if k not in ("seconds", "tokens_per_second")} for line in log(folder)]
+
+
+def test_a_run_leaves_exactly_its_files(run):
+    assert {path.name for path in run.iterdir()} == FILES
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    checkpoint, tokenizer = load_checkpoint(run / "model.safetensors"), load_tokenizer(run / "tokenizer.json")
+    assert checkpoint.step == 4
+    assert checkpoint.model.config.vocab_size == tokenizer.vocab_size == 256
+    assert "step 4" in (run / "sample.txt").read_text("utf-8")
+
+
+def test_the_log_has_a_line_per_step_and_evaluation(run):
+    evaluations = log(run, "evaluation")
+    assert [line["step"] for line in evaluations] == [0, 2, 4]
+    assert [line["step"] for line in log(run, "step")] == [1, 2, 3, 4]
+    assert [line["tokens_seen"] for line in evaluations] == [0, 2 * 2 * 8, 4 * 2 * 8]
+    for line in evaluations:
+        assert line["perplexity"] == pytest.approx(math.exp(line["val_loss"]))
+    assert evaluations[0]["val_loss"] == pytest.approx(math.log(256), rel=0.05)  # untrained: any byte is as likely
+
+
+def test_what_is_printed_is_what_is_logged(tg, text_file, tiny):
+    result = tg("train", text_file, *tiny, "--out", "run")
+    assert (result.code, result.err) == (0, "")
+    for line in log(train_command.Path("run"), "evaluation"):
+        row = [f"{line['epoch']:.2f}", str(line["step"]), f"{line['train_loss']:.3f}", f"{line['val_loss']:.3f}"]
+        assert any(all(cell in printed.split() for cell in row) for printed in result.out.splitlines())
+    assert "tinygrad-gpt generate run 'To be, or not' --temperature 0.8" in result.out
+    assert "256 tokens (bytes, " in result.out
+
+
+@pytest.mark.parametrize("flags", [[], ["--accumulation", "2", "--no-progress"], ["--stride", "3", "--drop-last"]])
+def test_the_config_file_runs_the_run_again(tg, text_file, tiny, flags, tmp_path):
+    first = tg("train", text_file, *tiny, *flags, "--out", "first", "--lr", "0.01", "--seed", "7")
+    second = tg("train", "--config", "first/config.toml", "--out", "second")
+    assert (first.code, second.code) == (0, 0)
+    assert losses(tmp_path / "first") == losses(tmp_path / "second")
+    for name in ("tokenizer.json", "config.toml", "sample.txt"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+    one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("first", "second"))
+    for name in one.keys() | other.keys():
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_flag_counts_more_than_the_config_file(tg, run):
+    assert tg("train", "--config", run / "config.toml", "--out", "run", "--steps", "2", "--no-drop-last").code == 0
+    with open("run/config.toml", "rb") as file:
+        config = tomllib.load(file)
+    assert (config["steps"], config["drop_last"], config["emb_dim"]) == (2, False, 8)
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 4))
+def test_looking_does_not_change_the_training(tg, text_file, tiny, run, tmp_path, every, tokens, sample):
+    looks = ["--eval-every", every, "--eval-tokens", tokens, "--sample-tokens", sample, "--sample-temperature", 1]
+    assert tg("train", text_file, *tiny, *looks, "--out", tmp_path / "run", "--overwrite").code == 0
+    assert log(tmp_path / "run", "step") == log(run, "step")
+
+
+def test_without_out_the_next_free_folder_is_made(tg, text_file, tiny, tmp_path):
+    (tmp_path / "runs" / "hamlet-1").mkdir(parents=True)
+    assert tg("train", text_file, *tiny).code == 0
+    assert {path.name for path in (tmp_path / "runs" / "hamlet-2").iterdir()} == FILES
+
+
+def test_overwrite_replaces_a_run_and_nothing_of_it_stays(tg, text_file, tiny, tmp_path):
+    assert tg("train", text_file, *tiny, "--max-text-mb", "0", "--out", "run").code == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES | {"tokens.bin", "tokens.bin.json"}
+    assert tg("train", text_file, *tiny, "--sample-tokens", "0", "--out", "run", "--overwrite").code == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - {"sample.txt"}
+
+
+@pytest.mark.parametrize("kind", ["bytes", "gpt2"])
+def test_a_text_too_large_for_memory_trains_the_same(tg, text_file, tiny, kind, tmp_path):
+    for name, limit in (("small", "256"), ("large", "0")):
+        result = tg("train", text_file, *tiny, "--tokenizer", kind, "--max-text-mb", limit, "--out", name)
+        assert (result.code, result.err) == (0, "")
+    assert losses(tmp_path / "small") == losses(tmp_path / "large")
+    assert (tmp_path / "large" / "tokens.bin").exists()
+
+
+def test_bad_input_found_after_the_tokens_were_written_leaves_nothing(tg, text_file, tiny, tmp_path):
+    result = tg("train", text_file, *tiny, "--max-text-mb", "0", "--warmup-steps", "9", "--out", "new/run")
+    assert result.code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_input_leaves_the_run_that_was_to_be_replaced(tg, text_file, tiny, tmp_path):
+    assert tg("train", text_file, *tiny, "--out", "run").code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert tg("train", text_file, *tiny, "--warmup-steps", "9", "--out", "run", "--overwrite").code == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_the_lock_of_a_dead_process_is_no_obstacle(tg, text_file, tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.lock").write_text(json.dumps({"pid": 99999999999, "host": platform.node()}))
+    assert tg("train", text_file, *tiny, "--out", "run", "--overwrite").code == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+
+
+def test_several_texts_and_standard_input_are_joined(tg, text_file, tiny, tmp_path, monkeypatch):
+    text = text_file.read_bytes()
+    whole = tmp_path / "whole.txt"
+    whole.write_bytes(text + b"and\n" + text)
+    (tmp_path / "and.txt").write_bytes(b"and\n")
+    with open(text_file) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert tg("train", text_file, "and.txt", "-", *tiny, "--out", "parts").code == 0
+    assert tg("train", whole, *tiny, "--out", "whole").code == 0
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def test_a_text_that_begins_with_much_space_has_a_prompt_too(tg, text_file, tiny, tmp_path):
+    (tmp_path / "space.txt").write_bytes(b"\n" * 2000 + text_file.read_bytes())
+    assert tg("train", "space.txt", *tiny, "--out", "run").code == 0
+    assert (tmp_path / "run" / "sample.txt").exists()
+
+
+def test_a_byte_order_mark_is_left_out_with_a_note(tg, text_file, tiny, tmp_path):
+    (tmp_path / "bom.txt").write_bytes(b"\xef\xbb\xbf" + text_file.read_bytes())
+    result = tg("train", "bom.txt", *tiny, "--out", "run")
+    assert result.code == 0
+    assert result.err == "note: 'bom.txt' begins with a byte order mark: left out\n"
+
+
+@pytest.mark.parametrize(("flag", "tokens"), [("--drop-last", [16, 16, 16, 16]), ("--no-drop-last", [16, 16, 8, 16])])
+def test_the_last_batch_of_an_epoch_is_dropped_if_asked(tg, tiny, tmp_path, flag, tokens):
+    (tmp_path / "five.txt").write_text("x" * (5 * 8 + 1))  # five chunks of 8, in batches of 2
+    result = tg("train", "five.txt", *tiny, "--val-fraction", "0", "--eval-every", "1", "--out", "run", flag)
+    assert result.code == 0
+    seen = [line["tokens_seen"] for line in log(tmp_path / "run", "evaluation")]
+    assert np.diff(seen).tolist() == tokens
+
+
+@pytest.mark.parametrize("limit", ["256", "0"])
+@pytest.mark.parametrize(("flags", "read"), [(["--encoding", "latin-1"], "é"), (["--errors", "ignore"], "")])
+def test_encoding_and_errors_decide_how_a_file_is_read(tg, tiny, tmp_path, limit, flags, read):
+    (tmp_path / "given.txt").write_bytes(b"caf\xe9 " * 50)
+    (tmp_path / "read.txt").write_text(f"caf{read} " * 50, encoding="utf-8")
+    assert tg("train", "given.txt", *tiny, *flags, "--max-text-mb", limit, "--out", "given").code == 0
+    assert tg("train", "read.txt", *tiny, "--out", "read").code == 0
+    assert losses(tmp_path / "given") == losses(tmp_path / "read")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_file_whose_name_is_no_text_is_a_file_all_the_same(tg, text_file, tiny, tmp_path):
+    name = os.fsdecode(b"\xff$a_b.txt")
+    (tmp_path / name).write_bytes(text_file.read_bytes())
+    result = tg("train", name, *tiny)
+    assert (result.code, result.err) == (0, "")
+    assert "\\udcff$a_b.txt: 4,080 characters" in result.out
+
+
+def test_no_validation_part_is_allowed(tg, text_file, tiny, tmp_path):
+    assert tg("train", text_file, *tiny, "--val-fraction", "0", "--out", "run").code == 0
+    assert [line["val_loss"] for line in log(tmp_path / "run", "evaluation")] == [None] * 3
+
+
+def test_a_run_that_diverges_keeps_the_last_good_model_and_exits_1(tg, text_file, tiny, tmp_path):
+    result = tg("train", text_file, *tiny, "--lr", "1e30", "--steps", "50", "--eval-every", "9", "--out", "run")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "is not finite; the model before that step is in run" in result.err
+    weights = load_checkpoint(tmp_path / "run" / "model.safetensors").model.parameters()
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= FILES - {"sample.txt"}
+    assert "nan" not in str(weights)
+
+
+def test_a_disk_that_fills_up_is_one_line_and_exits_1(tg, text_file, tiny, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "run/model.safetensors")
+
+    monkeypatch.setattr(train_command, "save_checkpoint", full)
+    result = tg("train", text_file, *tiny, "--out", "run")
+    assert (result.code, result.err) == (
+        1,
+        "tinygrad-gpt train: cannot use 'run/model.safetensors': No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_after_the_step_with_what_there_is(program, text_file, tiny, tmp_path, number, code):
+    process = program.start("train", text_file, *tiny, *LONG, "--out", "run")
+    try:
+        while "tokens/s" not in process.stdout.readline():  # the table begins: the run has
+            assert process.poll() is None
+        process.stdout.readline()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, err) == (code, "")
+    assert "stopped before step 100,000" in out
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} == FILES
+    last = log(folder, "evaluation")[-1]
+    assert last["step"] == log(folder, "step")[-1]["step"] == load_checkpoint(folder / "model.safetensors").step
+
+
+def test_when_nobody_reads_the_output_the_run_ends_quietly(program, text_file, tiny, tmp_path):
+    process = program.start("train", text_file, *tiny, "--steps", "100000", "--eval-every", "1", "--out", "run")
+    process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), err) == (141, "")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+
+
+def test_handlers_are_as_they_were(tg, text_file, tiny):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert tg("train", text_file, *tiny, "--out", "run").code == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 64), st.integers(1, 64))
+def test_the_memory_estimate_grows_with_everything(layers, heads, length, rows):
+    from dataclasses import replace
+
+    config = replace(PRESETS["tiny"], n_layers=layers, n_heads=heads, emb_dim=8 * heads, context_length=length)
+    needed = memory_needed(config, rows)
+    assert needed < memory_needed(config, rows + 1)
+    for name in ("n_layers", "context_length", "vocab_size"):
+        assert needed < memory_needed(replace(config, **{name: getattr(config, name) + 1}), rows)

@@ -1,0 +1,67 @@
+"""A TOML file of options: flat, one key per flag, strict.
+
+    context_length = 256     # --context-length 256; context-length = 256 is the same
+    texts = ["my.txt"]
+
+Reading is tomllib's.  Writing needs no library: the values are text, numbers, true, false, and lists of text.
+"""
+
+import json
+import tomllib
+from collections.abc import Collection
+from typing import Any
+
+from tinygrad_gpt.cli.errors import UserError, did_you_mean, reason
+from tinygrad_gpt.cli.options import options_of, value_of
+
+
+def read_config(path: str, kind: type) -> dict[str, Any]:
+    """The values in a file, by option name.
+
+    Raises UserError for a file that is no TOML, a key that is no option, or a value of another type.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise UserError(f"cannot read --config {path!r}: {error.strerror or reason(error)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"--config {path!r} is not TOML: {error}") from None
+    known = {option.name: option for option in options_of(kind)}
+    values = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name == "config":
+            raise UserError(f"--config {path!r}: a configuration file cannot name another one")
+        if name not in known:
+            raise UserError(f"--config {path!r}: unknown key {key!r}{did_you_mean(name, known)}")
+        option = known[name]
+        if not option.accepts_type(value):
+            raise UserError(f"--config {path!r}: {key} must be {option.allowed}; got {value!r}")
+        values[name] = tuple(value) if isinstance(value, list) else float(value) if option.type is float else value
+    return values
+
+
+def to_toml(options: object, *, leave_out: Collection[str] = (), **changed: Any) -> str:
+    """The options as TOML, group by group.  What is not set (None) is left out: it takes its default again."""
+    lines: list[str] = []
+    group: str | None = None
+    for option in options_of(type(options)):
+        value = changed.get(option.name, value_of(options, option))
+        if option.name in leave_out or value is None:
+            continue
+        if option.group != group:
+            group = option.group
+            lines += ["", f"# {group} options"]
+        lines.append(f"{option.name} = {toml_value(value)}")
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def toml_value(value: Any) -> str:
+    """One value in TOML's notation."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, str):
+        valid = value.encode("utf-8", "backslashreplace").decode()  # a file name need not be Unicode, TOML must
+        return json.dumps(valid, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's strings, and one more escape
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,48 @@
+"""What the command line says instead of a traceback.
+
+Only two exceptions become a line on stderr.  A UserError is raised where input is checked: by the command line itself,
+or inside `user_input()`, which stands around single calls that refuse bad values.  Anything else is a fault of the
+program, and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from tinygrad_gpt.backend import UnavailableDeviceError
+
+
+class UserError(Exception):
+    """The input is bad.  The text names the thing, the value and what is allowed; nothing was written."""
+
+    exit_code = 2
+
+
+class CommandFailed(Exception):  # noqa: N818  (it is the command that failed, not the input)
+    """The input was good, and the work could not be finished.  The text says why."""
+
+    exit_code = 1
+
+
+@contextmanager
+def user_input() -> Iterator[None]:
+    """Around a call whose ValueError, TypeError or OSError means that its arguments came from the user and are bad."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(reason(error)) from error
+    except (ValueError, TypeError, UnavailableDeviceError) as error:
+        raise UserError(str(error)) from error
+
+
+def reason(error: OSError) -> str:
+    """An OSError in words: what could not be done with which file, and why."""
+    if error.filename is None:
+        return error.strerror or str(error)
+    return f"cannot use {str(error.filename)!r}: {error.strerror}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" for the known name nearest to this one, or nothing if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,188 @@
+"""tinygrad-gpt generate: continue a text, token by token as they are drawn."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
+from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
+from tinygrad_gpt.text import StreamDecoder, Tokenizer
+
+SILENT = arg(help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Continue a text with a trained model; without a temperature, greedily."""
+
+    run: Annotated[str, Positional, arg(metavar="RUN")]
+    """Run folder that train has made."""
+    text: Annotated[str, Positional, arg(metavar="TEXT")]
+    """Text to continue."""
+    max_new_tokens: Annotated[int, Range(0)] = 50
+    """Most tokens to add."""
+    temperature: Annotated[float, Range(0)] = 0.0
+    """0 is greedy, the likeliest token each time; 1 is the model's own distribution, less is safer, more bolder."""
+    top_k: Annotated[int | None, Range(1), SILENT] = None
+    """Draw only among this many likeliest tokens. Default: no limit."""
+    top_p: Annotated[float | None, Range(0, 1, above_low=True), SILENT] = None
+    """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
+    min_p: Annotated[float | None, Range(0, 1), SILENT] = None
+    """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
+    ties: Literal["exact", "all"] = "exact"
+    """With --top-k, of tokens equally likely as the last: exact keeps the first, all keeps all."""
+    seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
+    """The same seed draws the same text. From 0 to 2**64 - 1."""
+    stop: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
+    """End as soon as the new text holds this, and leave it out."""
+    show_probabilities: Annotated[int | None, Range(1), SILENT] = None
+    """Show this many of the likeliest tokens at each step, with bars, before and after temperature and top-k."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, load the run, print the text; the exit code."""
+    options = parse(Generate, argv, "tinygrad-gpt generate")
+    if not options.text:
+        raise UserError("TEXT must not be empty: the model continues a text")
+    if options.stop == "":
+        raise UserError("--stop must not be empty; leave it out to stop at --max-new-tokens")
+    model, tokenizer = load_run(options.run, options.device)
+    with user_input():
+        ids = tokenizer.encode(options.text)
+    warn(options, len(ids), model.config.context_length)
+    steps = continuation(model, ids.tolist(), options)
+    try:
+        if options.show_probabilities is None:
+            stream(steps, tokenizer, options)
+        else:
+            show(steps, tokenizer, options)
+    except ValueError as error:  # generate() has checked its arguments; later it raises for logits that are not finite
+        raise CommandFailed(str(error)) from error
+    return 0
+
+
+def warn(options: Generate, n_tokens: int, context_length: int) -> None:
+    """Notes about what has no effect."""
+    if n_tokens > context_length:
+        note(f"TEXT has {n_tokens} tokens; the model sees the last {context_length} of them")
+    idle = [name for name in ("top_k", "top_p", "min_p") if getattr(options, name) is not None]
+    if options.temperature == 0 and idle:
+        flags = ", ".join("--" + name.replace("_", "-") for name in idle)
+        note(f"{flags} without effect: --temperature 0 always takes the likeliest token")
+
+
+def note(line: str) -> None:
+    """Tell the user something that is not wrong."""
+    print(f"note: {line}", file=sys.stderr)
+
+
+def continuation(model: GPT, ids: list[int], options: Generate) -> Iterator[Step]:
+    """The steps of the generation."""
+    with user_input():
+        return generate(
+            model,
+            [ids],
+            options.max_new_tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            min_p=options.min_p,
+            ties=options.ties,
+            seed=options.seed,
+            return_probabilities=True,
+        )
+
+
+def stream(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
+    """The text and its continuation, each piece as soon as it is certain."""
+    write(options.text)
+    for piece in until(options.stop, pieces(steps, tokenizer)):
+        write(piece)
+    write("\n")
+
+
+def pieces(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str]:
+    """The characters that each step completes."""
+    decoder = StreamDecoder(tokenizer)
+    for step in steps:
+        yield decoder.push(int(step.ids[0]))
+    yield decoder.finish()
+
+
+def until(stop: str | None, texts: Iterator[str]) -> Iterator[str]:
+    """The texts up to where, joined, they hold `stop`; what may be its beginning waits for what follows."""
+    waiting = ""
+    for text in texts:
+        waiting += text
+        if stop is None:
+            certain = len(waiting)
+        elif (found := waiting.find(stop)) >= 0:
+            yield waiting[:found]
+            return
+        else:
+            certain = len(waiting) - longest_overlap(waiting, stop)
+        yield waiting[:certain]
+        waiting = waiting[certain:]
+    yield waiting
+
+
+def longest_overlap(text: str, stop: str) -> int:
+    """The length of the longest end of text that is a beginning of stop.
+
+    >>> longest_overlap("to be", "beyond"), longest_overlap("to be", "or")
+    (2, 0)
+    """
+    lengths = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((n for n in lengths if text.endswith(stop[:n])), 0)
+
+
+def show(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
+    """Every step as a chart, and the text at the end."""
+    assert options.show_probabilities is not None
+    width = min(shutil.get_terminal_size().columns, 100)
+    settings = ", ".join(f"{name} {value}" for name, value in settings_in_words(options))
+    drawn: list[int] = []
+
+    def label(token: int) -> str | bytes:
+        piece = tokenizer.decode_bytes([token])
+        try:
+            return piece.decode()
+        except UnicodeDecodeError:
+            return piece
+
+    for step in steps:
+        token = int(step.ids[0])
+        before = probabilities(step.logits[0])
+        drawn.append(token)
+        write(f"token {len(drawn)}: {label(token)!r}  (after: {settings})\n")
+        bars = probability_bars(before, step.probabilities[0], label, options.show_probabilities, width, chosen=token)
+        write(bars + "\n\n")
+        if options.stop is not None and options.stop in tokenizer.decode(drawn):
+            break
+    write(options.text + "".join(until(options.stop, iter([tokenizer.decode(drawn)]))) + "\n")
+
+
+def settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
+    """The settings that shape the distribution."""
+    if options.temperature == 0:
+        yield "temperature", "0, greedy"
+        return
+    yield "temperature", f"{options.temperature:g}"
+    for name in ("top_k", "top_p", "min_p"):
+        if getattr(options, name) is not None:
+            yield name.replace("_", "-"), getattr(options, name)
+
+
+def write(text: str) -> None:
+    """Text to stdout at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

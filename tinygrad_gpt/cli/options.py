@@ -1,0 +1,184 @@
+"""Options: a frozen dataclass is the one definition of a command's flags, their defaults, help, ranges and TOML keys.
+
+tyro makes the flags and the help from it.  What tyro prints about a mistake, a box of several lines, becomes one line
+here.  Nested dataclasses are groups of the help; names are unique across groups, so flags and TOML keys need no prefix.
+"""
+
+import contextlib
+import dataclasses
+import io
+import math
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from tinygrad_gpt.cli.errors import UserError, did_you_mean
+
+Options = TypeVar("Options")
+NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Which numbers an option may be, for use in Annotated; never nan or infinite."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above_low: bool = False  # low itself is not allowed
+    below_high: bool = False  # high itself is not allowed
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is allowed."""
+        over = value > self.low if self.above_low else value >= self.low
+        under = value < self.high if self.below_high else value <= self.high
+        return over and under and (isinstance(value, int) or math.isfinite(value))
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above_low else 'at least'} {self.low}" if self.low > -math.inf else ""
+        top = "2**64" if self.high == 2**64 else self.high  # its twenty digits tell nobody more
+        high = f"{'below' if self.below_high else 'at most'} {top}" if self.high < math.inf else ""
+        return " and ".join(part for part in (low, high) if part) or "finite"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name, where its value lies in the dataclass, its type (without None) and its range."""
+
+    name: str
+    group: str | None
+    type: Any
+    range: Range | None
+    positional: bool
+
+    @property
+    def flag(self) -> str:
+        """How the command line calls it."""
+        return self.name.upper() if self.positional else "--" + self.name.replace("_", "-")
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        if typing.get_origin(self.type) is Literal:
+            return f"one of {', '.join(map(str, typing.get_args(self.type)))}"
+        if typing.get_origin(self.type) is tuple:
+            return "a list of texts"
+        return NAMES[self.type] + (f", {self.range}" if self.range else "")
+
+    def accepts_type(self, value: object) -> bool:
+        """Whether a value (of a TOML file) has the option's type: 1 is a number, true is not."""
+        if typing.get_origin(self.type) is Literal:
+            return value in typing.get_args(self.type)
+        if typing.get_origin(self.type) is tuple:
+            return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        if self.type is float:
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        return type(value) is self.type
+
+
+def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
+    """Every option of a dataclass, those of its groups included, in the order of their definition."""
+    from tyro import conf
+
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, *metadata = [hints[field.name]]
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *metadata = typing.get_args(hint)
+        if dataclasses.is_dataclass(hint):
+            yield from options_of(typing.cast(type, hint), field.name)
+            continue
+        members = [hint]
+        if typing.get_origin(hint) in (types.UnionType, typing.Union):
+            members = [member for member in typing.get_args(hint) if member is not types.NoneType]
+        allowed = next((m for m in metadata if isinstance(m, Range)), None)
+        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata)
+
+
+def value_of(options: object, option: Option) -> Any:
+    """The value of an option."""
+    return getattr(getattr(options, option.group) if option.group else options, option.name)
+
+
+def with_values(options: Options, values: Mapping[str, Any]) -> Options:
+    """A copy of the options with these values, by the options' names."""
+    changes: dict[str, Any] = {}
+    for option in options_of(type(options)):
+        if option.name in values:
+            changes.setdefault(option.group or "", {})[option.name] = values[option.name]
+    own = changes.pop("", {})
+    groups = {group: dataclasses.replace(getattr(options, group), **inner) for group, inner in changes.items()}
+    return dataclasses.replace(options, **own, **groups)  # type: ignore[type-var]
+
+
+def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options | None = None) -> Options:
+    """The options that argv gives, the rest from default (or kind's own).  --help prints and exits.
+
+    Raises UserError, in one line, for an unknown flag, a value that is no number, or one out of range.
+    """
+    import tyro
+
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            options: Options
+            options, unknown = tyro.cli(
+                kind,
+                args=list(argv),
+                prog=prog,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
+            )
+    except SystemExit as stopped:
+        if not stopped.code:
+            raise
+        raise UserError(condensed(box.getvalue(), kind)) from None
+    if unknown:
+        raise UserError(not_understood(unknown[0], kind))
+    check_ranges(options)
+    return options
+
+
+def check_ranges(options: object) -> None:
+    """Raise UserError, naming the flag, if a number is out of its range."""
+    for option in options_of(type(options)):
+        value = value_of(options, option)
+        if option.range and value is not None and not option.range.holds(value):
+            number = "" if math.isfinite(value) else "a finite number, "
+            raise UserError(f"{option.flag} must be {number}{option.range}; got {value}")
+
+
+def not_understood(argument: str, kind: type) -> str:
+    """What to say about an argument that no option takes."""
+    if not argument.startswith("-") or argument == "-":
+        return f"unexpected argument {argument!r}"
+    flag = argument.split("=")[0].replace("_", "-")
+    known = {option.flag for option in options_of(kind) if not option.positional}
+    return f"unknown option {argument.split('=')[0]}{did_you_mean(flag, known)}"
+
+
+def condensed(box: str, kind: type) -> str:
+    """tyro's box about a value that it cannot use, as one line: in our words where the box is of a kind we know."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
+    message = " ".join(lines).split("────")[0].strip()
+    flags = {option.flag: option for option in options_of(kind)}
+    named = re.search(r"(?:Error parsing|for argument|Missing value for argument) '?([-\w]+)", message)
+    option = flags.get(named[1]) if named else None
+    if option and message.startswith("Missing value"):
+        return f"{option.flag} needs a value: {option.allowed}"
+    if option:
+        given = re.search(r"instantiated from \[(.*?)\]\.|choice (.*) for argument|(?:base 10|float): (.*)$", message)
+        value = next(filter(None, given.groups()), "") if given else ""
+        return f"{option.flag} must be {option.allowed}" + (f"; got {shortened(value)}" if value else "")
+    missing = [name for name, option in flags.items() if re.search(rf"\b{re.escape(name)}\b", " ".join(lines))]
+    if message.startswith(("Required options", "Missing", "The following")) and missing:
+        return f"needs {' and '.join(missing)}: see --help"
+    return message
+
+
+def shortened(text: str, width: int = 60) -> str:
+    """text, its middle left out if it is longer than width."""
+    return text if len(text) <= width else f"{text[: width // 2]} ... {text[-width // 2 :]}"

@@ -1,0 +1,245 @@
+"""From options to everything that a training run needs: text, tokens, model, optimizer.  All bad input is met here."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tinygrad_gpt.backend import Array, resolve_device
+from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.run_folder import RunFolder
+from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.train_options import Text, Train
+from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
+from tinygrad_gpt.optim import AdamW, cosine_schedule
+from tinygrad_gpt.text import (
+    Batches,
+    Tokenizer,
+    build_tokenizer,
+    check_length,
+    encode_to_file,
+    read_pieces,
+    read_texts,
+    reference_manual,
+    split_tokens,
+)
+
+STDIN = "-"
+MANUAL_OPENING = "If a class"
+MEGABYTE = 10**6
+FLOAT32 = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text in tokens."""
+
+    title: str
+    size: str  # in words
+    opening: str  # the words that samples continue, unless told otherwise
+    tokenizer: Tokenizer
+    tokens: Array
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, ready to start."""
+
+    corpus: Corpus
+    train_tokens: Array
+    val_tokens: Array
+    batches: Batches
+    model: GPT
+    optimizer: AdamW
+    schedule: Callable[[int], float]
+    steps: int
+    eval_every: int
+    prompt: Array  # ids that the samples continue
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every chunk is seen once."""
+        return self.batches.steps_per_epoch
+
+
+def prepare(options: Train, folder: RunFolder) -> Plan:
+    """Everything the run needs.  Raises UserError for whatever cannot be."""
+    with user_input():
+        device = resolve_device(options.run.device)
+    shape(options, vocab_size=1)  # heads and width are wrong whatever the vocabulary: say so before reading the text
+    corpus = read_corpus(options, folder)
+    config = shape(options, corpus.tokenizer.vocab_size)
+    batches, train_tokens, val_tokens = split(options, config, corpus)
+    steps = options.training.steps or options.training.epochs * batches.steps_per_epoch
+    schedule = learning_rates(options, steps)
+    prompt = sample_prompt(options, corpus)
+    check_memory(config, options, device)
+    model = GPT(config, seed=options.training.seed, device=device)
+    t = options.training
+    optimizer = AdamW(model.parameters(), t.lr, (t.beta1, t.beta2), t.eps, t.weight_decay)
+    eval_every = options.report.eval_every or max(1, steps // 20)
+    return Plan(corpus, train_tokens, val_tokens, batches, model, optimizer, schedule, steps, eval_every, prompt)
+
+
+def shape(options: Train, vocab_size: int) -> GPTConfig:
+    """The preset, with what the options change."""
+    fields = PRESETS[options.model.preset].as_dict() | {"vocab_size": vocab_size}
+    fields |= {name: value for name, value in vars(options.model).items() if name != "preset" and value is not None}
+    with user_input():
+        return GPTConfig(**fields)  # type: ignore[arg-type]
+
+
+def read_corpus(options: Train, folder: RunFolder) -> Corpus:
+    """The text in tokens; a text larger than --max-text-mb through a file in the run folder."""
+    text_options = options.text
+    files = [path for path in options.texts if path != STDIN and os.path.isfile(path)]
+    n_bytes = sum(os.path.getsize(path) for path in files)
+    is_large = n_bytes > text_options.max_text_mb * MEGABYTE
+    kind = text_options.tokenizer or ("gpt2" if is_large or options.model.preset.startswith("gpt2-") else "compact")
+    if is_large and len(files) == len(options.texts):
+        return large_corpus(options.texts, kind, n_bytes, text_options, folder)
+    with user_input():
+        if options.texts:
+            encoding, errors = text_options.encoding, text_options.errors
+            text = read_texts(options.texts, encoding=encoding, errors=errors, note=note)
+            opening = first_words(text[:1000])
+        else:
+            text, opening = reference_manual(), MANUAL_OPENING
+        tokenizer = build_tokenizer(kind, text)
+        tokens = tokenizer.encode(text)
+    return Corpus(title(options), f"{len(text):,} characters", opening, tokenizer, tokens)
+
+
+def large_corpus(paths: tuple[str, ...], kind: str, n_bytes: int, options: Text, folder: RunFolder) -> Corpus:
+    """The tokens of a text that memory does not hold, in a file of the run folder."""
+    if kind not in ("gpt2", "bytes"):
+        raise UserError(
+            f"--tokenizer {kind} takes its vocabulary from the whole text, and {n_bytes / MEGABYTE:,.1f} MB are more "
+            f"than --max-text-mb {options.max_text_mb:g}: use gpt2 or bytes, or a larger --max-text-mb"
+        )
+    with user_input():
+        tokenizer = build_tokenizer(kind, "")
+        opening = first_words(next(read_pieces(paths, encoding=options.encoding, errors=options.errors))[:1000])
+        tokens = encode_to_file(
+            tokenizer,
+            paths,
+            folder.tokens_file(),
+            encoding=options.encoding,
+            errors=options.errors,
+            progress=sys.stderr.isatty(),
+        )
+    return Corpus(", ".join(paths), f"{n_bytes:,} bytes", opening, tokenizer, tokens)
+
+
+def note(line: str) -> None:
+    """Tell the user something that is not wrong."""
+    print(f"note: {line}", file=sys.stderr)
+
+
+def title(options: Train) -> str:
+    """What the run is trained on, in words."""
+    if options.texts:
+        return ", ".join("standard input" if path == STDIN else path for path in options.texts)
+    return f"the reference manual of Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def run_name(options: Train) -> str:
+    """The name for the run's folder: the first text's, without its suffix."""
+    if not options.texts:
+        return "manual"
+    stem = "stdin" if options.texts[0] == STDIN else Path(options.texts[0]).stem
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)[:60].strip(".-") or "text"
+
+
+def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
+    """The batches to train on, and the tokens of both parts of the text."""
+    length = config.context_length
+    with user_input():
+        check_length(len(corpus.tokens), length)
+        train_tokens, val_tokens = split_tokens(corpus.tokens, options.text.val_fraction)
+        if options.text.val_fraction:
+            check_length(len(val_tokens), length, f"validation split (--val-fraction {options.text.val_fraction:g})")
+        batches = Batches(
+            train_tokens,
+            context_length=length,
+            batch_size=options.training.batch_size,
+            stride=options.text.stride,
+            drop_last=options.text.drop_last,
+            seed=options.training.seed,
+            name="training split" if options.text.val_fraction else "text",
+        )
+    return batches, train_tokens, val_tokens
+
+
+def learning_rates(options: Train, steps: int) -> Callable[[int], float]:
+    """The learning rate as a function of the step."""
+    t = options.training
+    warmup = min(steps // 20, 200) if t.warmup_steps is None else t.warmup_steps
+    min_lr = t.lr / 10 if t.min_lr is None else t.min_lr
+    if min_lr > t.lr:
+        raise UserError(f"--min-lr must be at most --lr {t.lr:g}; got {min_lr:g}")
+    if warmup >= steps:
+        raise UserError(f"--warmup-steps must be below the number of steps, {steps}; got {warmup}")
+    return partial(cosine_schedule, peak_lr=t.lr, total_steps=steps, warmup_steps=warmup, min_lr=min_lr)
+
+
+def sample_prompt(options: Train, corpus: Corpus) -> Array:
+    """The ids that samples continue: those of --sample-prompt, or of the text's opening words."""
+    prompt = options.report.sample_prompt
+    if prompt == "":
+        raise UserError("--sample-prompt must not be empty; leave it out for the text's first words")
+    if prompt is None:
+        prompt = corpus.opening
+    if not prompt:
+        return corpus.tokens[:4]  # the text begins with much space
+    with user_input():
+        return corpus.tokenizer.encode(prompt)
+
+
+def first_words(text: str, n: int = 4) -> str:
+    """The first n words of the first line that is not blank, with the space between them.
+
+    >>> first_words("\\n  To be,  or not to be\\n")
+    'To be,  or not'
+    """
+    line, _, _ = text.strip().partition("\n")
+    words = line.split(maxsplit=n)
+    return line.removesuffix(words[n]).rstrip() if len(words) > n else line.rstrip()
+
+
+def memory_needed(config: GPTConfig, rows: int) -> int:
+    """Bytes that training takes at its peak, about: parameters, gradients, AdamW's moments, and what vjps keep.
+
+    Per token and block those keep some 21 vectors of emb_dim and a row of attention weights per head, with dropout 24
+    and three; behind the last block there are 3 rows of logits.
+    """
+    T, C = config.context_length, config.emb_dim
+    vectors, rows_of_weights = (24, 3) if config.drop_rate else (21, 1)
+    per_block = vectors * C + rows_of_weights * config.n_heads * T
+    per_token = config.n_layers * per_block + 3 * config.vocab_size + 4 * C
+    return FLOAT32 * (4 * count_parameters(config) + rows * T * per_token)
+
+
+def memory_here() -> int | None:
+    """Bytes of memory that this machine has; None where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def check_memory(config: GPTConfig, options: Train, device: str) -> None:
+    """Raise UserError if the machine cannot hold the run.  (What a GPU holds shows when it runs.)"""
+    needed, here = memory_needed(config, rows_at_once(options)), memory_here()
+    if device == "cpu" and here is not None and needed > here:
+        raise UserError(
+            f"training takes about {human(needed, 'B')} of memory, this machine has {human(here, 'B')}: use a smaller "
+            "model, --batch-size or --context-length, or --accumulation"
+        )
+
+
+def rows_at_once(options: Train) -> int:
+    """Rows of a batch that are computed together."""
+    return -(-options.training.batch_size // options.training.accumulation)

@@ -1,0 +1,141 @@
+"""The options of `tinygrad-gpt train`: the numbers of the default run stand here."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from tinygrad_gpt.cli.options import Range
+
+PRESET = arg(help_behavior_hint="(default: the preset's)")
+SILENT = arg(help_behavior_hint="")  # the default is told in the sentence
+
+Share = Range(0, 1, below_high=True)
+Above0 = Range(0, above_low=True)
+
+
+@dataclass(frozen=True)
+class Text:
+    """What to train on."""
+
+    tokenizer: Annotated[
+        Literal["compact", "gpt2", "bytes", "chars"] | None,
+        arg(
+            help="Vocabulary: compact (the GPT-2 tokens that the text uses, and all bytes), gpt2 (all 50,257), bytes "
+            "(256) or chars (the text's own). Default: compact; gpt2 for the presets gpt2-*, and for text larger than "
+            "--max-text-mb.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    val_fraction: Annotated[float, Share] = 0.1
+    """Share of the tokens, at the end of the text, kept for validation: from 0 (none) to below 1."""
+    stride: Annotated[int | None, Range(1), SILENT] = None
+    """Tokens from the start of one chunk to the next. Default: the context length, so that chunks do not overlap."""
+    drop_last: bool = False
+    """Leave out the chunks that do not fill an epoch's last batch."""
+    encoding: Annotated[str, arg(metavar="NAME")] = "utf-8"
+    """Encoding of the text files, by Python's name for it."""
+    errors: Literal["strict", "replace", "ignore", "backslashreplace"] = "strict"
+    """What to do with bytes that the encoding does not allow: strict stops and says where."""
+    max_text_mb: Annotated[float, Range(0)] = 256.0
+    """Text files of more megabytes than this together are not held in memory: their tokens go to RUN/tokens.bin."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model's shape. The preset gives all of it; every other option here changes one thing."""
+
+    preset: Literal["tiny", "small", "medium", "gpt2-124M", "gpt2-355M", "gpt2-774M", "gpt2-1558M"] = "small"
+    """A shape to start from; gpt2-124M is the book's."""
+    context_length: Annotated[int | None, Range(1, 2**20), PRESET] = None
+    """Tokens that the model sees at once."""
+    emb_dim: Annotated[int | None, Range(1, 2**20), PRESET] = None
+    """Width of a token's vector; --n-heads must divide it."""
+    n_layers: Annotated[int | None, Range(1, 4096), PRESET] = None
+    """Number of transformer blocks."""
+    n_heads: Annotated[int | None, Range(1, 2**20), PRESET] = None
+    """Attention heads per block."""
+    drop_rate: Annotated[float | None, Share, PRESET] = None
+    """Dropout: share of units left out at random while training, from 0 to below 1."""
+    qkv_bias: Annotated[bool | None, PRESET] = None
+    """Give queries, keys and values a bias, as GPT-2 does."""
+    tie_weights: Annotated[bool | None, PRESET] = None
+    """Use the token embedding as output head too, as GPT-2 does."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train: AdamW, with a linear warm-up and then half a cosine down."""
+
+    epochs: Annotated[int, Range(1)] = 5
+    """Times that every chunk of the text is seen."""
+    steps: Annotated[int | None, Range(1), SILENT] = None
+    """Steps to train for, whatever the epochs."""
+    batch_size: Annotated[int, Range(1, 2**20)] = 16
+    """Chunks per step."""
+    accumulation: Annotated[int, Range(1, 2**20)] = 1
+    """Parts that a batch is computed in, one after the other: the same step in less memory."""
+    lr: Annotated[float, Range(0)] = 2e-3
+    """Highest learning rate."""
+    min_lr: Annotated[float | None, Range(0), SILENT] = None
+    """Learning rate of the last step, at most --lr. Default: a tenth of it."""
+    warmup_steps: Annotated[int | None, Range(0), SILENT] = None
+    """Steps in which the learning rate rises to its highest. Default: a twentieth of the steps, at most 200."""
+    weight_decay: Annotated[float, Range(0)] = 0.1
+    """Share of itself that a weight loses per step, times the learning rate; biases and gains keep theirs."""
+    beta1: Annotated[float, Share] = 0.9
+    """AdamW's memory for the gradient's mean, from 0 to below 1."""
+    beta2: Annotated[float, Share] = 0.99
+    """AdamW's memory for the gradient's square, from 0 to below 1."""
+    eps: Annotated[float, Above0] = 1e-8
+    """What AdamW adds to the root it divides by."""
+    clip_norm: Annotated[float, Above0] = 1.0
+    """Highest norm of the whole gradient; a longer one is scaled down."""
+    seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
+    """Everything random follows from it: weights, order of the text, dropout, samples. From 0 to 2**64 - 1."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What to show on the way; none of it changes the training. Losses are in nats per token."""
+
+    eval_every: Annotated[int | None, Range(1), SILENT] = None
+    """Steps from one evaluation to the next. Default: a twentieth of the run."""
+    eval_tokens: Annotated[int, Range(1)] = 8192
+    """Tokens, of the training and of the validation text each, that an evaluation scores."""
+    sample_prompt: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
+    """Text that the sample after each epoch continues. Default: the text's first words."""
+    sample_tokens: Annotated[int, Range(0)] = 50
+    """Length of that sample in tokens; 0 for none."""
+    sample_temperature: Annotated[float, Range(0)] = 0.8
+    """Temperature of that sample; 0 takes the likeliest token each time."""
+    progress: bool = True
+    """Show a progress bar, if stderr is a terminal."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where to train, and where to put the results: the model, its tokenizer, these options, a log, a plot of the
+    losses and samples. Ctrl-C ends the run after the current step and keeps what there is."""
+
+    out: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Run folder to make. Default: runs/NAME-N, the next that is free."""
+    overwrite: bool = False
+    """Replace the run that is in the run folder."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    config: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """TOML file with any of these options, such as a run folder's config.toml; flags given beside it count more."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a GPT on text, and watch it learn."""
+
+    texts: Annotated[tuple[str, ...], Positional, arg(metavar="[TEXTS ...]", help_behavior_hint="")] = ()
+    """Text files, - for standard input; several are joined. Default: Python's reference manual."""
+    text: Text = field(default_factory=Text)
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+    report: Report = field(default_factory=Report)
+    run: Run = field(default_factory=Run)
