@@ -1,3 +1,87 @@
-"""A GPT written from scratch on NumPy and CuPy, with a hand-written reverse-mode autograd engine."""
+"""A GPT written from scratch on NumPy and CuPy, with a hand-written reverse-mode autograd engine.
+
+import tinygrad_gpt as tg
+
+Where to look: `ops/` has every gradient by hand, `tape.py` the engine, `nn/` the model, `optim/` AdamW, `text/` the
+tokenizers and batches, `sampling/` the sampler, `training/` the loop, `laws/` the property suites.
+"""
+
+from tinygrad_gpt import ops as ops
+from tinygrad_gpt.kernels import reference_only as reference_only
+from tinygrad_gpt.nn import GPT as GPT
+from tinygrad_gpt.nn import PRESETS as PRESETS
+from tinygrad_gpt.nn import GPTConfig as GPTConfig
+from tinygrad_gpt.nn import cross_entropy as cross_entropy
+from tinygrad_gpt.optim import AdamW as AdamW
+from tinygrad_gpt.optim import clip_grad_norm as clip_grad_norm
+from tinygrad_gpt.optim import cosine_schedule as cosine_schedule
+from tinygrad_gpt.rng import Dropout as Dropout
+from tinygrad_gpt.sampling import draw as draw
+from tinygrad_gpt.sampling import generate as generate
+from tinygrad_gpt.sampling import greedy as greedy
+from tinygrad_gpt.sampling import probabilities as probabilities
+from tinygrad_gpt.sampling import uniforms as uniforms
+from tinygrad_gpt.tape import Tensor as Tensor
+from tinygrad_gpt.tape import apply as apply
+from tinygrad_gpt.tape import backward as backward
+from tinygrad_gpt.tape import concatenate as concatenate
+from tinygrad_gpt.tape import no_grad as no_grad
+from tinygrad_gpt.tape import where as where
+from tinygrad_gpt.text import Batches as Batches
+from tinygrad_gpt.text import build_tokenizer as tokenizer
+from tinygrad_gpt.text import read_texts as read_texts
+from tinygrad_gpt.text import reference_manual as reference_manual
+from tinygrad_gpt.text import split_tokens as split_tokens
+from tinygrad_gpt.training import evaluate as evaluate
+from tinygrad_gpt.training import load_checkpoint as load_checkpoint
+from tinygrad_gpt.training import load_gpt2 as load_gpt2
+from tinygrad_gpt.training import perplexity as perplexity
+from tinygrad_gpt.training import save_checkpoint as save_checkpoint
+from tinygrad_gpt.training import train as train
 
 __version__ = "0.1.0"
+
+__all__ = [  # and `laws`, on first use
+    "GPT",
+    "PRESETS",
+    "AdamW",
+    "Batches",
+    "Dropout",
+    "GPTConfig",
+    "Tensor",
+    "apply",
+    "backward",
+    "clip_grad_norm",
+    "concatenate",
+    "cosine_schedule",
+    "cross_entropy",
+    "draw",
+    "evaluate",
+    "generate",
+    "greedy",
+    "load_checkpoint",
+    "load_gpt2",
+    "no_grad",
+    "ops",
+    "perplexity",
+    "probabilities",
+    "read_texts",
+    "reference_manual",
+    "reference_only",
+    "save_checkpoint",
+    "split_tokens",
+    "tg",
+    "tokenizer",
+    "train",
+    "uniforms",
+    "where",
+]
+
+
+def __getattr__(name: str) -> object:
+    """`tg.laws` on first use: it needs hypothesis, which training does not."""
+    if name == "laws":
+        import tinygrad_gpt.laws
+
+        return tinygrad_gpt.laws
+    raise AttributeError(f"module 'tinygrad_gpt' has no attribute {name!r}")

@@ -1,0 +1,80 @@
+"""Is your sampler right?  A hand-written one with a bug, what the laws say about it, and the same after the fix.
+
+The sampler keeps the k likeliest tokens and divides by a temperature.  Tried on one sequence it does what it should.
+But its threshold is that of the first row, so in a batch every other row keeps too many tokens, or none.
+
+Expect: the laws that the bug breaks, S04 ("rows are independent") among them, with the smallest batch that shows it;
+then, with one line changed, a report without findings.
+"""
+
+import numpy as np
+
+from tinygrad_gpt import laws
+
+
+def first_try(logits, *, temperature=1.0, top_k=None):
+    """logits (B, V) -> the probabilities of the next token (B, V)."""
+    logits = checked(logits, temperature, top_k)
+    V = logits.shape[-1]
+    if top_k is not None and top_k < V:
+        kth = np.sort(logits[0])[-top_k]  # the bug: written for one sequence, it is row 0's threshold for every row
+        logits = np.where(logits < kth, -np.inf, logits)
+    return tempered(logits, temperature)
+
+
+def fixed(logits, *, temperature=1.0, top_k=None):
+    """The same, each row with a threshold of its own."""
+    logits = checked(logits, temperature, top_k)
+    V = logits.shape[-1]
+    if top_k is not None and top_k < V:
+        kth = np.sort(logits)[:, -top_k, None]  # (B, 1)
+        logits = np.where(logits < kth, -np.inf, logits)
+    return tempered(logits, temperature)
+
+
+def tempered(logits, temperature):
+    """exp(logits / temperature), rows summing to 1; the maximum is subtracted first, so that nothing overflows."""
+    weights = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def checked(logits, temperature, top_k):
+    """The logits in float64.  ValueError for numbers that mean nothing; the laws ask for that too."""
+    numbers = [type(value) for value in (temperature, top_k)]
+    if bool in numbers or str in numbers or not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be a number above 0; got {temperature!r}")
+    if top_k is not None and not (isinstance(top_k, int | np.integer) and top_k >= 1):
+        raise ValueError(f"top_k must be a whole number, at least 1; got {top_k!r}")
+    logits = np.asarray(logits, np.float64)
+    if logits.shape[-1] == 0 or not np.isfinite(logits.max(-1)).all():
+        raise ValueError("logits must be finite or -inf, with a token left to draw")
+    return logits
+
+
+def under_test(name, probabilities):
+    """What the sampler takes, and the choices it makes where several are right."""
+    return laws.SamplerUnderTest(
+        name=name,
+        probabilities=probabilities,
+        capabilities={"temperature", "top_k"},
+        ties="all",  # tokens level with the k-th are kept, so k may be exceeded
+        zero_temperature="error",
+    )
+
+
+def main():
+    print("one sequence, top_k=2:", first_try(np.array([[1.0, 3.0, 2.0]]), top_k=2).round(3)[0], "as it should be\n")
+
+    report = laws.check_sampler(under_test("first try", first_try), profile="ci", on_fail="report")
+    print(report.summary)
+    for result in report.bad:
+        print(result.line)
+    print(f"\n{next(result.broken for result in report.bad if result.law.id == 'S04')}\n")
+
+    report = laws.check_sampler(under_test("fixed", fixed), profile="ci", on_fail="report")
+    print(report.summary)
+    print("all laws hold" if report.ok else report)
+
+
+if __name__ == "__main__":
+    main()
