@@ -1,7 +1,7 @@
 """How does a model learn to write?  Pretraining of a small GPT, start to end, in forty lines.
 
 Expect: about half a minute, a loss that falls from ln V to below 6, a first sample of random words, then one repeated
-word, and the plot of both losses.  With --steps 1000 it begins to sound like a manual.
+word, and the plot of both losses.
 """
 
 import argparse

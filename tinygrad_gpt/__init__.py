@@ -70,7 +70,6 @@ __all__ = [  # and `laws`, on first use
     "reference_only",
     "save_checkpoint",
     "split_tokens",
-    "tg",
     "tokenizer",
     "train",
     "uniforms",

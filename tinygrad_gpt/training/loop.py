@@ -55,26 +55,14 @@ def train(
     Raises FloatingPointError, naming the step, if the loss or a gradient is not finite: nothing was updated then.
     """
     at_least_one("accumulation", accumulation)
-    return train_steps(model, optimizer, batches, steps, schedule, clip_norm, accumulation, seed, start_step)
 
-
-def train_steps(
-    model: GPT,
-    optimizer: AdamW,
-    batches: StepBatches,
-    steps: int,
-    schedule: Callable[[int], float] | None,
-    clip_norm: float | None,
-    accumulation: int,
-    seed: int,
-    start_step: int,
-) -> Iterator[StepReport]:
-    """The loop of `train`, whose arguments have been checked."""
-    for step in range(start_step, steps + 1):
+    def one_step(step: int) -> StepReport:
         ids, targets = batches.batch(step)
         lr = optimizer.lr if schedule is None else schedule(step)
         loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed)
-        yield StepReport(step, loss, lr, norm, targets.size)
+        return StepReport(step, loss, lr, norm, targets.size)
+
+    return (one_step(step) for step in range(start_step, steps + 1))
 
 
 def update(
