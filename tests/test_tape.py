@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt import Tensor, backward, no_grad, ops
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
-from tinygrad_gpt.tape import apply
+from tinygrad_gpt.tape import apply, concatenate, where
 
 VECTOR = arrays((3,), dyadic(3).map(lambda v: abs(v) + 0.5))
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -264,3 +264,37 @@ def test_two_processes_give_the_same_bits():
     runs = {subprocess.run([sys.executable, "-c", SUMS], capture_output=True, text=True).stdout for _ in range(2)}
     assert len(runs) == 1
     assert len(runs.pop().strip()) == len(hashlib.sha256().hexdigest())
+
+
+# ---- operands that are no tensors
+
+
+@pytest.mark.parametrize("number", [np.int64(3), np.float64(3.0), np.array(3.0)[()], 3, 3.0], ids=repr)
+def test_no_number_promotes_float32(number):
+    x = leaf([1.0, 2.0], np.float32)
+    assert {(x * number).dtype, (number * x).dtype, (x**number).dtype} == {np.dtype(np.float32)}
+
+
+def test_masked_fill_takes_numpys_numbers():
+    x = leaf([1.0, 2.0], np.float32)
+    x.masked_fill(np.array([True, False]), np.float64(5)).sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0]
+
+
+def test_where_and_concatenate_take_arrays_lists_and_numbers():
+    x, mask = leaf([1.0, 2.0]), np.array([True, False])
+    assert where(mask, np.ones(2), 0).data.tolist() == [1.0, 0.0]
+    assert where(mask, 7, x).data.tolist() == [7.0, 2.0]
+    assert concatenate([[0.5], x, np.array([3.0])]).data.tolist() == [0.5, 1.0, 2.0, 3.0]
+
+
+def test_the_tape_keeps_no_array_that_no_vjp_mentions():
+    x = leaf(np.ones(1000))
+    middle = x + 1.0
+    array = weakref.ref(middle.data)
+    y = (middle + 1.0).sum()
+    del middle
+    gc.collect()
+    assert array() is None
+    y.backward()
+    assert x.grad.sum() == 1000

@@ -36,3 +36,9 @@ def test_division_by_what_is_tiny_stays_finite():
     y, vjp = ops.divide(np.array([1e-300]), np.array([1e-200]))
     assert y == 1e-100
     assert np.isfinite(vjp(np.ones(1))[1]).all()
+
+
+@pytest.mark.parametrize(("a", "b"), [((2, 0), (0, 3)), ((2, 3), (3, 0)), ((4, 2, 0), (0, 5)), ((0, 3), (3, 2))])
+def test_empty_matrices_have_gradients_of_their_shapes(a, b):
+    y, vjp = ops.matmul(np.ones(a), np.ones(b))
+    assert [dx.shape for dx in vjp(np.ones_like(y))] == [a, b]

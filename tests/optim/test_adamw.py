@@ -166,3 +166,11 @@ def test_float32_has_float32_moments():
     w.grad = np.ones((1, 1), np.float32)
     optimizer.step()
     assert {w.dtype, optimizer.m["w"].dtype, optimizer.v["w"].dtype} == {np.dtype(np.float32)}
+
+
+def test_without_an_epsilon_a_gradient_that_was_always_0_moves_nothing():
+    p = parameter(1.0, 2.0)
+    optimizer = AdamW({"p": p}, lr=0.5, eps=0.0, weight_decay=0.0)
+    p.grad = np.array([0.0, 3.0])
+    optimizer.step()
+    assert p.data.tolist() == [1.0, 1.5]
