@@ -16,11 +16,12 @@ and nothing notices.  Optimizers write after backward.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -229,11 +230,9 @@ class Tensor:
 
     def backward(self, dself: Array | None = None) -> None:
         """Add dself/dt to t.grad, for every leaf t that asked for it."""
-        grads = backward(self, dself)
-        while grads:
-            leaf, grad = grads.popitem()
+        for leaf, grad in walk(self, dself):
             if leaf.grad is None:
-                leaf.grad = array_module(grad).array(grad, order="C")  # a copy: two leaves may be handed one array
+                leaf.grad = grad
             else:
                 leaf.grad += grad
 
@@ -292,22 +291,75 @@ def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
     Raises ValueError if the loss is no scalar and dloss is missing or has another shape or dtype, or if no leaf asked
     for a gradient; RuntimeError if a part of the tape has been walked before.
     """
+    grads: dict[Tensor, Array] = {}
+    for leaf, grad in walk(loss, dloss):
+        if leaf in grads:
+            grads[leaf] += grad
+        else:
+            grads[leaf] = grad
+    return grads
+
+
+def walk(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
+    """The way back: one (leaf, term of its gradient) after another; the terms of a leaf add up to its gradient.
+
+    A leaf may be met often.  Each term is handed over as soon as it is known, in an array that nobody else holds.
+    """
     if not loss.requires_grad:
         raise ValueError("backward needs a loss that depends on a tensor with requires_grad=True")
-    grads: dict[Tensor | Node, Array] = {loss.node or loss: start_of(loss, dloss)}
+    if loss.node is None:
+        yield loss, taken([start_of(loss, dloss)])
+        return
+    grads: dict[Node, Array] = {loss.node: start_of(loss, dloss)}
     todo = deepest_first(loss)
-    del loss  # so that nothing here keeps alive what has been dealt with
+    del loss, dloss  # so that nothing here keeps alive what has been dealt with
     while todo:
         node = todo.pop()
         vjp, parents, dy = node.vjp, node.parents, grads.pop(node)
         node.vjp, node.parents = walked_before, ()
-        for parent, grad in zip(parents, vjp(dy), strict=True):
-            if parent is None:
-                continue
-            if grad is None or grad.shape != parent.shape or grad.dtype != parent.dtype:
-                raise wrong_gradient(vjp, parent, grad)
-            grads[parent] = grads[parent] + grad if parent in grads else grad  # +, not +=: arrays may be shared
-    return cast(dict[Tensor, Array], grads)  # the nodes' gradients have been handed on
+        answers = [*vjp(dy)]
+        check_answers(vjp, parents, answers)
+        del vjp, dy
+        answers.reverse()
+        for parent in parents:
+            if isinstance(parent, Tensor):
+                yield parent, taken(answers)
+            elif parent is None:
+                answers.pop()
+            elif parent in grads:
+                grads[parent] = grads[parent] + answers.pop()  # not +=: arrays may be shared
+            else:
+                grads[parent] = answers.pop()
+
+
+def check_answers(vjp: Vjp, parents: tuple[Tensor | Node | None, ...], answers: list[Array | None]) -> None:
+    """Raise ValueError unless a vjp has answered one gradient for each parent that waits for one, like the parent."""
+    for parent, grad in zip(parents, answers, strict=True):
+        if parent is not None and (grad is None or grad.shape != parent.shape or grad.dtype != parent.dtype):
+            got = "None" if grad is None else f"{grad.dtype}{grad.shape}"
+            raise ValueError(f"{vjp.__qualname__} must answer {parent.dtype}{parent.shape}, as its input; got {got}")
+
+
+def taken(arrays: list[Array]) -> Array:
+    """The last of the arrays, taken from the list: itself if nobody else holds it, else a copy.  In C order.
+
+    A gradient of many megabytes is handed to its leaf and not copied; but what a vjp has saved, what another leaf or
+    node was handed, or the caller's own array, is theirs.
+    """
+    array = arrays.pop()
+    alone = sys.getrefcount(array) <= HELD_ONCE and array.base is None and not isinstance(array, np.generic)
+    if alone and array.flags.c_contiguous:
+        return array
+    return array_module(array).array(array, order="C")
+
+
+def holders(arrays: list[Array]) -> int:
+    """How many references there are to the last array once it is taken from the list."""
+    array = arrays.pop()
+    return sys.getrefcount(array)
+
+
+HELD_ONCE = holders([np.empty(0)])  # the number for an array that nobody else holds depends on Python's version
 
 
 def start_of(loss: Tensor, dloss: Array | None) -> Array:
@@ -337,12 +389,6 @@ def deepest_first(loss: Tensor) -> list[Node]:
 def walked_before(dy: Array) -> tuple[Array | None, ...]:
     """Stands in for a vjp that has been used."""
     raise RuntimeError("backward has been through here already; run the forward pass again")
-
-
-def wrong_gradient(vjp: Vjp, parent: Tensor | Node, grad: Array | None) -> ValueError:
-    """The error for a vjp that breaks its contract."""
-    got = "None" if grad is None else f"{grad.dtype}{grad.shape}"
-    return ValueError(f"{vjp.__qualname__} must answer {parent.dtype}{parent.shape}, as its input; got {got}")
 
 
 @contextmanager
