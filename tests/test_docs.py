@@ -1,4 +1,4 @@
-"""What README.md and docs/testing-your-sampler.md show is run: files written, commands given, output compared.
+"""What README.md and the guides in docs show is run: files written, commands given, output compared.
 
 A Python block that starts with `# name.py` is a file, any other is run where it stands, and a text block after it is
 what it prints.  In output `...` stands for anything.
@@ -13,8 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-GUIDE = ROOT / "docs" / "testing-your-sampler.md"
+GUIDES = [ROOT / "docs" / "testing-your-sampler.md", ROOT / "docs" / "testing-your-ops.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -24,10 +26,10 @@ def blocks(page):
     return [(found[1], found[2], text.count("\n", 0, found.start()) + 1) for found in BLOCK.finditer(text)]
 
 
-def require_output(shown, printed, line):
+def require_output(shown, printed, where):
     checker = doctest.OutputChecker()
     if not checker.check_output(shown, printed, doctest.ELLIPSIS):
-        raise AssertionError(f"{GUIDE.name}, line {line} shows\n{shown}\nbut it is\n{printed}")
+        raise AssertionError(f"{where} shows\n{shown}\nbut it is\n{printed}")
 
 
 def given(command, folder):
@@ -44,36 +46,38 @@ def given(command, folder):
     return done.stdout
 
 
-def test_the_guide_to_testing_a_sampler(tmp_path, monkeypatch):
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_a_guide(guide, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     try:
-        follow(blocks(GUIDE), tmp_path)
+        follow(guide, tmp_path)
     finally:
-        sys.modules.pop("my_sampler", None)
+        for file in tmp_path.glob("*.py"):
+            sys.modules.pop(file.stem, None)
 
 
 def follow(guide, folder):
     names, printed = {"__name__": "guide"}, ""
-    for language, text, line in guide:
+    for language, text, line in blocks(guide):
         first = text.splitlines()[0]
         if language == "python" and (file := re.fullmatch(r"# (\w+\.py)", first)):
             (folder / file[1]).write_text(text, encoding="utf-8")
         elif language == "python":
-            code = compile("\n" * line + text, str(GUIDE), "exec")
+            code = compile("\n" * line + text, str(guide), "exec")
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(code, names)
             printed = out.getvalue()
         elif language == "text":
-            require_output(text, printed, line)
+            require_output(text, printed, f"{guide.name}, line {line}")
         else:
             assert language == "console"
             command, _, shown = text.removeprefix("$ ").partition("\n")
-            require_output(shown, given(command, folder), line)
+            require_output(shown, given(command, folder), f"{guide.name}, line {line}")
 
 
 def test_links_between_the_pages_lead_somewhere():
-    for page in [ROOT / "docs" / "testing-your-sampler.md", ROOT / "docs" / "deviations.md"]:
+    for page in [*GUIDES, ROOT / "docs" / "deviations.md"]:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
             assert target.startswith("https://") or target == "laws.md" or (page.parent / target).exists(), target
 

@@ -13,7 +13,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file to write that takes path's place when the block ends; an error leaves path as it was.
 
     It is written beside path, so that os.replace stays within one file system and is one step, and it is on the disk
-    before it has the name.
+    before it has the name; the name is on the disk when the block has ended.
     """
     target = Path(path)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
@@ -25,5 +25,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(draft, target)
     except BaseException:
         with suppress(OSError):
-            draft.unlink()
+            os.unlink(draft)
         raise
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's names on the disk, where the system knows how (POSIX)."""
+    if os.name != "posix":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -71,7 +71,8 @@ def test_doctor_says_what_there_is_and_exits_0(program):
         assert word in result.stdout
 
 
-def test_laws_prints_the_page_of_laws(tg):
-    result = tg("laws", "--page")
+def test_laws_offers_only_what_checks(tg):
+    result = tg("laws", "--help")
     assert (result.code, result.err) == (0, "")
-    assert "S01" in result.out
+    assert "--only" in result.out
+    assert "--page" not in result.out

@@ -9,7 +9,7 @@ import pytest
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws import mutants
 from tinygrad_gpt.laws.catalogue import DROPPED
-from tinygrad_gpt.laws.command import main
+from tinygrad_gpt.laws.command import PROGRAM, check_by_name, main
 
 MODULE = """
 import numpy as np
@@ -35,7 +35,10 @@ def users_module(tmp_path, monkeypatch):
 
 
 def run(capsys, *arguments):
-    code = main(arguments)
+    try:
+        code = main(arguments)
+    except SystemExit as stopped:
+        code = stopped.code
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -66,18 +69,23 @@ def test_markdown(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["users_samplers"], "error: name must look like pkg.module:name; got 'users_samplers'\n"),
-        (["no_such_module:x"], "error: No module named 'no_such_module'\n"),
-        (["users_samplers:none"], "error: module 'users_samplers' has no attribute 'none'\n"),
-        (["users_samplers:good", "--profile", "fast"], "error: profile must be one of dev, ci, thorough, mutants or "),
-        (["users_samplers:good", "--only", "S99"], "error: only names S99; the laws of sampling are "),
-        (["users_samplers:softmax"], "error: an object under test is made with an adapter such as "),
+        (["users_samplers"], "name must look like pkg.module:name; got 'users_samplers'\n"),
+        (["no_such_module:x"], "No module named 'no_such_module'\n"),
+        (["users_samplers:none"], "module 'users_samplers' has no attribute 'none'\n"),
+        (
+            ["users_samplers:good", "--profile", "fast"],
+            "profile must be one of dev, ci, thorough, mutants or ",
+        ),
+        (["users_samplers:good", "--only", "S99"], "only names S99; the laws of sampling are "),
+        ([], "needs a name, as pkg.module:name\n"),
+        (["users_samplers:good", "--fast"], "unrecognized arguments: --fast\n"),
+        (["users_samplers:softmax"], "an object under test is made with an adapter such as "),
     ],
 )
 def test_bad_input_is_one_line_and_exits_with_2(capsys, arguments, message):
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
-    assert err.startswith(message)
+    assert err.startswith(f"{PROGRAM}: {message}")
     assert err.count("\n") == 1
 
 
@@ -96,8 +104,14 @@ def test_the_page_tells_of_every_mutant_and_of_what_was_dropped():
     assert all(f"\n- {id}: {why}." in text for id, why in DROPPED.items())
 
 
-def test_the_page_is_printed(capsys):
+def test_the_page_is_printed_for_those_who_know_how(capsys):
     assert run(capsys, "--page")[:2] == (0, laws.page())
+    assert "--page" not in run(capsys, "--help")[1]
+
+
+def test_bad_input_names_the_program_that_was_called(capsys):
+    assert check_by_name("nonsense") == 2
+    assert capsys.readouterr().err.startswith("tinygrad-gpt laws: name must look like pkg.module:name; got 'nonsense'")
 
 
 def test_without_hypothesis_one_line_says_what_to_install():

@@ -1,12 +1,15 @@
 """Our cross-entropy, means, perplexity and evaluation under the laws of losses."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tinygrad_gpt import laws, ops
+from tinygrad_gpt.laws.mutants import killers
+from tinygrad_gpt.laws.mutants.losses import LOSS_MUTANTS, RIGHT_LOSS
 from tinygrad_gpt.nn import GPT, GPTConfig, cross_entropy
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.tape import Tensor, backward
@@ -107,6 +110,103 @@ ours_over_texts = laws.LossUnderTest(
 @laws.parametrize_with_laws([*ours.values(), ours_over_texts])
 def test_law(sut, law):
     law.check(sut)
+
+
+def narrow(function):
+    """A function of logits and targets, given float32."""
+    return lambda logits, targets, **settings: function(logits.astype(np.float32), targets, **settings)
+
+
+def narrow_batches(batches):
+    return [(x.astype(np.float32), targets, counted) for x, targets, counted in batches]
+
+
+single = {
+    reduction: laws.LossUnderTest(
+        name=f"float32-{reduction}",
+        loss=narrow(loss_with(reduction)),
+        gradient=narrow(gradient_with(reduction)),
+        reduction=reduction,
+        mask="ignore_index",
+        impossible_row="nan",
+        rtol=1e-5,
+    )
+    for reduction in ("mean", "sum")
+}
+single_over_texts = laws.LossUnderTest(
+    name="float32-evaluate",
+    evaluate=lambda batches: evaluation(narrow_batches(batches)).loss,
+    accumulate=lambda batches: accumulated(narrow_batches(batches)),
+    perplexity=lambda nlls, counts: np.exp(np.float32(nlls.sum()) / np.float32(counts.sum())),
+    bits_per_byte=lambda nll, n_bytes: np.float32(nll) / np.float32(math.log(2)) / np.float32(n_bytes),
+    score=lambda model, tokens, **sizes: score(lambda ids: model(ids).astype(np.float32), tokens, **sizes),
+    mask="ignore_index",
+    rtol=1e-5,
+)
+
+
+@laws.parametrize_with_laws([*single.values(), single_over_texts])
+def test_law_in_float32(sut, law):
+    law.check(sut)
+
+
+@pytest.mark.parametrize("rtol", [1e-12, 1e-5])
+@pytest.mark.parametrize(
+    "name", ["label-smoothing", "tempered", "mask-missing-below", "mean-of-means", "gradient-of-the-sum"]
+)
+def test_a_wider_tolerance_still_finds_what_is_wrong(name, rtol):
+    mutant = next(mutant for mutant in LOSS_MUTANTS if mutant.name == name)
+    sut = replace(mutant.sut, rtol=rtol)
+    assert all(laws.check(sut, profile="mutants", on_fail="report", only=[law.id]).bad for law in killers(mutant))
+
+
+def test_a_loss_in_float32_does_not_pass_for_one_in_float64():
+    sut = replace(single["mean"], rtol=1e-12)
+    bad = {result.law.id for result in laws.check(sut, profile="mutants", on_fail="report").bad}
+    assert {"L01", "L06"} <= bad
+
+
+def broken(id, **case):
+    sut = case.pop("sut")
+    with pytest.raises(laws.LawBroken) as caught:
+        laws.find(id).replay(sut, **case)
+    return caught.value.observed, caught.value.expected
+
+
+def test_a_finding_says_what_was_seen_and_wanted_and_by_how_much_it_is_off():
+    x, first, all_of_one = np.array([[0.0, 80.0]]), np.array([0]), np.ones(1, bool)
+    seen, wanted = broken(
+        "L02",
+        sut=mutated("clipped-logits"),
+        **{"logits": x, "targets": first, "counted": all_of_one},
+        **{"shifts": np.array([[-60.0]]), "classes": np.array([0, 1]), "rows": np.array([0])},
+    )
+    assert seen == "the loss of shifted logits = 70.0, off by 20"
+    assert wanted == "50.0, to within 5.0e-11: as before the shift"
+    level = np.zeros((1, 2)), first, all_of_one
+    certain = np.tile([2000.0, 0.0], (3, 1)), np.zeros(3, int), np.ones(3, bool)
+    seen, wanted = broken("L07", sut=mutated("mean-of-means"), batches=[level, certain], cuts=[])
+    assert seen == "the loss of the text (batches of 1 + 3 tokens) = 0.34657359027997264, off by 0.173"
+    assert wanted == "0.17328679513998632, to within 1.0e-12: 0.693147 nats by 4 counted tokens"
+    seen, wanted = broken(
+        "L12",
+        sut=mutated("mask-missing-below"),
+        **{"logits": np.zeros((2, 2)), "targets": np.zeros(2, int), "counted": np.array([True, False])},
+        **{"garbage": np.full((2, 2), np.nan), "outside": -1},
+    )
+    assert seen == "the loss, with anything in uncounted rows, = 0.34657359027997264, off by 0.347"
+    assert wanted == "0.6931471805599453, to within 1.0e-12: the mean over counted rows that cost [0.69314718]"
+
+
+def mutated(name):
+    return next(mutant.sut for mutant in LOSS_MUTANTS if mutant.name == name)
+
+
+def test_what_is_near_the_entropy_but_ignores_the_model_breaks_gibbs_inequality():
+    always_the_entropy = replace(RIGHT_LOSS, name="entropy", loss=lambda x, targets, **mask: math.log(2))
+    case = {"q": np.array([0.5, 0.5]), "x": np.array([3.0, 0.0])}
+    seen, wanted = broken("L05", sut=always_the_entropy, **case)
+    assert (seen, wanted) == ("0.6931471805599453", "at least the entropy 0.6931471805599453 and 0.409647")
 
 
 def test_perplexity_ends_where_float64_does():

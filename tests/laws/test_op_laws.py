@@ -1,11 +1,21 @@
 """The laws of ops on objects that are no NumPy op in float64: one dtype alone, answers in a wrong form."""
 
+import functools
+import operator
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.ops.cases import CASES
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws.law import LawBroken
+from tinygrad_gpt.laws.ops import memory
 from tinygrad_gpt.laws.ops.memory import empty_is_garbage
+from tinygrad_gpt.laws.ops.rounding import LIBRARY, Sway, summing, sway
+from tinygrad_gpt.laws.strategies import normal, seeds
 
 
 def squares(factor=1.0, answer=lambda dx: (dx,), **claims):
@@ -36,6 +46,71 @@ def test_a_right_op_of_float32_alone_holds(id):
 def test_a_vjp_of_float32_alone_that_is_wrong_by_a_hundredth_is_found(id, factor):
     with pytest.raises(LawBroken, match=id):
         laws.find(id).check(squares(factor, reference=square))
+
+
+IN_ANY_DTYPE = ("G06", "G09", "G15", "G22", "G23")
+NARROW = [
+    replace(sut, name=f"{sut.name}-{dtype}", dtypes=(dtype,))
+    for suts in CASES.values()
+    for sut in suts
+    for dtype in ("float32", "float16")
+]
+
+
+@pytest.mark.parametrize(
+    ("law", "sut"),
+    [(laws.find(id), sut) for id in IN_ANY_DTYPE for sut in NARROW if laws.find(id).applies_to(sut)],
+    ids=lambda x: getattr(x, "id", "") or x.name,
+)
+def test_a_right_op_of_one_narrow_dtype_holds(law, sut):
+    law.check(sut)
+
+
+def test_these_laws_apply_to_what_has_no_float64():
+    assert all(any(laws.find(id).applies_to(sut) for sut in NARROW) for id in IN_ANY_DTYPE)
+
+
+@given(seeds(), st.integers(1, 200), st.sampled_from(["float16", "float32"]))
+def test_sums_in_any_order_are_within_their_bound(seed, n, dtype):
+    terms = normal(seed, (n,)).astype(dtype)
+    owners = np.arange(n) % 3
+    exact = np.bincount(owners, terms.astype(np.float64), minlength=3)
+    got = np.zeros(3, dtype)
+    for owner, term in zip(owners, terms, strict=True):
+        got[owner] += term
+    assert (abs(got - exact) <= summing(terms, owners, 3, terms)).all()
+
+
+def test_numbers_that_cancel_sway_a_result_and_float64_does_not():
+    def difference(a, b):
+        return a - b, lambda dy: (dy.copy(), -dy)
+
+    op = laws.OpUnderTest(name="difference", op=difference, arity=2)
+    a, b = normal(0, (2, 50)).astype(np.float32) + np.float32(1000)
+    dy = np.ones(50, np.float32)
+    found = sway(op, (a, b), {}, dy)
+    last_digit = 1000 * np.finfo(np.float32).eps
+    assert LIBRARY * last_digit / 4 < found.y < LIBRARY * last_digit * 4  # though y itself is near 1
+    assert max(found.gradients.values()) < 1e-4
+    assert sway(op, (a.astype(np.float64), b.astype(np.float64)), {}, dy.astype(np.float64)).y == 0
+
+
+def centred(x):
+    """x less its mean; which end the sum begins at depends on the layout."""
+
+    def mean(z):
+        return functools.reduce(operator.add, z if z.flags.c_contiguous else z[::-1]) / z.dtype.type(len(z))
+
+    return x - mean(x), lambda dy: (dy - mean(dy),)
+
+
+def test_another_order_of_sums_is_no_other_result(monkeypatch):
+    case = seeds().map(lambda seed: ((1000 + normal(seed, (7,)),), {}))
+    op = laws.OpUnderTest(name="centred", op=centred, domain=case, dtypes=("float32",))
+    laws.find("G15").check(op)
+    monkeypatch.setattr(memory, "sway", lambda *case: Sway(0.0, {0: 0.0}))
+    with pytest.raises(LawBroken, match="G15"):
+        laws.find("G15").check(op)
 
 
 def test_without_float64_and_reference_there_is_nothing_to_differentiate():

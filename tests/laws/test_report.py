@@ -51,6 +51,21 @@ def test_json():
     assert 'laws.find("S24").replay(sut, logits=np.array([[np.nan]]), settings={})' in broken["replay"]
 
 
+def test_the_budget_of_chance_is_stated_where_laws_count_random_draws():
+    right = laws.SamplerUnderTest(
+        name="right", probabilities=reference.probabilities, draw=reference.draw, uniforms=reference.uniforms
+    )
+    report = laws.check_sampler(right, profile="ci", only=["S02", "S32", "S42"])
+    sentence = "A right object fails by chance in at most 6e-09 of runs (budget 1e-06)."
+    assert str(report).splitlines()[-2:] == ["", sentence]
+    assert report.markdown().splitlines()[-2:] == ["", sentence]
+    found = json.loads(report.json())
+    assert (found["false_alarm"], found["false_alarm_budget"]) == (pytest.approx(6e-9), 1e-6)
+    exact = laws.check_sampler(right, profile="ci", only=["S02"])
+    assert "by chance" not in str(exact) + exact.markdown()
+    assert "false_alarm" not in json.loads(exact.json())
+
+
 def test_raise_gives_all_findings_at_once():
     with pytest.raises(AssertionError) as caught:
         laws.check_sampler(sut, profile="ci", only=["S02", "S24", "S25"])

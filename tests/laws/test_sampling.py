@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import laws, rng, sampling
+from tinygrad_gpt.laws.mutants.draws import DRAW_MUTANTS
 from tinygrad_gpt.laws.sampling import DROPPED, reference
+from tinygrad_gpt.laws.sampling.robustness import merge, near_the_threshold
 
 SETTINGS = {"temperature", "top_k", "top_p", "min_p", "per_row"}
 
@@ -93,7 +95,7 @@ def test_law(sut, law):
 
 def test_every_law_of_the_list_is_there_or_dropped_with_a_reason():
     ids = {law.id for law in laws.SAMPLER_LAWS}
-    assert ids | DROPPED.keys() == {f"S{n:02}" for n in range(1, 41)}
+    assert ids | DROPPED.keys() == {f"S{n:02}" for n in range(1, 43)}
     assert not ids & DROPPED.keys()
     assert all(DROPPED.values())
 
@@ -109,8 +111,92 @@ def test_a_sampler_that_only_shows_ids_is_judged_by_them():
         capabilities={"temperature", "top_k"},
     )
     report = laws.check_sampler(black_box, on_fail="report")
-    assert {r.law.id for r in report.results if r.status == "held"} == {"S38"}
+    held = {"S05", "S24", "S25", "S26", "S27", "S28", "S38"}
+    assert {r.law.id for r in report.results if r.status == "held"} == held
     assert report.ok
+
+
+def test_a_sampler_that_only_shows_tokens_is_judged_by_them():
+    def token(logits, seed, n, **settings):
+        u = np.random.Generator(np.random.Philox(key=seed)).random(n)
+        return sampling.draw(sampling.probabilities(logits, **settings), u)
+
+    black_box = laws.SamplerUnderTest(name="black box", token=token, capabilities={"temperature", "top_k"})
+    report = laws.check_sampler(black_box, on_fail="report")
+    assert {r.law.id for r in report.results if r.status == "held"} == {"S05", "S24", "S25", "S31", "S32", "S41"}
+    assert report.ok
+
+
+def through_logits(draw, precision=np.float64):
+    """A sampler of which only token_u is to be seen, and behind it this draw."""
+
+    def token_u(logits, u):
+        weights = np.exp((logits - logits.max()).astype(precision))
+        return draw(weights / weights.sum(), u)
+
+    return token_u
+
+
+@pytest.mark.parametrize("mutant", [mutant for mutant in DRAW_MUTANTS if mutant.sut.draw and not mutant.sut.uniforms])
+def test_a_broken_draw_is_found_through_token_u_too(mutant):
+    if mutant.name == "draws-with-float32-u":
+        pytest.skip("what it misses is too rare to be asked for through the rounding of a logarithm")
+    hidden = laws.SamplerUnderTest(name=mutant.name, token_u=through_logits(mutant.sut.draw))
+    report = laws.check_sampler(hidden, profile="mutants", on_fail="report", only=["S26", "S27", "S28"])
+    assert report.bad
+
+
+def test_a_right_draw_in_float32_is_right_to_its_rtol():
+    single = laws.SamplerUnderTest(name="float32", token_u=through_logits(reference.draw, np.float32), rtol=1e-5)
+    laws.check_sampler(single, profile="ci", only=["S26", "S27", "S28", "S38"])
+
+
+@pytest.mark.parametrize("window", ["token_u", "token"])
+@pytest.mark.parametrize(("id", "setting"), [("S05", "temperature"), ("S25", "temperature"), ("S25", "top_k")])
+def test_bad_answers_are_seen_through_every_window(window, id, setting):
+    def wrong(logits, *where, **settings):
+        clean = {name: value for name, value in settings.items() if name != setting}  # takes the setting, ignores it
+        p = reference.probabilities(logits, **clean)
+        return reference.draw(p, where[0] if window == "token_u" else np.random.default_rng(where[0]).random(where[1]))
+
+    sut = laws.SamplerUnderTest(name="wrong", **{window: wrong}, capabilities={setting})
+    assert laws.check_sampler(sut, profile="ci", on_fail="report", only=[id]).bad
+
+
+def test_the_support_has_to_be_the_same_in_float32():
+    def drops_rare(logits, **settings):
+        p = reference.probabilities(logits, **settings)
+        return np.where((p < 1e-6) & (logits.dtype == np.float32), 0, p)
+
+    sut = laws.SamplerUnderTest(name="drops", probabilities=drops_rare)
+    with pytest.raises(laws.LawBroken) as caught:
+        laws.find("S34").replay(sut, logits=np.array([[0.0, 1.0], [0.0, -15.0]]), settings={})
+    assert (caught.value.observed, caught.value.expected) == ("row 1: kept [0] for float32", "[0, 1], as for float64")
+
+
+def test_what_rounding_decides_is_no_other_support():
+    near = np.nextafter(np.float32(1), np.float32(2))
+    assert merge(np.array([0, 1, near, 1], np.float32))
+    assert not merge(np.array([0, 1, 1, -np.inf], np.float32))
+    row = np.array([0.0, np.log(0.25), -9.0], np.float32)
+    assert near_the_threshold(row, min_p=0.25)
+    assert near_the_threshold(2 * row, min_p=0.25, temperature=2.0)
+    assert not near_the_threshold(row, min_p=0.3)
+    assert not near_the_threshold(row, top_k=2)
+
+    def coarse_in_float32(logits, top_k=None, min_p=None):
+        if logits.dtype == np.float32 and top_k:
+            return reference.probabilities(np.floor(logits * 1000) / 1000, top_k=top_k)
+        if logits.dtype == np.float32 and min_p:
+            return reference.probabilities(logits, min_p=min_p * (1 + 1e-6))
+        return reference.probabilities(logits, top_k=top_k, min_p=min_p)
+
+    sut = laws.SamplerUnderTest(name="coarse", probabilities=coarse_in_float32, capabilities={"top_k", "min_p"})
+    for logits, settings in [([1.0, near, -9.0], {"top_k": 1}), ([0.0, np.log(0.25), -9.0], {"min_p": 0.25})]:
+        x = np.array([logits])
+        narrow, wide = (sut.p(x.astype(dtype), **settings) > 0 for dtype in (np.float32, np.float64))
+        assert (narrow != wide).any()
+        laws.find("S34").replay(sut, logits=x, settings=settings)
 
 
 def test_a_declared_policy_decides():

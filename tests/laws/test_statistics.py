@@ -2,16 +2,24 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tinygrad_gpt import laws
 from tinygrad_gpt.laws import LawBroken
+from tinygrad_gpt.laws.losses import over_texts
+from tinygrad_gpt.laws.mutants.losses import RIGHT_LOSS
+from tinygrad_gpt.laws.profiles import PROFILES
+from tinygrad_gpt.laws.sampling import draws, reference
 from tinygrad_gpt.laws.statistics import (
     ALPHA,
+    BUDGET,
     assert_frequencies,
     assert_uniform,
+    detectable_distance,
     detectable_variation,
+    false_alarm,
     relative_entropy,
     relative_entropy_tail,
 )
@@ -78,6 +86,7 @@ def test_a_single_id_never_fails():
     assert detectable_variation(1, 20_000) > 0
 
 
+@settings(max_examples=25)  # each a chance of ALPHA to fail: 2,000 of them would be more than the budget of a run
 @given(seeds(), st.integers(2, 12))
 def test_draws_from_p_pass(seed, V):
     p = np.exp(normal(seed, (V,)))
@@ -123,10 +132,89 @@ def test_no_cells_or_no_draws_detect_nothing(cells, n):
 def test_uniform_numbers_pass_and_others_do_not():
     u = np.random.Generator(np.random.Philox(key=1)).random(10_000)
     assert_uniform(u)
-    with pytest.raises(LawBroken, match=r"10000 numbers at distance 0.2.* from uniform; expected at most 0.03"):
+    with pytest.raises(
+        LawBroken, match=r"10000 numbers at distance 0.2.* from uniform; expected at most 0.0327"
+    ) as caught:
         assert_uniform(u * u)
+    assert caught.value.expected.endswith("10000 numbers show any distance above 0.049 in 99 of 100 runs")
+
+
+def test_what_is_no_number_is_not_uniform_and_none_are_an_error():
+    with pytest.raises(LawBroken, match="distance nan"):
+        assert_uniform([0.5, np.nan])
+    with pytest.raises(ValueError, match="u must hold at least one number"):
+        assert_uniform([])
+
+
+@pytest.mark.parametrize("n", [1000, 20_000])
+def test_numbers_that_far_from_uniform_are_detected_in_99_of_100_runs(n):
+    off = detectable_distance(n)  # a share of `off` moved from the lower half to the upper: the worst of shifts
+    limit = detectable_distance(n, power=0) - np.sqrt(np.log(2) / (2 * n))  # what a right one may reach
+    seen_below_half = stats.binom(n, 0.5 - off)
+    assert seen_below_half.cdf(np.floor(n * (0.5 - limit))) >= 0.99
 
 
 @pytest.mark.parametrize("few", [[0, 0], [1, 0], [2, 3]])
 def test_too_few_draws_say_nothing(few):
     assert_frequencies(few, [0.5, 0.5])
+
+
+STATISTICAL = [law for law in laws.EVERY if law.level == "statistical"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_run_of_every_law_keeps_to_the_budget(profile):
+    assert 0 < false_alarm(laws.EVERY, PROFILES[profile]["max_examples"]) <= BUDGET
+
+
+def test_a_law_without_a_limit_of_its_own_counts_every_case():
+    counting, exact = laws.find("S31"), laws.find("S01")
+    unlimited = laws.Law(**{**vars(counting), "examples": None})
+    assert false_alarm([counting, exact], 2000) == pytest.approx(3 * ALPHA)
+    assert false_alarm([counting, exact], 2) == pytest.approx(2 * ALPHA)
+    assert false_alarm([unlimited], 2000) > BUDGET
+
+
+@pytest.mark.parametrize("law", [law for law in STATISTICAL if law.area == "sampling"], ids=lambda law: law.id)
+def test_a_statistical_law_of_samplers_makes_one_check_per_case(law, monkeypatch):
+    cases, checks = [], []
+    for name in ("assert_frequencies", "assert_uniform"):
+        check = getattr(draws, name)
+        monkeypatch.setattr(draws, name, lambda *args, check=check: (checks.append(1), check(*args)))
+    counted = laws.Law(**{**vars(law), "body": lambda sut, **case: (cases.append(1), law.body(sut, **case))})
+    right = {"probabilities": reference.probabilities, "draw": reference.draw, "uniforms": reference.uniforms}
+    counted.check(laws.SamplerUnderTest(name="right", **right), "thorough")
+    assert len(cases) <= law.examples
+    assert len(checks) <= len(cases)
+
+
+@pytest.mark.parametrize(
+    ("id", "promise"),
+    [
+        ("S31", detectable_variation(6, draws.DRAWS)),
+        ("S32", detectable_variation(4 * 4, draws.DRAWS // 2)),
+        ("S42", detectable_distance(draws.DRAWS)),
+    ],
+)
+def test_a_sentence_promises_what_the_numbers_give(id, promise):
+    assert f"{promise:.3f} " in laws.find(id).statement
+    assert "99 of 100 runs" in laws.find(id).statement
+
+
+def test_two_seeds_are_alike_by_chance_less_often_than_alpha():
+    alike = 0.0
+    for V in (2, 3, 4):  # of logits in [-1, 1] the chance is greatest at the ends
+        for high in range(1, V):
+            weights = np.exp([1.0] * high + [-1.0] * (V - high))
+            alike = max(alike, float(((weights / weights.sum()) ** 2).sum()))
+    assert 3 * alike**draws.SEEDED < ALPHA
+
+
+def test_a_known_source_says_what_it_detects():
+    off = laws.LossUnderTest(
+        name="off", score=lambda *args, **sizes: (2 * RIGHT_LOSS.score(*args, **sizes)[0], over_texts.MARKOV_TOKENS - 1)
+    )
+    with pytest.raises(LawBroken) as caught:
+        laws.find("L15").replay(off, seed=0)
+    assert "nats, off by" in caught.value.observed
+    assert "nats per token in 99 of 100 runs" in caught.value.expected

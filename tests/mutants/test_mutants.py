@@ -1,9 +1,18 @@
 """The gate: every law kills the mutants it names, and every mutant is named."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws import mutants
+from tinygrad_gpt.laws.mutants.__main__ import main as matrix_command
+from tinygrad_gpt.laws.mutants.measured import measure
+from tinygrad_gpt.laws.page import TITLES
+
+PAGE = Path(__file__).parents[2] / "docs" / "law-mutant-matrix.md"
 
 NAMED = [(law, mutant) for mutant in mutants.EVERY for law in mutants.killers(mutant)]
 
@@ -44,8 +53,54 @@ def test_the_matrix_marks_who_kills_whom(monkeypatch):
     chosen = mutants.MUTANTS["sampling"][0]
     monkeypatch.setitem(mutants.MUTANTS, "sampling", (chosen,))
     monkeypatch.setitem(mutants.LAWS, "sampling", (laws.find("S01"), laws.find("S02"), laws.find("S26")))
-    assert mutants.matrix("sampling").splitlines() == [
-        "| mutant | S01 | S02 | S26 |",
-        "| --- | --- | --- | --- |",
-        f"| {chosen.name} | ● |  |  |",
+    matrix = mutants.matrix("sampling")
+    titles = [law.title for law in matrix.laws]
+    names = [[name for name in law.mutants if name != chosen.name] for law in matrix.laws]
+    assert all(names)
+    assert matrix.table().splitlines() == [
+        "| law | kills, as it names them | kills besides |",
+        "| --- | --- | --- |",
+        f"| S01 {titles[0]} | {', '.join([chosen.name, *(name + '!' for name in names[0])])} |  |",
+        f"| S02 {titles[1]} | {', '.join(name + '!' for name in names[1])} |  |",
+        f"| S26 {titles[2]} | {', '.join(name + '!' for name in names[2])} |  |",
+        "",
+        f"1. `{chosen.name}`",
     ]
+    assert matrix.tried == {("S01", chosen.name), ("S02", chosen.name)}
+
+
+def test_the_matrix_tells_what_a_law_kills_without_naming_it():
+    broken = {mutant.name: mutant for mutant in mutants.MUTANTS["checkpoint"]}
+    zoo = [broken["no-fsync"], broken["writes-in-place"]]
+    matrix = measure("checkpoint", [replace(laws.find("F3"), mutants=("no-fsync",))], zoo)
+    assert matrix.table().splitlines()[2] == "| F3 a power cut loses no checkpoint | no-fsync! | 2 |"
+    assert matrix.summary == "1 laws, 2 mutants, 2 pairs tried: 0 of 1 named kills, 1 besides."
+
+
+def test_a_law_that_goes_wrong_on_a_mutant_does_not_end_the_run(capsys):
+    def no_case(sut):
+        raise RuntimeError("the law is wrong")
+
+    law = replace(laws.find("F3"), case=no_case)
+    matrix = measure("checkpoint", [law], mutants.MUTANTS["checkpoint"][:1])
+    assert not matrix.tried
+    assert capsys.readouterr().err == "F3 on forgets-the-moments: RuntimeError: the law is wrong\n"
+
+
+def test_the_page_of_the_matrix_is_about_these_laws_and_mutants():
+    text = PAGE.read_text(encoding="utf-8")
+    areas = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
+    again = "measure anew: python -m tinygrad_gpt.laws.mutants > docs/law-mutant-matrix.md"
+    assert list(areas) == [TITLES[area] for area in mutants.MUTANTS], again
+    for area, zoo in mutants.MUTANTS.items():
+        section = areas[TITLES[area]]
+        rows = dict(re.findall(r"^\| (\w+) .* \| (.*) \| [\d, ]*\|$", section, re.MULTILINE))
+        assert rows == {law.id: ", ".join(law.mutants) for law in laws.LAWS[area]}, again  # and no ! anywhere
+        assert re.findall(r"^\d+\. `(.+)`$", section, re.MULTILINE) == [mutant.name for mutant in zoo], again
+
+
+def test_the_matrix_of_an_area_that_is_not_there_is_refused(capsys):
+    assert matrix_command(["weather"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("python -m tinygrad_gpt.laws.mutants: no area 'weather'; areas are ops, engine, model, ")

@@ -39,7 +39,7 @@ def drawn_by_multinomial(logits, seed, n, **settings):
     return torch.multinomial(p, n, replacement=True, generator=torch.Generator().manual_seed(seed % 2**63)).numpy()
 
 
-MULTINOMIAL = laws.SamplerUnderTest(name="torch-multinomial", token=drawn_by_multinomial)
+MULTINOMIAL = laws.SamplerUnderTest(name="torch-multinomial", token=drawn_by_multinomial, errors=(RuntimeError,))
 
 
 @laws.parametrize_with_laws([MULTINOMIAL])

@@ -23,8 +23,6 @@ class Laws:
     """How the report is written."""
     only: Annotated[str | None, arg(metavar="IDS", help_behavior_hint="")] = None
     """Ids of the laws to check, with commas between them. Default: all."""
-    page: bool = False
-    """Print the page of all laws, and check nothing."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,13 +30,8 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Laws, argv, "tinygrad-gpt laws")
     if find_spec("hypothesis") is None:
         raise UserError("hypothesis is not installed: pip install hypothesis")
-    if options.page:
-        from tinygrad_gpt.laws.page import page
-
-        print(page(), end="")
-        return 0
     if options.name is None:
-        raise UserError("needs NAME, as pkg.module:name, or --page for the page of all laws")
+        raise UserError("needs NAME, as pkg.module:name")
     from tinygrad_gpt.laws.command import check_by_name
 
     return check_by_name(options.name, profile=options.profile, format=options.format, only=options.only)

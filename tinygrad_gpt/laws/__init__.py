@@ -1,9 +1,10 @@
-"""Laws that any sampler, op, loss, model, optimizer or loader can be checked against, whoever wrote it.
+"""Laws that any sampler, op, loss, model, optimizer, loader or checkpoint can be checked against, whoever wrote it.
 
     sut = laws.SamplerUnderTest(name="mine", probabilities=my_probabilities, capabilities={"temperature", "top_k"})
     laws.check_sampler(sut)
 
-Needs Hypothesis; knows nothing of this package's engine, and sees NumPy's arrays only.
+Needs Hypothesis, and sees NumPy's arrays only.  No module in here imports one of the engine's, so no law can lean on
+what it checks; the engine is loaded beside them all the same, since Python runs `tinygrad_gpt/__init__.py` first.
 """
 
 try:
@@ -18,6 +19,8 @@ from tinygrad_gpt.laws.catalogue import EVERY as EVERY
 from tinygrad_gpt.laws.catalogue import LAWS as LAWS
 from tinygrad_gpt.laws.catalogue import find as find
 from tinygrad_gpt.laws.catalogue import laws_of as laws_of
+from tinygrad_gpt.laws.checkpoints import CHECKPOINT_LAWS as CHECKPOINT_LAWS
+from tinygrad_gpt.laws.checkpoints import CheckpointUnderTest as CheckpointUnderTest
 from tinygrad_gpt.laws.command import check_by_name as check_by_name
 from tinygrad_gpt.laws.data import DATA_LAWS as DATA_LAWS
 from tinygrad_gpt.laws.data import LoaderUnderTest as LoaderUnderTest
@@ -38,6 +41,7 @@ from tinygrad_gpt.laws.page import page as page
 from tinygrad_gpt.laws.report import Report as Report
 from tinygrad_gpt.laws.report import Result as Result
 from tinygrad_gpt.laws.report import check as check
+from tinygrad_gpt.laws.report import check_checkpoint as check_checkpoint
 from tinygrad_gpt.laws.report import check_data as check_data
 from tinygrad_gpt.laws.report import check_engine as check_engine
 from tinygrad_gpt.laws.report import check_loss as check_loss

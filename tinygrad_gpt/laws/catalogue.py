@@ -5,6 +5,7 @@ To add an area, import its tuple and give it a line in LAWS.
 
 from collections.abc import Iterable
 
+from tinygrad_gpt.laws.checkpoints import CHECKPOINT_LAWS
 from tinygrad_gpt.laws.data import DATA_LAWS
 from tinygrad_gpt.laws.engine import ENGINE_LAWS
 from tinygrad_gpt.laws.law import Area, Law, UnderTest
@@ -23,6 +24,7 @@ LAWS: dict[Area, tuple[Law, ...]] = {
     "loss": LOSS_LAWS,
     "optimizer": OPTIMIZER_LAWS,
     "data": DATA_LAWS,
+    "checkpoint": CHECKPOINT_LAWS,
 }
 DROPPED: dict[str, str] = {**DROPPED_SAMPLER_LAWS}  # ids that were laws once, and why they are none
 EVERY: tuple[Law, ...] = tuple(law for laws in LAWS.values() for law in laws)

@@ -1,36 +1,53 @@
-"""The command line: check the object that a module holds under a name, or write the page of laws."""
+"""The command line: check the object that a module holds under a name."""
 
 import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from tinygrad_gpt.laws.page import page
 from tinygrad_gpt.laws.profiles import default_profile, settings_for
 from tinygrad_gpt.laws.report import check
 
 HELD, BROKEN, BAD_INPUT = 0, 1, 2  # the exit codes
+PROGRAM = "python -m tinygrad_gpt.laws"
+
+
+class OneLine(argparse.ArgumentParser):
+    """A parser whose errors are one line on stderr, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit with 2."""
+        complain(self.prog, message)
+        sys.exit(BAD_INPUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, print the report; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tinygrad_gpt.laws", description="Check an object by its laws.")
+    parser = OneLine(prog=PROGRAM, description="Check an object by its laws.")
     parser.add_argument("name", nargs="?", help="pkg.module:name of an object under test, or of a list of them")
     parser.add_argument("--profile", help="dev, ci, thorough or mutants; default: HYPOTHESIS_PROFILE, else dev")
     parser.add_argument("--format", choices=["text", "markdown", "json"], default="text")
     parser.add_argument("--only", help="ids of the laws to check, with commas between them")
-    parser.add_argument("--page", action="store_true", help="print the page of all laws, and check nothing")
+    parser.add_argument("--page", action="store_true", help=argparse.SUPPRESS)  # for who writes docs/laws.md
     given = parser.parse_args(arguments)
     if given.page:
         print(page(), end="")
         return HELD
     if given.name is None:
-        parser.error("give pkg.module:name, or --page")
-    return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only)
+        parser.error("needs a name, as pkg.module:name")
+    return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=PROGRAM)
 
 
-def check_by_name(name: str, *, profile: str | None = None, format: str = "text", only: str | None = None) -> int:
+def check_by_name(
+    name: str,
+    *,
+    profile: str | None = None,
+    format: str = "text",
+    only: str | None = None,
+    program: str = "tinygrad-gpt laws",
+) -> int:
     """Check the object called pkg.module:name, print its report; 0 held, 1 broken, 2 bad input (a line on stderr)."""
     try:
         settings_for(profile)
@@ -38,11 +55,16 @@ def check_by_name(name: str, *, profile: str | None = None, format: str = "text"
         chosen = only.split(",") if only else None
         reports = [check(sut, profile=profile or default_profile(), on_fail="report", only=chosen) for sut in suts]
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(program, error)
         return BAD_INPUT
     for report in reports:
         print({"text": report.__str__, "markdown": report.markdown, "json": report.json}[format]())
     return HELD if all(report.ok for report in reports) else BROKEN
+
+
+def complain(program: str, error: object) -> None:
+    """One line on stderr, as all commands write it: the program, and what is wrong."""
+    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def load(name: str) -> list[Any]:

@@ -26,10 +26,11 @@ INTRODUCTION = """# The laws
 <!-- Written by `python -m tinygrad_gpt.laws --page`; edit the laws, not this page. -->
 
 What must be true of every object of an area, whoever wrote it. *exact* laws are algebra or bits, *stratified* ones use
-a fixed grid of numbers, *statistical* ones count random draws (a false alarm in one of 1,000,000,000 checks).
+a fixed grid of numbers, *statistical* ones count random draws (a false alarm in one of
+1,000,000,000 checks, and in one of 1,000,000 runs at most).
 A law that needs a capability (in brackets) is skipped where the object lacks it. "Would have caught" lists published
 bugs as their authors reported them; "kills" names the broken objects of `tinygrad_gpt.laws.mutants` that this law must
-break, each a small re-enactment of such a bug.
+break, each a small re-enactment of such a bug. [What each law kills besides was measured](law-mutant-matrix.md).
 """
 
 

@@ -10,8 +10,9 @@ from hypothesis import settings
 
 from tinygrad_gpt.laws.catalogue import laws_of
 from tinygrad_gpt.laws.law import Area, Law, LawBroken, UnderTest
-from tinygrad_gpt.laws.profiles import default_profile
+from tinygrad_gpt.laws.profiles import default_profile, settings_for
 from tinygrad_gpt.laws.source import assignments
+from tinygrad_gpt.laws.statistics import BUDGET, false_alarm
 
 P = ParamSpec("P")
 Status = Literal["held", "broken", "skipped", "expected failure", "unexpected pass", "error"]
@@ -52,6 +53,7 @@ class Report:
     sut: UnderTest
     profile: str
     results: tuple[Result, ...]
+    false_alarm: float = 0.0  # at most the chance that a right object failed a law that counts random draws
 
     @property
     def ok(self) -> bool:
@@ -70,9 +72,16 @@ class Report:
         counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
         return f"{self.sut.name} ({self.sut.area}, profile {self.profile}): {counts or 'no laws'}"
 
+    @property
+    def budget(self) -> list[str]:
+        """What chance can do, in a line, if laws that count random draws were checked."""
+        if not self.false_alarm:
+            return []
+        return ["", f"A right object fails by chance in at most {self.false_alarm:.0e} of runs (budget {BUDGET:.0e})."]
+
     def __str__(self) -> str:
         """Text for a terminal: a line per law, then every finding in full."""
-        lines = [result.line for result in self.results]
+        lines = [result.line for result in self.results] + self.budget
         return "\n".join([self.summary, "", *lines, *(f"\n{r.broken}" for r in self.results if r.status == "broken")])
 
     def markdown(self) -> str:
@@ -85,13 +94,14 @@ class Report:
             "| law | what | status | smallest case, or why |",
             "| --- | --- | --- | --- |",
         ]
-        return "\n".join([*head, *rows, *details]) + "\n"
+        return "\n".join([*head, *rows, *self.budget, *details]) + "\n"
 
     def json(self) -> str:
-        """One object: sut, area, profile, ok, laws."""
+        """One object: sut, area, profile, ok, false_alarm, false_alarm_budget, laws."""
         laws = [result.as_dict() for result in self.results]
         about = {"sut": self.sut.name, "area": self.sut.area, "profile": self.profile, "ok": self.ok}
-        return json.dumps(about | {"laws": laws}, indent=2)
+        chance = {"false_alarm": self.false_alarm, "false_alarm_budget": BUDGET} if self.false_alarm else {}
+        return json.dumps(about | chance | {"laws": laws}, indent=2)
 
     def raise_if_bad(self) -> None:
         """Raise AssertionError with the summary and every finding."""
@@ -126,7 +136,8 @@ def check(
     reasons = checked_reasons(sut, laws, expected_failures or {})
     results = tuple(result_of(law, sut, profile, reasons.get(law.id)) for law in laws)
     name = profile if isinstance(profile, str) else default_profile() if profile is None else "given settings"
-    report = Report(sut, name, results)
+    checked = [result.law for result in results if result.status != "skipped"]
+    report = Report(sut, name, results, false_alarm(checked, settings_for(profile).max_examples))
     if on_fail == "raise":
         report.raise_if_bad()
     return report
@@ -155,6 +166,7 @@ check_model = only_for("model", "model", check)
 check_loss = only_for("loss", "loss", check)
 check_optimizer = only_for("optimizer", "optimizer", check)
 check_data = only_for("data", "data", check)
+check_checkpoint = only_for("checkpoint", "checkpoint", check)
 
 
 def checked_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, str]) -> Mapping[str, str]:

@@ -4,13 +4,21 @@ The bounds hold for every number of draws, and need nothing but NumPy: no table,
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.laws.law import LawBroken
+from tinygrad_gpt.laws.law import Law, LawBroken
 
-ALPHA = 1e-9  # the chance that a right sampler fails one check
+ALPHA = 1e-9  # the chance that a right object fails one check; a statistical law makes one check per case
+BUDGET = 1e-6  # what these chances may add up to in one run
+
+
+def false_alarm(laws: Iterable[Law], examples: int) -> float:
+    """At most the chance that an object that keeps these laws is found to break one, with so many cases for each."""
+    counting = [law for law in laws if law.level == "statistical"]
+    return ALPHA * sum(min(examples, law.examples or examples) for law in counting)
 
 
 def assert_frequencies(counts: Any, p: Any, alpha: float = ALPHA) -> None:
@@ -59,11 +67,22 @@ def assert_uniform(u: Any, alpha: float = ALPHA) -> None:
     """
     u = np.sort(np.asarray(u, np.float64).reshape(-1))
     n = len(u)
+    if not n:
+        raise ValueError("u must hold at least one number")
     steps = np.arange(n + 1) / n
     distance = float(max((steps[1:] - u).max(), (u - steps[:-1]).max()))
     limit = math.sqrt(math.log(2 / alpha) / (2 * n))
-    if distance > limit:
-        raise LawBroken(f"{n} numbers at distance {distance:.4f} from uniform", f"at most {limit:.4f}")
+    if not distance <= limit:
+        raise LawBroken(
+            f"{n} numbers at distance {distance:.4f} from uniform",
+            f"at most {limit:.4f}; {n} numbers show any distance above "
+            f"{detectable_distance(n, alpha):.3f} in 99 of 100 runs",
+        )
+
+
+def detectable_distance(n: int, alpha: float = ALPHA, power: float = 0.99) -> float:
+    """A distance of distribution functions from uniform that n numbers show with at least this power: Massart twice."""
+    return (math.sqrt(math.log(2 / alpha)) + math.sqrt(math.log(2 / (1 - power)))) / math.sqrt(2 * n)
 
 
 def relative_entropy_tail(t: float, cells: int) -> float:

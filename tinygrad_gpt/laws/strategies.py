@@ -107,13 +107,6 @@ def index_arrays(shape: tuple[int, ...], below: int, distinct: int = 3) -> Strat
     return arrays(shape, st.integers(0, min(below, distinct) - 1), np.int64)
 
 
-def broadcastable_shapes(count: int, max_dims: int = 3, max_side: int = 3) -> Strategy:
-    """So many shapes that broadcast together: a tuple of shapes."""
-    return hnp.mutually_broadcastable_shapes(num_shapes=count, max_dims=max_dims, max_side=max_side).map(
-        lambda found: found.input_shapes
-    )
-
-
 LAYOUTS = ("strided", "reversed", "transposed", "read-only", "fortran")
 
 

@@ -11,6 +11,7 @@ from tinygrad_gpt.laws.law import Area, Array
 
 Node = Any  # the engine's own tensor
 NEEDED = ("add", "multiply", "tanh", "sum")
+ERRORS = (ValueError, TypeError, RuntimeError)  # what an engine may raise where it has to refuse
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

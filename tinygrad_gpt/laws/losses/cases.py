@@ -77,16 +77,25 @@ def wanted_gradient(x: Array, targets: Array, counted: Array, divisor: float) ->
     return np.where(counted[:, None], (softmax(x) - np.eye(x.shape[1])[targets]) / divisor, 0.0)
 
 
-def require_close(what: str, got: Any, want: Any, tolerance: float, policy: str = "") -> None:
-    """Raise LawBroken unless the shapes are equal and |got - want| <= tolerance * max(1, |want|); inf equals inf."""
+def require_close(what: str, got: Any, want: Any, tolerance: float, why: str = "") -> None:
+    """Raise LawBroken unless the shapes are equal and |got - want| <= tolerance * max(1, |want|); inf equals inf.
+
+    With a why the finding says it, and by how much the worst entry is off.
+    """
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    require_within(what, got, want, tolerance * np.maximum(1, np.where(np.isinf(want), 1, abs(want))), policy)
+    try:
+        require_within(what, got, want, tolerance * np.maximum(1, np.where(np.isinf(want), 1, abs(want))))
+    except LawBroken as broken:
+        if not why or got.shape != want.shape:
+            raise
+        off = np.abs(got - want)[got != want].max()
+        raise LawBroken(f"{broken.observed}, off by {off:.3g}", f"{broken.expected}: {why}") from None
 
 
-def require_error(what: str, action: Any, policy: str = "") -> None:
+def require_error(what: str, action: Any) -> None:
     """Raise LawBroken unless the action raises."""
     try:
         answer = action()
     except Exception:
         return
-    raise LawBroken(f"{answer} for {what}", "an error", policy)
+    raise LawBroken(f"{answer} for {what}", "an error")

@@ -30,7 +30,8 @@ class LossUnderTest:
 
     `mask` says how loss and gradient leave rows out: "ignore_index" (a keyword, and those targets hold that index),
     "mask" (a keyword: (N) of bool, True counts), None if they cannot.  Where no logit of a row is finite, the loss is
-    an error, or NaN if `impossible_row` says so.
+    an error, or NaN if `impossible_row` says so.  `rtol` widens the tolerances for a loss that computes in less than
+    float64: 1e-5 for float32.
     """
 
     area: ClassVar[Area] = "loss"
@@ -46,6 +47,7 @@ class LossUnderTest:
     reduction: Literal["mean", "sum", "none"] = "mean"
     mask: Literal["ignore_index", "mask"] | None = None
     impossible_row: Literal["error", "nan"] = "error"
+    rtol: float = 1e-12
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -65,6 +67,13 @@ class LossUnderTest:
     def gradient_of(self, logits: Array, targets: Array, counted: Array, index: int = NO_TARGET) -> Array:
         """The gradient (N, V) of the rows that count."""
         return np.asarray(self.call(self.gradient, logits, targets, counted, index))
+
+    def tolerance(self, law: float, *logits: Array) -> float:
+        """The law's tolerance, or the object's where that is wider; it grows with the logits, whose digits are lost."""
+        if self.rtol <= law:
+            return law
+        sizes = [float(np.abs(x[np.isfinite(x)]).max(initial=1)) for x in logits]
+        return self.rtol * max(1.0, *sizes) if sizes else self.rtol
 
     def call(self, function: Any, logits: Array, targets: Array, counted: Array, index: int) -> Any:
         """The function, told in the object's own way which rows count."""

@@ -20,10 +20,13 @@ class ModelUnderTest:
     gradients(model, ids, targets)      mean loss in nats, and its gradients; without it, laws of learning are skipped
     parameters(model)                   copies of the weights, each once
     load(model, weights)                take over all of them
+    embedding_gradient(model, ids, dlogits)
+                                        the gradient of sum(dlogits * logits) in what the tokens were embedded as:
+                                        (B, T, C), one row per token and place
     stepwise(model, ids)                the same logits, computed token by token with a cache
     logit_variance                      of the untrained model's logits, by derivation: 0.02² emb_dim for GPT-2
     untied, tied                        the same model with a head of its own, and the names (embedding, head) in it
-    golden                              weights whose logits were published
+    golden                              weights, and the logits that they give in another implementation, or published
     """
 
     area: ClassVar[Area] = "model"
@@ -36,6 +39,7 @@ class ModelUnderTest:
     gradients: Callable[[Model, Array, Array], tuple[float, Weights]] | None = None
     parameters: Callable[[Model], Weights] | None = None
     load: Callable[[Model, Weights], None] | None = None
+    embedding_gradient: Callable[[Model, Array, Array], Array] | None = None
     stepwise: Callable[[Model, Array], Array] | None = None
     logit_variance: float | None = None
     untied: "ModelUnderTest | None" = None
@@ -49,6 +53,7 @@ class ModelUnderTest:
         there = {
             "gradients": self.gradients is not None,
             "weights": self.parameters is not None and self.load is not None,
+            "embedding_gradient": self.embedding_gradient is not None,
             "stepwise": self.stepwise is not None,
             "logit_variance": self.logit_variance is not None,
             "tied": self.untied is not None,

@@ -5,11 +5,15 @@ To add an area, import its tuple and give it a line in MUTANTS.
 """
 
 from tinygrad_gpt.laws.catalogue import LAWS
-from tinygrad_gpt.laws.law import Area, Law, LawBroken
+from tinygrad_gpt.laws.law import Area, Law
 from tinygrad_gpt.laws.mutants.around_optimizers import AROUND_MUTANTS
+from tinygrad_gpt.laws.mutants.checkpoints import CHECKPOINT_MUTANTS
 from tinygrad_gpt.laws.mutants.data import DATA_MUTANTS
 from tinygrad_gpt.laws.mutants.engine import ENGINE_MUTANTS
 from tinygrad_gpt.laws.mutants.losses import LOSS_MUTANTS
+from tinygrad_gpt.laws.mutants.measured import Matrix as Matrix
+from tinygrad_gpt.laws.mutants.measured import kills as kills
+from tinygrad_gpt.laws.mutants.measured import measure
 from tinygrad_gpt.laws.mutants.model import MODEL_MUTANTS
 from tinygrad_gpt.laws.mutants.mutant import Mutant as Mutant
 from tinygrad_gpt.laws.mutants.ops import OP_MUTANTS
@@ -24,6 +28,7 @@ MUTANTS: dict[Area, tuple[Mutant, ...]] = {
     "loss": LOSS_MUTANTS,
     "optimizer": ADAMW_MUTANTS + AROUND_MUTANTS,
     "data": DATA_MUTANTS,
+    "checkpoint": CHECKPOINT_MUTANTS,
 }
 EVERY: tuple[Mutant, ...] = tuple(mutant for mutants in MUTANTS.values() for mutant in mutants)
 
@@ -33,29 +38,6 @@ def killers(mutant: Mutant) -> tuple[Law, ...]:
     return tuple(law for law in LAWS[mutant.sut.area] if mutant.name in law.mutants)
 
 
-def kills(law: Law, mutant: Mutant, profile: str = "mutants") -> bool:
-    """Whether the law is broken by the mutant."""
-    try:
-        law.check(mutant.sut, profile)
-    except LawBroken:
-        return True
-    return False
-
-
-def matrix(area: Area, profile: str = "mutants") -> str:
-    """Every mutant of an area against every law that applies, as a Markdown table (minutes).
-
-    ● killed by a law that names it, • killed by another, ! a law that should kill it and does not.
-    """
-    laws = LAWS[area]
-    lines = ["| mutant | " + " | ".join(law.id for law in laws) + " |", "| --- |" + " --- |" * len(laws)]
-    for mutant in MUTANTS[area]:
-        lines.append(f"| {mutant.name} | " + " | ".join(mark(law, mutant, profile) for law in laws) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def mark(law: Law, mutant: Mutant, profile: str) -> str:
-    """One cell of the matrix."""
-    named = mutant.name in law.mutants
-    dead = law.applies_to(mutant.sut) and kills(law, mutant, profile)
-    return ("●" if dead else "!") if named else ("•" if dead else "")
+def matrix(area: Area, profile: str = "mutants") -> Matrix:
+    """Every law of an area tried on every mutant of it that has what the law needs (minutes)."""
+    return measure(area, LAWS[area], MUTANTS[area], profile)

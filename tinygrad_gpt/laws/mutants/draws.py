@@ -90,6 +90,23 @@ def every_uniform_number_twice(seed: int, rows: Array, positions: Array) -> Arra
     return reference.uniforms(seed, rows, np.asarray(positions) // 2)
 
 
+def uniforms_added_up(seed: int, rows: Array, positions: Array) -> Array:
+    """The mean of two: random enough to look at, but ids at both ends of the vocabulary are drawn too rarely."""
+    return (
+        reference.uniforms(seed, rows, positions) + reference.uniforms(seed, rows, np.asarray(positions) + 2**20)
+    ) / 2
+
+
+def tokens_ignore_the_seed(logits: Array, seed: int, n: int) -> Array:
+    """Takes a seed and always starts from 0: every request says the same."""
+    return reference.draw(reference.probabilities(logits), np.random.default_rng(0).random(n))
+
+
+def tokens_from_the_global_generator(logits: Array, seed: int, n: int) -> Array:
+    """Takes a seed and goes on with a generator that remembers: nothing can be replayed."""
+    return reference.draw(reference.probabilities(logits), GLOBAL.random(n))
+
+
 def gumbel(sign: float) -> Callable[..., Array]:
     """A sampler by noise: the id with the largest logit + Gumbel noise, right for sign 1."""
 
@@ -117,6 +134,12 @@ def uniforms_mutant(uniforms: Callable[[int, Array, Array], Array], cites: tuple
     name = uniforms.__name__.replace("_", "-")
     right = {"probabilities": reference.probabilities, "draw": reference.draw}
     return Mutant(name, sut(name, uniforms=uniforms, **right), uniforms.__doc__ or "", cites)
+
+
+def token_mutant(token: Callable[..., Array], cites: tuple[str, ...] = ()) -> Mutant:
+    """A mutant named like its function, of which only tokens are to be seen."""
+    name = token.__name__.replace("_", "-")
+    return Mutant(name, sut(name, token=token), token.__doc__ or "", cites)
 
 
 DRAW_MUTANTS: tuple[Mutant, ...] = (
@@ -170,6 +193,9 @@ DRAW_MUTANTS: tuple[Mutant, ...] = (
     uniforms_mutant(
         every_uniform_number_twice,
     ),
+    uniforms_mutant(uniforms_added_up),
+    token_mutant(tokens_ignore_the_seed),
+    token_mutant(tokens_from_the_global_generator),
     Mutant(
         "gumbel-with-the-wrong-sign",
         sut("gumbel-with-the-wrong-sign", token=gumbel(-1.0), capabilities=frozenset({"temperature"})),

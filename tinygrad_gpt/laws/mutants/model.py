@@ -49,6 +49,10 @@ class Model:
         age = np.arange(length)[:, None] - np.arange(length)
         return np.where(age >= 0, 0.7 ** abs(age), 0.0)
 
+    def past_backward(self, length: int) -> Array:
+        """The same, as the way back sees it."""
+        return self.past(length)
+
     def places(self, length: int) -> Array:
         """The number of each token's place."""
         return np.arange(length)
@@ -81,6 +85,11 @@ class Model:
         steps = [self.logits(ids[:, : t + 1])[:, -1] for t in range(ids.shape[1])]
         return np.stack(steps, axis=1)
 
+    def embedding_gradient(self, ids: Array, dlogits: Array) -> Array:
+        """dlogits (B, T, V) -> the gradient in the embedded tokens (B, T, C)."""
+        slope = self.slope(self.hidden(ids))
+        return self.past_backward(ids.shape[1]).T @ (dlogits @ self.weights[self.head] * slope)
+
     def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
         """The mean loss and its gradients, by hand."""
         length, rows = ids.shape[1], ids.size
@@ -90,7 +99,7 @@ class Model:
         logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         onehot = np.eye(V)[targets]
         dlogits = (np.exp(logp) - onehot) / rows
-        dx = self.past(length).T @ (dlogits @ head * self.slope(h))  # (B, T, C)
+        dx = self.embedding_gradient(ids, dlogits)
         grads: Weights = {name: np.zeros(w.shape) for name, w in self.weights.items()}
         np.add.at(grads["wte.weight"], ids, dx)
         np.add.at(grads["wpe.weight"], self.places(length), dx.sum(0))
@@ -115,6 +124,7 @@ def under_test(name: str, model: type[Model], **claims: Any) -> ModelUnderTest:
         gradients=lambda model, ids, targets: model.gradients(ids, targets),
         parameters=lambda model: model.parameters(),
         load=lambda model, weights: model.load(weights),
+        embedding_gradient=lambda model, ids, dlogits: model.embedding_gradient(ids, dlogits),
         stepwise=lambda model, ids: model.stepwise(ids),
         **claims,
     )
@@ -133,6 +143,15 @@ class PeeksAhead(Model):
         """One diagonal too many."""
         age = np.arange(length)[:, None] - np.arange(length)
         return np.where(age >= -1, 0.7 ** abs(age), 0.0)
+
+
+class PeeksBackward(Model):
+    """Forward with the mask, back without it."""
+
+    def past_backward(self, length: int) -> Array:
+        """No mask."""
+        age = np.arange(length)[:, None] - np.arange(length)
+        return np.asarray(0.7 ** abs(age))
 
 
 class RowsMixed(Model):
@@ -230,6 +249,11 @@ def mutant(name: str, model: type[Model], story: str, **claims: Any) -> Mutant:
 
 MODEL_MUTANTS: tuple[Mutant, ...] = (
     mutant("peeks-ahead", PeeksAhead, "The mask is off by one: training looks wonderful, generation does not."),
+    mutant(
+        "backward-peeks-ahead",
+        PeeksBackward,
+        "A kernel's way back forgets the mask: logits are right, and tokens learn from what came before them.",
+    ),
     mutant("rows-mixed", RowsMixed, "A prompt's continuation depends on what it was batched with."),
     mutant("rows-are-numbered", RowsNumbered, "A row is treated according to its place in the batch."),
     mutant("cache-restarts-positions", RestartingCache, "With a cache every new token believes to be the first."),

@@ -1,17 +1,54 @@
-"""Broken ops."""
+"""Broken ops, and what each does to its user."""
 
-import math
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.law import Array
+from tinygrad_gpt.laws.mutants.broken_ops import (
+    Remembering,
+    averaging_add,
+    batch_statistics,
+    cancelling_variance,
+    centring_vjp,
+    counting_embedding,
+    deaf_exp,
+    deafened_relu,
+    equal_shares,
+    erf_gelu,
+    first_row_shift,
+    forgetful_tanh,
+    greedy_max,
+    half_layer_norm,
+    half_softmax,
+    half_summing_add,
+    half_summing_embedding,
+    masking_relu,
+    memory_order,
+    moody_dropout,
+    multiplying_mask,
+    narrow_matmul,
+    overwriting_embedding,
+    promoting_scale,
+    rounding_by_batch,
+    rowing_negative,
+    rows_normalised,
+    sharing_add,
+    shifting_exp,
+    softmax,
+    tailless_tanh,
+    tanh,
+    tanh_gelu,
+    transparent_dropout,
+    twin_add,
+    unclean_embedding,
+    unshifted_softmax,
+    unsummed_add,
+    widening_tanh,
+)
 from tinygrad_gpt.laws.mutants.mutant import Mutant
-from tinygrad_gpt.laws.ops.under_test import OpUnderTest, Strategy, Vjp
+from tinygrad_gpt.laws.ops.under_test import OpUnderTest, Strategy
 from tinygrad_gpt.laws.strategies import arrays, dyadic, index_arrays, normal, seeds
-
-Answer = tuple[Array, Vjp]
 
 
 def drawn(*shapes: tuple[int, ...], shift: float = 0.0) -> Strategy:
@@ -21,262 +58,6 @@ def drawn(*shapes: tuple[int, ...], shift: float = 0.0) -> Strategy:
 
 
 TABLE_AND_IDS: Strategy = st.tuples(st.tuples(arrays((3, 2), dyadic(3)), index_arrays((4,), 3)), st.just({}))
-
-
-# ---- the result
-
-
-def erf_gelu(x: Array) -> Answer:
-    """y = x Φ(x), though GPT-2 was trained with the tanh form."""
-    below = 0.5 * (1 + np.array([math.erf(v / math.sqrt(2)) for v in x.flat]).reshape(x.shape))
-    return x * below, lambda dy: (dy * (below + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),)
-
-
-def tanh_gelu(x: Array) -> Array:
-    """The form that GPT-2 was trained with."""
-    return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
-
-
-def narrow_matmul(a: Array, b: Array) -> Answer:
-    """Half the bits are lost on the way."""
-    y = (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
-    return y, lambda dy: (dy @ b.T, a.T @ dy)
-
-
-# ---- the vjp
-
-
-def softmax(x: Array) -> Array:
-    """Along the last axis."""
-    weights = np.exp(x - np.real(x).max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)
-
-
-def half_softmax(x: Array) -> Answer:
-    """As if no entry influenced the others."""
-    p = softmax(x)
-    return p, lambda dp: (p * dp,)
-
-
-def rows_normalised(x: Array) -> Array:
-    """Layer norm without gain and bias."""
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-
-
-def half_layer_norm(x: Array) -> Answer:
-    """As if the variance were a constant."""
-    centred = x - x.mean(-1, keepdims=True)
-    rstd = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-    return centred * rstd, lambda dy: (rstd * (dy - dy.mean(-1, keepdims=True)),)
-
-
-def forgetful_tanh(x: Array) -> Answer:
-    """A kernel of eight lanes that does not come round to the last entries."""
-    y = np.tanh(x)
-
-    def vjp(dy: Array) -> tuple[Array]:
-        dx = dy * (1 - y * y)
-        dx.reshape(-1)[x.size - x.size % 8 if x.size > 8 else x.size :] = 0
-        return (dx,)
-
-    return y, vjp
-
-
-def deaf_exp(x: Array) -> Answer:
-    """Right for a loss that is the sum of y, and for no other."""
-    y = np.exp(x)
-    return y, lambda dy: (y,)
-
-
-# ---- broadcasting and repeated ids
-
-
-def unsummed_add(a: Array, b: Array) -> Answer:
-    """Hands dy on, whatever was repeated."""
-    return a + b, lambda dy: (dy.copy(), dy.copy())
-
-
-def home(dy: Array, shape: tuple[int, ...], how: Any = np.sum) -> Array:
-    """dy brought back to a shape by summing over what was repeated."""
-    extra = dy.ndim - len(shape)
-    axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and dy.shape[i + extra] != 1))
-    return how(dy, axis=axes, keepdims=True).reshape(shape)
-
-
-def averaging_add(a: Array, b: Array) -> Answer:
-    """Takes the mean over the copies: the right shape, too small by their number."""
-    return a + b, lambda dy: (home(dy, a.shape, np.mean), home(dy, b.shape, np.mean))
-
-
-def overwriting_embedding(table: Array, ids: Array) -> Answer:
-    """dtable[ids] += dy adds one row per id."""
-
-    def vjp(dy: Array) -> tuple[Array, None]:
-        dtable = np.zeros_like(table)
-        dtable[ids] += dy
-        return dtable, None
-
-    return table[ids], vjp
-
-
-def rows_of(table: Array, ids: Array) -> Array:
-    """table[ids]"""
-    return table[ids]
-
-
-def counting_embedding(table: Array, ids: Array) -> Answer:
-    """Answers zeros where there is no gradient: an optimizer would update ids."""
-
-    def vjp(dy: Array) -> tuple[Array, Array]:
-        dtable = np.zeros_like(table)
-        np.add.at(dtable, ids, dy)
-        return dtable, np.zeros(ids.shape)
-
-    return table[ids], vjp
-
-
-def unclean_embedding(table: Array, ids: Array) -> Answer:
-    """Adds up in memory that nobody has cleared; on a fresh process it happens to hold zeros."""
-
-    def vjp(dy: Array) -> tuple[Array, None]:
-        dtable = np.empty_like(table)
-        dtable[:] = np.where(np.isfinite(dtable) & (abs(dtable) > 1e-300), 0, dtable)
-        np.add.at(dtable, ids, dy)
-        return dtable, None
-
-    return table[ids], vjp
-
-
-# ---- dtypes, odd arrays, odd numbers
-
-
-def promoting_scale(x: Array) -> Answer:
-    """np.sqrt(2) is a float64, and float32 times it is another."""
-    return x * np.sqrt(2), lambda dy: (dy * np.sqrt(2),)
-
-
-def widening_tanh(x: Array) -> Answer:
-    """y is float32, the gradient is not."""
-    y = np.tanh(x)
-    return y, lambda dy: (dy * (1 - y.astype(np.float64) ** 2),)
-
-
-def cancelling_variance(x: Array) -> Answer:
-    """E[x²] - E[x]²: at 64 ± 3 in float32 three digits are left."""
-    y = (x * x).mean(-1) - x.mean(-1) ** 2
-    return y, lambda dy: (dy[..., None] * 2 * (x - x.mean(-1, keepdims=True)) / x.dtype.type(x.shape[-1]),)
-
-
-def rowing_negative(x: Array) -> Answer:
-    """A number comes out as a row of one."""
-    return np.atleast_1d(-x), lambda dy: (-dy.reshape(x.shape),)
-
-
-def unshifted_softmax(x: Array) -> Answer:
-    """e^1e4 is infinite, and inf/inf is nan."""
-    p = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
-    return p, lambda dp: (p * (dp - (dp * p).sum(-1, keepdims=True)),)
-
-
-def multiplying_mask(x: Array, mask: Array) -> Answer:
-    """0 times -inf is nan: what is masked should not be touched."""
-    return x * mask, lambda dy: (dy * mask, None)
-
-
-def deafened_relu(x: Array) -> Answer:
-    """nan > 0 is False, so a diverged model looks healthy."""
-    return np.where(x > 0, x, 0), lambda dy: (np.where(x > 0, dy, 0),)
-
-
-def greedy_max(x: Array) -> Answer:
-    """Every tie receives the whole dy, so two ties make twice the gradient."""
-    y = x.max(-1)
-    return y, lambda dy: (dy[..., None] * (x == y[..., None]),)
-
-
-def equal_shares(dy: Array, x: Array) -> tuple[Array]:
-    """To every tie its share."""
-    ties = x == x.max(-1, keepdims=True)
-    return (dy[..., None] * ties / ties.sum(-1, keepdims=True),)
-
-
-def first_row_shift(x: Array) -> Answer:
-    """Subtracts row 0's maximum from all rows."""
-    y = x - x[:1].max(-1, keepdims=True)
-    return y, lambda dy: (dy.copy(),)
-
-
-def batch_statistics(x: Array) -> Answer:
-    """The mean is taken over the batch as well."""
-    return x - x.mean(), lambda dy: (dy - dy.mean(),)
-
-
-# ---- memory
-
-
-def shifting_exp(x: Array) -> Answer:
-    """Saves a temporary by writing into the caller's array."""
-    x -= 1
-    y = np.exp(x) * math.e
-    return y, lambda dy: (dy * y,)
-
-
-def masking_relu(x: Array) -> Answer:
-    """Saves a temporary by writing into dy, which others may hold."""
-    y = np.maximum(x, 0)
-
-    def vjp(dy: Array) -> tuple[Array]:
-        dy[x <= 0] = 0
-        return (dy.copy(),)
-
-    return y, vjp
-
-
-def sharing_add(a: Array, b: Array) -> Answer:
-    """Two gradients in one array: clipping one in place clips both."""
-    return a + b, lambda dy: (dy, dy)
-
-
-def transparent_dropout(x: Array) -> Answer:
-    """At rate 0 the very array that went in comes out."""
-    return x, lambda dy: (dy.copy(),)
-
-
-def memory_order(x: Array) -> Answer:
-    """Reads the entries as they lie in memory."""
-    return np.tanh(x.ravel(order="K").reshape(x.shape)), lambda dy: (dy * (1 - np.tanh(x) ** 2),)
-
-
-def moody_dropout(x: Array) -> Answer:
-    """Asks the operating system for a mask."""
-    keep = np.random.default_rng().random(x.shape) < 0.5
-    return x * keep, lambda dy: (dy * keep,)
-
-
-class Remembering:
-    """Keeps y on the op, where the next forward pass overwrites it."""
-
-    y: Array = None
-
-    def __call__(self, x: Array) -> Answer:
-        """e^x"""
-        self.y = np.exp(x)
-        return self.y.copy(), lambda dy: (home(np.resize(self.y, dy.shape) * dy, x.shape),)
-
-
-def tanh(x: Array) -> Answer:
-    """The original of the kernel below."""
-    y = np.tanh(x)
-    return y, lambda dy: (dy * (1 - y * y),)
-
-
-def tailless_tanh(x: Array) -> Answer:
-    """A kernel of four lanes that leaves the tail as it was."""
-    y = np.zeros_like(x)
-    whole = x.size - x.size % 4
-    y.reshape(-1)[:whole] = np.tanh(x.ravel()[:whole])
-    return y, lambda dy: (dy * (1 - y * y),)
 
 
 def op(name: str, function: Any, story: str, *, cites: tuple[str, ...] = (), **claims: Any) -> Mutant:
@@ -352,6 +133,22 @@ OP_MUTANTS: tuple[Mutant, ...] = (
         broadcast=True,
     ),
     op(
+        "repeats-summed-in-half",
+        half_summing_add,
+        "A kernel in float32 adds up a bias's gradient in float16: large batches stop counting.",
+        arity=2,
+        broadcast=True,
+        dtypes=("float32",),
+    ),
+    op(
+        "repeated-ids-summed-in-half",
+        half_summing_embedding,
+        "A kernel in float32 adds up a token's gradients in float16.",
+        domain=TABLE_AND_IDS,
+        gathers=True,
+        dtypes=("float32",),
+    ),
+    op(
         "repeated-ids-overwrite",
         overwriting_embedding,
         "A token that occurs twice in a batch counts once.",
@@ -375,6 +172,13 @@ OP_MUTANTS: tuple[Mutant, ...] = (
     op("masks-dy-in-place", masking_relu, "Writes into dy, which a second branch of the graph still needs."),
     op("hands-dy-on-undeclared", sharing_add, "Both gradients are dy itself, and nobody was told.", arity=2),
     op("identity-returns-its-input", transparent_dropout, "y is x, so writing into one changes the other."),
+    op("one-array-for-two-gradients", twin_add, "Both gradients are one array, and nobody was told.", arity=2),
+    op(
+        "reads-memory-order-in-float32",
+        memory_order,
+        "A kernel for float32 alone that takes a transposed array to be in C order.",
+        dtypes=("float32",),
+    ),
     op("reads-memory-order", memory_order, "Right for C order only: a transposed array is read row by row."),
     op("a-number-becomes-a-row", rowing_negative, "A 0-d array gains an axis.", reference=lambda x: -x),
     op("draws-its-own-mask", moody_dropout, "No two runs agree, and forward cannot be repeated."),
@@ -409,6 +213,29 @@ OP_MUTANTS: tuple[Mutant, ...] = (
         "A row's result depends on what it was batched with.",
         domain=ROWS,
         batched=(0,),
+    ),
+    op(
+        "one-scale-for-the-batch-in-float32",
+        rounding_by_batch,
+        "Rounds to steps that the largest number of the batch sets, so a prompt's answer depends on its neighbours.",
+        domain=ROWS,
+        batched=(0,),
+        dtypes=("float32",),
+    ),
+    op(
+        "gradient-centred-over-the-batch",
+        centring_vjp,
+        "Right forward; the gradient of a row is less the mean of all.",
+        domain=ROWS,
+        batched=(0,),
+    ),
+    op(
+        "every-tie-gets-all-in-float32",
+        greedy_max,
+        "The same at a tie, in a kernel for float32 alone.",
+        kinks=TIED,
+        subgradient=equal_shares,
+        dtypes=("float32",),
     ),
     op(
         "every-tie-gets-all",

@@ -57,6 +57,12 @@ def float32_goes_to_half(logits: Array) -> Array:
     return softmax(logits.astype(np.float16) if logits.dtype == np.float32 else logits)
 
 
+def float32_drops_rare_ids(logits: Array) -> Array:
+    """In float32 probabilities below 1e-6 become 0: rare ids are never drawn."""
+    p = softmax(logits)
+    return renormalised(p, p >= 1e-6) if logits.dtype == np.float32 else p
+
+
 def reads_memory_in_order(logits: Array) -> Array:
     """Reads the buffer instead of the array: a transposed view gives other rows."""
     return softmax(np.ravel(logits, order="K").reshape(logits.shape))
@@ -173,6 +179,13 @@ def masks_to_zero(logits: Array, top_k: int | None = None) -> Array:
 def not_renormalised(logits: Array, top_k: int | None = None) -> Array:
     """Zeroes what is dropped and forgets to divide by the rest."""
     return softmax(logits) * (ranks(logits) < (top_k or logits.shape[-1]))
+
+
+def dropped_mass_to_the_likeliest(logits: Array, top_k: int | None = None) -> Array:
+    """Gives what is dropped to the likeliest id instead of sharing it out: colder than asked for."""
+    p, order = softmax(logits), ranks(logits)
+    kept = np.where(order < (top_k or logits.shape[-1]), p, 0)
+    return np.where(order == 0, kept + 1 - kept.sum(-1, keepdims=True), kept)
 
 
 def k_above_v_crashes(logits: Array, top_k: int | None = None) -> Array:
@@ -310,6 +323,12 @@ def min_p_on_logits(logits: Array, min_p: float = 0.0) -> Array:
     return softmax(np.where(logits < min_p * logits.max(-1, keepdims=True), -np.inf, logits))
 
 
+def temperature_for_the_filter_only(logits: Array, temperature: float = 1.0, min_p: float = 0.0) -> Array:
+    """Min-p at temperature T, then the probabilities at 1: the right ids with the wrong weights."""
+    q = tempered(logits, temperature)
+    return renormalised(softmax(logits), q >= min_p * q.max(-1, keepdims=True)) if min_p else q
+
+
 def min_p_of_the_mean(logits: Array, min_p: float = 0.0) -> Array:
     """Measures against the mean probability, not the largest."""
     p = softmax(logits)
@@ -346,6 +365,9 @@ PROBABILITY_MUTANTS: tuple[Mutant, ...] = (
     mutant(
         float32_goes_to_half,
         cites=("NVIDIA/Megatron-LM#7182",),
+    ),
+    mutant(
+        float32_drops_rare_ids,
     ),
     mutant(
         reads_memory_in_order,
@@ -398,6 +420,7 @@ PROBABILITY_MUTANTS: tuple[Mutant, ...] = (
     mutant(all_declared_exact, "top_k"),
     mutant(masks_to_zero, "top_k"),
     mutant(not_renormalised, "top_k"),
+    mutant(dropped_mass_to_the_likeliest, "top_k"),
     mutant(
         k_above_v_crashes,
         "top_k",
@@ -442,6 +465,7 @@ PROBABILITY_MUTANTS: tuple[Mutant, ...] = (
         "min_p",
         cites=("vllm-project/vllm-metal#728",),
     ),
+    mutant(temperature_for_the_filter_only, "temperature", "min_p"),
     mutant(min_p_of_the_mean, "min_p"),
 )
 

@@ -49,9 +49,9 @@ def follow(sut: OptimizerUnderTest, parameters: Arrays, gradients: list[Arrays],
 
 
 def start(sut: OptimizerUnderTest, parameters: Arrays, **settings: Any) -> Any:
-    """A new optimizer over copies; names of one array stay names of one array."""
+    """A new optimizer over copies in its dtype; names of one array stay names of one array."""
     assert sut.init is not None
-    copies: dict[int, Array] = {id(array): array.copy() for array in parameters.values()}
+    copies: dict[int, Array] = {id(array): array.astype(sut.dtype) for array in parameters.values()}
     return sut.init({name: copies[id(array)] for name, array in parameters.items()}, **settings)
 
 
@@ -64,7 +64,7 @@ def now(sut: OptimizerUnderTest, optimizer: Any) -> Arrays:
 def after(sut: OptimizerUnderTest, optimizer: Any, gradients: Arrays) -> Arrays:
     """Copies of the parameters after one more step, with copies of these gradients."""
     assert sut.step is not None
-    sut.step(optimizer, {name: grad.copy() for name, grad in gradients.items()})
+    sut.step(optimizer, {name: grad.astype(sut.dtype) for name, grad in gradients.items()})
     return now(sut, optimizer)
 
 
@@ -73,11 +73,17 @@ def path(sut: OptimizerUnderTest, p: Array, grads: Any, **settings: Any) -> Arra
     return np.array([seen["w"] for seen in follow(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)])
 
 
-def require_near(what: str, got: Any, want: Any, tolerance: float, scale: Any = 1.0, policy: str = "") -> None:
-    """Raise LawBroken unless |got - want| <= tolerance * scale everywhere; NaN is never near."""
-    require_within(
-        what, np.asarray(got, np.float64), np.asarray(want, np.float64), tolerance * np.asarray(scale), policy
-    )
+def require_near(
+    what: str, got: Any, want: Any, tolerance: float, scale: Any = 1.0, policy: str = "", room: float = 0.0
+) -> None:
+    """Raise LawBroken unless |got - want| <= tolerance * scale + room everywhere; NaN is never near."""
+    bound = tolerance * np.asarray(scale) + room
+    require_within(what, np.asarray(got, np.float64), np.asarray(want, np.float64), bound, policy)
+
+
+def room(sut: OptimizerUnderTest, *paths: Any) -> float:
+    """What the object's own rtol allows beside a law's tolerance: relative to the largest number that was met, or 1."""
+    return sut.rtol * max(1.0, *(float(np.max(np.abs(path), initial=0)) for path in paths))
 
 
 def refusal(action: Any) -> Exception | None:

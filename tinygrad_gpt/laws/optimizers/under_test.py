@@ -22,8 +22,11 @@ class OptimizerUnderTest:
     clip(gradients, max_norm)                            (clipped gradients, norm before)
     schedule(step, *, peak_lr, total_steps, warmup_steps, min_lr)    learning rate of a step, counted from 1
 
-    Parameters and gradients may be float32 or float64.  Two names may hold one and the same array (`tied`): it is
-    stepped once, with the gradient under either name.
+    Parameters and gradients come in float64, and in float32 where a law is about that; `dtypes` says so if only one of
+    them will do.  The laws' tolerances are those of float64; `rtol` is added to them, relative to the largest number of
+    a path: 1e-5 for an optimizer that computes in float32 whatever it is given.
+
+    Two names may hold one and the same array (`tied`): it is stepped once, with the gradient under either name.
 
     `decays` says what weight decay is for: "matrices" (two axes or more) or "all".  `in_place`: the arrays given to
     init are the ones that change.  `gradients`: whether step and clip leave the caller's arrays alone ("kept") or may
@@ -44,19 +47,30 @@ class OptimizerUnderTest:
     decays: Literal["matrices", "all"] = "matrices"
     in_place: bool = True
     gradients: Literal["kept", "consumed"] = "kept"
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    rtol: float = 0.0
 
     def __post_init__(self) -> None:
         missing = [name for name in LAYERS if getattr(self, name) is None]
         if 0 < len(missing) < len(LAYERS):
             raise ValueError(f"init, step and parameters come together; {', '.join(missing)} missing in {self.name!r}")
+        if not self.dtypes or set(self.dtypes) - {"float64", "float32"}:
+            raise ValueError(f"dtypes may hold 'float64' and 'float32', one at least; got {self.dtypes}")
+        if not 0 <= self.rtol < 1:
+            raise ValueError(f"rtol must be in [0, 1); got {self.rtol}")
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The names of the functions there are, and "tied"."""
+        """The names of the functions there are, and of the dtypes; "tied"."""
         there = {field.name for field in fields(self) if callable(getattr(self, field.name))}
-        return frozenset(there | ({"tied"} if self.tied and self.step else set()))
+        return frozenset(there | set(self.dtypes) | ({"tied"} if self.tied and self.step else set()))
+
+    @property
+    def dtype(self) -> str:
+        """The one that laws use which are not about dtypes."""
+        return "float64" if "float64" in self.dtypes else self.dtypes[0]
 
     @property
     def policies(self) -> Mapping[str, object]:
         """The declared choices."""
-        return {"decays": self.decays, "in_place": self.in_place, "gradients": self.gradients}
+        return {"decays": self.decays, "in_place": self.in_place, "gradients": self.gradients, "rtol": self.rtol}

@@ -134,23 +134,28 @@ def rows_are_independent(sut: SamplerUnderTest, logits: Array, settings: dict[st
     "temperature 0 is greedy",
     area="sampling",
     case=lambda sut: cases(logits=logits(), temperature=st.sampled_from([0.0, 0])),
-    needs=("probabilities", "temperature"),
+    needs=("answers", "temperature"),
     mutants=("zero-temperature-means-one", "greedy-takes-the-last"),
     cites=("inclusionAI/LLaDA2.X#6", "EricLBuehler/mistral.rs#2424"),
 )
 def zero_is_greedy(sut: SamplerUnderTest, logits: Array, temperature: float) -> None:
-    """At temperature 0 the first of the likeliest ids has probability 1 (or, by policy, temperature 0 is an error)."""
+    """At temperature 0 the first of the likeliest ids has probability 1, so no other is drawn (or, by policy,
+    temperature 0 is an error)."""
     policy = f"zero_temperature={sut.zero_temperature!r}"
     if sut.zero_temperature == "error":
         try:
-            p = sut.p(logits, temperature=temperature)
+            seen = sut.answers(logits, temperature=temperature)
         except sut.errors:
             return
-        raise LawBroken(shown(p), "an error", policy)
-    p = sut.p(logits, temperature=temperature)
-    expected = np.eye(logits.shape[-1])[logits.argmax(-1)]
-    if not np.array_equal(p, expected):
-        raise LawBroken(*apart(p, expected), policy)
+        raise LawBroken(shown(seen), "an error", policy)
+    seen = sut.answers(logits, temperature=temperature)
+    likeliest = logits.argmax(-1)
+    if "probabilities" in sut.capabilities:
+        expected = np.eye(logits.shape[-1])[likeliest]
+    else:
+        expected = np.repeat(likeliest[:, None], seen.shape[-1], axis=-1)
+    if not np.array_equal(seen, expected):
+        raise LawBroken(*apart(seen, expected), policy)
 
 
 @law(

@@ -128,11 +128,11 @@ def within_v(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     area="sampling",
     case=within_v,
     needs=("probabilities", "top_k"),
-    mutants=("keeps-the-unlikeliest",),
+    mutants=("keeps-the-unlikeliest", "dropped-mass-to-the-likeliest"),
 )
 def keeps_most_mass(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
-    """No other k ids hold more mass than those that top-k keeps; the total variation to the unfiltered distribution is
-    the mass dropped."""
+    """No other k ids hold more mass than those that top-k keeps; to the unfiltered distribution the total variation is
+    the mass dropped, and the relative entropy -log of the mass kept."""
     for i, (p, q) in enumerate(zip(sut.p(logits), sut.p(logits, top_k=top_k), strict=True)):
         best = max(math.fsum(p[list(ids)]) for ids in itertools.combinations(range(len(p)), top_k))
         kept = math.fsum(p[q > 0])
@@ -141,6 +141,10 @@ def keeps_most_mass(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
         variation = math.fsum(np.abs(p - q)) / 2
         if abs(variation - (1 - kept)) > sut.tolerance(1e-9):
             raise LawBroken(f"row {i}: total variation {variation:.6g}", f"the mass dropped, {1 - kept:.6g}")
+        divergence = math.fsum(q[q > 0] * np.log(q[q > 0] / p[q > 0]))
+        if abs(divergence + math.log(kept)) > sut.tolerance(1e-9):
+            seen = f"row {i}: relative entropy {divergence:.6g}"
+            raise LawBroken(seen, f"-log of the mass kept, {-math.log(kept):.6g}")
 
 
 @st.composite
@@ -249,17 +253,23 @@ def check_prefix(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any],
     area="sampling",
     case=lambda sut: configured(sut, "temperature", "min_p", always=("min_p",), elements=TIED),
     needs=("probabilities", "min_p"),
-    mutants=("min-p-on-logits", "min-p-of-the-mean"),
+    mutants=("min-p-on-logits", "min-p-of-the-mean", "temperature-for-the-filter-only"),
     cites=("vllm-project/vllm-metal#728",),
 )
 def min_p_threshold(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """Min-p keeps exactly the ids at least m times as likely as the likeliest: x >= max x + T log m."""
+    """Min-p keeps exactly the ids at least m times as likely as the likeliest: x >= max x + T log m; so at temperature
+    T it is the temperature after min-p at m^T (policy "temperature last": at m)."""
     T = settings.get("temperature", 1.0) if sut.order == "temperature first" else 1.0
     margin = sut.tolerance(1e-9) * max(1.0, T)
     threshold = logits.max(-1) + T * math.log(settings["min_p"])
     for i, (p, x, t) in enumerate(zip(sut.p(logits, **settings), logits, threshold, strict=True)):
         if (p[x > t + margin] == 0).any() or (p[x < t - margin] > 0).any():
             raise LawBroken(f"row {i}: kept {support(p)}", f"{support(x >= t)}, those with x >= {t:.6g}")
+    if "temperature" in settings and not (np.abs(logits - threshold[:, None]) <= margin).any():
+        once, first = sut.p(logits, **settings), sut.p(logits, min_p=settings["min_p"] ** T)
+        twice = sut.p(np.log(first), temperature=settings["temperature"])
+        if not close(once, twice, sut.tolerance(1e-9)):
+            raise LawBroken(*apart(once, twice), f"order={sut.order!r}")
 
 
 @law(

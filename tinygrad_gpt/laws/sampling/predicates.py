@@ -70,7 +70,13 @@ def holds_monotone_draw(draw: Callable[[Array, Array], Array], p: Array, u: Arra
     return bool((np.diff(ids) >= 0).all() and (ids >= 0).all() and (ids < len(p)).all() and (p[ids] > 0).all())
 
 
-def holds_stratified_counts(ids: Array, p: Array) -> bool:
-    """Whether ids drawn by u = (j + 1/2) / N, j = 0 ... N - 1, hold every id N p times, give or take 1."""
-    counts = np.bincount(ids, minlength=len(p))
-    return len(counts) == len(p) and bool((np.abs(counts - len(ids) * p / p.sum(dtype=np.float64)) <= 1).all())
+def holds_stratified_counts(ids: Array, p: Array, blur: float = 0.0) -> bool:
+    """Whether ids drawn by u = (j + 1/2) / N, j = 0 ... N - 1, hold every id N p times, give or take 1.
+
+    blur is how far both ends of an id's slice of [0, 1) may be moved.
+    """
+    if len(ids) and min(ids) < 0:
+        return False
+    N, counts = len(ids), np.bincount(ids, minlength=len(p))
+    allowed = 1 + 2 * blur * N
+    return len(counts) == len(p) and bool((np.abs(counts - N * p / p.sum(dtype=np.float64)) <= allowed).all())

@@ -10,7 +10,9 @@ from tinygrad_gpt.laws.law import Area, Array
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 DECLARED = frozenset({*SETTINGS, "per_row"})
-VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens"})  # found, not declared
+# Found, not declared.  "answers" is any of probabilities, ids and tokens: for laws that each of them can break.
+VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "answers"})
+A_FEW = 64  # tokens, or u, that stand for a distribution which is not shown
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,7 +23,7 @@ class SamplerUnderTest:
     warp(logits (B, V), **settings) -> logits (B, V), whose softmax are the probabilities
     token_u(logits (V), u (N), **settings) -> ids (N): the token that each uniform number u in [0, 1) leads to
     token(logits (V), seed, n, **settings) -> ids (n): a black box, of which only counts can be judged
-    draw(p (V), u (N)) -> ids (N)
+    draw(p (V), u (N)) -> ids (N); without it token_u is asked for its draw from log p
     uniforms(seed, rows, positions) -> numbers in [0, 1), rows and positions broadcast
     to_unit(words of uint64) -> numbers in [0, 1); known_uniforms: (seed, row, position) -> the right number
 
@@ -57,12 +59,13 @@ class SamplerUnderTest:
             raise ValueError(f"capabilities of a sampler are among {allowed}; got {', '.join(map(repr, unknown))}")
         views = {
             "probabilities": self.probabilities or self.warp,
-            "draw": self.draw,
+            "draw": self.draw or self.token_u,
             "ids": self.token_u or (self.draw and (self.probabilities or self.warp)),
             "uniforms": self.uniforms,
             "settings": self.settings,
         }
         views["tokens"] = self.token or (views["ids"] and self.uniforms)
+        views["answers"] = views["probabilities"] or views["ids"] or views["tokens"]
         if not any(given for view, given in views.items() if view != "settings"):
             raise ValueError(f"sampler {self.name!r} needs probabilities, warp, token_u, token, draw or uniforms")
         found = {view for view, given in views.items() if given}
@@ -88,6 +91,19 @@ class SamplerUnderTest:
         weights = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
         return weights / weights.sum(-1, keepdims=True)
 
+    def drawn(self, p: Array, u: Array) -> Array:
+        """The ids (N) that u (N) draws from p (V); through token_u the logits are log p, whose softmax is p."""
+        if self.draw is not None:
+            return np.asarray(self.draw(p, u))
+        assert self.token_u is not None, "the law should have asked for the capability"
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.token_u(np.log(np.asarray(p, np.float64)), u))
+
+    @property
+    def blur(self) -> float:
+        """How far the ends of a slice may be from where p puts them: not at all, or by rtol after log and softmax."""
+        return 0.0 if self.draw is not None else self.rtol
+
     def ids(self, logits: Array, u: Array, **settings: Any) -> Array:
         """The tokens (N) that logits (V) and the uniform numbers u (N) lead to."""
         if self.token_u is not None:
@@ -101,6 +117,15 @@ class SamplerUnderTest:
             return np.asarray(self.token(logits, seed, n, **settings))
         assert self.uniforms is not None, "the law should have asked for the capability"
         return self.ids(logits, np.asarray(self.uniforms(seed, 0, np.arange(n))), **settings)
+
+    def answers(self, logits: Array, **settings: Any) -> Array:
+        """What the sampler makes of logits (B, V): probabilities (B, V), or tokens (B, 64) of a fixed u or seed."""
+        if "probabilities" in self.capabilities:
+            return self.p(logits, **settings)
+        if "ids" in self.capabilities:
+            u = (np.arange(A_FEW) + 0.5) / A_FEW
+            return np.array([self.ids(row, u, **settings) for row in logits])
+        return np.array([self.tokens(row, 0, A_FEW, **settings) for row in logits])
 
     def tolerance(self, law: float) -> float:
         """The law's relative tolerance, or the sampler's where that is wider."""

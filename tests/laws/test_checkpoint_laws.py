@@ -1,0 +1,217 @@
+"""Our checkpoints under the laws of checkpoints, and the model of a disk that those laws rest on."""
+
+import errno
+import os
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinygrad_gpt import files, laws
+from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, after_power_cuts, in_place_of_os
+from tinygrad_gpt.laws.checkpoints.runs import image_of
+from tinygrad_gpt.laws.mutants.checkpoints import RIGHT_CHECKPOINT
+from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.optim import AdamW
+from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.text import Batches
+from tinygrad_gpt.training import CheckpointError, load_checkpoint, save_checkpoint, train
+
+TINY = GPTConfig(vocab_size=11, context_length=4, emb_dim=4, n_heads=2, n_layers=1, drop_rate=0.2)
+TOKENS = np.arange(30) * 7 % 11
+
+
+def run_of(model, seed, step, state=None):
+    optimizer = AdamW(model.parameters(), lr=1e-2)
+    if state is not None:
+        optimizer.load_state(state)
+    batches = Batches(TOKENS, context_length=4, batch_size=2, seed=seed)
+    return SimpleNamespace(model=model, optimizer=optimizer, batches=batches, seed=seed, step=step)
+
+
+def start(seed):
+    return run_of(GPT(TINY, seed=seed), seed, 0)
+
+
+def step(run):
+    run.step += 1
+    for _ in train(run.model, run.optimizer, run.batches, steps=run.step, seed=run.seed, start_step=run.step):
+        pass
+    return run
+
+
+def save(run, folder):
+    (folder / "seed.txt").write_text(f"{run.seed:020}")  # which the command line keeps with a run's settings
+    save_checkpoint(folder / "model.safetensors", run.model, run.optimizer, step=run.step)
+
+
+def load(folder):
+    found = load_checkpoint(folder / "model.safetensors")
+    seed = (folder / "seed.txt").read_text()
+    if len(seed) < 20:
+        raise CheckpointError("seed.txt is cut short")
+    return run_of(found.model, int(seed), found.step, found.optimizer_state)
+
+
+def observe(run):
+    ids, targets = run.batches.batch(run.step + 1)
+    arrays = {name: p.data for name, p in run.model.parameters().items()}
+    for name, entry in run.optimizer.state().items():
+        arrays |= {f"{key} of {name}": value for key, value in entry.items()}
+    loss = run.model.loss(ids, targets, dropout=Dropout(run.seed, run.step + 1))
+    return arrays | {"step": run.step, "ids": ids, "targets": targets, "loss": loss.data}
+
+
+def evaluate(run):
+    return run.model.loss(*run.batches.batch(1)).data
+
+
+ours = laws.CheckpointUnderTest(
+    name="ours",
+    start=start,
+    step=step,
+    save=save,
+    load=load,
+    observe=observe,
+    batch=lambda run: run.batches.batch(run.step + 1)[0],
+    between={"evaluate": evaluate},
+    modules=(files,),
+    verify=lambda path: path.suffix == ".txt" or load_checkpoint(path),
+    max_steps=4,
+    load_errors=(CheckpointError,),
+)
+
+
+@laws.parametrize_with_laws([ours])
+def test_law(sut, law):
+    law.check(sut)
+
+
+def test_an_object_that_brings_the_necessary_only_skips_the_rest():
+    least = laws.CheckpointUnderTest(name="least", start=start, step=step, save=save, load=load, observe=observe)
+    applying = [law.id for law in laws.laws_of(least) if law.applies_to(least)]
+    assert applying == ["R1", "R2", "R3", "R4", "F6"]
+
+
+def test_a_run_that_stands_still_passes_nothing():
+    still = replace(ours, step=lambda run: run)
+    with pytest.raises(laws.LawBroken, match="step 1 changes nothing that observe tells"):
+        laws.find("R1").check(still)
+
+
+def test_a_save_that_goes_past_the_modules_is_told():
+    past = replace(ours, modules=(ModuleType("elsewhere"),))
+    with pytest.raises(laws.LawBroken, match=r"expected.*writes through the names os or open of elsewhere"):
+        laws.find("F4").check(past)
+
+
+def test_moments_that_our_own_code_would_forget_are_missed():
+    def load_without_moments(folder):
+        run = load(folder)
+        return run_of(run.model, run.seed, run.step)
+
+    with pytest.raises(laws.LawBroken, match="loaded after step 1"):
+        laws.find("R1").check(replace(ours, load=load_without_moments))
+
+
+def test_wrong_adapters_are_refused():
+    with pytest.raises(ValueError, match="pieces and remove come together; one is missing in 'ours'"):
+        replace(ours, pieces=lambda folder: ["step"])
+    with pytest.raises(ValueError, match="max_steps must be at least 3, for two resumes and a step; got 2"):
+        replace(ours, max_steps=2)
+    with pytest.raises(TypeError, match="check_data is for objects of area 'data'; got 'right' of area 'checkpoint'"):
+        laws.check_data(RIGHT_CHECKPOINT)
+    assert laws.check_checkpoint(RIGHT_CHECKPOINT, only=["R8"]).ok
+
+
+# The model of a disk
+
+
+def images(watched, n):
+    return [image for _, image in after_power_cuts(watched, [n])]
+
+
+def test_a_power_cut_leaves_any_part_of_what_was_not_fsynced(tmp_path):
+    watched = FaultyOS(tmp_path)
+    fd = watched.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT)
+    watched.write(fd, b"1234")
+    assert images(watched, 2) == [{}, {"a": b"1234"}, {"a": b""}, {"a": b"12"}, {"a": b"\0\0\0\0"}]
+    watched.fsync(fd)
+    watched.close(fd)
+    assert images(watched, 3) == [{}, {"a": b"1234"}]
+    watched.replace(tmp_path / "a", tmp_path / "b")
+    assert images(watched, 4) == [{}, {"a": b"1234"}, {"b": b"1234"}]
+    folder = watched.open(tmp_path, os.O_RDONLY)
+    watched.fsync(folder)
+    watched.close(folder)
+    assert images(watched, 5) == [{"b": b"1234"}]
+    watched.unlink(tmp_path / "b")
+    assert images(watched, 6) == [{"b": b"1234"}, {}]
+
+
+def test_a_file_that_was_there_keeps_its_bytes_until_a_sync(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    watched = FaultyOS(tmp_path)
+    with watched.open_file(tmp_path / "a", "wb") as file:
+        file.write(b"newer")
+    assert images(watched, 2) == [{"a": b"newer"}, {"a": b"old"}, {"a": b"ne"}, {"a": b"\0" * 5}]
+
+
+def test_appending_starts_at_the_end(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    watched = FaultyOS(tmp_path)
+    with watched.open_file(tmp_path / "a", "ab") as file:
+        file.write(b"er")
+    assert images(watched, 1) == [{"a": b"older"}, {"a": b"old"}, {"a": b"olde"}, {"a": b"old\0\0"}]
+
+
+def test_folders_are_made_and_renamed_with_what_is_in_them(tmp_path):
+    watched = FaultyOS(tmp_path)
+    watched.makedirs(tmp_path / "draft" / "deep")
+    with watched.open_file(tmp_path / "draft" / "deep" / "x", "w", encoding="utf-8") as file:
+        file.write("é")
+    watched.rename(tmp_path / "draft", tmp_path / "final")
+    last = {"final": None, "final/deep": None, "final/deep/x": "é".encode()}
+    assert images(watched, len(watched.log))[-4] == last
+    assert image_of(tmp_path) == last
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome"), [("once", ["ENOSPC", 4]), ("forever", ["ENOSPC", "ENOSPC"]), ("short", [2, 4])]
+)
+def test_the_nth_operation_fails(tmp_path, mode, outcome):
+    broken = FaultyOS(tmp_path, fail_at=2, mode=mode, code=errno.ENOSPC)
+    fd = broken.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT)
+    written = []
+    for _ in range(2):
+        try:
+            written.append(broken.write(fd, b"1234"))
+        except OSError as error:
+            written.append(errno.errorcode[error.errno])
+    assert written == outcome
+    assert broken.failed == ["write"] * (2 if mode == "forever" else 1)
+    os.close(fd)
+
+
+def test_the_modules_have_their_own_names_back_afterwards(tmp_path):
+    module = ModuleType("module")
+    module.os = os
+    watched = FaultyOS(tmp_path)
+    with in_place_of_os(watched, [module]):
+        assert module.os is watched
+        left_open = module.open(tmp_path / "a", "xb")
+    assert module.os is os
+    assert not hasattr(module, "open")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(left_open.fileno())
+    left_open.fd = os.open(tmp_path / "a", os.O_RDONLY)  # or closing it would fail
+    left_open.close()
+
+
+def test_numpy_does_not_write_past_it(tmp_path):
+    watched = FaultyOS(tmp_path)
+    with watched.open_file(tmp_path / "x.npy", "wb") as file:
+        np.save(file, np.arange(3.0))
+    assert images(watched, len(watched.log))[1] == {"x.npy": (tmp_path / "x.npy").read_bytes()}
+    assert np.load(tmp_path / "x.npy").tolist() == [0, 1, 2]

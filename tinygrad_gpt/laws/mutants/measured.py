@@ -1,0 +1,100 @@
+"""Which law kills which mutant, measured, and the page that shows it: docs/law-mutant-matrix.md."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tinygrad_gpt.laws.catalogue import LAWS
+from tinygrad_gpt.laws.law import Area, Law, LawBroken
+from tinygrad_gpt.laws.mutants.mutant import Mutant
+from tinygrad_gpt.laws.page import TITLES, escaped
+
+
+def kills(law: Law, mutant: Mutant, profile: str = "mutants") -> bool:
+    """Whether the law is broken by the mutant."""
+    try:
+        law.check(mutant.sut, profile)
+    except LawBroken:
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Every law of an area tried on every mutant of it: pairs (law id, mutant's name)."""
+
+    area: Area
+    laws: tuple[Law, ...]
+    mutants: tuple[Mutant, ...]
+    tried: frozenset[tuple[str, str]]  # the mutant has what the law needs
+    killed: frozenset[tuple[str, str]]
+
+    def named(self, law: Law) -> list[str]:
+        """The mutants that the law names; a ! follows those that survived it."""
+        return [name + ("" if (law.id, name) in self.killed else "!") for name in law.mutants]
+
+    def besides(self, law: Law) -> list[int]:
+        """The numbers, from 1, of the mutants that it kills without naming them."""
+        numbered = enumerate(self.mutants, start=1)
+        return [i for i, mutant in numbered if mutant.name not in law.mutants and (law.id, mutant.name) in self.killed]
+
+    def table(self) -> str:
+        """The laws, one a row, and the mutants by number, as Markdown."""
+        rows = [f"| {' | '.join(self.row(law))} |" for law in self.laws]
+        legend = [f"{i}. `{mutant.name}`" for i, mutant in enumerate(self.mutants, start=1)]
+        return "\n".join([HEAD, *rows, "", *legend]) + "\n"
+
+    def row(self, law: Law) -> tuple[str, str, str]:
+        """A law's cells."""
+        return f"{law.id} {escaped(law.title)}", ", ".join(self.named(law)), ", ".join(map(str, self.besides(law)))
+
+    @property
+    def summary(self) -> str:
+        """One sentence of counts."""
+        named = sum(len(law.mutants) for law in self.laws)
+        besides = sum(len(self.besides(law)) for law in self.laws)
+        survived = sum(name.endswith("!") for law in self.laws for name in self.named(law))
+        return (
+            f"{len(self.laws)} laws, {len(self.mutants)} mutants, {len(self.tried)} pairs tried: "
+            f"{named - survived} of {named} named kills, {besides} besides."
+        )
+
+
+HEAD = "| law | kills, as it names them | kills besides |\n| --- | --- | --- |"
+
+
+def measure(area: Area, laws: Sequence[Law], mutants: Sequence[Mutant], profile: str = "mutants") -> Matrix:
+    """Try every law on every mutant that has what it needs (minutes).
+
+    A pair on which the law itself goes wrong is told on stderr and left out: the rest of the run is not lost.
+    """
+    outcome = {}
+    for law in laws:
+        for mutant in mutants:
+            if law.applies_to(mutant.sut):
+                try:
+                    outcome[law.id, mutant.name] = kills(law, mutant, profile)
+                except Exception as error:
+                    print(f"{law.id} on {mutant.name}: {type(error).__name__}: {error}", file=sys.stderr)
+    killed = frozenset(pair for pair, dead in outcome.items() if dead)
+    return Matrix(area, tuple(laws), tuple(mutants), frozenset(outcome), killed)
+
+
+def matrix_page(zoo: Mapping[Area, Sequence[Mutant]]) -> str:
+    """The page: an introduction, and each area's summary and table.  A line per area on stderr tells how far it is."""
+    parts = [INTRODUCTION]
+    for area, mutants in zoo.items():
+        print(f"{area}: {len(LAWS[area])} laws, {len(mutants)} mutants", file=sys.stderr)
+        measured = measure(area, LAWS[area], mutants)
+        parts.append(f"## {TITLES[area]}\n\n{measured.summary}\n\n{measured.table()}")
+    return "\n".join(parts)
+
+
+INTRODUCTION = """# Which law kills which mutant
+
+<!-- Written by `python -m tinygrad_gpt.laws.mutants`; it takes minutes.  Edit laws and mutants, not this page. -->
+
+Measured: every [law](laws.md) against every mutant of its area that has what the law needs, in 100 cases that are
+always the same. A law *names* the mutants that it must kill, and CI tries those; what it kills *besides* is given by
+number, and may change with the cases. A `!` would mark a named mutant that survived.
+"""

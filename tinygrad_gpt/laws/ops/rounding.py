@@ -1,0 +1,86 @@
+"""How far rounding may lead, so that a law can be asked of an op in any dtype.
+
+u is half the distance from 1 to the next number: 2⁻⁵³, 2⁻²⁴, 2⁻¹¹ in float64, float32, float16.  A sum of n terms, in
+whatever order, is within n u Σ|terms| of the exact one, to first order.  A function of a maths library with the few
+products around it is within LIBRARY u.  And the arrays are rounded themselves: two ways to compute the same may differ
+as far as the results move when every number that goes in moves by its last digit (`sway`).
+
+Source.  Higham 2002, "Accuracy and Stability of Numerical Algorithms", sections 1.6 and 4.2.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_gpt.laws.law import Array
+from tinygrad_gpt.laws.ops.comparing import UNIT
+from tinygrad_gpt.laws.ops.under_test import Arrays, OpUnderTest, Settings
+
+LIBRARY = 16  # roundings
+MOVES = 2  # random ways to move all numbers
+
+
+def rounding(arrays: Arrays) -> float:
+    """How closely a result in these arrays' dtype meets one of float64, n entries in all: UNIT √n, 0 in float64."""
+    narrow = [UNIT[str(x.dtype)] for x in arrays if x.dtype.kind == "f" and x.dtype != np.float64]
+    return float(max(narrow, default=0.0) * max(1, sum(x.size for x in arrays)) ** 0.5)
+
+
+def roundoff(x: Array) -> float:
+    """u, of x's dtype."""
+    return float(np.finfo(x.dtype).eps) / 2
+
+
+def roundings(arrays: Arrays, y: Array) -> float:
+    """How closely two ways to compute in y's dtype agree: a sum over all entries, and a library's function."""
+    n = sum(int(x.size) for x in arrays)
+    return (LIBRARY + n) * roundoff(y)
+
+
+def summing(terms: Array, owners: Array, entries: int, y: Array) -> Array:
+    """How far the sums of the terms of each owner may be from exact, when added up in y's dtype: (entries)."""
+    count = np.bincount(owners.ravel(), minlength=entries)
+    return count * roundoff(y) * np.bincount(owners.ravel(), np.abs(terms).ravel(), minlength=entries)
+
+
+class Sway(NamedTuple):
+    """How far results may move by rounding what goes in: y, and the gradient at each position."""
+
+    y: float
+    gradients: dict[int, float]
+
+
+def sway(sut: OpUnderTest, arrays: Arrays, settings: Settings, dy: Array) -> Sway:
+    """LIBRARY times what y and the gradients move when numbers lose their last digit, or do not, at random.
+
+    0 in float64, where the laws have room enough.
+    """
+    where = sut.differentiable(arrays)
+    most = Sway(0.0, dict.fromkeys(where, 0.0))
+    if dy.dtype == np.float64:
+        return most
+    random = np.random.Generator(np.random.Philox(key=0))
+    y, vjp = sut.run(arrays, settings)
+    answer = vjp(dy)
+    for _ in range(MOVES):
+        z, moved_vjp = sut.run(tuple(moved(x, random) for x in arrays), settings)
+        moved_answer = moved_vjp(moved(dy, random))
+        most = Sway(
+            max(most.y, distance(y, z)),
+            {i: max(most.gradients[i], distance(answer[i], moved_answer[i])) for i in where},
+        )
+    return Sway(LIBRARY * most.y, {i: LIBRARY * far for i, far in most.gradients.items()})
+
+
+def moved(x: Array, random: np.random.Generator) -> Array:
+    """x with a last digit less here and there; towards 0, so that probabilities stay below 1 and zeros stay 0."""
+    if x.dtype.kind != "f":
+        return x
+    step = np.asarray(1 - random.integers(0, 2, x.shape) * np.finfo(x.dtype).eps, x.dtype)
+    return np.asarray(x * step, x.dtype)
+
+
+def distance(a: Array, b: Array) -> float:
+    """The largest difference of entries that is finite."""
+    apart = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+    return float(np.max(apart, initial=0.0, where=np.isfinite(apart)))
