@@ -1,8 +1,6 @@
 """What is claimed of each op: where it is smooth, what it should equal, and how it treats memory and odd input.
 
-One entry per op in `ops.EVERY`, by name; an op without one fails the suite with a KeyError that names it.  References
-are written the long way, from the definition: loops where the op has none, another formula where there is one.  They
-work on complex numbers, so that the laws can differentiate them exactly.
+One entry per op in `ops.EVERY`, by name; an op without one fails the suite with a KeyError that names it.
 """
 
 import functools
@@ -13,81 +11,60 @@ import numpy as np
 import scipy.special
 from hypothesis import strategies as st
 
+from tests.ops.drawn import (
+    AXES,
+    AXIS,
+    HUGE,
+    KEYS,
+    LAYERS,
+    NO_AXES_OR_ENTRIES,
+    NO_IDS,
+    NO_PRODUCTS,
+    PRODUCTS,
+    ROWS,
+    TABLES,
+    among,
+    any_shape,
+    attention_cases,
+    away_from_zero,
+    broadcast,
+    case,
+    distinct,
+    empty,
+    far_from_zero,
+    head_and_targets,
+    keeps,
+    masked_logits,
+    masks,
+    numbers,
+    positive,
+    predictions,
+    shaped,
+)
+from tests.ops.references import (
+    affine,
+    attended,
+    chosen,
+    equal_shares,
+    fibres,
+    joined,
+    kept,
+    largest,
+    normalised,
+    power_by_logarithms,
+    product,
+    rows_by_loop,
+    softened,
+    surprise,
+    total,
+    transposed,
+    variance,
+)
 from tinygrad_gpt import ops
 from tinygrad_gpt.laws import OpUnderTest
-from tinygrad_gpt.laws.ops.under_test import SHAPES, shapes
-from tinygrad_gpt.laws.strategies import GRID, arrays, dyadic, index_arrays, normal, seeds
+from tinygrad_gpt.laws.strategies import GRID, index_arrays
 
 Y, DX = frozenset({"y"}), frozenset({"dx"})
-HUGE = (0.0, 1.0, -1.0, 1e4, -1e4, 1e-42, -1e-42)  # 1e-42 is a denormal in float32
-
-
-# ---- strategies: shapes, then numbers to fill them, then (arrays, settings)
-
-
-def numbers(shape):
-    """Few entries are drawn one by one, so that they shrink; many are expanded from one seed."""
-    return arrays(shape, dyadic(3)) if math.prod(shape) <= 4 else seeds().map(lambda seed: normal(seed, shape))
-
-
-def distinct(shape):
-    return arrays(shape, dyadic(3), unique=True)
-
-
-def positive(shape):
-    return numbers(shape).map(lambda x: abs(x) + 0.25)
-
-
-def away_from_zero(shape):
-    return numbers(shape).map(lambda x: x + np.where(x < 0, -0.25, 0.25))
-
-
-def among(*values):
-    return lambda shape: arrays(shape, st.sampled_from(values))
-
-
-def masks(shape):
-    return arrays(shape, st.booleans(), bool)
-
-
-def keeps(shape):
-    """A dropout mask of rate 1/5."""
-    return arrays(shape, st.sampled_from([0.0, 1.25]))
-
-
-def case(*drawn, **settings):
-    """Arrays one by one, settings by name."""
-    return st.tuples(st.tuples(*drawn), st.fixed_dictionaries(settings))
-
-
-def any_shape(*fills, min_dims=0, **settings):
-    """Arrays of one shape."""
-    chosen = st.sampled_from([shape for shape in SHAPES if len(shape) >= min_dims])
-    return chosen.flatmap(lambda shape: case(*(fill(shape) for fill in fills), **settings))
-
-
-def broadcast(*fills):
-    """Arrays of shapes that broadcast together."""
-    return shapes(len(fills), broadcast=True).flatmap(
-        lambda found: case(*(fill(shape) for fill, shape in zip(fills, found, strict=True)))
-    )
-
-
-def shaped(shapes, *fills, **settings):
-    """Arrays of one of these tuples of shapes."""
-    return st.sampled_from(shapes).flatmap(
-        lambda chosen: case(*(fill(shape) for fill, shape in zip(fills, chosen, strict=True)), **settings)
-    )
-
-
-NO_AXES_OR_ENTRIES = ((), (0,), (2, 0), (0, 3))
-
-
-def empty(count=1, **settings):
-    return shaped([(shape,) * count for shape in NO_AXES_OR_ENTRIES], *[numbers] * count, **settings)
-
-
-# ---- arithmetic
 
 
 def elementwise(name, reference, domain, **claims):
@@ -110,20 +87,10 @@ def arithmetic(name, reference, right=numbers, huge=HUGE, **claims):
     )
 
 
-def power_by_logarithms(a, b):
-    """1 to any power and any number to the power of 0 are 1, nan too, says IEEE 754."""
-    return np.where((a == 1) | (b == 0), 1, np.exp(b * np.log(a)))
-
-
 def whole_power(x, n):
     """A whole exponent, also of negative numbers; it is a constant there."""
     y, vjp = ops.power(x, np.full(x.shape, float(n), x.dtype))
     return y, lambda dy: vjp(dy)[:1]
-
-
-# ---- reductions
-
-AXES = ((3,), None), ((2, 3), 0), ((2, 3), -1), ((2, 3), (0, 1)), ((2, 2, 3), (0, -1)), ((2, 2, 3), 1), ((), None)
 
 
 def reduced(name, reference, fill=numbers, edges=((0,), (2, 0), ()), **claims):
@@ -146,239 +113,12 @@ def reduced(name, reference, fill=numbers, edges=((0,), (2, 0), ()), **claims):
     )
 
 
-def axes_of(x, axis):
-    return tuple(range(x.ndim)) if axis is None else tuple(i % x.ndim for i in np.atleast_1d(axis))
-
-
-def fibres(x, axis):
-    """A list of arrays: what is reduced, entry by entry."""
-    axes = axes_of(x, axis)
-    moved = np.moveaxis(x, axes, range(len(axes)))
-    return [moved[k] for k in np.ndindex(moved.shape[: len(axes)])]
-
-
-def kept(y, x, axis, keepdims):
-    return np.expand_dims(y, axes_of(x, axis)) if keepdims else np.asarray(y)
-
-
-def total(terms):
-    return functools.reduce(operator.add, terms, 0.0)
-
-
-def largest(terms):
-    """By the real part; nan counts as largest."""
-    stack = np.stack(terms)
-    return np.take_along_axis(stack, np.argmax(stack.real, axis=0)[None], axis=0)[0]
-
-
-def variance(terms, ddof=0):
-    """Without a mean: half the mean squared distance of all pairs."""
-    n = len(terms)
-    return total((a - b) ** 2 for a in terms for b in terms) / (2 * n * (n - ddof))
-
-
-def equal_shares(dy, x, axis, keepdims):
-    """dy over the number of ties, to each of them; entry by entry."""
-    axes = axes_of(x, axis)
-    dy = dy if keepdims else np.expand_dims(dy, axes)
-    dx = np.zeros(x.shape)
-    for k in np.ndindex(x.shape):
-        rivals = x[tuple(slice(None) if i in axes else k[i] for i in range(x.ndim))]
-        if x[k] == rivals.max():
-            dx[k] = dy[tuple(0 if i in axes else k[i] for i in range(x.ndim))] / (rivals == x[k]).sum()
-    return [dx]
-
-
-# ---- moving entries
-
-
-def transposed(x, axes=None):
-    axes = tuple(reversed(range(x.ndim))) if axes is None else axes
-    y = np.zeros([x.shape[i] for i in axes], x.dtype)
-    for k in np.ndindex(x.shape):
-        y[tuple(k[i] for i in axes)] = x[k]
-    return y
-
-
-def chosen(mask, a, b):
-    mask, a, b = np.broadcast_arrays(mask, a, b)
-    return np.array([p if m else q for m, p, q in zip(mask.flat, a.flat, b.flat, strict=True)]).reshape(mask.shape)
-
-
-def joined(*parts, axis):
-    moved = [np.moveaxis(part, axis, 0) for part in parts]
-    return np.moveaxis(np.array([row for part in moved for row in part]), 0, axis)
-
-
-KEYS = st.sampled_from(
-    [
-        ((4,), 2),
-        ((4,), slice(None, None, -1)),
-        ((3, 2), (slice(1, None), None, 1)),
-        ((3, 2), (Ellipsis, slice(0, 2, 2))),
-        ((3, 2), np.array([[0, 2], [2, 2]])),
-        ((3, 2), (np.array([1, 1, 0]), np.array([0, 0, 1]))),
-        ((3, 2), (slice(None), np.array([1, 1, 0]))),
-        ((2, 2), np.array([[True, False], [True, True]])),
-        ((3,), [0, 0, 2]),
-        ((2, 3), np.int64(1)),
-        ((2, 3), ()),
-    ]
-)
-
-
 def getitem_by_ids(x, ids):
     y, vjp = ops.getitem(x, key=ids)
     return y, lambda dy: (*vjp(dy), None)
 
 
-def rows_by_loop(table, ids):
-    return np.array([table[i] for i in ids.flat], table.dtype).reshape(*ids.shape, *table.shape[1:])
-
-
-TABLES = shaped(
-    [((3, 2), (4,)), ((4, 1), (2, 3)), ((2, 3), ()), ((6, 4), (3, 5))], numbers, lambda s: index_arrays(s, 2)
-)
-NO_IDS = case(numbers((3, 2)), index_arrays((0,), 2)) | case(numbers((3, 0)), index_arrays((2,), 2))
-
-
-# ---- products
-
-PRODUCTS = [
-    ((2, 3), (3, 2)),
-    ((3,), (3,)),
-    ((3,), (3, 2)),
-    ((2, 3), (3,)),
-    ((2, 2, 3), (3,)),
-    ((3,), (2, 3, 2)),
-    ((2, 2, 3), (3, 2)),
-    ((2, 1, 3), (2, 3, 2)),
-    ((2, 3), (2, 3, 2)),
-    ((3, 1, 2, 2), (2, 2, 1)),
-    ((9, 20), (20, 7)),
-]
-NO_PRODUCTS = [((0, 3), (3, 2)), ((2, 0), (0, 2)), ((2, 3), (3, 0)), ((0, 2, 3), (3, 2)), ((0,), (0,)), ((2, 0), (0,))]
-
-
-def product(a, b):
-    left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
-    y = (left[..., :, :, None] * right[..., None, :, :]).sum(-2)
-    y = y if b.ndim > 1 else y[..., 0]
-    return y if a.ndim > 1 else y[..., 0, :] if b.ndim > 1 else y[..., 0]
-
-
-LAYERS = [((2, 3), (3, 2)), ((3, 1), (1, 2)), ((2, 2, 2), (2, 3)), ((3, 11), (11, 5))]
-
-
-def affine(x, weight, bias=None):
-    y = np.einsum("...i,io->...o", x, weight)
-    return y if bias is None else y + bias
-
-
-# ---- rows
-
-
-def normalised(x, gain, bias, eps=1e-5):
-    rows = [(row - total(row) / len(row)) / np.sqrt(variance(row) + eps) for row in x.reshape(-1, x.shape[-1])]
-    return gain * np.array(rows).reshape(x.shape) + bias
-
-
-def far_from_zero(shape):
-    """Squares of such numbers cancel in float32; that the numbers themselves do not, they lie a step of 1 apart."""
-    return numbers(shape) | among(61.0, 63.0, 64.0, 66.0, 67.0)(shape)
-
-
-def softened(x, axis=-1):
-    return np.exp(x) / np.exp(x).sum(axis, keepdims=True)
-
-
-ROWS = [((1, 3),), ((2, 2),), ((3, 4),), ((2, 2, 3),), ((2, 30),)]
-AXIS = st.sampled_from([-1, 0])
-
-
-@st.composite
-def masked_logits(draw, shape):
-    """Huge numbers, some of them -inf, never a whole row or column."""
-    x = draw(arrays(shape, st.sampled_from([0.0, 1.0, 1e4, -1e4, 1e30, -np.inf])))
-    for axis in range(x.ndim):
-        x = np.where(np.isneginf(x).all(axis, keepdims=True), 0.0, x)
-    return x
-
-
-# ---- attention
-
-
-def attended(qkv, keep=None, *, n_heads):
-    """Row by row, head by head, position by position."""
-    B, T, width = qkv.shape
-    C = width // 3
-    D = C // n_heads
-    y = np.zeros((B, T, C), qkv.dtype)
-    for b in range(B):
-        for h in range(n_heads):
-            q, k, v = (qkv[b, :, i * C + h * D : i * C + (h + 1) * D] for i in range(3))
-            for t in range(T):
-                weights = np.array([np.exp((q[t] * k[s]).sum() / math.sqrt(D)) for s in range(t + 1)])
-                weights = weights / weights.sum()
-                if keep is not None:
-                    weights = weights * keep[b, h, t, : t + 1]
-                y[b, t, h * D : (h + 1) * D] = total(w * v[s] for s, w in enumerate(weights))
-    return y
-
-
-HEADS = st.sampled_from(
-    [((1, 1, 3), 1), ((1, 2, 6), 1), ((2, 2, 6), 2), ((2, 3, 6), 1), ((1, 3, 12), 2), ((2, 5, 12), 4)]
-)
-
-
-def attention_cases(fill, mask=False):
-    return HEADS.flatmap(
-        lambda found: case(
-            fill(found[0]),
-            *([keeps((found[0][0], found[1], found[0][1], found[0][1]))] if mask else []),
-            n_heads=st.just(found[1]),
-        )
-    )
-
-
-# ---- cross-entropy
-
-
-def surprise(logits, targets, ignore_index=None, reduction="mean"):
-    rows = logits.reshape(-1, logits.shape[-1])
-    nats = [
-        -np.log(np.exp(row[target]) / np.exp(row).sum())
-        for row, target in zip(rows, targets.flat, strict=True)
-        if target != ignore_index
-    ]
-    return np.asarray(total(nats) / (len(nats) if reduction == "mean" else 1))
-
-
-def predictions(fill):
-    return st.sampled_from([(1, 2), (3, 4), (2, 2, 3), (3,), (4, 30)]).flatmap(
-        lambda shape: case(
-            fill(shape),
-            counted_targets(shape),
-            ignore_index=st.sampled_from([None, -100, 0]),
-            reduction=st.sampled_from(["mean", "sum"]),
-        )
-    )
-
-
-def counted_targets(shape):
-    """At least one of them is 1, which is never ignored."""
-    return arrays(shape[:-1], st.integers(0, shape[-1] - 1), np.int64).map(with_a_one)
-
-
-def with_a_one(targets):
-    targets[(0,) * targets.ndim] = 1
-    return targets
-
-
-# ---- the claims
-
 ATTENTION = {"op": ops.causal_attention, "reference": attended, "batched": (0,)}
-
 CASES: dict[str, tuple[OpUnderTest, ...]] = {
     "add": (arithmetic("add", lambda a, b: b + a, aliasing=DX),),
     "subtract": (arithmetic("subtract", lambda a, b: -(b - a), aliasing=DX),),
@@ -688,6 +428,16 @@ CASES: dict[str, tuple[OpUnderTest, ...]] = {
             domain=predictions(numbers),
             edges=case(numbers((0, 3)), index_arrays((0,), 3), reduction=st.just("sum")),
             extremes=predictions(lambda shape: masked_logits(shape)),
+        ),
+    ),
+    "linear_cross_entropy": (
+        OpUnderTest(
+            name="linear_cross_entropy",
+            op=ops.linear_cross_entropy,
+            reference=lambda x, weight, *rest, **settings: surprise(affine(x, weight.T), *rest, **settings),
+            domain=head_and_targets(numbers),
+            edges=case(numbers((0, 2)), numbers((3, 2)), index_arrays((0,), 3), reduction=st.just("sum")),
+            extremes=head_and_targets(among(0.0, 1.0, 1e4, -1e4)),
         ),
     ),
 }

@@ -5,31 +5,58 @@ this package's rows and everything still runs, slower.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.kernels import cpu
 
 Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 
-FASTER: dict[tuple[Op, str, str], Op] = {}  # (op, "numpy" or "cupy", dtype of the first array) -> kernel
+FASTER: dict[tuple[Op, str, str], Op] = {  # (op, "numpy" or "cupy", dtype of the first array) -> kernel
+    (ops.causal_attention, "numpy", "float32"): cpu.causal_attention,
+    (ops.gelu, "numpy", "float32"): cpu.gelu,
+    (ops.layer_norm, "numpy", "float32"): cpu.layer_norm,
+    (ops.linear, "numpy", "float32"): cpu.linear,
+    (ops.linear_cross_entropy, "numpy", "float32"): cpu.linear_cross_entropy,
+}
+
+Around = Callable[[Op, Op], Op]  # (op, the function that computes it) -> a function to call instead
 
 _allowed: ContextVar[bool] = ContextVar("kernels_allowed", default=True)
+_around: ContextVar[Around | None] = ContextVar("around_ops", default=None)
+
+
+def kernel_for(function: Op, *arrays: Array) -> Op:
+    """The function that computes this one on arrays like these: a kernel where the table has one, else itself."""
+    if not _allowed.get() or not arrays:
+        return function
+    return FASTER.get((function, array_module(*arrays).__name__, arrays[0].dtype.name), function)
 
 
 def fastest(op: Op, *arrays: Array) -> Op:
-    """The function that computes op on arrays like these: a kernel where the table has one, else op itself."""
-    if not FASTER or not _allowed.get():
-        return op
-    return FASTER.get((op, array_module(*arrays).__name__, arrays[0].dtype.name), op)
+    """The function that runs an op on arrays like these: its kernel or itself, inside what `around_ops` has set."""
+    chosen, around = kernel_for(op, *arrays), _around.get()
+    return chosen if around is None else around(op, chosen)
+
+
+def reference_only() -> AbstractContextManager[None]:
+    """Within this block (and thread) every op is computed by its own file, no kernel."""
+    return setting(_allowed, False)
+
+
+def around_ops(around: Around) -> AbstractContextManager[None]:
+    """Within this block (and thread) an op runs as around(op, the function that computes it): to time it, say."""
+    return setting(_around, around)
 
 
 @contextmanager
-def reference_only() -> Iterator[None]:
-    """Within this block (and thread) every op is computed by its own file, no kernel."""
-    token = _allowed.set(False)
+def setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    """Within this block (and thread) the variable has this value."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _allowed.reset(token)
+        variable.reset(token)

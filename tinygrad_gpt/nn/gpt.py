@@ -1,7 +1,8 @@
 """GPT-2: token and position embeddings, transformer blocks, a final layer norm and a head."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device
 from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.nn.cache import Cache
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
-from tinygrad_gpt.nn.layers import Drop, block, layer_norm, under
-from tinygrad_gpt.nn.loss import cross_entropy
+from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
+from tinygrad_gpt.nn.loss import checked_targets
 from tinygrad_gpt.rng import Dropout, Purpose, normals
-from tinygrad_gpt.tape import Tensor, apply
+from tinygrad_gpt.tape import Tensor, apply, no_grad, recomputed
+
+OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
 INITIAL_STD = 0.02  # Radford et al. 2018, section 4.1
 
@@ -27,6 +31,9 @@ class GPT:
 
     Parameters are a flat dictionary under GPT-2's published names.  Initial weights depend on the seed and on the
     parameter's place in that dictionary.
+
+    With activation_checkpointing a block keeps its input alone for the way back, and runs a second time there: less
+    memory for more time, the same gradients.
     """
 
     def __init__(
@@ -37,8 +44,10 @@ class GPT:
         device: str = "cpu",
         dtype: Any = "float32",
         weights: Mapping[str, Array] | None = None,
+        activation_checkpointing: bool = False,
     ) -> None:
         self.config = config
+        self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
         if weights is None:
             weights = initial_weights(config, seed, np.dtype(dtype))
@@ -62,15 +71,7 @@ class GPT:
 
         Raises TypeError or ValueError for ids that are no whole numbers, out of range, or too many.
         """
-        p, config = self._parameters, self.config
-        drop = Drop(dropout, config.drop_rate)
-        ids = self.checked(ids)
-        x = drop(apply(ops.embedding, p["wte.weight"], ids) + p["wpe.weight"][: ids.shape[1]])  # (B, T, C)
-        for i in range(config.n_layers):
-            x = block(x, under(p, f"h.{i}."), config.n_heads, drop)
-        x = layer_norm(x, under(p, "ln_f."))
-        head = p["wte.weight" if config.tie_weights else "lm_head.weight"]
-        return apply(ops.linear, x, head.T)
+        return apply(ops.linear, self.hidden(ids, dropout), self.head.T)
 
     def loss(
         self,
@@ -81,8 +82,54 @@ class GPT:
         ignore_index: int | None = None,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
-        """Cross-entropy of the next tokens, in nats: ids, targets (B, T) of int -> ()."""
-        return cross_entropy(self(ids, dropout), targets, ignore_index=ignore_index, reduction=reduction)
+        """Cross-entropy of the next tokens, in nats: ids, targets (B, T) of int -> ().
+
+        Raises as calling the model does, and as nn.cross_entropy does for the targets.
+        """
+        targets = checked_targets(targets, self.config.vocab_size, ignore_index, reduction)
+        x = self.hidden(ids, dropout)
+        targets = array_module(x.data).asarray(targets)
+        return apply(ops.linear_cross_entropy, x, self.head, targets, ignore_index=ignore_index, reduction=reduction)
+
+    def hidden(self, ids: Array, dropout: Dropout | None = None) -> Tensor:
+        """ids (B, T) of int -> what the head sees of each token, (B, T, C)."""
+        p, config = self._parameters, self.config
+        ids = self.checked(ids)
+        drop = Drop(dropout, config.drop_rate)
+        x = drop(apply(ops.embedding, p["wte.weight"], ids) + p["wpe.weight"][: ids.shape[1]])  # (B, T, C)
+
+        def of_block(i: int, x: Tensor, p: Parameters) -> Tensor:
+            drop = Drop(dropout, config.drop_rate, first_site=1 + SITES * i)
+            return block(x, p, causal(config.n_heads, drop), drop)
+
+        return self.through_blocks(x, of_block)
+
+    def next_logits(self, sequences: Sequence[Sequence[int]], cache: Cache) -> Array:
+        """The logits (B, V) after the last id of each row, from a pass over those that the cache has not seen.
+
+        Nothing is recorded.  Raises ValueError for a row longer than the context or the cache.
+        """
+        new = cache.new_tokens(sequences)
+        ids, places = self.checked(new.ids), np.minimum(new.places, self.config.context_length - 1)
+        p, xp = self._parameters, array_module(ids)
+        with no_grad():
+            x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], xp.asarray(places))
+            x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROP))
+            cache.seen = new.first + new.counts
+            last = x[xp.arange(len(ids)), xp.asarray(new.counts - 1)]  # (B, C): the head runs on these alone
+            return apply(ops.linear, last, self.head.T).data
+
+    def through_blocks(self, x: Tensor, of_block: OfBlock) -> Tensor:
+        """x (B, T, C) through all blocks, each with its parameters, and the final layer norm."""
+        run = recomputing(of_block) if self.activation_checkpointing else of_block
+        for i in range(self.config.n_layers):
+            x = run(i, x, under(self._parameters, f"h.{i}."))
+        return layer_norm(x, under(self._parameters, "ln_f."))
+
+    @property
+    def head(self) -> Tensor:
+        """(V, C): each token's row.  A hidden state's product with it is the token's logit."""
+        return self._parameters["wte.weight" if self.config.tie_weights else "lm_head.weight"]
 
     def load(self, weights: Mapping[str, Array]) -> None:
         """Take over weights by name.  Raises ValueError, and changes nothing, if they do not all fit."""
@@ -98,6 +145,15 @@ class GPT:
         if ids.shape[1] > self.config.context_length:
             raise ValueError(f"ids may be at most context_length {self.config.context_length} long; got {ids.shape[1]}")
         return array_module(self._parameters["wte.weight"].data).asarray(ids)
+
+
+def recomputing(of_block: OfBlock) -> OfBlock:
+    """of_block, keeping its input alone for the way back."""
+
+    def run(i: int, x: Tensor, p: Parameters) -> Tensor:
+        return recomputed(lambda x, *tensors: of_block(i, x, dict(zip(p, tensors, strict=True))), x, *p.values())
+
+    return run
 
 
 def check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:

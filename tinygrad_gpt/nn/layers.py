@@ -4,6 +4,7 @@ x is (B, T, C) throughout.  `p` holds a layer's own parameters under their short
 `under` cuts it out of the dictionary of the layer above.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_gpt import ops
@@ -12,6 +13,7 @@ from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply
 
 Parameters = dict[str, Tensor]
+Attend = Callable[[Tensor], Tensor]  # queries, keys, values (B, T, 3C) -> what each token takes from others (B, T, C)
 
 
 def under(p: Parameters, prefix: str) -> Parameters:
@@ -20,15 +22,15 @@ def under(p: Parameters, prefix: str) -> Parameters:
 
 
 class Drop:
-    """The dropout of one forward pass: each call is another place in the model, so it draws another mask.
+    """The dropout of a part of the model: each call is another place, so it draws another mask.
 
     Without a source of masks, or at rate 0, everything passes.
     """
 
-    def __init__(self, masks: Dropout | None, rate: float) -> None:
+    def __init__(self, masks: Dropout | None, rate: float, first_site: int = 0) -> None:
         self.masks = masks if rate > 0 else None
         self.rate = rate
-        self.site = 0
+        self.site = first_site
 
     def mask(self, shape: tuple[int, ...], like: Tensor) -> Any:
         """A mask for the next place, on the device and in the dtype of `like`; None if nothing is dropped."""
@@ -44,6 +46,9 @@ class Drop:
         return x if keep is None else apply(ops.dropout, x, keep)
 
 
+NO_DROP = Drop(None, 0.0)
+
+
 def linear(x: Tensor, p: Parameters) -> Tensor:
     """x W + b, or x W where the layer has no bias."""
     return apply(ops.linear, x, p["weight"], *([p["bias"]] if "bias" in p else []))
@@ -54,13 +59,20 @@ def layer_norm(x: Tensor, p: Parameters) -> Tensor:
     return apply(ops.layer_norm, x, p["weight"], p["bias"])
 
 
-def attention(x: Tensor, p: Parameters, n_heads: int, drop: Drop) -> Tensor:
-    """Causal multi-head self-attention with its input and output projections."""
-    B, T, _ = x.shape
-    qkv = linear(x, under(p, "c_attn."))  # (B, T, 3C)
-    keep = drop.mask((B, n_heads, T, T), x)
-    y = apply(ops.causal_attention, qkv, *([] if keep is None else [keep]), n_heads=n_heads)
-    return linear(y, under(p, "c_proj."))
+def attention(x: Tensor, p: Parameters, attend: Attend) -> Tensor:
+    """Multi-head self-attention with its input and output projections."""
+    return linear(attend(linear(x, under(p, "c_attn."))), under(p, "c_proj."))
+
+
+def causal(n_heads: int, drop: Drop) -> Attend:
+    """Attention of whole rows: each token to itself and all before it."""
+
+    def attend(qkv: Tensor) -> Tensor:
+        B, T, _ = qkv.shape
+        keep = drop.mask((B, n_heads, T, T), qkv)
+        return apply(ops.causal_attention, qkv, *([] if keep is None else [keep]), n_heads=n_heads)
+
+    return attend
 
 
 def mlp(x: Tensor, p: Parameters) -> Tensor:
@@ -69,7 +81,10 @@ def mlp(x: Tensor, p: Parameters) -> Tensor:
     return linear(hidden, under(p, "c_proj."))
 
 
-def block(x: Tensor, p: Parameters, n_heads: int, drop: Drop) -> Tensor:
+SITES = 3  # places in a block where units are dropped: the attention weights, and what each half adds
+
+
+def block(x: Tensor, p: Parameters, attend: Attend, drop: Drop) -> Tensor:
     """One transformer block, pre-LN: each half adds to the stream what it makes of the normalised stream."""
-    x = x + drop(attention(layer_norm(x, under(p, "ln_1.")), under(p, "attn."), n_heads, drop))
+    x = x + drop(attention(layer_norm(x, under(p, "ln_1.")), under(p, "attn."), attend))
     return x + drop(mlp(layer_norm(x, under(p, "ln_2.")), under(p, "mlp.")))

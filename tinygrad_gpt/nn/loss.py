@@ -21,10 +21,15 @@ def cross_entropy(
 
     Raises ValueError for a target outside the vocabulary, or if there is none to average over.
     """
+    ids = array_module(logits.data).asarray(checked_targets(targets, logits.shape[-1], ignore_index, reduction))
+    return apply(ops.cross_entropy, logits, ids, ignore_index=ignore_index, reduction=reduction)
+
+
+def checked_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
+    """targets on the host, if they are in the vocabulary and something is left to average."""
     host = to_host(targets)
     counted = host if ignore_index is None else host[host != ignore_index]
-    checked_ids(counted, logits.shape[-1], "targets")
+    checked_ids(counted, vocab_size, "targets")
     if reduction == "mean" and not counted.size:
         raise ValueError("targets must hold at least one token that is not ignored: there is nothing to average")
-    ids = array_module(logits.data).asarray(host)
-    return apply(ops.cross_entropy, logits, ids, ignore_index=ignore_index, reduction=reduction)
+    return host

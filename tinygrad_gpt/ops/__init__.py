@@ -27,6 +27,7 @@ from tinygrad_gpt.ops.embedding import embedding as embedding
 from tinygrad_gpt.ops.gelu import gelu as gelu
 from tinygrad_gpt.ops.layer_norm import layer_norm as layer_norm
 from tinygrad_gpt.ops.linear import linear as linear
+from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from tinygrad_gpt.ops.matmul import matmul as matmul
 from tinygrad_gpt.ops.reductions import max as max
 from tinygrad_gpt.ops.reductions import mean as mean
@@ -49,5 +50,5 @@ EVERY = (
     *(sum, mean, max, var),
     *(reshape, transpose, broadcast_to, getitem, split, concatenate, where, masked_fill),
     *(matmul, softmax, log_softmax),
-    *(embedding, linear, gelu, layer_norm, causal_attention, dropout, cross_entropy),
+    *(embedding, linear, gelu, layer_norm, causal_attention, dropout, cross_entropy, linear_cross_entropy),
 )

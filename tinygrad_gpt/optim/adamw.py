@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinygrad_gpt.backend import Array, array_module
-from tinygrad_gpt.optim.clipping import checked_gradients
+from tinygrad_gpt.kernels import FASTER, cpu, kernel_for
+from tinygrad_gpt.optim.clipping import clipping_factor, grad_norm, gradients
 from tinygrad_gpt.tape import Tensor
 
 
@@ -37,17 +38,26 @@ def adamw_step(
     beta2: float,
     eps: float,
     weight_decay: float,
+    scale: float = 1.0,
 ) -> None:
-    """One AdamW step, counted from 1; p, m, v (all of one shape) are updated in place, dp is left alone."""
+    """One AdamW step on the gradient scale * dp.
+
+    Steps count from 1.  p, m, v (all of one shape) are updated in place, dp is left alone.
+    """
     xp = array_module(p)
+    if scale != 1:
+        dp = dp * scale
     m += (1 - beta1) * (dp - m)
     v += (1 - beta2) * (dp * dp - v)
     mhat = m / (1 - beta1**step)
     vhat = v / (1 - beta2**step)
-    scale = xp.sqrt(vhat) + eps
+    typical = xp.sqrt(vhat) + eps
     if eps == 0:
-        scale[scale == 0] = 1  # a gradient that has always been 0 moves nothing: 0/0 counts as 0
-    p -= lr * (mhat / scale + weight_decay * p)
+        typical = xp.where(typical == 0, 1, typical)  # a gradient that has always been 0 moves nothing: 0/0 counts as 0
+    p -= lr * (mhat / typical + weight_decay * p)
+
+
+FASTER[adamw_step, "numpy", "float32"] = cpu.adamw_step
 
 
 def decays_by_default(name: str, parameter: Tensor) -> bool:
@@ -84,29 +94,39 @@ class AdamW:
         self.m = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
         self.v = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
 
-    def step(self, lr: float | None = None) -> None:
-        """Update every parameter that has a gradient, with this learning rate or the optimizer's own.
+    def step(self, lr: float | None = None, *, max_norm: float = math.inf) -> float:
+        """Update every parameter that has a gradient; returns the gradients' global norm.
+
+        lr is this step's learning rate, if not the optimizer's own.  Gradients of a norm above max_norm count as if
+        scaled down to it (clip_grad_norm says how); `.grad` stays as it is.
 
         Raises, naming the parameter and before anything changes: FloatingPointError if a gradient is not finite,
         ValueError if it has another shape.
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
-        beta1, beta2 = self.betas
-        for name, dp in checked_gradients(self.parameters).items():
-            p = self.parameters[name]
+        norm = grad_norm(self.parameters)  # finite only if all gradients are
+        scale = clipping_factor(norm, max_norm)
+        for name, dp in gradients(self.parameters).items():
             self.steps[name] += 1
-            adamw_step(
-                p.data,
-                dp,
-                self.m[name],
-                self.v[name],
-                step=self.steps[name],
-                lr=lr,
-                beta1=beta1,
-                beta2=beta2,
-                eps=self.eps,
-                weight_decay=self.weight_decay if self.decays(name, p) else 0.0,
-            )
+            self.update(name, dp, scale, lr)
+        return norm
+
+    def update(self, name: str, dp: Array, scale: float, lr: float) -> None:
+        """One parameter's step, on its gradient times the scale."""
+        p = self.parameters[name]
+        kernel_for(adamw_step, p.data)(
+            p.data,
+            dp,
+            self.m[name],
+            self.v[name],
+            step=self.steps[name],
+            lr=lr,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=self.eps,
+            weight_decay=self.weight_decay if self.decays(name, p) else 0.0,
+            scale=scale,
+        )
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

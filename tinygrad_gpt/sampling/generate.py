@@ -1,13 +1,14 @@
 """Text one token after another: run the model, shape its distribution, draw, append."""
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
 from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.nn import GPT, Cache
 from tinygrad_gpt.rng import checked_seed
 from tinygrad_gpt.sampling.checks import checked_settings
 from tinygrad_gpt.sampling.distribution import probabilities
@@ -40,6 +41,9 @@ class Model(Protocol):
         """One pass over ids."""
 
 
+Reader = Callable[[list[list[int]]], Array]
+
+
 class Step(NamedTuple):
     """One generated token per row, the model's logits for it, and the distribution that it was drawn from."""
 
@@ -61,11 +65,14 @@ def generate(
     seed: int = 0,
     stop_tokens: Iterable[int] = (),
     return_probabilities: bool = False,
+    use_cache: bool = True,
 ) -> Iterator[Array]:
     """Continue every prompt; yields the next token of each row, (B,) of int64 on the host, step by step.
 
     prompts (B, T) of int, or B id sequences of any lengths from 1.  The model sees the last context_length tokens.
     A row that has drawn a stop token gives -1 from then on; all rows stopped ends the generation.
+    With use_cache a GPT runs on each new token alone, remembering keys and values; without, on the whole text again.
+    The logits of both differ by rounding.
     With return_probabilities it yields a Step; a stopped row's entries there mean nothing.
 
     The token at place t of row b is drawn with word t of that row's stream, so that continuing a text gives what
@@ -90,6 +97,7 @@ def generate(
         settings,
         checked_seed(seed),
         checked_stop_tokens(stop_tokens, vocab_size),
+        use_cache,
     )
     return steps if return_probabilities else (step.ids for step in steps)
 
@@ -101,14 +109,16 @@ def generate_steps(
     settings: dict[str, Array],
     seed: int,
     stop_tokens: list[int],
+    use_cache: bool,
 ) -> Iterator[Step]:
     """The loop.  Appends to sequences as it goes."""
     rows = np.arange(len(sequences))
+    read = reader(model, sequences, max_new_tokens, use_cache)
     stopped = np.zeros(len(sequences), bool)
     for n in range(max_new_tokens):
         if stopped.all():
             return
-        logits = next_logits(model, sequences)
+        logits = read(sequences)
         try:
             probs = probabilities(logits, **settings)
         except ValueError as error:
@@ -122,12 +132,28 @@ def generate_steps(
         yield Step(ids, logits, probs)
 
 
-def next_logits(model: Model, sequences: list[list[int]]) -> Array:
-    """The model's logits (B, V) for the token after the last one of each row.
+def reader(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> Reader:
+    """A function that gives the model's logits (B, V) for the token after the last one of each row.
 
-    The only place that runs the model: here a cache of keys and values would remember what it has seen.
+    A GPT remembers keys and values between calls, until a row outgrows its context: then every token's place changes
+    with each new one, and the window is read anew each time, as it is by a model of another kind.
     """
-    windows = [sequence[-model.config.context_length :] for sequence in sequences]
+    context_length = model.config.context_length
+    longest = max((len(sequence) for sequence in sequences), default=0)
+    cache = None
+    if use_cache and isinstance(model, GPT) and 0 < longest < context_length:
+        cache = Cache(model.config, len(sequences), min(longest + max_new_tokens, context_length), model.head.data)
+
+    def read(sequences: list[list[int]]) -> Array:
+        if cache is not None and max(len(sequence) for sequence in sequences) <= context_length:
+            return cast(GPT, model).next_logits(sequences, cache)
+        return logits_after(model, [sequence[-context_length:] for sequence in sequences])
+
+    return read
+
+
+def logits_after(model: Model, windows: list[list[int]]) -> Array:
+    """The model's logits (B, V) after the last token of each row, from a pass over all of them."""
     ids = np.zeros((len(windows), max(len(window) for window in windows)), np.int64)
     for row, window in zip(ids, windows, strict=True):
         row[: len(window)] = window  # padded to the right, where causal attention does not look

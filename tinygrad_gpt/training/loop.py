@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import at_least_one
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.optim import AdamW, clip_grad_norm
+from tinygrad_gpt.optim import AdamW, grad_norm
 from tinygrad_gpt.rng import Dropout
 
 
@@ -33,6 +34,14 @@ class StepReport:
     tokens: int  # trained on in this step
 
 
+Stopwatch = Callable[[str], AbstractContextManager[None]]
+
+
+def no_stopwatch(name: str) -> AbstractContextManager[None]:
+    """Nobody wants to know."""
+    return nullcontext()
+
+
 def train(
     model: GPT,
     optimizer: AdamW,
@@ -44,22 +53,25 @@ def train(
     accumulation: int = 1,
     seed: int = 0,
     start_step: int = 1,
+    stopwatch: Stopwatch = no_stopwatch,
 ) -> Iterator[StepReport]:
     """Train from start_step to steps, yielding a report after each.
 
     schedule gives the learning rate of a step (the optimizer's own by default); clip_norm bounds the gradient's global
     norm (None: no bound).  Each batch is computed in `accumulation` parts, one after the other: the same step in less
     memory, dropout included.  Everything random is a function of (seed, step), so what the caller does between two
-    reports (evaluate, sample, save, stop) changes nothing.
+    reports (evaluate, sample, save, stop) changes nothing.  The parts of a step that are no ops run inside
+    stopwatch(name), see profiling.
 
     Raises FloatingPointError, naming the step, if the loss or a gradient is not finite: nothing was updated then.
     """
     at_least_one("accumulation", accumulation)
 
     def one_step(step: int) -> StepReport:
-        ids, targets = batches.batch(step)
+        with stopwatch("batch"):
+            ids, targets = batches.batch(step)
         lr = optimizer.lr if schedule is None else schedule(step)
-        loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed)
+        loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
         return StepReport(step, loss, lr, norm, targets.size)
 
     return (one_step(step) for step in range(start_step, steps + 1))
@@ -75,6 +87,7 @@ def update(
     clip_norm: float | None,
     accumulation: int,
     seed: int,
+    stopwatch: Stopwatch,
 ) -> tuple[Array, float]:
     """One step: forward, backward, clip, update.  The loss and the gradient's norm.
 
@@ -92,10 +105,11 @@ def update(
         loss.backward()
         total = total + loss.data
     try:
-        norm = clip_grad_norm(optimizer.parameters, np.inf if clip_norm is None else clip_norm)
-        if not math.isfinite(total):  # a gradient can be finite all the same
+        if not math.isfinite(total):
+            grad_norm(optimizer.parameters)  # raises, naming the parameter; but gradients can be finite all the same
             raise FloatingPointError("which is not finite")
+        with stopwatch("optimizer"):
+            norm = optimizer.step(lr, max_norm=math.inf if clip_norm is None else clip_norm)
     except FloatingPointError as error:
         raise FloatingPointError(f"step {step}: loss {float(total):.4g}, {error}") from None
-    optimizer.step(lr)
     return total, norm

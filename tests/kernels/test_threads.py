@@ -1,0 +1,163 @@
+"""Threads share the work: every part is done once, wherever it breaks."""
+
+import multiprocessing
+import os
+import sys
+import threading
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import threadpoolctl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.kernels import cpu, threads
+from tinygrad_gpt.laws.strategies import normal, seeds
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+
+@contextmanager
+def several(n):
+    """n threads, and everything as it was afterwards."""
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        threads.set_num_threads(n)
+        try:
+            yield
+        finally:
+            threads.set_num_threads(1)
+
+
+@pytest.fixture
+def three_threads():
+    with several(3):
+        yield
+
+
+@given(st.integers(0, 40), st.booleans())
+def test_every_place_is_covered_once(length, worth_it):
+    with several(3):
+        counts, callers = np.zeros(length, int), []
+
+        def work(part):
+            callers.append(threading.current_thread())
+            counts[part] += 1
+
+        threads.share(work, length, worth_it=worth_it)
+    assert (counts == 1).all()
+    assert threading.current_thread() in callers
+    assert len(callers) == (max(1, min(3, length)) if worth_it else 1)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 50))
+def test_blocks_cover_a_slice_in_order(start, more, size):
+    found = threads.blocks(slice(start, start + more), size)
+    assert [i for block in found for i in range(block.start, block.stop)] == list(range(start, start + more))
+    assert all(0 < block.stop - block.start <= size for block in found)
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_an_error_in_any_thread_reaches_the_caller_when_all_have_ended(three_threads, broken):
+    done = []
+
+    def work(part):
+        if part.start == broken:
+            raise ArithmeticError(f"part {broken}")
+        done.append(part.start)
+
+    with pytest.raises(ArithmeticError, match=f"part {broken}"):
+        threads.share(work, 3)
+    assert sorted([*done, broken]) == [0, 1, 2]
+
+
+def test_numpys_error_handling_goes_along(three_threads):
+    def work(part):
+        np.float32(1e38) * np.full(1, 1e38, np.float32)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with np.errstate(over="ignore"):
+            threads.share(work, 3)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        threads.share(work, 3)
+
+
+def test_blas_computes_in_one_thread_beside_ours(three_threads):
+    assert threads.num_threads() == 3
+    assert blas_threads() == {1}
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_a_number_of_threads_is_at_least_one(bad):
+    with pytest.raises(ValueError, match=f"threads must be a whole number of at least 1; got {bad}"):
+        threads.set_num_threads(bad)
+    assert threads.num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "n"),
+    [({"OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3), ({"OMP_NUM_THREADS": "5"}, 5)],
+)
+def test_the_environment_names_a_default(monkeypatch, environment, n):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert threads.default_num_threads() == n
+
+
+@pytest.mark.parametrize("nonsense", ["", "0", "-2", "many"])
+def test_without_a_sensible_environment_every_core_counts(monkeypatch, nonsense):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", nonsense)
+    monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
+    assert 1 <= threads.default_num_threads() <= os.cpu_count()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_goes_on_without(three_threads):
+    threads.share(lambda part: None, 3)  # the threads are up
+    queue = multiprocessing.get_context("fork").SimpleQueue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads: the very thing that is tried
+        child = multiprocessing.get_context("fork").Process(target=lambda: threads.share(queue.put, 3))
+        child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    assert queue.get() == slice(0, 3)
+
+
+KERNELS = {
+    "linear": (lambda f: (f(5, 7), f(7, 6), f(6)), {}),
+    "gelu": (lambda f: (f(9, 5),), {}),
+    "layer_norm": (lambda f: (f(9, 5), f(5), f(5)), {}),
+    "causal_attention": (lambda f: (f(2, 9, 24),), {"n_heads": 4}),
+    "linear_cross_entropy": (lambda f: (f(7, 5), f(6, 5), np.arange(7) % 6), {"reduction": "sum"}),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@given(seed=seeds())
+def test_a_kernel_in_several_threads_is_the_same_function(name, seed):
+    """However small its arrays: nothing is too little to share here."""
+    make, settings = KERNELS[name]
+    arrays = make(lambda *shape: normal(seed, shape).astype(np.float32))
+    y, vjp = getattr(ops, name)(*arrays, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in [m for m in sys.modules if m.startswith("tinygrad_gpt.kernels.cpu.")]:
+            patch.setattr(sys.modules[module], "share", always, raising=False)
+        with several(3):
+            fast_y, fast_vjp = getattr(cpu, name)(*arrays, **settings)
+            fast = fast_vjp(np.ones_like(fast_y))
+    np.testing.assert_allclose(fast_y, y, rtol=1e-4, atol=1e-5)
+    for got, want in zip(fast, vjp(np.ones_like(y)), strict=True):
+        if want is not None:
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def always(work, length, *, worth_it=True):
+    threads.share(work, length)

@@ -1,0 +1,74 @@
+"""The cache of keys and values: reading on gives what reading everything again would give."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.strategies import seeds
+from tinygrad_gpt.nn import GPT, Cache, GPTConfig
+from tinygrad_gpt.sampling import generate
+
+CONFIG = GPTConfig(vocab_size=11, context_length=9, emb_dim=8, n_heads=2, n_layers=2, drop_rate=0.1, qkv_bias=True)
+LENGTH = CONFIG.context_length
+rows = st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=LENGTH), min_size=1, max_size=3)
+
+
+def model(seed=0):
+    gpt = GPT(CONFIG, seed=seed, dtype="float64")
+    for tensor in gpt.parameters().values():
+        tensor.data *= 9  # at its first weights a model hardly looks at other tokens
+    return gpt
+
+
+def last_logits(gpt, sequences):
+    """From a pass over each row alone."""
+    return np.stack([gpt(np.array([sequence])).data[0, -1] for sequence in sequences])
+
+
+@given(rows, st.data())
+def test_reading_on_equals_reading_everything(whole, data):
+    """Each row in as many pieces as it likes, none of a row now and then."""
+    gpt, cache = model(), Cache(CONFIG, len(whole), LENGTH, np.zeros(0))
+    seen = [data.draw(st.integers(1, len(row))) for row in whole]
+    for _ in range(4):
+        sequences = [row[:n] for row, n in zip(whole, seen, strict=True)]
+        np.testing.assert_allclose(
+            gpt.next_logits(sequences, cache), last_logits(gpt, sequences), rtol=1e-9, atol=1e-12
+        )
+        assert cache.seen.tolist() == seen
+        seen = [data.draw(st.integers(n, len(row))) for row, n in zip(whole, seen, strict=True)]
+
+
+@given(rows, seeds(), st.integers(0, 2 * LENGTH), st.sampled_from([0.0, 1.0]))
+def test_generation_is_the_same_with_and_without(prompts, seed, n, temperature):
+    """Also past the context, where the window slides, and for rows that stop."""
+    gpt = model()
+    settings = {"temperature": temperature, "seed": seed, "stop_tokens": [3]}
+    cached, plain = ([*map(list, generate(gpt, prompts, n, use_cache=use, **settings))] for use in (True, False))
+    assert cached == plain
+
+
+def test_a_step_runs_the_model_on_one_token_a_row():
+    passes = []
+
+    class Watched(GPT):
+        def checked(self, ids):
+            passes.append(ids.shape)
+            return super().checked(ids)
+
+    gpt = Watched(CONFIG)
+    list(generate(gpt, [[1, 2, 3], [4]], LENGTH - 1))
+    assert passes == [(2, 3)] + [(2, 1)] * (LENGTH - 3) + [(2, LENGTH)]  # the last step is past the context
+
+
+def test_a_row_must_fit():
+    gpt, cache = model(), Cache(CONFIG, 1, 4, np.zeros(0))
+    with pytest.raises(ValueError, match="the cache has room for 4 tokens a row; got 5"):
+        gpt.next_logits([[1, 2, 3, 4, 5]], cache)
+    assert cache.seen.tolist() == [0]
+
+
+def test_nothing_is_recorded():
+    gpt, cache = model(), Cache(CONFIG, 1, LENGTH, np.zeros(0))
+    assert isinstance(gpt.next_logits([[1, 2]], cache), np.ndarray)

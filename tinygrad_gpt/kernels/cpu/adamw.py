@@ -1,0 +1,55 @@
+"""AdamW in place: the same arithmetic, in an order that needs one scratch block."""
+
+import math
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.kernels.threads import block_size, blocks, share
+
+
+def adamw_step(
+    p: Array,
+    dp: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    scale: float = 1.0,
+) -> None:
+    """One AdamW step on the gradient scale * dp; p, m, v (all of one shape) are updated in place.
+
+    m̂ and √v̂ differ from m and √v by constant factors, which here are put together into the step's size and eps.
+    """
+    correction = math.sqrt(1 - beta2**step)
+    p, dp, m, v = (np.atleast_1d(array) for array in (p, dp, m, v))  # views
+    rows = max(1, block_size() * len(p) // max(1, p.size))  # some rows of a matrix: slices of it, whatever its strides
+
+    def work(part: slice) -> None:
+        scratch = np.empty((min(rows, part.stop - part.start), *p.shape[1:]), p.dtype)
+        for block in blocks(part, rows):
+            pb, gb, mb, vb = p[block], dp[block], m[block], v[block]
+            s = scratch[: len(pb)]
+            np.multiply(gb, (1 - beta1) * scale, out=s)
+            mb *= beta1
+            mb += s
+            np.multiply(gb, gb, out=s)
+            s *= (1 - beta2) * scale**2
+            vb *= beta2
+            vb += s
+            np.sqrt(vb, out=s)
+            s += eps * correction
+            if eps == 0:
+                s[s == 0] = 1
+            np.divide(mb, s, out=s)
+            s *= lr * correction / (1 - beta1**step)
+            if weight_decay:
+                pb *= 1 - lr * weight_decay
+            pb -= s
+
+    share(work, len(p), worth_it=p.size >= 2 * block_size())

@@ -1,0 +1,76 @@
+"""Causal attention that skips the masked half, each thread on its own heads.
+
+Queries are taken in blocks of rows.  Rows i … j see keys 0 … j only, so their scores are a rectangle (j - i, j), and
+what lies to the right of it is never computed: of T² scores little more than half.  P itself is never written down:
+what it is divided by goes into rows of D numbers instead, before or after a product.
+
+On the way back rowsum(dP ∘ P), T numbers for each row, is not needed as such: written out, it is the dot product of a
+row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14135, section 3.1 and appendix B.2).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, Vjp
+from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.ops.attention import split_heads
+
+ROWS = 64  # queries taken together
+WORTH_IT = 2**16  # scores
+
+
+def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+    """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
+    q, k, v = split_heads(qkv, n_heads)  # views, each (B, H, T, D)
+    B, H, T, D = q.shape
+    scale = 1 / math.sqrt(D) if D else 1.0
+    y = np.empty((B, T, H * D), qkv.dtype)
+    y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns
+    taken = blocks(slice(0, T), ROWS)
+    powers = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]  # e^(S - max)
+    totals = np.empty((B, H, T, 1), qkv.dtype)  # their sums over a row: P = powers / totals
+    worth_it = B * H * T * T >= WORTH_IT
+
+    def forward(heads: slice) -> None:
+        for rows, whole in zip(taken, powers, strict=True):
+            keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
+            np.matmul(q[:, heads, rows] * scale, k[:, heads, keys].swapaxes(-1, -2), out=e)
+            e[..., rows.start :] += above_diagonal(rows.stop - rows.start, e.dtype)
+            e -= e.max(-1, keepdims=True)
+            np.exp(e, out=e)
+            np.sum(e, axis=-1, keepdims=True, out=total)
+            weights = e if keep is None else e * keep[:, heads, rows, keys]
+            np.divide(weights @ v[:, heads, keys], total, out=y_heads[:, heads, rows])
+
+    def vjp(dy: Array) -> tuple[Array | None, ...]:
+        do = split_heads(dy, n_heads, parts=1)[0]
+        dqkv = np.zeros_like(qkv)
+        dq, dk, dv = split_heads(dqkv, n_heads)  # views
+
+        def backward(heads: slice) -> None:
+            for rows, whole in zip(taken, powers, strict=True):
+                keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
+                do_rows = do[:, heads, rows]
+                dp = do_rows @ v[:, heads, keys].swapaxes(-1, -2)
+                if keep is not None:
+                    kept = keep[:, heads, rows, keys]
+                    dp *= kept
+                dv[:, heads, keys] += (e if keep is None else e * kept).swapaxes(-1, -2) @ (do_rows / total)
+                dp -= np.einsum("bhtd,bhtd->bht", do_rows, y_heads[:, heads, rows])[..., None]
+                dp *= e
+                dp *= scale / total
+                np.matmul(dp, k[:, heads, keys], out=dq[:, heads, rows])
+                dk[:, heads, keys] += dp.swapaxes(-1, -2) @ q[:, heads, rows]
+
+        share(backward, H, worth_it=worth_it)
+        return (dqkv,) if keep is None else (dqkv, None)
+
+    share(forward, H, worth_it=worth_it)
+    return y, vjp
+
+
+def above_diagonal(n: int, dtype: Any) -> Array:
+    """(n, n): 0 on and below the diagonal, -inf above it."""
+    return np.triu(np.full((n, n), -np.inf, dtype), 1)

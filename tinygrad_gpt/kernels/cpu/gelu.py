@@ -1,0 +1,59 @@
+"""GELU in place, block by block."""
+
+from typing import Literal
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, Vjp
+from tinygrad_gpt.kernels.threads import block_size, blocks, share
+from tinygrad_gpt.ops.gelu import A, C
+from tinygrad_gpt.ops.gelu import gelu as reference
+
+
+def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp]:
+    """y = ½ x (1 + tanh(x (C + C A x²))); the erf form is the op's own."""
+    if form != "tanh":
+        return reference(x, form=form)
+    shape, flat = x.shape, x.reshape(-1)
+    y, t = np.empty_like(flat), np.empty_like(flat)
+    size = block_size()
+    worth_it = len(flat) >= 2 * size
+
+    def forward(part: slice) -> None:
+        for block in blocks(part, size):
+            xb, yb, tb = flat[block], y[block], t[block]
+            np.multiply(xb, xb, out=yb)
+            yb *= C * A
+            yb += C
+            yb *= xb
+            np.tanh(yb, out=tb)
+            np.add(tb, 1, out=yb)
+            yb *= xb
+            yb *= 0.5
+
+    def vjp(dy: Array) -> tuple[Array]:
+        dy = dy.reshape(-1)
+        dx = np.empty_like(flat)
+
+        def backward(part: slice) -> None:
+            scratch = np.empty(min(size, part.stop - part.start), dx.dtype)
+            for block in blocks(part, size):
+                xb, tb, db = flat[block], t[block], dx[block]
+                slope = scratch[: len(db)]
+                np.multiply(xb, xb, out=db)
+                db *= 3 * A * C
+                db += C
+                db *= xb  # x du/dx
+                np.multiply(tb, tb, out=slope)
+                np.subtract(1, slope, out=slope)
+                db *= slope
+                db += tb
+                db += 1
+                db *= dy[block]
+                db *= 0.5
+
+        share(backward, len(dx), worth_it=worth_it)
+        return (dx.reshape(shape),)
+
+    share(forward, len(flat), worth_it=worth_it)
+    return y.reshape(shape), vjp

@@ -1,0 +1,78 @@
+"""Head and loss with only some rows of logits at a time, turned into their own gradient in place.
+
+The last chunk of rows keeps what it has made for the way back; a batch of more rows than one chunk makes the others'
+logits a second time there, instead of holding all of them.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, Vjp
+from tinygrad_gpt.kernels.cpu.products import WORTH_IT, product
+from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
+
+CHUNK = 2**26  # logits held at a time: 256 MB
+BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
+
+
+def linear_cross_entropy(
+    x: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[Array, Vjp]:
+    """x (..., C), weight (V, C), targets (...) of int  ->  loss (), in nats."""
+    if reduction not in ("mean", "sum") or targets.shape != x.shape[:-1] or not targets.size:
+        return reference(x, weight, targets, ignore_index=ignore_index, reduction=reduction)
+    V, C = weight.shape
+    rows, y = x.reshape(-1, C), targets.reshape(-1)
+    counts = np.ones(y.shape, bool) if ignore_index is None else y != ignore_index
+    y = np.where(counts, y, 0)
+    divisor = counts.sum().astype(x.dtype) if reduction == "mean" else x.dtype.type(1)
+    nll = np.zeros(len(y), x.dtype)
+
+    def slopes(chunk: slice) -> Array:
+        """dLoss/dlogits of a chunk of rows; enters their nll on the way."""
+        logits = np.empty((chunk.stop - chunk.start, V), x.dtype)
+
+        def work(part: slice) -> None:
+            np.matmul(rows[chunk][part], weight.T, out=logits[part])
+            for block in blocks(part, max(1, BLOCK // V)):
+                of_block(block)
+
+        def of_block(block: slice) -> None:
+            z, t, counted = logits[block], y[chunk][block], counts[chunk][block]
+            z[~counted] = 0  # such a row may hold anything
+            each = np.arange(len(z))
+            z -= z.max(-1, keepdims=True)
+            of_target = z[each, t]
+            np.exp(z, out=z)
+            total = z.sum(-1, keepdims=True)
+            nll[chunk][block] = np.where(counted, np.log(total[:, 0]) - of_target, 0)
+            z /= total * divisor
+            z[each, t] -= 1 / divisor
+            z[~counted] = 0
+
+        share(work, len(logits), worth_it=logits.size * C >= WORTH_IT)
+        return logits
+
+    chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))
+    for chunk in chunks:
+        last = slopes(chunk)
+
+    def vjp(dloss: Array) -> tuple[Array, Array, None]:
+        dx = np.empty_like(rows)
+        dweight = None
+        for chunk in reversed(chunks):
+            dlogits = last if chunk is chunks[-1] else slopes(chunk)
+            dx[chunk] = product(dlogits, weight)
+            term = product(dlogits.T, rows[chunk] * dloss)
+            dweight = term if dweight is None else np.add(dweight, term, out=dweight)
+        dx *= dloss
+        return dx.reshape(x.shape), dweight, None
+
+    return nll.sum() / divisor, vjp

@@ -1,0 +1,98 @@
+"""Threads: how many share the work of a kernel, and how it is shared.
+
+NumPy lets go of the interpreter's lock while it computes, so Python's threads do run side by side.  They are started
+once and then wait asleep.  BLAS has threads of its own, which wait busily for the next product: two such groups are in
+each other's way, and one busy neighbour on the machine slows a product down many times.  So with `set_num_threads(n)`
+BLAS computes in one thread, and n threads of ours share everything, the products too.
+
+Until it is called, kernels run in the calling thread and BLAS does as it is set up to do.
+"""
+
+import contextvars
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tinygrad_gpt.checks import at_least_one
+
+Work = Callable[[slice], None]
+
+_pool: ThreadPoolExecutor | None = None
+_num_threads = 1
+
+
+def set_num_threads(n: int) -> None:
+    """From now on n threads of this process share each kernel's work, and BLAS uses one.  Raises ValueError below 1.
+
+    Results are the same bits for the same n; for another n products may be rounded differently.
+    """
+    import threadpoolctl  # here, because importing it writes to the environment
+
+    global _num_threads, _pool
+    _num_threads = at_least_one("threads", n)
+    threadpoolctl.threadpool_limits(1, user_api="blas")
+    if _pool is not None:
+        _pool.shutdown()
+    _pool = ThreadPoolExecutor(n - 1, thread_name_prefix="kernels") if n > 1 else None
+
+
+def num_threads() -> int:
+    """How many threads share the work of a kernel."""
+    return _num_threads
+
+
+def default_num_threads() -> int:
+    """What the environment asks of BLAS (OPENBLAS_NUM_THREADS, OMP_NUM_THREADS), else one per core we may use."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) >= 1:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share(work: Work, length: int, *, worth_it: bool = True) -> None:
+    """Call work on slices that together cover range(length): one per thread, the first in the calling thread.
+
+    The slices are about equally long and must not depend on each other.  Work that is not worth a thread's waking up
+    (some 20 µs) is done in one piece.
+    """
+    n = min(_num_threads, length)
+    if n <= 1 or not worth_it or _pool is None:
+        work(slice(0, length))
+        return
+    ends = [length * i // n for i in range(n + 1)]
+    parts = [slice(start, end) for start, end in itertools.pairwise(ends)]
+    futures = [_pool.submit(contextvars.copy_context().run, work, part) for part in parts[1:]]  # errstate goes along
+    try:
+        work(parts[0])
+    finally:
+        for future in futures:
+            future.exception()  # waits: nobody may use an array that a thread still writes to
+    for future in futures:
+        future.result()
+
+
+def blocks(part: slice, size: int) -> list[slice]:
+    """A slice in pieces of at most `size`."""
+    return [slice(start, min(start + size, part.stop)) for start in range(part.start, part.stop, size)]
+
+
+def block_size() -> int:
+    """Entries that an element-wise kernel works on at a time.
+
+    Alone, so few that a handful of such arrays fits a second-level cache.  With several threads, four times as many:
+    between two functions of NumPy a thread needs the interpreter's lock, and to wait for it costs more than the cache
+    saves.
+    """
+    return 2**15 if _num_threads == 1 else 2**17
+
+
+def forget_pool() -> None:
+    """In a forked process there are no threads yet: go on without."""
+    global _pool, _num_threads
+    _pool, _num_threads = None, 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_pool)

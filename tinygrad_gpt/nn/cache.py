@@ -1,0 +1,88 @@
+"""Keys and values remembered: what makes a generated token cost one token's work and not the whole text's.
+
+A token's key and value depend on the tokens up to it, and those do not change while text is appended.  So a pass over
+new tokens alone gives the same logits as a pass over everything, if they attend to the remembered ones too.
+
+A token's embedding depends on its place, though: once the text is longer than the context, all tokens of the window
+move by one place, and nothing remembered is true any more.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.nn.config import GPTConfig
+from tinygrad_gpt.ops.attention import merge_heads, split_heads
+from tinygrad_gpt.tape import Tensor, apply
+
+
+@dataclass(frozen=True)
+class NewTokens:
+    """The tokens of one pass: ids (B, T), the i-th row's first counts[i] of them real, the rest padding."""
+
+    ids: Array
+    counts: Array  # (B)
+    first: Array  # (B): the place of each row's first token
+
+    @property
+    def places(self) -> Array:
+        """(B, T): each token's place in its row."""
+        return self.first[:, None] + np.arange(self.ids.shape[1])
+
+    @property
+    def real(self) -> tuple[Array, Array, Array]:
+        """Of each token that is no padding: its row, its column in ids, its place in the row."""
+        rows, columns = np.nonzero(np.arange(self.ids.shape[1]) < self.counts[:, None])
+        return rows, columns, self.first[rows] + columns
+
+
+class Cache:
+    """Keys and values of up to `length` tokens in each of n_rows rows, for every block of a model.
+
+    seen (B) tells how many tokens of each row it holds.
+    """
+
+    def __init__(self, config: GPTConfig, n_rows: int, length: int, like: Array) -> None:
+        heads, width = config.n_heads, config.emb_dim // config.n_heads
+        shape = (config.n_layers, 2, n_rows, heads, length, width)
+        self.arrays = array_module(like).zeros(
+            shape, like.dtype
+        )  # zeros: 0 times what is not there yet must not be nan
+        self.seen = np.zeros(n_rows, np.int64)
+
+    def new_tokens(self, sequences: Sequence[Sequence[int]]) -> NewTokens:
+        """What of these rows it has not seen; a row without news gives its last token once more."""
+        lengths = [len(sequence) for sequence in sequences]
+        if max(lengths) > self.arrays.shape[4]:
+            raise ValueError(f"the cache has room for {self.arrays.shape[4]} tokens a row; got {max(lengths)}")
+        first = np.minimum(self.seen, np.array(lengths) - 1)
+        news = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
+        counts = np.array([len(new) for new in news])
+        ids = np.zeros((len(news), counts.max()), np.int64)
+        for row, new in zip(ids, news, strict=True):
+            row[: len(new)] = new
+        return NewTokens(ids, counts, first)
+
+    def attend(self, block: int, new: NewTokens, qkv: Tensor) -> Tensor:
+        """Remember the new tokens' keys and values; let their queries attend to all up to them.
+
+        qkv (B, T, 3C) of the new tokens  ->  y (B, T, C), as causal_attention of the whole rows has it at their places.
+        """
+        xp = array_module(qkv.data)
+        keys, values = self.arrays[block]  # (B, H, length, D)
+        n_heads = keys.shape[1]
+        q, k, v = split_heads(qkv.data, n_heads)  # (B, H, T, D)
+        rows, columns, places = (xp.asarray(index) for index in new.real)
+        keys[rows, :, places] = k[rows, :, columns]
+        values[rows, :, places] = v[rows, :, columns]
+        if not new.first.any():
+            return apply(ops.causal_attention, qkv, n_heads=n_heads)
+        seen = int((new.first + new.counts).max())
+        scores = (q @ keys[:, :, :seen].swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, seen)
+        visible = xp.asarray(np.arange(seen) <= new.places[:, None, :, None])
+        weights, _ = ops.softmax(xp.where(visible, scores, -math.inf))
+        return Tensor(merge_heads(weights @ values[:, :, :seen]))
