@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+import threadpoolctl  # noqa: F401 - sets an environment variable when it is imported: before the guard looks
 from hypothesis import HealthCheck, settings
 
 COMMON = {"deadline": None, "report_multiple_bugs": False}  # first calls are slow; one cause, one message

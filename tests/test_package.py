@@ -25,6 +25,7 @@ PUBLIC = [
     "evaluate",
     "generate",
     "greedy",
+    "keep_freed_memory",
     "laws",
     "load_checkpoint",
     "load_gpt2",
@@ -36,6 +37,7 @@ PUBLIC = [
     "reference_manual",
     "reference_only",
     "save_checkpoint",
+    "set_num_threads",
     "split_tokens",
     "tokenizer",
     "train",
@@ -43,7 +45,7 @@ PUBLIC = [
     "where",
 ]
 
-HEAVY = ["cupy", "hypothesis", "matplotlib", "pytest", "scipy", "tqdm", "tyro"]
+HEAVY = ["cupy", "hypothesis", "matplotlib", "pytest", "scipy", "threadpoolctl", "tqdm", "tyro"]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt import Tensor, backward, no_grad, ops
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
-from tinygrad_gpt.tape import apply, concatenate, where
+from tinygrad_gpt.tape import apply, concatenate, recomputed, where
 
 VECTOR = arrays((3,), dyadic(3).map(lambda v: abs(v) + 0.5))
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -298,3 +298,100 @@ def test_the_tape_keeps_no_array_that_no_vjp_mentions():
     assert array() is None
     y.backward()
     assert x.grad.sum() == 1000
+
+
+# ---- memory
+
+
+def test_a_gradient_that_nobody_else_holds_is_handed_over_not_copied():
+    made = []
+
+    def op(x):
+        def vjp(dy):
+            grad = np.full_like(x, 2.0)
+            made.append(id(grad))
+            return (grad,)
+
+        return 2 * x, vjp
+
+    x = leaf([1, 2])
+    apply(op, x).sum().backward()
+    assert id(x.grad) == made[0]
+
+
+@pytest.mark.parametrize("theirs", ["saved", "view", "read-only", "transposed", "for two"])
+def test_what_is_anybody_elses_is_copied(theirs):
+    saved = np.ones((2, 2))
+    fixed = np.ones((2, 2))
+    fixed.flags.writeable = False
+    answers = {
+        "saved": lambda: (saved, None),
+        "view": lambda: (saved[:], None),
+        "read-only": lambda: (fixed, None),
+        "transposed": lambda: (np.ones((2, 2)).T, None),
+        "for two": lambda: (np.ones((2, 2)),) * 2,
+    }
+    a, b = leaf(np.ones((2, 2))), leaf(np.ones((2, 2)))
+    needed = b if theirs == "for two" else b.data
+    apply(lambda x, y: (x + y, lambda dy: answers[theirs]()), a, needed).sum().backward()
+    assert a.grad.flags.writeable
+    assert a.grad.flags.c_contiguous
+    a.grad += 1
+    assert (saved == 1).all()
+    assert b.grad is None or (b.grad == 1).all()
+
+
+def test_terms_are_added_to_the_gradient_as_they_come():
+    """No second set of gradients is held while parts of a batch are accumulated."""
+    x, y = leaf([1.0]), leaf([1.0])
+    seen = []
+
+    def op(a):
+        return a * 1, lambda dy: (seen.append(y.grad.copy()), dy * 3)[1:]
+
+    (apply(op, x) + y).sum().backward()
+    assert seen == [[1.0]]  # y's share was there before x's was computed
+    assert (x.grad, y.grad) == ([3.0], [1.0])
+
+
+@given(x=VECTOR, dy=VECTOR)
+def test_recomputing_changes_no_gradient(x, dy):
+    def function(t, w):
+        return (t * w).tanh() * t
+
+    def gradients(run):
+        t, w, idle = Tensor(x.copy(), requires_grad=True), Tensor(x + 1, requires_grad=True), Tensor(x)
+        (run(function, t, w) * idle).backward(dy)
+        return t.grad.tobytes(), w.grad.tobytes()
+
+    assert gradients(recomputed) == gradients(lambda f, *tensors: f(*tensors))
+
+
+def test_recomputing_keeps_nothing_but_the_inputs_and_runs_twice():
+    runs = []
+
+    def function(t):
+        inside = t * 2.0
+        runs.append(weakref.ref(inside.data))
+        return inside.tanh()
+
+    x = leaf([1.0, 2.0])
+    y = recomputed(function, x)
+    assert [ref() for ref in runs] == [None]  # forgotten already
+    y.sum().backward()
+    assert len(runs) == 2
+
+
+def test_recomputing_records_even_if_the_way_back_is_walked_without_recording():
+    x = leaf([1.0])
+    y = recomputed(lambda t: t * t, x).sum()
+    with no_grad():
+        y.backward()
+    assert x.grad.tolist() == [2.0]
+
+
+def test_a_constant_among_the_recomputed_asks_for_no_gradient():
+    x, c = leaf([2.0]), Tensor(np.array([3.0]))
+    recomputed(lambda t, k: t * k, x, c).sum().backward()
+    assert x.grad.tolist() == [3.0]
+    assert c.grad is None

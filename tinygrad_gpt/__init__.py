@@ -7,7 +7,9 @@ tokenizers and batches, `sampling/` the sampler, `training/` the loop, `laws/` t
 """
 
 from tinygrad_gpt import ops as ops
+from tinygrad_gpt.kernels import keep_freed_memory as keep_freed_memory
 from tinygrad_gpt.kernels import reference_only as reference_only
+from tinygrad_gpt.kernels import set_num_threads as set_num_threads
 from tinygrad_gpt.nn import GPT as GPT
 from tinygrad_gpt.nn import PRESETS as PRESETS
 from tinygrad_gpt.nn import GPTConfig as GPTConfig
@@ -59,6 +61,7 @@ __all__ = [  # and `laws`, on first use
     "evaluate",
     "generate",
     "greedy",
+    "keep_freed_memory",
     "load_checkpoint",
     "load_gpt2",
     "no_grad",
@@ -69,6 +72,7 @@ __all__ = [  # and `laws`, on first use
     "reference_manual",
     "reference_only",
     "save_checkpoint",
+    "set_num_threads",
     "split_tokens",
     "tokenizer",
     "train",

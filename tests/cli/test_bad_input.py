@@ -208,7 +208,7 @@ def test_as_a_process_too(program, empty_folder):
 def test_a_fault_of_the_program_keeps_its_traceback(tg, monkeypatch, text_file):
     from tinygrad_gpt.cli import prepare
 
-    def broken(*_):
+    def broken(*_, **__):
         raise ValueError("a bug")
 
     monkeypatch.setattr(prepare, "memory_needed", broken)

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 import signal
 import sys
 import tomllib
@@ -16,6 +17,7 @@ from safetensors.numpy import load_file
 
 from tinygrad_gpt.cli import train as train_command
 from tinygrad_gpt.cli.prepare import memory_needed
+from tinygrad_gpt.kernels import num_threads
 from tinygrad_gpt.nn import PRESETS
 from tinygrad_gpt.text import load_tokenizer
 from tinygrad_gpt.training import load_checkpoint
@@ -257,3 +259,36 @@ def test_the_memory_estimate_grows_with_everything(layers, heads, length, rows):
     assert needed < memory_needed(config, rows + 1)
     for name in ("n_layers", "context_length", "vocab_size"):
         assert needed < memory_needed(replace(config, **{name: getattr(config, name) + 1}), rows)
+
+
+def read_weights(folder):
+    return {name: array.tobytes() for name, array in load_file(folder / "model.safetensors").items()}
+
+
+def test_a_profile_ends_the_report_and_changes_nothing(tg, text_file, tiny, run, tmp_path):
+    result = tg("train", text_file, *tiny, "--out", "profiled", "--profile")
+    table = result.out.rstrip().split("\n\n")[-1].splitlines()
+    assert table[0].split() == ["ms", "per", "step", "calls", "forward", "backward", "share"]
+    assert {"linear", "causal_attention", "linear_cross_entropy", "optimizer"} <= {line.split()[0] for line in table}
+    assert table[-1].endswith("100.0%")
+    assert read_weights(tmp_path / "profiled") == read_weights(run)
+
+
+def test_checkpointing_trains_the_same_model(tg, text_file, tiny, run, tmp_path):
+    assert tg("train", text_file, *tiny, "--out", "less", "--activation-checkpointing").code == 0
+    assert read_weights(tmp_path / "less") == read_weights(run)
+
+
+def test_the_threads_are_those_asked_for(tg, text_file, tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train_command, "train", lambda *args, **settings: iter([seen.append(num_threads())][:0]))
+    assert tg("train", text_file, *tiny, "--threads", "3").code == 0
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    assert tg("train", text_file, *tiny).code == 0
+    assert seen == [3, 2]
+    assert num_threads() == 1
+
+
+def test_the_summary_tells_the_peak_of_memory(tg, text_file, tiny):
+    result = tg("train", text_file, *tiny)
+    assert re.search(r"^memory +[\d.]+ [MG]B at most", result.out, re.MULTILINE)

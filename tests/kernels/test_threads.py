@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import cpu, threads
+from tinygrad_gpt.kernels import cpu, threads, using_threads
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
@@ -22,26 +21,15 @@ def blas_threads():
     return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
 
 
-@contextmanager
-def several(n):
-    """n threads, and everything as it was afterwards."""
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        threads.set_num_threads(n)
-        try:
-            yield
-        finally:
-            threads.set_num_threads(1)
-
-
 @pytest.fixture
 def three_threads():
-    with several(3):
+    with using_threads(3):
         yield
 
 
 @given(st.integers(0, 40), st.booleans())
 def test_every_place_is_covered_once(length, worth_it):
-    with several(3):
+    with using_threads(3):
         counts, callers = np.zeros(length, int), []
 
         def work(part):
@@ -85,6 +73,15 @@ def test_numpys_error_handling_goes_along(three_threads):
             threads.share(work, 3)
     with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
         threads.share(work, 3)
+
+
+def test_afterwards_all_is_as_it_was():
+    before = blas_threads()
+    with using_threads(3), using_threads(2):
+        assert threads.num_threads() == 2
+    assert threads.num_threads() == 1
+    assert blas_threads() == before
+    assert not [t for t in threading.enumerate() if t.name.startswith("kernels")]
 
 
 def test_blas_computes_in_one_thread_beside_ours(three_threads):
@@ -150,7 +147,7 @@ def test_a_kernel_in_several_threads_is_the_same_function(name, seed):
     with pytest.MonkeyPatch.context() as patch:
         for module in [m for m in sys.modules if m.startswith("tinygrad_gpt.kernels.cpu.")]:
             patch.setattr(sys.modules[module], "share", always, raising=False)
-        with several(3):
+        with using_threads(3):
             fast_y, fast_vjp = getattr(cpu, name)(*arrays, **settings)
             fast = fast_vjp(np.ones_like(fast_y))
     np.testing.assert_allclose(fast_y, y, rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """GPT equals GPT-2 written out in plain NumPy; its names, numbers, initial weights, dropout and errors."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -256,3 +257,37 @@ def test_each_place_in_the_model_draws_its_own_mask():
     assert all(set(np.unique(mask)) == {0.0, 2.0} for mask in masks)
     again = Drop(Dropout(seed=5, step=2), 0.5)
     np.testing.assert_array_equal([again(x).data for _ in range(4)], masks)
+
+
+# ---- activation checkpointing
+
+
+def step_of(model):
+    ids = np.arange(2 * CHECKED.context_length).reshape(2, -1) % CHECKED.vocab_size
+    loss = model.loss(ids, ids, dropout=Dropout(7, 3))
+    loss.backward()
+    return loss.data.tobytes(), {name: t.grad.tobytes() for name, t in model.parameters().items()}
+
+
+CHECKED = GPTConfig(vocab_size=13, context_length=24, emb_dim=8, n_heads=2, n_layers=3, drop_rate=0.2)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_checkpointing_changes_no_bit(tied):
+    config = replace(CHECKED, tie_weights=tied)
+    assert step_of(GPT(config, activation_checkpointing=True)) == step_of(GPT(config))
+
+
+def test_checkpointing_keeps_less():
+    def kept(checkpointing):
+        model = GPT(CHECKED, activation_checkpointing=checkpointing)
+        ids = np.zeros((8, CHECKED.context_length), int)
+        tracemalloc.start()
+        try:
+            loss = model.loss(ids, ids, dropout=Dropout(0, 1))
+            assert loss.requires_grad  # and so alive, with all that it keeps
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert kept(True) < kept(False) / 4

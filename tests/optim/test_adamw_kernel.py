@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kernels.test_threads import several
-from tinygrad_gpt.kernels import cpu, reference_only
+from tinygrad_gpt.kernels import cpu, reference_only, using_threads
 from tinygrad_gpt.kernels.threads import block_size
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.optim import AdamW
@@ -52,7 +51,7 @@ def test_the_kernel_is_the_same_function(shape, seed, settings, strided, idle):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_every_entry_of_a_large_parameter_moves_once(n):
-    with several(n):
+    with using_threads(n):
         size = 2 * block_size() + 5
         for shape in ((size,), (size // 100, 100), (1, size)):
             p = Tensor(np.ones(shape, np.float32), requires_grad=True)

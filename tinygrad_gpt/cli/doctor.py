@@ -13,8 +13,9 @@ import numpy as np
 
 from tinygrad_gpt import __version__
 from tinygrad_gpt.backend import why_no_cuda
+from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.options import parse
-from tinygrad_gpt.cli.prepare import memory_here, memory_needed
+from tinygrad_gpt.cli.prepare import memory_needed
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
 from tinygrad_gpt.cli.generate import note
+from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.run_folder import load_run
 from tinygrad_gpt.text import read_texts
@@ -34,6 +35,7 @@ class Evaluate:
     """What to do with bytes that the encoding does not allow: strict stops and says where."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    threads: Threads = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         tokens = tokenizer.encode(text)
     if len(tokens) < 2:
         raise UserError("TEXTS must hold at least 2 tokens: the first is given, the others are scored; got 1")
-    with np.errstate(all="ignore"):  # a model that has diverged is told below, in one line
+    with machine(options.threads), np.errstate(all="ignore"):  # a model that has diverged is told below, in one line
         score = evaluate(model, tokens, stride=options.stride, batch_size=options.batch_size)
     if not math.isfinite(score.loss):
         raise CommandFailed(f"the model of {options.run} has diverged: its loss is {score.loss}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
+from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.run_folder import load_run
 from tinygrad_gpt.nn import GPT
@@ -46,6 +47,7 @@ class Generate:
     """Show this many of the likeliest tokens at each step, with bars, before and after temperature and top-k."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    threads: Threads = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,10 +63,11 @@ def main(argv: Sequence[str]) -> int:
     warn(options, len(ids), model.config.context_length)
     steps = continuation(model, ids.tolist(), options)
     try:
-        if options.show_probabilities is None:
-            stream(steps, tokenizer, options)
-        else:
-            show(steps, tokenizer, options)
+        with machine(options.threads):
+            if options.show_probabilities is None:
+                stream(steps, tokenizer, options)
+            else:
+                show(steps, tokenizer, options)
     except ValueError as error:  # generate() has checked its arguments; later it raises for logits that are not finite
         raise CommandFailed(str(error)) from error
     return 0

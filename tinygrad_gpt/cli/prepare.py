@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tinygrad_gpt.backend import Array, resolve_device
 from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.run_folder import RunFolder
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Text, Train
+from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.optim import AdamW, cosine_schedule
 from tinygrad_gpt.text import (
@@ -76,8 +78,8 @@ def prepare(options: Train, folder: RunFolder) -> Plan:
     schedule = learning_rates(options, steps)
     prompt = sample_prompt(options, corpus)
     check_memory(config, options, device)
-    model = GPT(config, seed=options.training.seed, device=device)
     t = options.training
+    model = GPT(config, seed=t.seed, device=device, activation_checkpointing=t.activation_checkpointing)
     optimizer = AdamW(model.parameters(), t.lr, (t.beta1, t.beta2), t.eps, t.weight_decay)
     eval_every = options.report.eval_every or max(1, steps // 20)
     return Plan(corpus, train_tokens, val_tokens, batches, model, optimizer, schedule, steps, eval_every, prompt)
@@ -209,37 +211,33 @@ def first_words(text: str, n: int = 4) -> str:
     return line.removesuffix(words[n]).rstrip() if len(words) > n else line.rstrip()
 
 
-def memory_needed(config: GPTConfig, rows: int) -> int:
-    """Bytes that training takes at its peak, about: parameters, gradients, AdamW's moments, and what vjps keep.
+def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: bool = False) -> int:
+    """Bytes that training takes at its peak, at most: parameters, gradients, AdamW's moments, and what vjps keep.
 
-    Per token and block those keep some 21 vectors of emb_dim and a row of attention weights per head, with dropout 24
-    and three; behind the last block there are 3 rows of logits.
+    Per token and block those keep some 20 vectors of emb_dim and half a row of attention weights per head, with
+    dropout 22 and one and a half; with checkpointing one block's at a time, and a vector for each other.  Behind the
+    last block there are the logits, up to a chunk of them.
     """
-    T, C = config.context_length, config.emb_dim
-    vectors, rows_of_weights = (24, 3) if config.drop_rate else (21, 1)
-    per_block = vectors * C + rows_of_weights * config.n_heads * T
-    per_token = config.n_layers * per_block + 3 * config.vocab_size + 4 * C
-    return FLOAT32 * (4 * count_parameters(config) + rows * T * per_token)
-
-
-def memory_here() -> int | None:
-    """Bytes of memory that this machine has; None where it does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    T, C, tokens = config.context_length, config.emb_dim, rows * config.context_length
+    vectors, rows_of_weights = (22, 1.5) if config.drop_rate else (20, 0.5)
+    of_block = vectors * C + int(rows_of_weights * config.n_heads * T)
+    of_blocks = of_block + config.n_layers * C if activation_checkpointing else config.n_layers * of_block
+    logits = min(tokens * config.vocab_size, max(CHUNK, config.vocab_size))
+    return FLOAT32 * (4 * count_parameters(config) + tokens * (of_blocks + 4 * C) + logits)
 
 
 def check_memory(config: GPTConfig, options: Train, device: str) -> None:
     """Raise UserError if the machine cannot hold the run.  (What a GPU holds shows when it runs.)"""
-    needed, here = memory_needed(config, rows_at_once(options)), memory_here()
+    needed, here = memory_of(config, options), memory_here()
     if device == "cpu" and here is not None and needed > here:
         raise UserError(
             f"training takes about {human(needed, 'B')} of memory, this machine has {human(here, 'B')}: use a smaller "
-            "model, --batch-size or --context-length, or --accumulation"
+            "model, --batch-size or --context-length, --accumulation or --activation-checkpointing"
         )
 
 
-def rows_at_once(options: Train) -> int:
-    """Rows of a batch that are computed together."""
-    return -(-options.training.batch_size // options.training.accumulation)
+def memory_of(config: GPTConfig, options: Train) -> int:
+    """Bytes that this run takes at its peak, at most."""
+    t = options.training
+    rows = -(-t.batch_size // t.accumulation)  # computed together
+    return memory_needed(config, rows, activation_checkpointing=t.activation_checkpointing)

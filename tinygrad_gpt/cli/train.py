@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tinygrad_gpt.backend import Array, synchronize
 from tinygrad_gpt.cli.config_file import read_config, to_toml
 from tinygrad_gpt.cli.errors import CommandFailed, reason
+from tinygrad_gpt.cli.machine import machine
 from tinygrad_gpt.cli.options import parse, with_values
 from tinygrad_gpt.cli.prepare import STDIN, Plan, prepare, run_name
 from tinygrad_gpt.cli.run_folder import CONFIG, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
@@ -24,7 +25,9 @@ from tinygrad_gpt.cli.train_report import HEADINGS, header, plot_title, summary,
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import save_tokenizer
 from tinygrad_gpt.training import StepReport, evaluate, perplexity, save_checkpoint, train
+from tinygrad_gpt.training.loop import no_stopwatch
 from tinygrad_gpt.training.plots import plot_losses
+from tinygrad_gpt.training.profiling import Profile
 
 PROG = "tinygrad-gpt train"
 SIGPIPE = 13  # by this name the signal module has it on Unix alone
@@ -38,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     with RunFolder(options.run.out, run_name(options), overwrite=options.run.overwrite) as folder:
         plan = prepare(options, folder)
         folder.start()
-        with failures(), stoppable() as stop:
+        with failures(), machine(options.run.threads), stoppable() as stop:
             return Session(options, plan, folder, stop).run()
 
 
@@ -62,6 +65,8 @@ class Session:
         self.step = self.tokens_seen = self.tokens_timed = 0
         self.started = time.perf_counter()
         self.seconds_training = 0.0  # since the last evaluation
+        self.seconds_profiled = 0.0  # the same, of the whole run
+        self.profile = Profile() if options.report.profile else None
         self.diverged: str | None = None
         self.log: IO[str]
 
@@ -75,6 +80,8 @@ class Session:
             self.report()
             self.train_all()
             self.end()
+            if self.profile is not None and self.step:
+                self.say("\n" + self.profile.table(self.step, self.seconds_profiled))
         if self.diverged:
             raise CommandFailed(
                 f"{self.diverged}; the model before that step is in {self.folder.path}: try a smaller --lr"
@@ -100,6 +107,7 @@ class Session:
             clip_norm=t.clip_norm,
             accumulation=t.accumulation,
             seed=t.seed,
+            stopwatch=no_stopwatch if self.profile is None else self.profile.part,
         )
         with self.bar() as bar:
             try:
@@ -120,8 +128,10 @@ class Session:
         """The reports, with the time that the training between them takes."""
         while True:
             before = time.perf_counter()
-            report = next(reports, None)
+            with nullcontext() if self.profile is None else self.profile.of_ops():
+                report = next(reports, None)
             self.seconds_training += time.perf_counter() - before
+            self.seconds_profiled += time.perf_counter() - before
             if report is None:
                 return
             yield report

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from tinygrad_gpt.cli.machine import Threads
 from tinygrad_gpt.cli.options import Range
 
 PRESET = arg(help_behavior_hint="(default: the preset's)")
@@ -75,6 +76,8 @@ class Training:
     """Chunks per step."""
     accumulation: Annotated[int, Range(1, 2**20)] = 1
     """Parts that a batch is computed in, one after the other: the same step in less memory."""
+    activation_checkpointing: bool = False
+    """Keep only each block's input for the way back and compute the rest again there: less memory, more time."""
     lr: Annotated[float, Range(0)] = 2e-3
     """Highest learning rate."""
     min_lr: Annotated[float | None, Range(0), SILENT] = None
@@ -109,6 +112,8 @@ class Report:
     """Length of that sample in tokens; 0 for none."""
     sample_temperature: Annotated[float, Range(0)] = 0.8
     """Temperature of that sample; 0 takes the likeliest token each time."""
+    profile: bool = False
+    """Time every op, and show where a step's time went when the run ends."""
     progress: bool = True
     """Show a progress bar, if stderr is a terminal."""
 
@@ -124,6 +129,7 @@ class Run:
     """Replace the run that is in the run folder."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    threads: Threads = None
     config: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """TOML file with any of these options, such as a run folder's config.toml; flags given beside it count more."""
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinygrad_gpt.cli.machine import peak_memory
 from tinygrad_gpt.cli.options import shortened
-from tinygrad_gpt.cli.prepare import Plan, memory_needed, rows_at_once
+from tinygrad_gpt.cli.prepare import Plan, memory_of
 from tinygrad_gpt.cli.run_folder import RESULTS
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Train
@@ -21,7 +22,7 @@ def header(options: Train, plan: Plan) -> str:
     config, corpus = plan.model.config, plan.corpus
     vocabulary = f"{config.vocab_size:,} tokens ({corpus.tokenizer.name}, {corpus.tokenizer.fingerprint[:12]})"
     shape = f"{config.n_layers} layers, {config.n_heads} heads, width {config.emb_dim}, context {config.context_length}"
-    memory = human(memory_needed(config, rows_at_once(options)), "B")
+    memory = human(memory_of(config, options), "B")
     lines = {
         "text": f"{corpus.title}: {corpus.size}",
         "tokens": f"{len(corpus.tokens):,}: {len(plan.train_tokens):,} to train, {len(plan.val_tokens):,} to validate",
@@ -29,7 +30,7 @@ def header(options: Train, plan: Plan) -> str:
         "model": f"{human(plan.model.n_parameters)} parameters: {shape}",
         "training": f"{plan.steps:,} steps of {options.training.batch_size} x {config.context_length} tokens, "
         f"{plan.steps_per_epoch:,} steps an epoch",
-        "memory": f"about {memory}, on {plan.model.device}",
+        "memory": f"up to about {memory}, on {plan.model.device}",
         **first_example(plan),
     }
     return "\n".join(f"{name:<11} {value}" for name, value in lines.items()) + "\n"
@@ -64,6 +65,7 @@ def summary(plan: Plan, folder: Path, records: list[dict[str, Any]], seconds: fl
     first, last = records[0], records[-1]
     done = f"{last['step']:,} steps, {last['tokens_seen']:,} tokens, {duration(seconds)}"
     vocabulary = f"{plan.model.config.vocab_size:,}"
+    peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
     lines = {
         "done": done if last["step"] == plan.steps else f"{done}, stopped before step {plan.steps:,}",
@@ -71,10 +73,11 @@ def summary(plan: Plan, folder: Path, records: list[dict[str, Any]], seconds: fl
         "val loss": f"{decimals(first['val_loss'])} -> {decimals(last['val_loss'])}",
         "perplexity": f"{perplexity_text(first['perplexity'])} -> {perplexity_text(last['perplexity'])}, "
         f"as if choosing among that many of the vocabulary's {vocabulary} tokens",
+        "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",
         "files": f"in {folder}: {files}",
         "go on with": generate_command(plan, folder),
     }
-    return "\n" + "\n".join(f"{name:<11} {value}" for name, value in lines.items())
+    return "\n" + "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value)
 
 
 def generate_command(plan: Plan, folder: Path) -> str:

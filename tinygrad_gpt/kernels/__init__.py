@@ -12,6 +12,11 @@ from typing import Any
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels import cpu
+from tinygrad_gpt.kernels.memory import keep_freed_memory as keep_freed_memory
+from tinygrad_gpt.kernels.threads import default_num_threads as default_num_threads
+from tinygrad_gpt.kernels.threads import num_threads as num_threads
+from tinygrad_gpt.kernels.threads import set_num_threads as set_num_threads
+from tinygrad_gpt.kernels.threads import using_threads as using_threads
 
 Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 

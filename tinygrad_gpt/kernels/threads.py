@@ -11,8 +11,9 @@ Until it is called, kernels run in the calling thread and BLAS does as it is set
 import contextvars
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from tinygrad_gpt.checks import at_least_one
 
@@ -35,6 +36,20 @@ def set_num_threads(n: int) -> None:
     if _pool is not None:
         _pool.shutdown()
     _pool = ThreadPoolExecutor(n - 1, thread_name_prefix="kernels") if n > 1 else None
+
+
+@contextmanager
+def using_threads(n: int) -> Iterator[None]:
+    """Within this block n threads share the work; then it is as it was, BLAS included."""
+    import threadpoolctl
+
+    before = _num_threads
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        set_num_threads(n)
+        try:
+            yield
+        finally:
+            set_num_threads(before)
 
 
 def num_threads() -> int:

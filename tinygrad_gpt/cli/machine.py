@@ -1,0 +1,44 @@
+"""What a command asks of the machine: threads, memory."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from tyro.conf import arg
+
+from tinygrad_gpt.cli.options import Range
+from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
+
+THREADS_HELP = (
+    "Threads that share the work on a CPU. Default: what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS "
+    "say, else one per core."
+)
+Threads = Annotated[int | None, Range(1, 1024), arg(help=THREADS_HELP, help_behavior_hint="")]
+
+
+@contextmanager
+def machine(threads: int | None) -> Iterator[None]:
+    """Within this block the process has its threads; the memory that it frees it keeps from now on."""
+    keep_freed_memory()
+    with using_threads(default_num_threads() if threads is None else threads):
+        yield
+
+
+def memory_here() -> int | None:
+    """Bytes of memory that this machine has; None where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def peak_memory() -> int | None:
+    """Bytes that this process has held at most; None where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
