@@ -1,0 +1,95 @@
+"""All of it: `python -m benchmarks` prints a page of tables; with names of sections, those alone."""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata, util
+from pathlib import Path
+
+from benchmarks import generation, kernels, training
+from benchmarks.settings import CONTENDERS, SETTINGS
+from tinygrad_gpt.kernels import default_num_threads
+
+PACKAGES = ("numpy", "torch", "jax", "autograd", "transformers")
+STEPS = [name for name in CONTENDERS if name != "ours, checkpointing"]
+
+
+def machine() -> str:
+    """Where this was measured."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES if util.find_spec(name))
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {model}, {len(os.sched_getaffinity(0))} cores, {default_num_threads()} threads; "
+        f"Python {platform.python_version()}, {versions}."
+    )
+
+
+def steps(setting_name: str, names: Sequence[str], rounds: int) -> str:
+    """A table of training steps."""
+    setting = SETTINGS[setting_name]
+    return f"{setting.title}.\n\n{training.table(setting, training.run(setting_name, names, rounds))}"
+
+
+def context(rounds: int) -> str:
+    """The cost of longer rows at equal tokens."""
+    names, lengths = ("ours", "PyTorch eager"), (128, 256, 512, 1024)
+    found = {length: training.run(f"context-{length}", names, rounds) for length in lengths}
+    lines = ["| ms per step of 1,024 tokens, rows of | " + " | ".join(map(str, lengths)) + " | growth |"]
+    lines.append("|---" * (2 + len(lengths)) + "|")
+    for i, name in enumerate(c.name for c in found[128]):
+        medians = [found[length][i].median for length in lengths]
+        cells = " | ".join(f"{1000 * t:,.0f}" for t in medians)
+        lines.append(f"| {name} | {cells} | {medians[-1] / medians[0]:.2f} |")
+    return "\n".join(lines)
+
+
+def imports(rounds: int) -> str:
+    """Seconds from the start of Python to the package's being there."""
+    lines = ["| | ms |", "|---|---|"]
+    for package in ("numpy", "tinygrad_gpt", "torch", "jax"):
+        if util.find_spec(package) is None:
+            continue
+        times = []
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {package}"], check=True)
+            times.append(time.perf_counter() - started)
+        lines.append(f"| import {package} | {1000 * statistics.median(times[1:]):,.0f} |")
+    return "\n".join(lines)
+
+
+SECTIONS: dict[str, tuple[str, Callable[[int], str]]] = {
+    "book": ("A training step of GPT-2 124M", lambda rounds: steps("book", STEPS, rounds)),
+    "small": ("A training step of a small model", lambda rounds: steps("small", STEPS, rounds)),
+    "memory": (
+        "Activation checkpointing",
+        lambda rounds: steps("context-1024", ("ours", "ours, checkpointing", "PyTorch eager"), rounds),
+    ),
+    "context": ("Longer rows", context),
+    "kernels": ("Each kernel", lambda rounds: kernels.run()),
+    "generation": ("Generation", lambda rounds: generation.run()),
+    "imports": ("Importing", imports),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help=", ".join(SECTIONS), metavar="SECTION")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender (default: 5)")
+    options = parser.parse_args()
+    print(machine())
+    for name in options.sections or SECTIONS:
+        title, section = SECTIONS[name]
+        print(f"\n## {title}\n\n{section(options.rounds)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

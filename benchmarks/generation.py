@@ -1,0 +1,77 @@
+"""Tokens per second, one row, greedy: with and without the cache, beside Hugging Face's generate.
+
+GPT-2 124M's shape with weights tied and biases, so that transformers' own class can take the same weights; the tokens
+of all must be the same.
+"""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tinygrad_gpt import GPT, PRESETS, generate
+from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
+
+CONFIG = replace(PRESETS["gpt2-124M"], qkv_bias=True, tie_weights=True)
+PROMPT = [15496, 11, 314, 716]
+COUNTS = (50, 200, 800)
+
+
+def run() -> str:
+    """The table."""
+    keep_freed_memory()
+    model = GPT(CONFIG, seed=0)
+    contenders: dict[str, Callable[[int], list[int]]] = {
+        "ours, cached": lambda n: ours(model, n, use_cache=True),
+        "ours, without the cache": lambda n: ours(model, n, use_cache=False),
+    }
+    if importlib.util.find_spec("transformers") is not None:
+        theirs = hugging_face(model)
+        contenders["Hugging Face generate"] = theirs
+    lines = ["| tokens/s over the first | " + " | ".join(str(n) for n in COUNTS) + " tokens |"]
+    lines.append("|---" * (1 + len(COUNTS)) + "|")
+    speeds: dict[str, list[str]] = {name: [] for name in contenders}
+    for n in COUNTS:
+        texts = {}
+        for name, contender in contenders.items():
+            if name == "ours, without the cache" and n > 50:
+                speeds[name].append("")  # minutes
+                continue
+            contender(3)
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                texts[name] = contender(n)
+                times.append(time.perf_counter() - started)
+            speeds[name].append(f"{n / sorted(times)[1]:.1f}")
+        if len({tuple(text) for text in texts.values()}) != 1:
+            raise ValueError(f"no speed is printed: the texts differ: {texts}")
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(row) + " |" for name, row in speeds.items())])
+
+
+def ours(model: GPT, n: int, *, use_cache: bool) -> list[int]:
+    with using_threads(default_num_threads()):
+        return [int(ids[0]) for ids in generate(model, [PROMPT], n, use_cache=use_cache)]
+
+
+def hugging_face(model: GPT) -> Callable[[int], list[int]]:
+    """transformers' GPT-2 with our weights."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config: Any = GPT2Config(activation_function="gelu_new", bos_token_id=None, eos_token_id=None)
+    theirs = GPT2LMHeadModel(config).eval()
+    weights = {f"transformer.{name}": torch.tensor(x.data) for name, x in model.parameters().items()}
+    weights["lm_head.weight"] = weights["transformer.wte.weight"]
+    missing, unexpected = theirs.load_state_dict(weights, strict=False)
+    assert not unexpected, unexpected
+    assert all("attn" in name for name in missing), missing  # masks
+
+    def continued(n: int) -> list[int]:
+        ids = torch.tensor([PROMPT])
+        mask = torch.ones_like(ids)
+        out = theirs.generate(ids, attention_mask=mask, max_new_tokens=n, min_new_tokens=n, do_sample=False)
+        return [int(token) for token in out[0, len(PROMPT) :]]
+
+    return continued

@@ -1,0 +1,61 @@
+"""What is run: model shapes, batches, and who runs them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.nn import PRESETS, GPTConfig
+
+LR, BETAS, EPS, WEIGHT_DECAY, CLIP_NORM = 4e-4, (0.9, 0.999), 1e-8, 0.1, 1.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model and a batch."""
+
+    title: str
+    config: GPTConfig
+    batch_size: int
+    burst: int = 1  # steps timed at a time, after one that is not
+
+    def batch(self) -> tuple[Array, Array]:
+        """ids and targets (B, T): any will do, but all contenders get the same."""
+        text = np.random.default_rng(0).integers(0, self.config.vocab_size, (self.batch_size, self.length + 1))
+        return text[:, :-1].copy(), text[:, 1:].copy()
+
+    @property
+    def length(self) -> int:
+        """Tokens in a row."""
+        return self.config.context_length
+
+
+BOOK = replace(PRESETS["gpt2-124M"], context_length=256, drop_rate=0.1)
+SETTINGS = {
+    "book": Setting("GPT-2 124M as the book trains it: batch 2, context 256, dropout 0.1", BOOK, 2),
+    "small": Setting(
+        "4 layers, width 128, vocabulary 5,064: batch 8, context 128, dropout 0.1",
+        replace(BOOK, vocab_size=5064, context_length=128, emb_dim=128, n_heads=4, n_layers=4),
+        8,
+        burst=10,
+    ),
+    **{
+        f"context-{length}": Setting(
+            f"GPT-2 124M, 1,024 tokens a step in rows of {length}", replace(BOOK, context_length=length), 1024 // length
+        )
+        for length in (128, 256, 512, 1024)
+    },
+}
+
+# name -> module:function(config, weights) that answers (a function for the loss, a function for a training step)
+CONTENDERS = {
+    "ours": "benchmarks.ours:contender",
+    "ours, without kernels": "benchmarks.ours:plain",
+    "ours, checkpointing": "benchmarks.ours:checkpointing",
+    "PyTorch eager": "benchmarks.rival_torch:eager",
+    "PyTorch eager, written out": "benchmarks.rival_torch:written_out",
+    "torch.compile": "benchmarks.rival_torch:compiled",
+    "JAX jit": "benchmarks.rival_jax:contender",
+    "HIPS autograd": "benchmarks.rival_autograd:contender",
+    "matrix products alone": "benchmarks.products:contender",
+}
