@@ -57,7 +57,7 @@ def installed(name: str) -> bool:
 
 
 def run(setting_name: str, names: Sequence[str], rounds: int) -> list[Contender]:
-    """Each contender warmed up, then then some steps of each in turn, `rounds` times.  Raises ValueError if losses differ."""
+    """Each contender warmed up, then some steps of each in turn.  Raises ValueError if losses differ."""
     setting = SETTINGS[setting_name]
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
@@ -74,7 +74,8 @@ def run(setting_name: str, names: Sequence[str], rounds: int) -> list[Contender]
             for _ in range(rounds):
                 for contender in found:
                     time.sleep(REST)
-                    contender.seconds += [contender.ask("step") for _ in range(setting.burst + 1)][1:]
+                    steps = [contender.ask("step") for _ in range(setting.burst)]
+                    contender.seconds += steps[1:] or steps
             for contender in found:
                 contender.peak = contender.ask("peak")
         finally:

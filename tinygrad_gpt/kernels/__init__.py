@@ -7,12 +7,14 @@ this package's rows and everything still runs, slower.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels import cpu
 from tinygrad_gpt.kernels.memory import keep_freed_memory as keep_freed_memory
+from tinygrad_gpt.kernels.threads import blas_threads as blas_threads
 from tinygrad_gpt.kernels.threads import default_num_threads as default_num_threads
 from tinygrad_gpt.kernels.threads import num_threads as num_threads
 from tinygrad_gpt.kernels.threads import set_num_threads as set_num_threads
@@ -38,7 +40,13 @@ def kernel_for(function: Op, *arrays: Array) -> Op:
     """The function that computes this one on arrays like these: a kernel where the table has one, else itself."""
     if not _allowed.get() or not arrays:
         return function
-    return FASTER.get((function, array_module(*arrays).__name__, arrays[0].dtype.name), function)
+    return FASTER.get((function, array_module(*arrays).__name__, name_of(arrays[0].dtype)), function)
+
+
+@cache
+def name_of(dtype: Any) -> str:
+    """The dtype's name, which NumPy puts together anew each time."""
+    return str(dtype.name)
 
 
 def fastest(op: Op, *arrays: Array) -> Op:

@@ -52,6 +52,27 @@ def using_threads(n: int) -> Iterator[None]:
             set_num_threads(before)
 
 
+@contextmanager
+def blas_threads() -> Iterator[None]:
+    """Within this block the threads are BLAS's and not ours.
+
+    For products of a few rows: they take less time than it takes to wake a thread, and BLAS's are awake.
+    """
+    global _num_threads
+    n = _num_threads
+    if n == 1:  # then BLAS has what it has
+        yield
+        return
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(n, user_api="blas"):
+        _num_threads = 1
+        try:
+            yield
+        finally:
+            _num_threads = n
+
+
 def num_threads() -> int:
     """How many threads share the work of a kernel."""
     return _num_threads

@@ -10,6 +10,7 @@ move by one place, and nothing remembered is true any more.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,12 +29,12 @@ class NewTokens:
     counts: Array  # (B)
     first: Array  # (B): the place of each row's first token
 
-    @property
+    @cached_property
     def places(self) -> Array:
         """(B, T): each token's place in its row."""
         return self.first[:, None] + np.arange(self.ids.shape[1])
 
-    @property
+    @cached_property
     def real(self) -> tuple[Array, Array, Array]:
         """Of each token that is no padding: its row, its column in ids, its place in the row."""
         rows, columns = np.nonzero(np.arange(self.ids.shape[1]) < self.counts[:, None])

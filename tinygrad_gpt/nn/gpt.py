@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device
 from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.kernels import blas_threads
 from tinygrad_gpt.nn.cache import Cache
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
 from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
@@ -18,6 +20,8 @@ from tinygrad_gpt.rng import Dropout, Purpose, normals
 from tinygrad_gpt.tape import Tensor, apply, no_grad, recomputed
 
 OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
+
+FEW = 16  # tokens
 
 INITIAL_STD = 0.02  # Radford et al. 2018, section 4.1
 
@@ -56,6 +60,8 @@ class GPT:
             name: Tensor(to_device(np.array(weights[name], dtype), self.device), requires_grad=True)
             for name in parameter_shapes(config)
         }
+
+        self._blocks = [under(self._parameters, f"h.{i}.") for i in range(config.n_layers)]
 
     def parameters(self) -> dict[str, Tensor]:
         """Every learned tensor once, by its GPT-2 name."""
@@ -112,7 +118,7 @@ class GPT:
         new = cache.new_tokens(sequences)
         ids, places = self.checked(new.ids), np.minimum(new.places, self.config.context_length - 1)
         p, xp = self._parameters, array_module(ids)
-        with no_grad():
+        with no_grad(), blas_threads() if new.ids.size <= FEW else nullcontext():
             x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], xp.asarray(places))
             x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROP))
             cache.seen = new.first + new.counts
@@ -123,7 +129,7 @@ class GPT:
         """x (B, T, C) through all blocks, each with its parameters, and the final layer norm."""
         run = recomputing(of_block) if self.activation_checkpointing else of_block
         for i in range(self.config.n_layers):
-            x = run(i, x, under(self._parameters, f"h.{i}."))
+            x = run(i, x, self._blocks[i])
         return layer_norm(x, under(self._parameters, "ln_f."))
 
     @property

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels.cpu.products import WORTH_IT, product
+from tinygrad_gpt.kernels.cpu.products import product
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
 
@@ -37,10 +37,9 @@ def linear_cross_entropy(
 
     def slopes(chunk: slice) -> Array:
         """dLoss/dlogits of a chunk of rows; enters their nll on the way."""
-        logits = np.empty((chunk.stop - chunk.start, V), x.dtype)
+        logits = product(rows[chunk], weight.T)
 
         def work(part: slice) -> None:
-            np.matmul(rows[chunk][part], weight.T, out=logits[part])
             for block in blocks(part, max(1, BLOCK // V)):
                 of_block(block)
 
@@ -57,7 +56,7 @@ def linear_cross_entropy(
             z[each, t] -= 1 / divisor
             z[~counted] = 0
 
-        share(work, len(logits), worth_it=logits.size * C >= WORTH_IT)
+        share(work, len(logits), worth_it=logits.size >= 2 * BLOCK)
         return logits
 
     chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))

@@ -1,19 +1,37 @@
-"""Matrix products, shared over threads by the rows of the result."""
+"""Matrix products, shared over threads by rows or by columns of the result, whichever it has more of.
+
+Each thread brings the whole of one factor into its cache, so that had better be the smaller one: a generated token is
+one row, a head's gradient has a row for each token of the vocabulary.
+"""
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.threads import share
 
-WORTH_IT = 2**23  # multiplications: well below a millisecond's worth
 
+def product(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """a (N, K) @ b (K, M) + bias (M)  ->  (N, M)"""
+    (N, K), M = a.shape, b.shape[1]
+    out = np.empty((N, M), a.dtype)
 
-def product(a: Array, b: Array) -> Array:
-    """a (N, K) @ b (K, M)  ->  (N, M)"""
-    out = np.empty((a.shape[0], b.shape[1]), a.dtype)
-
-    def work(rows: slice) -> None:
+    def of_rows(rows: slice) -> None:
         np.matmul(a[rows], b, out=out[rows])
+        if bias is not None:
+            out[rows] += bias
 
-    share(work, len(out), worth_it=out.size * a.shape[1] >= WORTH_IT)
+    def of_columns(columns: slice) -> None:
+        np.matmul(a, b[:, columns], out=out[:, columns])
+        if bias is not None:
+            out[:, columns] += bias[columns]
+
+    if N > M:
+        share(of_rows, N, worth_it=worth_sharing(N, K, M))
+    else:
+        share(of_columns, M, worth_it=worth_sharing(N, K, M))
     return out
+
+
+def worth_sharing(N: int, K: int, M: int) -> bool:
+    """Whether a product takes a tenth of a millisecond or more: by its arithmetic, or by what it has to read."""
+    return N * K * M >= 2**23 or max(N * K, K * M) >= 2**18
