@@ -80,8 +80,8 @@ def run(setting_name: str, names: Sequence[str], rounds: int) -> list[Contender]
                 contender.peak = contender.ask("peak")
         finally:
             for contender in found:
-                contender.process.kill()
-                contender.process.wait()
+                with contender.process as process:  # closes its pipes, waits for its end
+                    process.kill()
     return found
 
 

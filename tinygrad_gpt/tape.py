@@ -229,7 +229,10 @@ class Tensor:
         return apply(ops.log_softmax, self, axis=axis)
 
     def backward(self, dself: Array | None = None) -> None:
-        """Add dself/dt to t.grad, for every leaf t that asked for it."""
+        """Add dself/dt to t.grad, for every leaf t that asked for it.
+
+        If a vjp raises, the terms met before it have been added.
+        """
         for leaf, grad in walk(self, dself):
             if leaf.grad is None:
                 leaf.grad = grad

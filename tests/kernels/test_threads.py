@@ -158,3 +158,25 @@ def test_a_kernel_in_several_threads_is_the_same_function(name, seed):
 
 def always(work, length, *, worth_it=True):
     threads.share(work, length)
+
+
+def test_a_few_rows_are_left_to_blas(three_threads):
+    with threads.blas_threads():
+        assert threads.num_threads() == 1
+        assert blas_threads() == {3}
+    assert threads.num_threads() == 3
+    assert blas_threads() == {1}
+
+
+def test_without_threads_of_ours_blas_is_left_alone():
+    before = blas_threads()
+    with threads.blas_threads():
+        assert blas_threads() == before
+    assert blas_threads() == before
+
+
+def test_what_shares_within_a_part_does_not_wait_for_itself(three_threads):
+    inner = []
+    threads.share(lambda part: threads.share(lambda p: inner.append((part.start, p.start, p.stop)), 3), 3)
+    assert {(1, 0, 3), (2, 0, 3)} <= set(inner)  # in one piece there
+    assert {start for start, *_ in inner} == {0, 1, 2}

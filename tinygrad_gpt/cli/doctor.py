@@ -18,11 +18,11 @@ from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.prepare import memory_needed
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-LIBRARIES = ("numpy", "tiktoken", "safetensors", "tyro", "tqdm", "matplotlib")
+LIBRARIES = ("numpy", "tiktoken", "safetensors", "tyro", "threadpoolctl", "tqdm", "matplotlib")
 SIDE = 1024  # of the matrices multiplied
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
 EFFICIENCY = 0.25  # of the matrix product's speed that training reaches: measured on the default run, about
@@ -81,13 +81,11 @@ def blas() -> str:
 
 
 def threads() -> str:
-    """How many threads BLAS uses, as far as that can be known."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        given = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
-        return ", ".join(given) or f"as many as BLAS likes ({cores()} cores); OMP_NUM_THREADS sets it"
-    return ", ".join(f"{pool['num_threads']} ({pool['internal_api']})" for pool in threadpool_info()) or "unknown"
+    """How many threads the commands share their work over, and which BLAS multiplies in each."""
+    from threadpoolctl import threadpool_info
+
+    libraries = sorted({pool["internal_api"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+    return f"{default_num_threads()}, each with {' and '.join(libraries) or 'a BLAS of unknown name'}"
 
 
 def gpu_name() -> str:

@@ -1,9 +1,11 @@
 """What a command asks of the machine: threads, memory."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
@@ -36,6 +38,11 @@ def memory_here() -> int | None:
 
 def peak_memory() -> int | None:
     """Bytes that this process has held at most; None where the system does not say (Windows)."""
+    try:  # Linux: getrusage would count what the parent had held when it started this process
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
+    except (OSError, TypeError):
+        pass
     try:
         import resource
     except ImportError:

@@ -30,7 +30,7 @@ def header(options: Train, plan: Plan) -> str:
         "model": f"{human(plan.model.n_parameters)} parameters: {shape}",
         "training": f"{plan.steps:,} steps of {options.training.batch_size} x {config.context_length} tokens, "
         f"{plan.steps_per_epoch:,} steps an epoch",
-        "memory": f"up to about {memory}, on {plan.model.device}",
+        "memory": f"up to about {memory} in arrays, on {plan.model.device}",
         **first_example(plan),
     }
     return "\n".join(f"{name:<11} {value}" for name, value in lines.items()) + "\n"

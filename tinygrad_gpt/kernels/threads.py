@@ -21,6 +21,7 @@ Work = Callable[[slice], None]
 
 _pool: ThreadPoolExecutor | None = None
 _num_threads = 1
+_in_a_thread_of_ours: contextvars.ContextVar[bool] = contextvars.ContextVar("in_a_thread_of_ours", default=False)
 
 
 def set_num_threads(n: int) -> None:
@@ -94,12 +95,14 @@ def share(work: Work, length: int, *, worth_it: bool = True) -> None:
     (some 20 µs) is done in one piece.
     """
     n = min(_num_threads, length)
-    if n <= 1 or not worth_it or _pool is None:
+    if n <= 1 or not worth_it or _pool is None or _in_a_thread_of_ours.get():
         work(slice(0, length))
         return
     ends = [length * i // n for i in range(n + 1)]
     parts = [slice(start, end) for start, end in itertools.pairwise(ends)]
-    futures = [_pool.submit(contextvars.copy_context().run, work, part) for part in parts[1:]]  # errstate goes along
+    futures = [
+        _pool.submit(contextvars.copy_context().run, run, work, part) for part in parts[1:]
+    ]  # errstate goes along
     try:
         work(parts[0])
     finally:
@@ -107,6 +110,12 @@ def share(work: Work, length: int, *, worth_it: bool = True) -> None:
             future.exception()  # waits: nobody may use an array that a thread still writes to
     for future in futures:
         future.result()
+
+
+def run(work: Work, part: slice) -> None:
+    """Work in a thread of ours, which shares none of it again: it would wait for itself."""
+    _in_a_thread_of_ours.set(True)
+    work(part)
 
 
 def blocks(part: slice, size: int) -> list[slice]:
