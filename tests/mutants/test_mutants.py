@@ -8,9 +8,9 @@ import pytest
 
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws import mutants
+from tinygrad_gpt.laws.catalogue import TITLES
 from tinygrad_gpt.laws.mutants.__main__ import main as matrix_command
 from tinygrad_gpt.laws.mutants.measured import measure
-from tinygrad_gpt.laws.page import TITLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "law-mutant-matrix.md"
 

@@ -26,6 +26,16 @@ LAWS: dict[Area, tuple[Law, ...]] = {
     "data": DATA_LAWS,
     "checkpoint": CHECKPOINT_LAWS,
 }
+TITLES: dict[Area, str] = {
+    "ops": "Ops",
+    "engine": "Engine",
+    "model": "Model",
+    "sampling": "Sampling",
+    "loss": "Loss and perplexity",
+    "optimizer": "Optimizer",
+    "data": "Data",
+    "checkpoint": "Checkpoints",
+}
 DROPPED: dict[str, str] = {**DROPPED_SAMPLER_LAWS}  # ids that were laws once, and why they are none
 EVERY: tuple[Law, ...] = tuple(law for laws in LAWS.values() for law in laws)
 

@@ -1,18 +1,8 @@
 """The page of laws, written from the laws themselves."""
 
-from tinygrad_gpt.laws.catalogue import DROPPED, LAWS
+from tinygrad_gpt.laws.catalogue import DROPPED, LAWS, TITLES
 from tinygrad_gpt.laws.law import Area, Law
-
-TITLES = {
-    "ops": "Ops",
-    "engine": "Engine",
-    "model": "Model",
-    "sampling": "Sampling",
-    "loss": "Loss and perplexity",
-    "optimizer": "Optimizer",
-    "data": "Data",
-    "checkpoint": "Checkpoints",
-}
+from tinygrad_gpt.laws.markdown import escaped
 
 
 def page() -> str:
@@ -60,8 +50,3 @@ def row(law: Law) -> tuple[str, str, str, str, str]:
     needs = f" [{', '.join(sorted(law.needs))}]" if law.needs else ""
     sentence = " ".join(law.statement.split())
     return law.id, f"**{law.title}.** {sentence}{needs}", law.level, ", ".join(law.cites), ", ".join(law.mutants)
-
-
-def escaped(cell: str) -> str:
-    """Text that does not end a table's cell."""
-    return cell.replace("|", "\\|")

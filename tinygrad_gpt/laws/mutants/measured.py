@@ -4,10 +4,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinygrad_gpt.laws.catalogue import LAWS
+from tinygrad_gpt.laws.catalogue import LAWS, TITLES
 from tinygrad_gpt.laws.law import Area, Law, LawBroken
+from tinygrad_gpt.laws.markdown import escaped
 from tinygrad_gpt.laws.mutants.mutant import Mutant
-from tinygrad_gpt.laws.page import TITLES, escaped
 
 
 def kills(law: Law, mutant: Mutant, profile: str = "mutants") -> bool:
