@@ -21,13 +21,12 @@ STEPS = [name for name in CONTENDERS if name != "ours, checkpointing"]
 
 def machine() -> str:
     """Where this was measured."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
+    cpuinfo = Path("/proc/cpuinfo")  # on Linux
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES if util.find_spec(name))
     return (
-        f"{time.strftime('%Y-%m-%d')}, {model}, {len(os.sched_getaffinity(0))} cores, {default_num_threads()} threads; "
+        f"{time.strftime('%Y-%m-%d')}, {model}, {os.cpu_count()} cores, {default_num_threads()} threads; "
         f"Python {platform.python_version()}, {versions}."
     )
 

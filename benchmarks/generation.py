@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.training import REST
 from tinygrad_gpt import GPT, PRESETS, generate
 from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
 
@@ -41,6 +42,7 @@ def run() -> str:
             contender(3)
             times = []
             for _ in range(3):
+                time.sleep(REST)
                 started = time.perf_counter()
                 texts[name] = contender(n)
                 times.append(time.perf_counter() - started)
@@ -60,6 +62,7 @@ def hugging_face(model: GPT) -> Callable[[int], list[int]]:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    torch.set_num_threads(default_num_threads())
     config: Any = GPT2Config(activation_function="gelu_new", bos_token_id=None, eos_token_id=None)
     theirs = GPT2LMHeadModel(config).eval()
     weights = {f"transformer.{name}": torch.tensor(x.data) for name, x in model.parameters().items()}

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.settings import BETAS, CLIP_NORM, EPS, LR, WEIGHT_DECAY
+from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import GPTConfig
 
 Tensors = dict[str, torch.Tensor]
@@ -84,6 +85,7 @@ def logits(p: Tensors, ids: torch.Tensor, config: GPTConfig, layers: Layers, rat
 
 
 def contender(config: GPTConfig, weights: dict[str, Any], layers: Layers, *, compile: bool) -> Any:
+    torch.set_num_threads(default_num_threads())
     p = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     groups = [
         {"params": [x for x in p.values() if x.ndim >= 2], "weight_decay": WEIGHT_DECAY},

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def check_losses(contenders: Sequence[Contender]) -> None:
     if not losses:
         return
     low, high = min(losses.values()), max(losses.values())
-    if high - low > AGREE * high:
+    if not all(map(math.isfinite, losses.values())) or high - low > AGREE * high:
         raise ValueError(f"no ratio is printed: at equal weights the losses differ: {losses}")
 
 

@@ -7,6 +7,7 @@ peak    the most memory that this process has held, in bytes
 
 import importlib
 import json
+import os
 import sys
 import time
 
@@ -14,10 +15,13 @@ from safetensors.numpy import load_file
 
 from benchmarks.settings import CONTENDERS, SETTINGS
 from tinygrad_gpt.cli.machine import peak_memory
+from tinygrad_gpt.kernels import default_num_threads
 
 
 def main(name: str, setting_name: str, weights: str) -> None:
     setting = SETTINGS[setting_name]
+    if hasattr(os, "sched_setaffinity"):  # as many cores as threads, for all alike
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: default_num_threads()])
     module, function = CONTENDERS[name].split(":")
     make = getattr(importlib.import_module(module), function)
     loss, step = make(setting.config, load_file(weights))

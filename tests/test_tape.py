@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import Tensor, backward, no_grad, ops
+from tinygrad_gpt.kernels import around_ops, reference_only
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
 from tinygrad_gpt.tape import apply, concatenate, recomputed, where
 
@@ -395,3 +396,43 @@ def test_a_constant_among_the_recomputed_asks_for_no_gradient():
     recomputed(lambda t, k: t * k, x, c).sum().backward()
     assert x.grad.tolist() == [3.0]
     assert c.grad is None
+
+
+def test_a_fresh_gradient_that_cannot_be_written_to_is_copied():
+    def fixed(x):
+        made = np.ones_like(x)
+        made.flags.writeable = False
+        return made
+
+    x = leaf([1.0])
+    for _ in range(2):
+        apply(lambda x: (x * 1, lambda dy: (fixed(x),)), x).sum().backward()
+    assert x.grad.tolist() == [2.0]
+
+
+def test_what_the_recomputed_does_not_use_gets_zeros():
+    x, idle = leaf([1.0, 2.0]), leaf([3.0])
+    recomputed(lambda t, unused: t * t, x, idle).sum().backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+    assert idle.grad.tolist() == [0.0]
+
+
+def test_the_second_run_is_computed_as_the_first():
+    """With kernels switched off for the forward pass, they are off for its repetition too."""
+    computed = []
+
+    def around(op, run):
+        computed.append(run is op)
+        return run
+
+    x = Tensor(np.ones((1, 2), np.float32), requires_grad=True)
+    with around_ops(around), reference_only():
+        y = recomputed(lambda t: apply(ops.gelu, t), x).sum()
+    y.backward()
+    assert all(computed)
+    assert len(computed) >= 4  # recomputed, gelu, sum; then gelu again
+
+
+def test_an_error_in_the_recomputed_names_it():
+    with pytest.raises(ValueError, match=r"recomputed of \(2,\): matmul of"):
+        recomputed(lambda t: t @ np.ones((3, 3)), leaf([1.0, 2.0]))

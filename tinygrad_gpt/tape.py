@@ -19,7 +19,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -351,7 +351,7 @@ def taken(arrays: list[Array]) -> Array:
     """
     array = arrays.pop()
     alone = sys.getrefcount(array) <= HELD_ONCE and array.base is None and not isinstance(array, np.generic)
-    if alone and array.flags.c_contiguous:
+    if alone and array.flags.c_contiguous and getattr(array.flags, "writeable", True):  # CuPy's always are
         return array
     return array_module(array).array(array, order="C")
 
@@ -423,10 +423,20 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
         def vjp(dy: Array) -> tuple[Array | None, ...]:
             leaves = [Tensor(array, x.requires_grad) for array, x in zip(arrays, inputs, strict=True)]
-            with recording(True):
-                grads = backward(function(*leaves), dy)
-            return tuple(grads.get(leaf) for leaf in leaves)
+            grads = context.run(gradients, leaves, dy)
+            return tuple(
+                (grads[leaf] if leaf in grads else array_module(dy).zeros_like(leaf.data))
+                if leaf.requires_grad
+                else None
+                for leaf in leaves
+            )
 
         return out, vjp
 
+    def gradients(leaves: list[Tensor], dy: Array) -> dict[Tensor, Array]:
+        with recording(True):
+            return backward(function(*leaves), dy)
+
+    context = copy_context()  # with kernels or without, say: the second time as the first
+    op.__name__ = "recomputed"
     return apply(op, *inputs)

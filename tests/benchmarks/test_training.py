@@ -1,5 +1,6 @@
 """The benchmark compares like with like, or says nothing.  (How fast anything is, is no test's business.)"""
 
+import math
 import re
 from dataclasses import replace
 
@@ -23,6 +24,9 @@ def test_different_losses_forbid_a_comparison():
     training.check_losses([contender("a", 10.0), contender("b", 10.0005), contender("products", None)])
     with pytest.raises(ValueError, match=r"no ratio is printed: at equal weights the losses differ: .*10.002"):
         training.check_losses([contender("a", 10.0), contender("b", 10.002)])
+    for losses in ((10.0, math.nan), (math.nan, 10.0), (math.inf, math.inf)):
+        with pytest.raises(ValueError, match="no ratio is printed"):
+            training.check_losses([contender("a", losses[0]), contender("b", losses[1])])
 
 
 def test_a_table():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import cpu, threads, using_threads
+from tinygrad_gpt.kernels import FASTER, cpu, threads, using_threads
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
@@ -137,21 +137,30 @@ KERNELS = {
 }
 
 
+def test_every_kernel_is_tried_in_threads_and_blocks():
+    assert set(KERNELS) | {"adamw_step"} == {op.__name__ for op, module, _ in FASTER if module == "numpy"}
+
+
+@pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("name", KERNELS)
 @given(seed=seeds())
-def test_a_kernel_in_several_threads_is_the_same_function(name, seed):
-    """However small its arrays: nothing is too little to share here."""
+def test_a_kernel_in_several_threads_is_the_same_function(name, n, seed):
+    """However small its arrays: nothing is too little to share or to cut into blocks here."""
     make, settings = KERNELS[name]
     arrays = make(lambda *shape: normal(seed, shape).astype(np.float32))
     y, vjp = getattr(ops, name)(*arrays, **settings)
     with pytest.MonkeyPatch.context() as patch:
         for module in [m for m in sys.modules if m.startswith("tinygrad_gpt.kernels.cpu.")]:
             patch.setattr(sys.modules[module], "share", always, raising=False)
-        with using_threads(3):
+            for name_of_size, size in {"BLOCK": 12, "ROWS": 2, "block_size": lambda: 4}.items():
+                if hasattr(sys.modules[module], name_of_size):
+                    patch.setattr(sys.modules[module], name_of_size, size)
+        with using_threads(n):
             fast_y, fast_vjp = getattr(cpu, name)(*arrays, **settings)
-            fast = fast_vjp(np.ones_like(fast_y))
+            dy = normal(seed % 2**63 + 1, y.shape).astype(np.float32)
+            fast = fast_vjp(dy)
     np.testing.assert_allclose(fast_y, y, rtol=1e-4, atol=1e-5)
-    for got, want in zip(fast, vjp(np.ones_like(y)), strict=True):
+    for got, want in zip(fast, vjp(dy), strict=True):
         if want is not None:
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 

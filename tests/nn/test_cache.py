@@ -64,9 +64,43 @@ def test_a_step_runs_the_model_on_one_token_a_row():
 
 def test_a_row_must_fit():
     gpt, cache = model(), Cache(CONFIG, 1, 4, np.zeros(0))
-    with pytest.raises(ValueError, match="the cache has room for 4 tokens a row; got 5"):
+    with pytest.raises(ValueError, match=r"row 0 of sequences must be from 1 \(seen so far\) to 4 .* long; got 5"):
         gpt.next_logits([[1, 2, 3, 4, 5]], cache)
     assert cache.seen.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "said"),
+    [
+        ([[1, 2, 3], []], "row 1 of sequences must be from 2 .* got 0"),
+        ([[1, 2, 3], [4]], r"row 1 of sequences must be from 2 \(seen so far\)"),
+        ([[1, 2, 3]], "sequences must be 2 rows, as the cache has; got 1"),
+        ([], "sequences must be 2 rows, as the cache has; got 0"),
+    ],
+)
+def test_rows_only_grow(sequences, said):
+    gpt, cache = model(), Cache(CONFIG, 2, LENGTH, np.zeros(0))
+    gpt.next_logits([[1, 2], [3, 4]], cache)
+    with pytest.raises(ValueError, match=said):
+        gpt.next_logits(sequences, cache)
+    assert cache.seen.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("length", [0, LENGTH + 1])
+def test_a_cache_is_no_longer_than_the_context(length):
+    with pytest.raises(ValueError, match=f"length must be from 1 to context_length {LENGTH}; got {length}"):
+        Cache(CONFIG, 1, length, np.zeros(0))
+
+
+def test_a_model_with_its_own_forward_pass_is_asked_for_it():
+    class Contrary(GPT):
+        def __call__(self, ids, dropout=None):
+            return super().__call__(ids, dropout) * -1.0
+
+    def text(use_cache):
+        return [ids.tolist() for ids in generate(Contrary(CONFIG, dtype="float64"), [[1, 2]], 4, use_cache=use_cache)]
+
+    assert text(True) == text(False)
 
 
 def test_nothing_is_recorded():

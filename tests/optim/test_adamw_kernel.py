@@ -49,6 +49,18 @@ def test_the_kernel_is_the_same_function(shape, seed, settings, strided, idle):
         assert (abs(got - want) <= last * scale).all(), name
 
 
+def test_a_gradient_that_clipping_makes_small_does_not_overflow_on_the_way():
+    results = []
+    for step in (adamw_step, cpu.adamw_step):
+        p, m, v = np.ones(2, np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)
+        settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "scale": 1e-20}
+        step(p, np.full(2, 1e20, np.float32), m, v, step=1, **settings)
+        results.append((p, m, v))
+    for slow, fast in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, slow, rtol=1e-5)
+    np.testing.assert_allclose(results[1][0], 0.9, rtol=1e-5)
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_every_entry_of_a_large_parameter_moves_once(n):
     with using_threads(n):

@@ -99,3 +99,26 @@ def test_around_ops_sees_the_op_and_what_computes_it():
     (first, kernel), (second, itself) = seen
     assert first is second is itself is ops.gelu
     assert kernel is not ops.gelu
+
+
+def test_a_part_does_not_count_what_is_timed_within_it(monkeypatch):
+    clock = iter([0.0, 1.0, 5.0, 7.0, 8.0, 20.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    profile = Profile()
+    with profile.part("outer"):
+        with profile.part("inner"):
+            pass
+        with profile.part("inner"):
+            pass
+    assert profile.seconds == {("inner", ELSE): 4.0 + 1.0, ("outer", ELSE): 20.0 - 5.0}
+
+
+def test_checkpointing_is_not_counted_twice():
+    model, profile = GPT(CONFIG, activation_checkpointing=True), Profile()
+    started = time.perf_counter()
+    with profile.of_ops():
+        step(model)
+    total = time.perf_counter() - started
+    assert sum(profile.seconds.values()) <= total
+    assert profile.calls["recomputed", FORWARD] == CONFIG.n_layers
+    assert profile.calls["causal_attention", FORWARD] == 2 * CONFIG.n_layers

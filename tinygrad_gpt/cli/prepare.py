@@ -216,13 +216,13 @@ def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: boo
 
     Per token and block those keep some 20 vectors of emb_dim and half a row of attention weights per head, with
     dropout 22 and one and a half; with checkpointing one block's at a time, and a vector for each other.  Behind the
-    last block there are the logits, up to a chunk of them.
+    last block there are the logits, up to two chunks of them.
     """
     T, C, tokens = config.context_length, config.emb_dim, rows * config.context_length
     vectors, rows_of_weights = (22, 1.5) if config.drop_rate else (20, 0.5)
     of_block = vectors * C + int(rows_of_weights * config.n_heads * T)
     of_blocks = of_block + config.n_layers * C if activation_checkpointing else config.n_layers * of_block
-    logits = min(tokens * config.vocab_size, max(CHUNK, config.vocab_size))
+    logits = min(tokens * config.vocab_size, 2 * max(CHUNK, config.vocab_size))
     return FLOAT32 * (4 * count_parameters(config) + tokens * (of_blocks + 4 * C) + logits)
 
 

@@ -16,8 +16,9 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # no such function; no way to ask (Windows)
         return False
-    most, large = 2**31 - 1, 2**26
-    return all(
-        mallopt(name, value) == 1
-        for name, value in ((M_MMAP_THRESHOLD, large), (M_TRIM_THRESHOLD, most), (M_TOP_PAD, 2**26))
-    )
+    kept: bool = (
+        mallopt(M_MMAP_THRESHOLD, 2**26) == 1 or mallopt(M_MMAP_THRESHOLD, 2**25) == 1
+    )  # older ones allow no more
+    kept &= mallopt(M_TRIM_THRESHOLD, 2**31 - 1) == 1
+    kept &= mallopt(M_TOP_PAD, 2**26) == 1
+    return kept

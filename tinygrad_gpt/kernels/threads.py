@@ -14,6 +14,8 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 from tinygrad_gpt.checks import at_least_one
 
@@ -25,7 +27,7 @@ _in_a_thread_of_ours: contextvars.ContextVar[bool] = contextvars.ContextVar("in_
 
 
 def set_num_threads(n: int) -> None:
-    """From now on n threads of this process share each kernel's work, and BLAS uses one.  Raises ValueError below 1.
+    """From now on n threads of this process share the kernels' work, and BLAS uses one.  Raises ValueError below 1.
 
     Results are the same bits for the same n; for another n products may be rounded differently.
     """
@@ -64,14 +66,20 @@ def blas_threads() -> Iterator[None]:
     if n == 1:  # then BLAS has what it has
         yield
         return
-    import threadpoolctl
-
-    with threadpoolctl.threadpool_limits(n, user_api="blas"):
+    with blas().limit(limits=n, user_api="blas"):
         _num_threads = 1
         try:
             yield
         finally:
             _num_threads = n
+
+
+@cache
+def blas() -> Any:
+    """The hold on BLAS's threads, looked for once: a generated token cannot wait for that."""
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()
 
 
 def num_threads() -> int:

@@ -44,10 +44,15 @@ class NewTokens:
 class Cache:
     """Keys and values of up to `length` tokens in each of n_rows rows, for every block of a model.
 
-    seen (B) tells how many tokens of each row it holds.
+    seen (B) tells how many tokens of each row it holds.  Rows may only grow: what has been seen is not looked at again.
+    `like` is an array of the model's: the cache has its dtype and is where it is.
+
+    Raises ValueError for a length above the model's context.
     """
 
     def __init__(self, config: GPTConfig, n_rows: int, length: int, like: Array) -> None:
+        if not 1 <= length <= config.context_length:
+            raise ValueError(f"length must be from 1 to context_length {config.context_length}; got {length}")
         heads, width = config.n_heads, config.emb_dim // config.n_heads
         shape = (config.n_layers, 2, n_rows, heads, length, width)
         self.arrays = array_module(like).zeros(
@@ -56,10 +61,17 @@ class Cache:
         self.seen = np.zeros(n_rows, np.int64)
 
     def new_tokens(self, sequences: Sequence[Sequence[int]]) -> NewTokens:
-        """What of these rows it has not seen; a row without news gives its last token once more."""
-        lengths = [len(sequence) for sequence in sequences]
-        if max(lengths) > self.arrays.shape[4]:
-            raise ValueError(f"the cache has room for {self.arrays.shape[4]} tokens a row; got {max(lengths)}")
+        """What of these rows it has not seen; a row without news gives its last token once more.
+
+        Raises ValueError for another number of rows, an empty one, a shorter one than before, or one too long.
+        """
+        lengths, room = [len(sequence) for sequence in sequences], self.arrays.shape[4]
+        if len(lengths) != len(self.seen):
+            raise ValueError(f"sequences must be {len(self.seen)} rows, as the cache has; got {len(lengths)}")
+        for b, (length, seen) in enumerate(zip(lengths, self.seen.tolist(), strict=True)):
+            if not max(1, seen) <= length <= room:
+                allowed = f"from {max(1, seen)} (seen so far) to {room} (the cache's room)"
+                raise ValueError(f"row {b} of sequences must be {allowed} tokens long; got {length}")
         first = np.minimum(self.seen, np.array(lengths) - 1)
         news = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
         counts = np.array([len(new) for new in news])

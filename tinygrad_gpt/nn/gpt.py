@@ -21,7 +21,7 @@ from tinygrad_gpt.tape import Tensor, apply, no_grad, recomputed
 
 OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
-FEW = 16  # tokens
+FEW = 16  # tokens, whose products take less time than waking a thread of ours
 
 INITIAL_STD = 0.02  # Radford et al. 2018, section 4.1
 

@@ -10,7 +10,8 @@ One op, because the logits are by far the largest array of a training step (V is
 asks for them: a kernel can hold a few rows of them at a time.  Here they are whole.
 
 Shapes.   x (..., C), W (V, C): a token's row, as in GPT-2's wte and lm_head; targets (...) of int  ->  loss ().
-Settings. ignore_index, reduction: as cross_entropy's.
+Settings. ignore_index, reduction: as cross_entropy's; but a row of x that is ignored must be finite all the same, for
+          it takes part in dW, times 0.
 Saved.    x, W, and what cross_entropy saves.
 Errors.   As cross_entropy's.  The caller vouches for 0 <= target < V.
 Check.    Two tokens with equal rows have equal logits, so ln 2 and slopes ½ - [j = target]:

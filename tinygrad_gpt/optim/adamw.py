@@ -57,6 +57,7 @@ def adamw_step(
     p -= lr * (mhat / typical + weight_decay * p)
 
 
+# The table cannot name it itself: kernels know the ops below them, not the optimizer above.
 FASTER[adamw_step, "numpy", "float32"] = cpu.adamw_step
 
 

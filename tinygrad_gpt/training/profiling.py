@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,9 @@ class Profile:
 
     seconds: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     calls: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    within: list[float] = field(default_factory=list)  # of each part that has begun, the seconds of parts in it
 
-    def of_ops(self) -> Any:
+    def of_ops(self) -> AbstractContextManager[None]:
         """Within this block every op is timed; what it leaves for the way back is too, wherever that is walked."""
         return around_ops(self.timed)
 
@@ -51,12 +52,16 @@ class Profile:
 
     @contextmanager
     def part(self, name: str, way: str = ELSE) -> Iterator[None]:
-        """Time what runs in this block."""
+        """Time what runs in this block, less what is timed within it (a block that is computed again has ops in it)."""
+        self.within.append(0.0)
         started = time.perf_counter()
         yield
         synchronize()
-        self.seconds[name, way] += time.perf_counter() - started
+        elapsed = time.perf_counter() - started
+        self.seconds[name, way] += elapsed - self.within.pop()
         self.calls[name, way] += 1
+        if self.within:
+            self.within[-1] += elapsed
 
     def table(self, steps: int = 1, total: float | None = None) -> str:
         """A line for each op, the slowest first: calls, milliseconds forward and backward, share of the time, per step.

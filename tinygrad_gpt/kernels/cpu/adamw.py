@@ -38,8 +38,8 @@ def adamw_step(
             np.multiply(gb, (1 - beta1) * scale, out=s)
             mb *= beta1
             mb += s
-            np.multiply(gb, gb, out=s)
-            s *= (1 - beta2) * scale**2
+            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s)  # squared afterwards: g² may overflow
+            s *= s
             vb *= beta2
             vb += s
             np.sqrt(vb, out=s)

@@ -9,12 +9,12 @@ row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.ops.attention import causal_attention as reference
 from tinygrad_gpt.ops.attention import split_heads
 
 ROWS = 64  # queries taken together
@@ -25,7 +25,9 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
     q, k, v = split_heads(qkv, n_heads)  # views, each (B, H, T, D)
     B, H, T, D = q.shape
-    scale = 1 / math.sqrt(D) if D else 1.0
+    if not q.size:
+        return reference(*((qkv,) if keep is None else (qkv, keep)), n_heads=n_heads)
+    scale = 1 / math.sqrt(D)
     y = np.empty((B, T, H * D), qkv.dtype)
     y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns
     taken = blocks(slice(0, T), ROWS)
@@ -37,7 +39,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
         for rows, whole in zip(taken, powers, strict=True):
             keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
             np.matmul(q[:, heads, rows] * scale, k[:, heads, keys].swapaxes(-1, -2), out=e)
-            e[..., rows.start :] += above_diagonal(rows.stop - rows.start, e.dtype)
+            np.copyto(e[..., rows.start :], -np.inf, where=above_diagonal(rows.stop - rows.start))
             e -= e.max(-1, keepdims=True)
             np.exp(e, out=e)
             np.sum(e, axis=-1, keepdims=True, out=total)
@@ -71,6 +73,6 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     return y, vjp
 
 
-def above_diagonal(n: int, dtype: Any) -> Array:
-    """(n, n): 0 on and below the diagonal, -inf above it."""
-    return np.triu(np.full((n, n), -np.inf, dtype), 1)
+def above_diagonal(n: int) -> Array:
+    """(n, n) of bool: what lies in the future."""
+    return ~np.tri(n, dtype=bool)

@@ -28,8 +28,8 @@ def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp
             yb *= xb
             np.tanh(yb, out=tb)
             np.add(tb, 1, out=yb)
-            yb *= xb
             yb *= 0.5
+            yb *= xb
 
     def vjp(dy: Array) -> tuple[Array]:
         dy = dy.reshape(-1)
@@ -43,10 +43,10 @@ def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp
                 np.multiply(xb, xb, out=db)
                 db *= 3 * A * C
                 db += C
-                db *= xb  # x du/dx
                 np.multiply(tb, tb, out=slope)
                 np.subtract(1, slope, out=slope)
-                db *= slope
+                db *= slope  # 0 at large x, before x makes more of it
+                db *= xb
                 db += tb
                 db += 1
                 db *= dy[block]

@@ -1,5 +1,7 @@
 """Layer norm by blocks of rows, in one thread: two are no faster."""
 
+import math
+
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
@@ -11,7 +13,7 @@ BLOCK = 2**16  # entries
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
     """x (..., C), gain (C), bias (C)  ->  y (..., C)."""
     shape, C = x.shape, x.shape[-1]
-    rows = x.reshape(-1, C)
+    rows = x.reshape(math.prod(shape[:-1]), C)
     y, xhat = np.empty_like(rows), np.empty_like(rows)
     rstd = np.empty((len(rows), 1), rows.dtype)
     pieces = blocks(slice(0, len(rows)), max(1, BLOCK // max(1, C)))
@@ -29,8 +31,8 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
         yb += bias
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
-        dy = dy.reshape(-1, C)
-        dx = np.empty_like(rows)
+        dy = dy.reshape(xhat.shape)
+        dx = np.empty_like(xhat)  # not of x, which is not kept
         for block in pieces:
             dxhat, hb = dx[block], xhat[block]
             np.multiply(dy[block], gain, out=dxhat)

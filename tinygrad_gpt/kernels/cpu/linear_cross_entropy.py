@@ -13,7 +13,7 @@ from tinygrad_gpt.kernels.cpu.products import product
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
 
-CHUNK = 2**26  # logits held at a time: 256 MB
+CHUNK = 2**25  # logits of a chunk: 128 MB; two are held on the way back
 BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
 
 
@@ -26,9 +26,10 @@ def linear_cross_entropy(
     reduction: Literal["mean", "sum"] = "mean",
 ) -> tuple[Array, Vjp]:
     """x (..., C), weight (V, C), targets (...) of int  ->  loss (), in nats."""
-    if reduction not in ("mean", "sum") or targets.shape != x.shape[:-1] or not targets.size:
+    if reduction not in ("mean", "sum") or targets.shape != x.shape[:-1] or not x.size or not weight.size:
         return reference(x, weight, targets, ignore_index=ignore_index, reduction=reduction)
     V, C = weight.shape
+    shape = x.shape
     rows, y = x.reshape(-1, C), targets.reshape(-1)
     counts = np.ones(y.shape, bool) if ignore_index is None else y != ignore_index
     y = np.where(counts, y, 0)
@@ -60,7 +61,9 @@ def linear_cross_entropy(
         return logits
 
     chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))
+    last: Array = None
     for chunk in chunks:
+        last = None  # before the next is made
         last = slopes(chunk)
 
     def vjp(dloss: Array) -> tuple[Array, Array, None]:
@@ -71,7 +74,8 @@ def linear_cross_entropy(
             dx[chunk] = product(dlogits, weight)
             term = product(dlogits.T, rows[chunk] * dloss)
             dweight = term if dweight is None else np.add(dweight, term, out=dweight)
+            del dlogits
         dx *= dloss
-        return dx.reshape(x.shape), dweight, None
+        return dx.reshape(shape), dweight, None
 
     return nll.sum() / divisor, vjp

@@ -14,6 +14,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     """a (N, K) @ b (K, M) + bias (M)  ->  (N, M)"""
     (N, K), M = a.shape, b.shape[1]
     out = np.empty((N, M), a.dtype)
+    bias = None if bias is None else np.broadcast_to(bias, (M,))
 
     def of_rows(rows: slice) -> None:
         np.matmul(a[rows], b, out=out[rows])

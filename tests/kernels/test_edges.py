@@ -1,0 +1,101 @@
+"""Where a kernel's own arithmetic could differ from its op's: huge numbers, odd shapes, what it keeps."""
+
+import weakref
+
+import numpy as np
+import pytest
+
+from tinygrad_gpt import ops
+from tinygrad_gpt.kernels import cpu
+
+
+def single(*values):
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize("x", [1e13, 1e15, 1e18, -1e15, 2e38, -2e38])
+def test_gelu_of_huge_numbers_is_linear_or_nothing(x):
+    with np.errstate(all="ignore"):
+        y, vjp = cpu.gelu(single(x))
+        (dx,) = vjp(single(1))
+    assert y == max(np.float32(x), 0)
+    if abs(x) < 1e19:  # beyond, x² overflows in the op as well
+        assert dx == (x > 0)
+
+
+def test_a_future_score_that_overflows_is_not_seen():
+    """Position 0 would give position 1 a score of 1e50; it sees itself alone."""
+    qkv = single(1e25, 0, 5, 1, 1e25, 7).reshape(1, 2, 3)  # q, k, v of each
+    with np.errstate(all="ignore"):
+        fast, slow = (op(qkv, n_heads=1)[0] for op in (cpu.causal_attention, ops.causal_attention))
+    assert fast[0, 0] == slow[0, 0] == 5
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "gelu"])
+def test_what_the_op_does_not_keep_the_kernel_does_not(name):
+    x = np.ones((4, 3), np.float32)
+    kept = weakref.ref(x)
+    if name == "layer_norm":
+        y, vjp = cpu.layer_norm(x, single(1, 1, 1), single(0, 0, 0))
+        del x
+        assert kept() is None
+    else:
+        y, vjp = cpu.gelu(x)
+        del x
+        assert kept() is not None  # x is needed on the way back
+    assert vjp(np.ones_like(y))[0].shape == (4, 3)
+
+
+@pytest.mark.parametrize("length", [3, 7])
+def test_a_bias_of_another_length_is_refused(length):
+    arguments = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32), np.ones(length, np.float32)
+    for op in (ops.linear, cpu.linear):
+        with pytest.raises(ValueError, match="broadcast"):
+            op(*arguments)
+
+
+SHAPES = {
+    "layer_norm": [((0, 3), (3,), (3,))],
+    "linear": [((0, 3), (3, 4), (4,)), ((2, 0), (0, 4), (4,)), ((2, 3), (3, 0), (0,))],
+    "gelu": [((0,),), ((2, 0),), ((),)],
+}
+
+
+@pytest.mark.parametrize(("name", "shapes"), [(name, shapes) for name in SHAPES for shapes in SHAPES[name]])
+def test_shapes_without_entries(name, shapes):
+    arrays = [np.ones(shape, np.float32) for shape in shapes]
+    with np.errstate(all="ignore"):
+        (fast, fast_vjp), (slow, slow_vjp) = (getattr(m, name)(*arrays) for m in (cpu, ops))
+        assert fast.shape == slow.shape
+        gradients = zip(fast_vjp(np.ones_like(fast)), slow_vjp(np.ones_like(slow)), strict=True)
+    assert all(a.shape == b.shape for a, b in gradients)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
+def test_a_head_without_rows_width_or_vocabulary_is_as_the_op(sizes):
+    N, C, V = sizes
+    arguments = np.ones((N, C), np.float32), np.ones((V, C), np.float32), np.zeros(N, int)
+
+    def outcome(op):
+        with np.errstate(all="ignore"):
+            try:
+                loss, vjp = op(*arguments, reduction="sum")
+                return loss.tobytes(), [g.shape for g in vjp(loss) if g is not None]
+            except (ValueError, IndexError) as error:
+                return type(error)
+
+    assert outcome(cpu.linear_cross_entropy) == outcome(ops.linear_cross_entropy)
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 6), (1, 0, 6), (1, 2, 0)])
+def test_attention_without_entries_is_as_the_op(shape):
+    qkv = np.ones(shape, np.float32)
+
+    def outcome(op):
+        try:
+            y, vjp = op(qkv, n_heads=1)
+            return y.shape, vjp(y)[0].shape
+        except (ValueError, ZeroDivisionError) as error:
+            return type(error)
+
+    assert outcome(cpu.causal_attention) == outcome(ops.causal_attention)
