@@ -81,13 +81,23 @@ SECTIONS: dict[str, tuple[str, Callable[[int], str]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help=", ".join(SECTIONS), metavar="SECTION")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender (default: 5)")
+    parser.add_argument("sections", nargs="*", help=f"all, or some of {', '.join(SECTIONS)}", metavar="SECTION")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        help="turns of each contender (default: 5); kernels and generation have their own",
+    )
     options = parser.parse_args()
+    if unknown := [name for name in options.sections if name not in SECTIONS]:
+        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1; got {options.rounds}")
     print(machine())
     for name in options.sections or SECTIONS:
         title, section = SECTIONS[name]
-        print(f"\n## {title}\n\n{section(options.rounds)}", flush=True)
+        print(f"\n## {title}\n", flush=True)
+        print(section(options.rounds), flush=True)
 
 
 if __name__ == "__main__":

@@ -107,10 +107,10 @@ def check_losses(contenders: Sequence[Contender]) -> None:
 def table(setting: Setting, contenders: Sequence[Contender]) -> str:
     """Seconds, ratio to ours, memory."""
     ours = next(contender for contender in contenders if contender.name == "ours")
-    lines = ["| | ms per step | tokens/s | ours takes | peak memory |", "|---|---|---|---|---|"]
+    lines = ["| | ms per step | tokens/s | ours / this | peak memory |", "|---|---|---|---|---|"]
     for c in contenders:
         tokens = setting.batch_size * setting.length / c.median
-        ratio = "" if c is ours else f"{ours.median / c.median:.2f} of it"
+        ratio = "" if c is ours else f"{ours.median / c.median:.2f}"
         memory = "" if c.loss is None else f"{c.peak / 1e9:.2f} GB"
         lines.append(f"| {c.name} | {1000 * c.median:,.0f} | {tokens:,.0f} | {ratio} | {memory} |")
     return "\n".join(lines)

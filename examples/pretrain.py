@@ -26,7 +26,7 @@ def main(device: str, out: Path, steps: int) -> None:
     print(f"{model.n_parameters:,} parameters, {len(train_tokens):,} training tokens")
 
     def schedule(step: int) -> float:
-        return tg.cosine_schedule(step, peak_lr=3e-3, total_steps=steps, warmup_steps=10, min_lr=3e-4)
+        return tg.cosine_schedule(step, peak_lr=3e-3, total_steps=steps, warmup_steps=min(10, steps // 2), min_lr=3e-4)
 
     records, tokens_seen = [], 0
     for report in tg.train(model, optimizer, batches, steps=steps, schedule=schedule):
@@ -55,7 +55,7 @@ def main(device: str, out: Path, steps: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
     parser.add_argument("--out", type=Path, default=Path("runs/example"), help="folder for the plot")
     parser.add_argument("--steps", type=int, default=150, help="training steps")
     arguments = parser.parse_args()

@@ -268,7 +268,7 @@ def read_weights(folder):
 def test_a_profile_ends_the_report_and_changes_nothing(tg, text_file, tiny, run, tmp_path):
     result = tg("train", text_file, *tiny, "--out", "profiled", "--profile")
     table = result.out.rstrip().split("\n\n")[-1].splitlines()
-    assert table[0].split() == ["ms", "per", "step", "calls", "forward", "backward", "share"]
+    assert table[0].split() == ["ms", "per", "step", "calls", "forward", "backward", "all", "share"]
     assert {"linear", "causal_attention", "linear_cross_entropy", "optimizer"} <= {line.split()[0] for line in table}
     assert table[-1].endswith("100.0%")
     assert read_weights(tmp_path / "profiled") == read_weights(run)

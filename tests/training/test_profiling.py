@@ -60,12 +60,12 @@ def test_the_table_adds_up():
     )
     profile.calls.update({("gelu", FORWARD): 4, ("gelu", BACKWARD): 4, ("exp", FORWARD): 2, ("batch", ELSE): 2})
     assert profile.table(steps=2, total=1.0).splitlines() == [
-        "ms per step             calls   forward  backward   share",
-        "gelu                        2    100.00    150.00   50.0%",
-        "exp                         1     60.00             12.0%",
-        "batch                       1     50.00             10.0%",
-        "other                            140.00             28.0%",
-        "total                            350.00    150.00  100.0%",
+        "ms per step             calls   forward  backward       all   share",
+        "gelu                        2    100.00    150.00    250.00   50.0%",
+        "exp                         1     60.00               60.00   12.0%",
+        "batch                       1                         50.00   10.0%",
+        "other                                                140.00   28.0%",
+        "total                            160.00    150.00    500.00  100.0%",
     ]
 
 

@@ -20,7 +20,7 @@ a fixed grid of numbers, *statistical* ones count random draws (a false alarm in
 1,000,000,000 checks, and in one of 1,000,000 runs at most).
 A law that needs a capability (in brackets) is skipped where the object lacks it. "Would have caught" lists published
 bugs as their authors reported them; "kills" names the broken objects of `tinygrad_gpt.laws.mutants` that this law must
-break, each a small re-enactment of such a bug. [What each law kills besides was measured](law-mutant-matrix.md).
+break, many of them small re-enactments of such bugs. [What each law kills besides was measured](law-mutant-matrix.md).
 """
 
 

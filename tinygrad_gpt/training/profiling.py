@@ -71,25 +71,24 @@ class Profile:
         measured = sum(self.seconds.values())
         total = measured if total is None else total
         names = sorted({name for name, _ in self.seconds}, key=lambda name: -self.of(name))
-        lines = [f"{'ms per step':<22} {'calls':>6} {'forward':>9} {'backward':>9} {'share':>7}"]
+        lines = [f"{'ms per step':<22} {'calls':>6} {'forward':>9} {'backward':>9} {'all':>9} {'share':>7}"]
         for name in names:
-            calls = max(self.calls[name, way] for way in (FORWARD, BACKWARD, ELSE)) / steps
-            forward = self.seconds[name, FORWARD] + self.seconds[name, ELSE]
-            lines.append(
-                row(name, f"{calls:.0f}", forward / steps, self.seconds[name, BACKWARD] / steps, total / steps)
-            )
-        lines.append(row("other", "", (total - measured) / steps, 0.0, total / steps))
-        forward = sum(seconds for (_, way), seconds in self.seconds.items() if way != BACKWARD) + total - measured
-        backward = sum(seconds for (_, way), seconds in self.seconds.items() if way == BACKWARD)
-        return "\n".join([*lines, row("total", "", forward / steps, backward / steps, total / steps)])
+            calls = max(self.calls.get((name, way), 0) for way in (FORWARD, BACKWARD, ELSE)) / steps
+            forward, backward = (self.seconds.get((name, way), 0.0) / steps for way in (FORWARD, BACKWARD))
+            lines.append(row(name, f"{calls:.0f}", forward, backward, self.of(name) / steps, total / steps))
+        lines.append(row("other", "", 0.0, 0.0, (total - measured) / steps, total / steps))
+        forward, backward = (
+            sum(seconds for (_, way), seconds in self.seconds.items() if way == wanted) / steps
+            for wanted in (FORWARD, BACKWARD)
+        )
+        return "\n".join([*lines, row("total", "", forward, backward, total / steps, total / steps)])
 
     def of(self, name: str) -> float:
         """All seconds under a name."""
         return sum(self.seconds.get((name, way), 0.0) for way in (FORWARD, BACKWARD, ELSE))
 
 
-def row(name: str, calls: str, forward: float, backward: float, total: float) -> str:
+def row(name: str, calls: str, forward: float, backward: float, both: float, total: float) -> str:
     """One line of the table, of seconds."""
-    share = (forward + backward) / total if total else 0.0
-    back = f"{1000 * backward:9.2f}" if backward else f"{'':9}"
-    return f"{name:<22} {calls:>6} {1000 * forward:9.2f} {back} {share:7.1%}"
+    ways = " ".join(f"{1000 * seconds:9.2f}" if seconds else f"{'':9}" for seconds in (forward, backward))
+    return f"{name:<22} {calls:>6} {ways} {1000 * both:9.2f} {both / total if total else 0.0:7.1%}"

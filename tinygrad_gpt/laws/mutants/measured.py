@@ -96,5 +96,6 @@ INTRODUCTION = """# Which law kills which mutant
 
 Measured: every [law](laws.md) against every mutant of its area that has what the law needs, in 100 cases that are
 always the same. A law *names* the mutants that it must kill, and CI tries those; what it kills *besides* is given by
-number, and may change with the cases. A `!` would mark a named mutant that survived.
+number, and may change with the cases. A `!` would mark a named mutant that survived. To kill more is
+no merit: a law about checks of the input breaks every mutant that was written without them.
 """
