@@ -108,9 +108,8 @@ def share(work: Work, length: int, *, worth_it: bool = True) -> None:
         return
     ends = [length * i // n for i in range(n + 1)]
     parts = [slice(start, end) for start, end in itertools.pairwise(ends)]
-    futures = [
-        _pool.submit(contextvars.copy_context().run, run, work, part) for part in parts[1:]
-    ]  # errstate goes along
+    # each in a copy of this context: NumPy's error handling goes along
+    futures = [_pool.submit(contextvars.copy_context().run, run, work, part) for part in parts[1:]]
     try:
         work(parts[0])
     finally:

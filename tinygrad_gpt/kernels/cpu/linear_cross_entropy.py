@@ -13,7 +13,7 @@ from tinygrad_gpt.kernels.cpu.products import product
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
 
-CHUNK = 2**25  # logits of a chunk: 128 MB; two are held on the way back
+CHUNK = 2**26  # logits of a chunk: 256 MB; where there are several, two are held on the way back
 BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
 
 
