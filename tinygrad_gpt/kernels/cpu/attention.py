@@ -5,7 +5,7 @@ what lies to the right of it is never computed: of T² scores little more than h
 what it is divided by goes into rows of D numbers instead, before or after a product.
 
 On the way back rowsum(dP ∘ P), T numbers for each row, is not needed as such: written out, it is the dot product of a
-row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14135, section 3.1 and appendix B.2).
+row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14135, appendix B.2).
 """
 
 import math
