@@ -16,9 +16,8 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # no such function; no way to ask (Windows)
         return False
-    kept: bool = (
-        mallopt(M_MMAP_THRESHOLD, 2**26) == 1 or mallopt(M_MMAP_THRESHOLD, 2**25) == 1
-    )  # older ones allow no more
-    kept &= mallopt(M_TRIM_THRESHOLD, 2**31 - 1) == 1
+    most = 2**31 - 1
+    kept: bool = mallopt(M_MMAP_THRESHOLD, most) == 1 or mallopt(M_MMAP_THRESHOLD, 2**25) == 1  # older ones: 32 MB
+    kept &= mallopt(M_TRIM_THRESHOLD, most) == 1
     kept &= mallopt(M_TOP_PAD, 2**26) == 1
     return kept
