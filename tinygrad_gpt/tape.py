@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels import fastest
+from tinygrad_gpt.kernels import fastest, setting
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
@@ -399,14 +399,9 @@ def no_grad() -> AbstractContextManager[None]:
     return recording(False)
 
 
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
+def recording(on: bool) -> AbstractContextManager[None]:
     """Within this block (and thread) the tape is, or is not, written."""
-    token = _recording.set(on)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+    return setting(_recording, on)
 
 
 def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -424,12 +419,10 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         def vjp(dy: Array) -> tuple[Array | None, ...]:
             leaves = [Tensor(array, x.requires_grad) for array, x in zip(arrays, inputs, strict=True)]
             grads = context.run(gradients, leaves, dy)
-            return tuple(
-                (grads[leaf] if leaf in grads else array_module(dy).zeros_like(leaf.data))
-                if leaf.requires_grad
-                else None
-                for leaf in leaves
-            )
+            for leaf in leaves:
+                if leaf.requires_grad and leaf not in grads:
+                    grads[leaf] = array_module(dy).zeros_like(leaf.data)
+            return tuple(grads.get(leaf) for leaf in leaves)
 
         return out, vjp
 

@@ -55,9 +55,8 @@ class Cache:
             raise ValueError(f"length must be from 1 to context_length {config.context_length}; got {length}")
         heads, width = config.n_heads, config.emb_dim // config.n_heads
         shape = (config.n_layers, 2, n_rows, heads, length, width)
-        self.arrays = array_module(like).zeros(
-            shape, like.dtype
-        )  # zeros: 0 times what is not there yet must not be nan
+        # zeros, not empty: what is not there yet is masked, and 0 times it must not be nan
+        self.arrays = array_module(like).zeros(shape, like.dtype)
         self.seen = np.zeros(n_rows, np.int64)
 
     def new_tokens(self, sequences: Sequence[Sequence[int]]) -> NewTokens:
@@ -74,11 +73,7 @@ class Cache:
                 raise ValueError(f"row {b} of sequences must be {allowed} tokens long; got {length}")
         first = np.minimum(self.seen, np.array(lengths) - 1)
         news = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
-        counts = np.array([len(new) for new in news])
-        ids = np.zeros((len(news), counts.max()), np.int64)
-        for row, new in zip(ids, news, strict=True):
-            row[: len(new)] = new
-        return NewTokens(ids, counts, first)
+        return NewTokens(padded(news), np.array([len(new) for new in news]), first)
 
     def attend(self, block: int, new: NewTokens, qkv: Tensor) -> Tensor:
         """Remember the new tokens' keys and values; let their queries attend to all up to them.
@@ -99,3 +94,11 @@ class Cache:
         visible = xp.asarray(np.arange(seen) <= new.places[:, None, :, None])
         weights, _ = ops.softmax(xp.where(visible, scores, -math.inf))
         return Tensor(merge_heads(weights @ values[:, :, :seen]))
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Array:
+    """Rows of any lengths as one (B, T) array, filled up on the right, where causal attention does not look."""
+    ids = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
+    for padded_row, row in zip(ids, rows, strict=True):
+        padded_row[: len(row)] = row
+    return ids

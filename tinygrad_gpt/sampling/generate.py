@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, array_module, to_host
 from tinygrad_gpt.checks import checked_ids
 from tinygrad_gpt.nn import GPT, Cache
+from tinygrad_gpt.nn.cache import padded
 from tinygrad_gpt.rng import checked_seed
 from tinygrad_gpt.sampling.checks import checked_settings
 from tinygrad_gpt.sampling.distribution import probabilities
@@ -160,11 +161,8 @@ def reads_as_a_gpt(model: Model) -> bool:
 
 def logits_after(model: Model, windows: list[list[int]]) -> Array:
     """The model's logits (B, V) after the last token of each row, from a pass over all of them."""
-    ids = np.zeros((len(windows), max(len(window) for window in windows)), np.int64)
-    for row, window in zip(ids, windows, strict=True):
-        row[: len(window)] = window  # padded to the right, where causal attention does not look
     with no_grad():  # around the model alone: what holds here must not hold in the caller's loop body
-        logits = model(ids).data  # (B, T, V)
+        logits = model(padded(windows)).data  # (B, T, V)
     xp = array_module(logits)
     last = [len(window) - 1 for window in windows]
     return logits[xp.arange(len(windows)), xp.asarray(last)]
