@@ -17,6 +17,7 @@ PROGRAM = "tinygrad-gpt"
 COMMANDS = {
     "train": "train a GPT on text, and watch it learn",
     "generate": "continue a text with a trained model",
+    "sampling": "show what temperature, top-k and top-p do to the next token",
     "evaluate": "measure how well a model predicts a text: loss, perplexity, bits per byte",
     "laws": "check a sampler, or another object, by the laws it must keep",
     "doctor": "show what this machine has, and which model fits it",

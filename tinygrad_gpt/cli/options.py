@@ -63,6 +63,8 @@ class Option:
         """What it may be, in words."""
         if typing.get_origin(self.type) is Literal:
             return f"one of {', '.join(map(str, typing.get_args(self.type)))}"
+        if self.type == tuple[float, ...]:
+            return "numbers" + (f", each {self.range}" if self.range else "")
         if typing.get_origin(self.type) is tuple:
             return "a list of texts"
         return NAMES[self.type] + (f", {self.range}" if self.range else "")
@@ -145,10 +147,11 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
 def check_ranges(options: object) -> None:
     """Raise UserError, naming the flag, if a number is out of its range."""
     for option in options_of(type(options)):
-        value = value_of(options, option)
-        if option.range and value is not None and not option.range.holds(value):
-            number = "" if math.isfinite(value) else "a finite number, "
-            raise UserError(f"{option.flag} must be {number}{option.range}; got {value}")
+        given = value_of(options, option)
+        for value in given if isinstance(given, tuple) else (given,):
+            if option.range and value is not None and not option.range.holds(value):
+                number = "" if math.isfinite(value) else "a finite number, "
+                raise UserError(f"{option.flag} must be {number}{option.range}; got {value}")
 
 
 def not_understood(argument: str, kind: type) -> str:

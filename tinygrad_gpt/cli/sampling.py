@@ -1,0 +1,79 @@
+"""tinygrad-gpt sampling: what temperature, top-k and top-p do to the next token of a trained model."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.machine import Threads, machine
+from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.files import replacing
+from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
+
+SILENT = arg(help_behavior_hint="")
+DPI = 150
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Show the distribution of the next token at several temperatures, and what top-k and top-p leave of it."""
+
+    run: Annotated[str, Positional, arg(metavar="RUN")]
+    """Run folder that train has made."""
+    text: Annotated[str, Positional, arg(metavar="TEXT")]
+    """Text that the token would follow."""
+    temperatures: Annotated[tuple[float, ...], Range(0), arg(metavar="T ...")] = (0.1, 1.0, 5.0)
+    """Temperatures to compare; 0 is greedy."""
+    top_k: Annotated[int | None, Range(1), SILENT] = None
+    """Draw only among this many likeliest tokens. Default: no limit."""
+    top_p: Annotated[float | None, Range(0, 1, above_low=True), SILENT] = None
+    """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
+    min_p: Annotated[float | None, Range(0, 1), SILENT] = None
+    """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
+    tokens: Annotated[int, Range(1, 60)] = 10
+    """How many of the likeliest tokens to show."""
+    png: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write the figures to this PNG file."""
+    html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write a page with sliders to this file; it needs no network."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    threads: Threads = None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, load the run, show the distribution; the exit code."""
+    options = parse(Sampling, argv, "tinygrad-gpt sampling")
+    if not options.text:
+        raise UserError("TEXT must not be empty: the model continues a text")
+    if not options.temperatures:
+        raise UserError("--temperatures needs at least one")
+    cut = Cut(options.top_k, options.top_p, options.min_p)
+    model, tokenizer = load_run(options.run, options.device)
+    with machine(options.threads), user_input():
+        view = next_token(model, tokenizer, options.text)
+    width = min(shutil.get_terminal_size().columns, 120)
+    print(f"next token after {options.text!r}; {cut}\n")
+    print(table(view, options.temperatures, cut, options.tokens, width))
+    with user_input():
+        if options.png is not None:
+            with replacing(target("--png", options.png)) as file:
+                figure(view, options.temperatures, cut, options.tokens).savefig(file, format="png", dpi=DPI)
+        if options.html is not None:
+            temperature = 1.0 if 1.0 in options.temperatures else options.temperatures[0]
+            with replacing(target("--html", options.html)) as file:
+                file.write(page(view, temperature, cut, options.tokens).encode())
+    return 0
+
+
+def target(flag: str, name: str) -> Path:
+    """Where a figure goes.  Raises UserError for what cannot be a file."""
+    path = Path(name)
+    if not name or path.is_dir() or not path.parent.is_dir():
+        raise UserError(f"{flag} must name a file in a folder that exists; got {name!r}")
+    return path

@@ -1,0 +1,199 @@
+"""The next token's distribution in figures: what temperature, top-k and top-p make of one row of logits.
+
+table(view, ...)    for a terminal
+figure(view, ...)   the chapter's figures: bars at several temperatures, the cut, entropy over temperature
+page(view, ...)     one HTML file with sliders, which computes in the browser by the rules of `probabilities`
+"""
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, to_host
+from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.sampling import probabilities
+from tinygrad_gpt.sampling.chart import bar, columns, padded, percent, shortened, visible
+from tinygrad_gpt.tape import no_grad
+from tinygrad_gpt.text import Tokenizer
+
+if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
+    from matplotlib.figure import Figure
+
+LONGEST_LABEL = 20
+ON_PAGE = 60  # tokens whose text the page carries: the likeliest
+COLOURS = ("#1f5fa8", "#d1601f", "#3a8f5c", "#8a4fa3", "#b08a1e", "#4c9aa8")
+GREY = "#8a8a8a"
+CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the curve of entropies
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """One row of logits (V,), the text that it continues, and how each token reads."""
+
+    text: str
+    logits: Array
+    label: Callable[[int], str]
+
+    def likeliest(self, n: int) -> list[int]:
+        """The n likeliest tokens, of equals the lowest id first: the same at every temperature above 0."""
+        return [int(token) for token in np.argsort(-self.logits, kind="stable")[:n]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What limits the draw beside the temperature; None is no limit."""
+
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The limits that are set, as keywords of `probabilities`."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in self.settings().items()) or "no limit"
+
+
+def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
+    """What the model expects after a text; of a text longer than its context it sees the last tokens.
+
+    Raises ValueError for a text without a token, or logits that are not finite.
+    """
+    ids = tokenizer.encode(text)[-model.config.context_length :]
+    if not len(ids):
+        raise ValueError("text must hold at least one token: the model continues it")
+    with no_grad():
+        logits = to_host(model(ids[None]).data)[0, -1]
+    probabilities(logits)  # raises, in one line, for what cannot be drawn from
+
+    def label(token: int) -> str:
+        piece = tokenizer.decode_bytes([token])
+        try:
+            return visible(piece.decode())
+        except UnicodeDecodeError:
+            return visible(piece)
+
+    return NextToken(text, logits, label)
+
+
+def entropy(probs: Array) -> float:
+    """-Σ p ln p of one distribution (V,), in nats; its exponential, the perplexity, is the size of a fair choice."""
+    p = probs[probs > 0]
+    return float(-(p * np.log(p)).sum()) + 0.0  # + 0: no -0 for a certain token
+
+
+def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10, width: int = 80) -> str:
+    """The n likeliest tokens at each temperature, after the cut; below them entropy, perplexity, how many remain."""
+    rows = [probabilities(view.logits, temperature=T, **cut.settings()) for T in temperatures]
+    tokens = view.likeliest(n)
+    names = [shortened(view.label(token), LONGEST_LABEL) for token in tokens]
+    widest = max(len("can be drawn"), *(columns(name) for name in names))
+    cell = max(14, min(30, (width - widest) // len(rows) - 2))
+    scale = max(1, cell - 7) / max(float(row.max()) for row in rows)
+
+    def line(name: str, cells: Iterable[str]) -> str:
+        return f"{padded(name, widest)}  {'  '.join(f'{text:<{cell}}' for text in cells)}".rstrip()
+
+    return "\n".join(
+        [
+            line("token", (f"temperature {T:g}" for T in temperatures)),
+            *(
+                line(name, (f"{percent(row[token])} {bar(row[token] * scale)}" for row in rows))
+                for token, name in zip(tokens, names, strict=True)
+            ),
+            "",
+            line("entropy", (f"{entropy(row):.3f} nats" for row in rows)),
+            line("perplexity", (f"{math.exp(entropy(row)):,.2f}" for row in rows)),
+            line("can be drawn", (f"{int((row > 0).sum()):,} of {row.size:,}" for row in rows)),
+        ]
+    )
+
+
+def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10) -> "Figure":
+    """Bars of the n likeliest tokens at each temperature; the cut at temperature 1; entropy over temperature."""
+    from matplotlib.figure import Figure
+
+    tokens = view.likeliest(n)
+    names = [
+        shortened(view.label(token), LONGEST_LABEL).encode("utf-8", "backslashreplace").decode() for token in tokens
+    ]
+    drawn = Figure(figsize=(11, 4.6), layout="constrained")
+    title = drawn.suptitle(f"next token after {shortened(visible(view.text), 70)}", fontsize="medium")
+    title.set_parse_math(False)
+    by_temperature, by_cut, over_temperature = drawn.subplots(1, 3, width_ratios=(1.2, 1, 0.8))
+    draw_bars(
+        by_temperature,
+        names,
+        {f"temperature {T:g}": probabilities(view.logits, temperature=T)[tokens] for T in temperatures},
+        "temperature alone",
+    )
+    before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
+    draw_bars(by_cut, names, {"before": before[tokens], "after": after[tokens]}, f"{cut}, at temperature 1")
+    if cut.top_k is not None and cut.top_k < len(tokens):
+        by_cut.axhline(cut.top_k - 0.5, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
+    draw_entropies(over_temperature, view, temperatures, cut)
+    return drawn
+
+
+def draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: str) -> None:
+    """Groups of horizontal bars, one group per token, the likeliest on top."""
+    height = 0.8 / len(series)
+    for i, (name, values) in enumerate(series.items()):
+        places = np.arange(len(names)) - 0.4 + height * (i + 0.5)
+        axes.barh(places, values, height, label=name, color=COLOURS[i % len(COLOURS)])
+    for tick in axes.set_yticks(range(len(names)), names):
+        tick.label1.set_parse_math(False)  # a token may hold a $
+    axes.invert_yaxis()
+    axes.set_xlabel("probability")
+    axes.set_title(title, fontsize="small")
+    axes.legend(fontsize="small", frameon=False, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
+    """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
+    from matplotlib.ticker import LogLocator
+
+    for label, settings, colour in (("no limit", {}, COLOURS[0]), (str(cut), cut.settings(), COLOURS[1])):
+        if label == "no limit" or settings:
+            curve = [entropy(probabilities(view.logits, temperature=T, **settings)) for T in CURVE]
+            axes.plot(CURVE, curve, color=colour, label=label)
+    for T in temperatures:
+        if CURVE[0] <= T <= CURVE[-1]:
+            axes.axvline(T, color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("temperature")
+    axes.set_ylabel("entropy (nats)")
+    axes.set_title("how many tokens it is between", fontsize="small")
+    perplexity = axes.secondary_yaxis("right", functions=(np.exp, lambda x: np.log(np.maximum(x, 1e-300))))
+    perplexity.set_ylabel("perplexity")
+    perplexity.yaxis.set_major_locator(LogLocator())
+    perplexity.yaxis.set_major_formatter("{x:g}")
+    axes.legend(fontsize="small", frameon=False)
+    axes.spines["top"].set_visible(False)
+
+
+def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
+    """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number."""
+    tokens = view.likeliest(max(n, ON_PAGE))
+    logits = np.ascontiguousarray(view.logits, view.logits.dtype.newbyteorder("<"))
+    data = {
+        "text": view.text,
+        "dtype": view.logits.dtype.name,
+        "logits": base64.b64encode(logits.tobytes()).decode(),
+        "tokens": tokens,
+        "labels": [view.label(token) for token in tokens],
+        "shown": n,
+        "settings": {"temperature": temperature, **vars(cut)},
+    }
+    safe = json.dumps(data).replace("<", "\\u003c")  # a token may read </script>
+    template = files("tinygrad_gpt.study").joinpath("next_token.html").read_text("utf-8")
+    return template.replace("/* DATA */ null", safe)
