@@ -28,6 +28,7 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels import fastest, setting
+from tinygrad_gpt.notebook import as_html
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
@@ -42,11 +43,18 @@ class Node:
     Parents are leaves or other nodes; None stands for what asked for no gradient.
     """
 
+    op: str
     shape: tuple[int, ...]
     dtype: Any
     vjp: Vjp
     parents: tuple[Tensor | Node | None, ...]
     depth: int  # one more than the deepest parent's; a leaf's is 0
+
+    def __str__(self) -> str:
+        if self.vjp is walked_before:
+            return f"{self.op}, and backward has been through"
+        inputs = ", ".join("a constant" if parent is None else str(parent.shape) for parent in self.parents)
+        return f"{self.op} of {inputs}"
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -99,6 +107,15 @@ class Tensor:
 
     def __repr__(self) -> str:
         return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: shape, dtype, entries, where they came from, and the gradient."""
+        if self.node is not None:
+            return as_html(self.data, {"made by": str(self.node), "gradient": "passed on, not kept: this is no leaf"})
+        if not self.requires_grad:
+            return as_html(self.data, {"gradient": "not asked for"})
+        norm = None if self.grad is None else math.sqrt(float((self.grad * self.grad).sum()))
+        return as_html(self.data, {"gradient": "none yet" if norm is None else f"in .grad, of norm {norm:.4g}"})
 
     def __len__(self) -> int:
         return len(self.data)
@@ -266,7 +283,7 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
     if not _recording.get() or all(parent is None for parent in parents):
         return Tensor(out)  # the vjp, and all it held, ends here
     depth = 1 + max((parent.depth for parent in parents if isinstance(parent, Node)), default=0)
-    return Tensor(out, True, Node(tuple(out.shape), out.dtype, vjp, parents, depth))
+    return Tensor(out, True, Node(op.__name__, tuple(out.shape), out.dtype, vjp, parents, depth))
 
 
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
