@@ -7,13 +7,12 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 
 STYLE = "border-left: 3px solid #6c8ebf; padding-left: .8em; margin: .2em 0"
-PREVIEW = {"threshold": 60, "edgeitems": 3, "precision": 4}  # of NumPy's array2string: a screen at most
 
 
 def as_html(data: Array, rows: dict[str, str]) -> str:
     """Shape, dtype and entries of an array, and what else there is to say about it, as a small piece of HTML."""
     shape = "scalar" if not data.ndim else f"shape {tuple(data.shape)}"
-    entries = np.array2string(to_host(data), **PREVIEW)  # type: ignore[call-overload]
+    entries = np.array2string(to_host(data), threshold=60, edgeitems=3, precision=4)  # a screen at most
     lines = "".join(f"<div><small>{html.escape(name)}</small> {html.escape(text)}</div>" for name, text in rows.items())
     title = f"<div><b>Tensor</b> {html.escape(shape)}, {data.dtype}</div>"
     return f'<div style="{STYLE}">{title}{lines}<pre style="margin: .3em 0">{html.escape(entries)}</pre></div>'

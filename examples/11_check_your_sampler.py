@@ -1,12 +1,18 @@
-"""Is your sampler right?  A hand-written one with a bug, what the laws say about it, and the same after the fix.
+# %% [markdown]
+"""
+# Is your sampler right?
 
-The sampler keeps the k likeliest tokens and divides by a temperature.  Tried on one sequence it does what it should.
-But its threshold is that of the first row, so in a batch every other row keeps too many tokens, or none.
+A hand-written one with a bug, what the laws say about it, and the same after the fix.
 
-Expect: the laws that the bug breaks, S04 ("rows are independent") among them, with the smallest batch that shows it;
-then, with one line changed, a report without findings.
+The sampler keeps the k likeliest tokens and divides by a temperature.  Tried on one sequence it does what it
+should. But its threshold is that of the first row, so in a batch every other row keeps too many tokens, or
+none.
+
+Expect: the laws that the bug breaks, S04 ("rows are independent") among them, with the smallest batch that
+shows it; then, with one line changed, a report without findings.
 """
 
+# %%
 import argparse
 
 import numpy as np
@@ -14,7 +20,15 @@ import numpy as np
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws.profiles import PROFILES
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--profile", default="ci", choices=PROFILES, help="how many cases each law tries")
+arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 
+# %% [markdown]
+# **The sampler**, written for one sequence and then used on batches.
+
+
+# %%
 def first_try(logits, *, temperature=1.0, top_k=None):
     """logits (B, V) -> the probabilities of the next token (B, V)."""
     logits = checked(logits, temperature, top_k)
@@ -65,21 +79,22 @@ def under_test(name, probabilities):
     )
 
 
-def main(profile):
-    print("one sequence, top_k=2:", first_try(np.array([[1.0, 3.0, 2.0]]), top_k=2).round(3)[0], "as it should be\n")
+# %% [markdown]
+# **Tried on one sequence** it does what it should; the laws try batches too.
 
-    report = laws.check_sampler(under_test("first try", first_try), profile=profile, on_fail="report")
-    print(report.summary)
-    for result in report.bad:
-        print(result.line)
-    print(f"\n{min(report.bad, key=lambda result: result.law.id != 'S04').broken}\n")
+# %%
+print("one sequence, top_k=2:", first_try(np.array([[1.0, 3.0, 2.0]]), top_k=2).round(3)[0], "as it should be\n")
 
-    report = laws.check_sampler(under_test("fixed", fixed), profile=profile, on_fail="report")
-    print(report.summary)
-    print("all laws hold" if report.ok else report)
+report = laws.check_sampler(under_test("first try", first_try), profile=arguments.profile, on_fail="report")
+print(report.summary)
+for result in report.bad:
+    print(result.line)
+print(f"\n{min(report.bad, key=lambda result: result.law.id != 'S04').broken}\n")
 
+# %% [markdown]
+# **After the fix.**
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="ci", choices=PROFILES, help="how many cases each law tries")
-    main(parser.parse_args().profile)
+# %%
+report = laws.check_sampler(under_test("fixed", fixed), profile=arguments.profile, on_fail="report")
+print(report.summary)
+print("all laws hold" if report.ok else report)

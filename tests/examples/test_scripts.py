@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 EXPECTED = {  # a script's arguments, and a line that its output must hold
-    "loss_and_perplexity.py": ([], "loss by hand"),
-    "data_loaders.py": ([], "the same step again: the same rows"),
-    "temperature_and_top_k.py": (["--out", "{folder}"], "greedy: forward"),
-    "one_step.py": ([], "after one step of AdamW"),
-    "pretrain.py": (["--out", "{folder}", "--steps", "50"], "step   50"),
-    "check_your_sampler.py": ([], "all laws hold"),
+    "01_one_multiplication.py": ([], "by the tape dz/dx = 5.0, dz/dy = 2.0"),
+    "02_an_op_and_its_vjp.py": ([], "G02, the vjp is the transposed Jacobian: broken by wrong"),
+    "03_softmax_and_cross_entropy.py": ([], "fused loss: 1000.0, gradient [ 1. -1.  0.]"),
+    "04_loss_and_perplexity.py": ([], "loss by hand"),
+    "05_data_loaders.py": ([], "the same step again: the same rows"),
+    "06_attention.py": ([], "sum of dk over tokens"),
+    "07_one_step.py": ([], "after one step of AdamW"),
+    "08_adamw.py": ([], "1 becomes 0.95"),
+    "09_pretrain.py": (["--out", "{folder}", "--steps", "50"], "step   50"),
+    "10_temperature_and_top_k.py": (["--out", "{folder}"], "greedy: forward"),
+    "11_check_your_sampler.py": ([], "all laws hold"),
 }
 
 
@@ -45,6 +50,6 @@ def test_one_line_where_there_is_no_gpu(tmp_path):
 
     if why_no_cuda() is None:
         pytest.skip("there is a GPU")
-    result = run("one_step.py", ["--device", "cuda"], tmp_path)
+    result = run("07_one_step.py", ["--device", "cuda"], tmp_path)
     assert result.returncode != 0
     assert "device 'cuda' is not available" in result.stderr.splitlines()[-1]

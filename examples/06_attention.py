@@ -1,0 +1,68 @@
+# %% [markdown]
+"""
+# Who looks at whom?
+
+Causal attention over four tokens with one head of size two: scores, mask, weights, and the gradient's way
+back.
+
+Expect: a triangle of weights whose rows sum to 1, the same output from the op and from five lines of NumPy,
+and a gradient that never reaches a later token.
+"""
+
+# %%
+import numpy as np
+
+from tinygrad_gpt import ops
+
+T, D = 4, 2
+rng = np.random.default_rng(7)
+q, k, v = rng.normal(size=(3, T, D))
+
+# %% [markdown]
+# **Scores.** How well token i's query fits token j's key, divided by √D so that their spread does not grow
+# with the head's size.
+
+# %%
+scores = q @ k.T / np.sqrt(D)
+print("scores\n", scores.round(2))
+
+# %% [markdown]
+# **Mask and softmax.** A token may look at itself and at what came before: later scores are set to -∞, which
+# e^ turns to 0.
+
+# %%
+allowed = np.tri(T, dtype=bool)
+masked = np.where(allowed, scores, -np.inf)
+weights = np.exp(masked - masked.max(-1, keepdims=True))
+weights /= weights.sum(-1, keepdims=True)
+print("\nweights: row i says whom token i looks at\n", weights.round(2))
+
+# %% [markdown]
+# **Output.** Each token takes a weighted mean of the values. The op takes queries, keys and values side by
+# side, as GPT-2's one matrix product delivers them: (B, T, 3C).
+
+# %%
+qkv = np.concatenate([q, k, v], axis=-1)[None]  # (1, 4, 6)
+y, vjp = ops.causal_attention(qkv, n_heads=1)
+print("\noutput, by hand and by the op\n", np.hstack([weights @ v, y[0]]).round(3))
+assert np.allclose(weights @ v, y[0])
+
+# %% [markdown]
+# **The way back.** Ask for the gradient of token 1's output alone: nothing of it may reach tokens 2 and 3,
+# whose keys and values token 1 has never seen. Its query matters at row 1 only.
+
+# %%
+dy = np.zeros_like(y)
+dy[0, 1] = 1
+(dqkv,) = vjp(dy)
+dq, dk, dv = np.split(dqkv[0], 3, axis=-1)
+for name, gradient in (("dq", dq), ("dk", dk), ("dv", dv)):
+    print(f"\n{name}, token by token\n", gradient.round(3))
+assert not dqkv[0, 2:].any(), "the future has leaked"
+
+# %% [markdown]
+# dv is weight times dy: the more token 1 looked at a token, the more of the gradient goes there. dk sums to 0
+# over the tokens that were looked at: raising every score alike changes no weight.
+
+# %%
+print(f"\nsum of dk over tokens: {abs(dk.sum(0)).max():.0e}")
