@@ -3,7 +3,8 @@
 import tinygrad_gpt as tg
 
 Where to look: `ops/` has every gradient by hand, `tape.py` the engine, `nn/` the model, `optim/` AdamW, `text/` the
-tokenizers and batches, `sampling/` the sampler, `training/` the loop, `laws/` the property suites.
+tokenizers and batches, `sampling/` the sampler, `training/` the loop, `study/` explanations and traces, `laws/` the
+property suites.
 """
 
 from tinygrad_gpt import ops as ops
@@ -43,7 +44,8 @@ from tinygrad_gpt.training import train as train
 
 __version__ = "0.1.0"
 
-__all__ = [  # and `laws`, on first use
+_LAZY = ("laws", "study")
+__all__ = [  # and the lazy ones
     "GPT",
     "PRESETS",
     "AdamW",
@@ -82,9 +84,9 @@ __all__ = [  # and `laws`, on first use
 
 
 def __getattr__(name: str) -> object:
-    """`tg.laws` on first use: it needs hypothesis, which training does not."""
-    if name == "laws":
-        import tinygrad_gpt.laws
+    """`tg.laws` (which needs hypothesis) and `tg.study` on first use: training needs neither."""
+    if name in _LAZY:
+        from importlib import import_module
 
-        return tinygrad_gpt.laws
+        return import_module(f"tinygrad_gpt.{name}")
     raise AttributeError(f"module 'tinygrad_gpt' has no attribute {name!r}")
