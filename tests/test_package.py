@@ -10,6 +10,8 @@ import tinygrad_gpt as tg
 PUBLIC = [
     "AdamW",
     "Batches",
+    "CheckpointError",
+    "Checkpoints",
     "Dropout",
     "GPT",
     "GPTConfig",

@@ -35,6 +35,8 @@ from tinygrad_gpt.text import build_tokenizer as tokenizer
 from tinygrad_gpt.text import read_texts as read_texts
 from tinygrad_gpt.text import reference_manual as reference_manual
 from tinygrad_gpt.text import split_tokens as split_tokens
+from tinygrad_gpt.training import CheckpointError as CheckpointError
+from tinygrad_gpt.training import Checkpoints as Checkpoints
 from tinygrad_gpt.training import evaluate as evaluate
 from tinygrad_gpt.training import load_checkpoint as load_checkpoint
 from tinygrad_gpt.training import load_gpt2 as load_gpt2
@@ -50,6 +52,8 @@ __all__ = [  # and the lazy ones
     "PRESETS",
     "AdamW",
     "Batches",
+    "CheckpointError",
+    "Checkpoints",
     "Dropout",
     "GPTConfig",
     "Tensor",

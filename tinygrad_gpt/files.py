@@ -2,18 +2,19 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], check: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
     """A binary file to write that takes path's place when the block ends; an error leaves path as it was.
 
     It is written beside path, so that os.replace stays within one file system and is one step, and it is on the disk
-    before it has the name; the name is on the disk when the block has ended.
+    before it has the name; the name is on the disk when the block has ended.  check(file) may raise, as the last
+    thing before it has the name.
     """
     target = Path(path)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
@@ -22,6 +23,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if check is not None:
+            check(draft)
         os.replace(draft, target)
     except BaseException:
         with suppress(OSError):

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from tinygrad_gpt import files, laws
 from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, after_power_cuts, in_place_of_os
@@ -15,23 +16,30 @@ from tinygrad_gpt.laws.mutants.checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import Batches
-from tinygrad_gpt.training import CheckpointError, load_checkpoint, save_checkpoint, train
+from tinygrad_gpt.training import CheckpointError, Checkpoints, checkpoints, load_checkpoint, train
+from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
 
-TINY = GPTConfig(vocab_size=11, context_length=4, emb_dim=4, n_heads=2, n_layers=1, drop_rate=0.2)
 TOKENS = np.arange(30) * 7 % 11
+CONFIG = {"n_layers": (1, 2), "tokenizer": ("fingerprint", "another")}  # what a resumed run may not change
 
 
-def run_of(model, seed, step, state=None):
+def run_of(model, seed, step, settings, state=None):
     optimizer = AdamW(model.parameters(), lr=1e-2)
     if state is not None:
         optimizer.load_state(state)
     batches = Batches(TOKENS, context_length=4, batch_size=2, seed=seed)
-    return SimpleNamespace(model=model, optimizer=optimizer, batches=batches, seed=seed, step=step)
+    return SimpleNamespace(
+        model=model, optimizer=optimizer, batches=batches, seed=seed, step=step, settings=settings, checkpoints=None
+    )
 
 
-def start(seed):
-    return run_of(GPT(TINY, seed=seed), seed, 0)
+def start(seed, **settings):
+    config = GPTConfig(
+        vocab_size=11, context_length=4, emb_dim=4, n_heads=2, drop_rate=0.2, n_layers=settings["n_layers"]
+    )
+    return run_of(GPT(config, seed=seed), seed, 0, settings)
 
 
 def step(run):
@@ -42,16 +50,18 @@ def step(run):
 
 
 def save(run, folder):
-    (folder / "seed.txt").write_text(f"{run.seed:020}")  # which the command line keeps with a run's settings
-    save_checkpoint(folder / "model.safetensors", run.model, run.optimizer, step=run.step)
+    if run.checkpoints is None or run.checkpoints.folder != folder:
+        run.checkpoints = Checkpoints(folder, keep=2)
+    metadata = {"seed": str(run.seed), "tokenizer": run.settings["tokenizer"]}
+    run.checkpoints.save(run.model, run.optimizer, step=run.step, val_loss=float(evaluate(run)), metadata=metadata)
 
 
-def load(folder):
-    found = load_checkpoint(folder / "model.safetensors")
-    seed = (folder / "seed.txt").read_text()
-    if len(seed) < 20:
-        raise CheckpointError("seed.txt is cut short")
-    return run_of(found.model, int(seed), found.step, found.optimizer_state)
+def load(folder, **settings):
+    found, _ = Checkpoints(folder).newest()
+    found.require_same(settings)
+    if "seed" not in found.metadata:
+        raise CheckpointError("the checkpoint has no seed")
+    return run_of(found.model, int(found.metadata["seed"]), found.step, settings, found.optimizer_state)
 
 
 def observe(run):
@@ -67,6 +77,33 @@ def evaluate(run):
     return run.model.loss(*run.batches.batch(1)).data
 
 
+def sample(run):
+    return list(generate(run.model, [[1, 2]], 3, temperature=1.0, seed=run.seed))
+
+
+def newest_file(folder):
+    return Checkpoints(folder).paths()[0]
+
+
+def pieces(folder):
+    with opened(newest_file(folder)) as file:
+        optional = {"val_loss"}  # which resuming does not need
+        return [*file.tensors, *(file.metadata.keys() - optional)]
+
+
+def remove(folder, piece):
+    """The same file, whole, without this piece of it."""
+    path = newest_file(folder)
+    with opened(path) as file:
+        tensors = {name: file.tensor(name) for name in file.tensors if name != piece}
+        metadata = {name: value for name, value in file.metadata.items() if name not in (piece, DIGEST)}
+    if piece == DIGEST:
+        path.write_bytes(safetensors.numpy.save(tensors, metadata))
+    else:
+        with open(path, "wb") as file:
+            write(file, tensors, metadata)
+
+
 ours = laws.CheckpointUnderTest(
     name="ours",
     start=start,
@@ -75,12 +112,20 @@ ours = laws.CheckpointUnderTest(
     load=load,
     observe=observe,
     batch=lambda run: run.batches.batch(run.step + 1)[0],
-    between={"evaluate": evaluate},
-    modules=(files,),
-    verify=lambda path: path.suffix == ".txt" or load_checkpoint(path),
+    between={"evaluate": evaluate, "sample": sample},
+    pieces=pieces,
+    remove=remove,
+    config=CONFIG,
+    modules=(files, checkpoints),
+    verify=load_checkpoint,
+    checksum=True,
     max_steps=4,
     load_errors=(CheckpointError,),
 )
+
+
+def test_every_law_applies_to_ours():
+    assert not [law.id for law in laws.laws_of(ours) if not law.applies_to(ours)]
 
 
 @laws.parametrize_with_laws([ours])
@@ -106,10 +151,36 @@ def test_a_save_that_goes_past_the_modules_is_told():
         laws.find("F4").check(past)
 
 
+@pytest.mark.parametrize("forgotten", ["file", "folder"])
+def test_a_version_of_ours_without_an_fsync_is_caught(monkeypatch, forgotten):
+    fsync = FaultyOS.fsync
+
+    def of_the_other_alone(self, fd):
+        is_folder = self.handles[fd].inode is None
+        if is_folder != (forgotten == "folder"):
+            fsync(self, fd)
+
+    monkeypatch.setattr(FaultyOS, "fsync", of_the_other_alone)
+    with pytest.raises(laws.LawBroken, match="power cut after save"):
+        laws.find("F4").check(ours)
+
+
+def test_a_version_of_ours_that_deletes_first_is_caught(monkeypatch):
+    def save_after_pruning(run, folder):
+        kept = Checkpoints(folder)
+        for path in kept.paths()[1:]:
+            checkpoints.os.unlink(path)
+        checkpoints.os.unlink(kept.paths()[0]) if kept.paths() else None
+        save(run, folder)
+
+    with pytest.raises(laws.LawBroken):
+        laws.find("F3").check(replace(ours, save=save_after_pruning))
+
+
 def test_moments_that_our_own_code_would_forget_are_missed():
-    def load_without_moments(folder):
-        run = load(folder)
-        return run_of(run.model, run.seed, run.step)
+    def load_without_moments(folder, **settings):
+        run = load(folder, **settings)
+        return run_of(run.model, run.seed, run.step, settings)
 
     with pytest.raises(laws.LawBroken, match="loaded after step 1"):
         laws.find("R1").check(replace(ours, load=load_without_moments))
@@ -117,7 +188,7 @@ def test_moments_that_our_own_code_would_forget_are_missed():
 
 def test_wrong_adapters_are_refused():
     with pytest.raises(ValueError, match="pieces and remove come together; one is missing in 'ours'"):
-        replace(ours, pieces=lambda folder: ["step"])
+        replace(ours, remove=None)
     with pytest.raises(ValueError, match="max_steps must be at least 3, for two resumes and a step; got 2"):
         replace(ours, max_steps=2)
     with pytest.raises(TypeError, match="check_data is for objects of area 'data'; got 'right' of area 'checkpoint'"):

@@ -1,0 +1,283 @@
+"""A safetensors file: written tensor by tensor, and read only after all of it was checked.
+
+The layout: 8 bytes, the length of the header, little-endian; the header in JSON, `name -> {"dtype", "shape",
+"data_offsets": [begin, end]}` and strings under `__metadata__`; then the tensors' bytes.  Any program that reads
+safetensors reads what is written here.
+
+A file may hold a digest of itself: the first string of its metadata is then `file_sha256`, the SHA-256 of the whole
+file with these 64 digits as zeros.  A digest of the tensors alone would not notice another step number.
+
+Files come from anywhere, so nothing they say is believed before it was checked, and nothing is allocated for a tensor
+before the digest was.  The safetensors library is not used for reading because it takes headers of 100 MB, names that
+are given twice and fields it does not know; nor for writing because it builds the whole file in memory.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, to_host
+
+MAX_HEADER = 2**20  # bytes; 32 times as much memory is what parsing a hostile header can take
+MAX_AXES = 8
+BLOCK = 2**20  # bytes that the digest takes at a time
+DTYPES = {
+    "BOOL": "?",
+    "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
+    "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # what is written
+DIGEST = "file_sha256"
+BEFORE_DIGEST = f'{{"__metadata__":{{"{DIGEST}":"'.encode()
+DIGITS = slice(8 + len(BEFORE_DIGEST), 8 + len(BEFORE_DIGEST) + 64)  # where the digest is in a file
+STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # in JSON; the last may lack its end
+DEEPER = re.compile(r"\{[^{}]*\{|\[[^]]*[\[{]")  # an object in an object (in the outermost one), or in a list
+LONGEST_REASON = 1000  # characters
+MAGIC = {
+    b"PK\x03\x04": "a zip archive, as PyTorch's .pt and NumPy's .npz are",
+    b"\x93NUMPY": "a NumPy array (.npy)",
+    **{bytes([0x80, protocol]): "a pickle, as PyTorch's .pt was" for protocol in range(2, 6)},
+}
+
+
+class CheckpointError(ValueError):
+    """A file cannot be read as a model.  The text names the file and the reason."""
+
+
+# Writing
+
+
+def write(file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write tensors (of any device) and metadata with a digest, holding one tensor's copy at a time at most.
+
+    Raises ValueError, before anything is written, if the header would be too long to be read again.
+    """
+    start = header_of(tensors, metadata)
+    digest = hashlib.sha256(start)
+    for array in tensors.values():
+        digest.update(bytes_of(array))
+    file.write(start[: DIGITS.start] + digest.hexdigest().encode() + start[DIGITS.stop :])
+    for array in tensors.values():
+        file.write(bytes_of(array))
+
+
+def header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """All that comes before the tensors, with zeros for the digest."""
+    entries: dict[str, Any] = {"__metadata__": {DIGEST: "0" * 64, **metadata}}
+    end = 0
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        entries[name] = {"dtype": NAMES[array.dtype.name], "shape": array.shape, "data_offsets": [begin, end]}
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # so that tensors begin at a multiple of 8
+    if len(header) > MAX_HEADER:
+        made_of = f"{len(tensors)} tensors and the metadata make {len(header)}"
+        raise ValueError(f"a file's header may be at most {MAX_HEADER} bytes long; {made_of}")
+    return len(header).to_bytes(8, "little") + header
+
+
+def bytes_of(array: Array) -> Array:
+    """An array's bytes in the file, as an array: a view of it where they lie like that in memory."""
+    host = np.ascontiguousarray(to_host(array))
+    return host.astype(host.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a tensor lies in a file, and what it is."""
+
+    dtype: str  # the file's word for it
+    shape: tuple[int, ...]
+    begin: int  # in bytes, from the first tensor's
+    end: int
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], what: str = "", *, with_digest: bool = False) -> Iterator["SafetensorsFile"]:
+    """A file to read (as what it should be) that was checked, and its digest too if it has one, or must have one.
+
+    Whatever is wrong with it, or is found to be wrong in the block, is a CheckpointError of one line.
+    """
+    if not os.path.isfile(path):
+        raise CheckpointError(f"cannot read {str(path)!r}: there is no such file")
+    try:
+        with open(path, "rb", buffering=0) as file:
+            checked = SafetensorsFile(file)
+            if with_digest and not checked.has_digest:
+                raise ValueError("its digest is missing")
+            yield checked
+    except (OSError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"cannot read {str(path)!r}{what}: {reason(error)}") from error
+
+
+class SafetensorsFile:
+    """A file's metadata, where its tensors lie, and the tensors one by one.  Raises ValueError for any other file."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        size = os.fstat(file.fileno()).st_size
+        length = self.header_length(size)
+        header = bytearray(length)
+        self.read_into(8, memoryview(header))
+        self.start = 8 + length
+        self.has_digest = header.startswith(BEFORE_DIGEST)
+        text = header.decode()
+        del header  # a hostile one is costly enough
+        self.tensors, self.metadata = parsed(text, size - self.start)
+        del text
+        if self.has_digest:
+            self.check_digest(size)
+
+    def header_length(self, size: int) -> int:
+        """What the first 8 bytes say, if it can be true."""
+        if size < 8:
+            raise ValueError(f"it is {size} bytes long, which is too short")
+        first = bytearray(8)
+        self.read_into(0, memoryview(first))
+        length = int.from_bytes(first, "little")
+        if length <= min(size - 8, MAX_HEADER):
+            return length
+        for magic, kind in MAGIC.items():
+            if first.startswith(magic):
+                raise ValueError(f"it is {kind}, not safetensors: such files can run code, and are never read here")
+        if length <= MAX_HEADER:
+            raise ValueError(f"it is cut short: its header should be {length} bytes long, and the file has {size}")
+        raise ValueError("it is no safetensors file")
+
+    def check_digest(self, size: int) -> None:
+        """Raise ValueError unless the file's bytes are those that were written."""
+        digest, block = hashlib.sha256(), memoryview(bytearray(min(size, BLOCK)))
+        stated = b""
+        for place in range(0, size, len(block)):
+            part = block[: size - place]
+            self.read_into(place, part)
+            if not place:
+                stated = bytes(part[DIGITS])
+                part[DIGITS] = b"0" * 64
+            digest.update(part)
+        if digest.hexdigest().encode() != stated:
+            raise ValueError("its bytes are not those that were written (SHA-256 differs)")
+
+    def tensor(self, name: str) -> Array:
+        """One tensor, as NumPy's.  bfloat16, which NumPy lacks, becomes float32."""
+        stored = self.tensors[name]
+        array: Array = np.empty(stored.shape, DTYPES[stored.dtype])
+        self.read_into(self.start + stored.begin, memoryview(array.reshape(-1).view(np.uint8)))
+        if stored.dtype == "BF16":  # the upper half of a float32
+            array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def read_into(self, place: int, part: memoryview) -> None:
+        """Fill part with the bytes from place on."""
+        self.file.seek(place)
+        while part:
+            count = self.file.readinto(part)
+            if not count:
+                raise ValueError("it became shorter while it was read")
+            part = part[count:]
+
+
+def parsed(header: str, size: int) -> tuple[dict[str, Stored], dict[str, str]]:
+    """Tensors and metadata of a header, if they describe exactly the `size` bytes that follow it."""
+    if not header.startswith("{"):
+        raise ValueError("its header is no JSON object")
+    entries = strict_json(header)
+    metadata = entries.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its metadata are not strings")
+    tensors = {name: stored(name, entry) for name, entry in entries.items()}
+    end = 0
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != end:
+            raise ValueError(f"{name} begins at byte {entry.begin}, where {end} was expected")
+        end = entry.end
+    if end != size:
+        raise ValueError(f"its tensors are {end} bytes, and the file has {size} for them")
+    return tensors, metadata
+
+
+def stored(name: str, entry: Any) -> Stored:
+    """One entry of a header."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{name} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"{name} has dtype {dtype!r}, which is none of {', '.join(DTYPES)}")
+    if not are_sizes(shape) or len(shape) > MAX_AXES:
+        raise ValueError(f"{name} has no shape of up to {MAX_AXES} whole numbers")
+    if not are_sizes(offsets) or len(offsets) != 2:
+        raise ValueError(f"{name} does not have two whole numbers as its data_offsets")
+    begin, end = offsets
+    if end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+        raise ValueError(f"{name} is {dtype} of shape {tuple(shape)}, which {end - begin} bytes cannot be")
+    return Stored(dtype, tuple(shape), begin, end)
+
+
+def are_sizes(value: Any) -> bool:
+    """Whether this is a list of whole numbers from 0."""
+    return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
+
+
+def strict_json(text: str) -> Any:
+    """A JSON object as a dict; in it may be objects of plain values, and lists of them.
+
+    Raises ValueError for anything else, also for what Python reads and JSON does not allow (NaN, a name given twice),
+    and for whole numbers of more than 18 digits.
+    """
+    if DEEPER.search(STRING.sub("", text), 1):
+        raise ValueError("its JSON is nested too deeply")  # memory: a level takes 2 bytes in a file and 88 in Python
+    value = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant, parse_int=short_int)
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
+    return value
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name is given twice")
+    return content
+
+
+def no_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity."""
+    raise ValueError(f"{name} is no JSON value")
+
+
+def short_int(digits: str) -> int:
+    """A number that fits 64 bits, so that arithmetic on hostile ones stays cheap."""
+    if len(digits) > 18:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, in one line that can be printed, however odd the names are that it quotes."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    text = text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + " ..."
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def require_whole(path: Path) -> None:
+    """Raise OSError unless the file is one that was written with a digest, and reads as it was written."""
+    try:
+        with opened(path, with_digest=True):
+            pass
+    except CheckpointError as error:
+        raise OSError(errno.EIO, f"it was not written as it should be: {error}", str(path)) from error
