@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GUIDES = [ROOT / "docs" / "testing-your-sampler.md", ROOT / "docs" / "testing-your-ops.md"]
+GUIDES = [ROOT / "docs" / "testing-your-sampler.md", ROOT / "docs" / "testing-your-ops.md", ROOT / "docs" / "trace.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,0 +1,132 @@
+"""tinygrad-gpt trace: what it prints and writes is what was recorded."""
+
+import json
+import re
+
+import pytest
+
+from tinygrad_gpt.training import load_checkpoint
+
+SMALL = ["--n-layers", "1", "--emb-dim", "8", "--n-heads", "2", "--context-length", "4"]
+SCRIPT = """
+import numpy as np
+import sys
+from tinygrad_gpt import Tensor
+w = Tensor(np.ones((2, 2)), requires_grad=True)
+(w @ w).sum().backward()
+assert __name__ == "__main__" and len(sys.argv) == 1
+"""
+
+
+def test_the_tree_of_a_small_model(tg):
+    result = tg("trace", *SMALL)
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"\n    c_attn\n      4 linear +2x4x24 .* tinygrad_gpt/nn/layers.py:\d+\n", result.out)
+    assert "15 ops" in result.out
+    assert "15 vjps" in result.out
+
+
+def test_without_a_terminal_all_steps_are_shown(tg):
+    result = tg("trace", *SMALL, "--step")
+    assert result.code == 0
+    assert re.findall(r"^\[(\d+)/30\]", result.out, re.MULTILINE) == [str(i) for i in range(1, 31)]
+    assert "Enter" not in result.out
+
+
+def test_step_waits_for_enter_and_ends_with_q(tg, monkeypatch):
+    import io
+    import sys
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal("\n\nq\n"))
+    monkeypatch.setattr(sys, "stdout", out := Terminal())
+    from tinygrad_gpt.cli.trace import main
+
+    assert main([*SMALL, "--step"]) == 0
+    assert re.findall(r"^\[(\d+)/30\]", out.getvalue(), re.MULTILINE) == ["1", "2", "3"]
+    assert out.getvalue().count("Enter: next, q: quit") == 3
+
+
+def test_files_hold_what_was_recorded(tg, tmp_path):
+    result = tg("trace", *SMALL, "--json", "t.json", "--html", "t.html", "--checks", "1", "--tie-weights")
+    assert (result.code, result.err) == (0, "")
+    assert [line.split(",")[0] for line in result.out.splitlines()] == ["wrote t.html", "wrote t.json"]
+    recorded = json.loads((tmp_path / "t.json").read_text("utf-8"))
+    assert len(recorded["ops"]) == 15
+    wte = next(value for value in recorded["values"] if value["name"] == "wte.weight")
+    assert [recorded["ops"][term["op"]]["name"] for term in wte["terms"]] == ["linear_cross_entropy", "embedding"]
+    assert len(recorded["checks"]) == sum(value["gradient"] is not None for value in recorded["values"])
+    assert max(check["difference"] for check in recorded["checks"]) < 1e-3
+    page = (tmp_path / "t.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert len(page) < 1_000_000
+
+
+def test_chosen_numbers_are_checked(tg):
+    result = tg("trace", *SMALL, "--check", "wte.weight[3,5]", "h.0.mlp.gelu[1, 2, 3]")
+    assert result.code == 0
+    found = re.findall(r"^(\S+)\[(.*)\]: (\S+) by hand, (\S+) by differences", result.out, re.MULTILINE)
+    assert [match[:2] for match in found] == [("wte.weight", "3, 5"), ("h.0.mlp.gelu", "1, 2, 3")]
+    for *_, by_hand, by_differences in found:
+        assert float(by_hand) == pytest.approx(float(by_differences), rel=1e-3, abs=1e-7)
+
+
+def test_a_trained_model_is_traced_with_its_own_weights(tg, run, tmp_path):
+    result = tg("trace", run, "--json", "t.json", "--text", "To be, or not to be", "--checks", "0")
+    assert (result.code, result.err) == (0, "")
+    recorded = json.loads((tmp_path / "t.json").read_text("utf-8"))
+    wte = next(value for value in recorded["values"] if value["name"] == "wte.weight")
+    weights = load_checkpoint(run / "model.safetensors").model.parameters()
+    assert wte["stats"]["std"] == weights["wte.weight"].data.astype("float64").std()
+    assert recorded["checks"] == []
+
+
+def test_a_script_is_run_and_watched(tg, tmp_path):
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    result = tg("trace", "mine.py")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^0 matmul +2x2 .* mine.py:6$", result.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("plain", [[], ["--reference"], ["--activation-checkpointing"], ["--drop-rate", "0.5"]])
+def test_kernels_checkpointing_and_dropout(tg, tmp_path, plain):
+    assert tg("trace", *SMALL, *plain, "--json", "t.json", "--checks", "1").code == 0
+    recorded = json.loads((tmp_path / "t.json").read_text("utf-8"))
+    assert any(op["kernel"] for op in recorded["ops"]) == (plain != ["--reference"])
+    assert max(check["difference"] for check in recorded["checks"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["nowhere"], "RUN 'nowhere' is not a folder"),
+        (["nowhere.py"], "SCRIPT 'nowhere.py' is not a file"),
+        (["--text", "short"], "--text has 5 tokens; 2 rows of 16 and the token after need 33"),
+        (["--text", ""], "needs a text of at least 1 character"),
+        (["--n-heads", "5"], "n_heads must divide emb_dim 32; got 5"),
+        (["--check", "wte"], "--check must be NAME[I,J]"),
+        (["--check", "x[1]"], "--check: no array is called 'x'"),
+        (["--check", "wte.weight[1]"], "--check: wte.weight has shape"),
+        (["--check", "wte.weight[1,99999]"], "--check: wte.weight has shape"),
+        (["--html", "no/where.html"], "cannot use"),
+        (["--checks", "-1"], "--checks must be at least 0"),
+    ],
+)
+def test_bad_input_is_one_line(tg, argv, message):
+    result = tg("trace", *argv)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("tinygrad-gpt trace: ")
+    assert result.err.count("\n") == 1
+    assert message in result.err
+
+
+def test_options_that_do_not_fit_are_refused(tg, run, tmp_path):
+    assert "is not for a trained model" in tg("trace", run, "--n-layers", "1").err
+    assert "--context-length must be at most 8" in tg("trace", run, "--context-length", "9").err
+    (tmp_path / "mine.py").write_text("x = 1\n")
+    assert "ran no op" in tg("trace", "mine.py").err
+    assert "are not for it" in tg("trace", "mine.py", "--n-layers", "1").err
+    assert "a script is run once" in tg("trace", "mine.py", "--check", "w[1]").err

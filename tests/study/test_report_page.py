@@ -1,0 +1,309 @@
+"""The page of a trace in a real browser: no errors, clicks and keys work, it fits a phone, and needs no network."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.study.report import page
+from tinygrad_gpt.study.spot_check import spot_checks
+from tinygrad_gpt.study.trace import trace
+from tinygrad_gpt.tape import Tensor
+
+pytestmark = pytest.mark.browser
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",  # else it refuses to run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",  # what the page logs
+    "--virtual-time-budget=20000",
+]
+CONFIG = GPTConfig(vocab_size=11, context_length=8, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.1, tie_weights=True)
+ANSWER = """<script>addEventListener("load", async () => {
+  const key = (name, target = document.body) =>
+    target.dispatchEvent(new KeyboardEvent("keydown", {key: name, bubbles: true, cancelable: true}));
+  const $ = selector => document.querySelector(selector), all = selector => [...document.querySelectorAll(selector)];
+  const current = () => [document.body.classList.contains("back"), $("[aria-current]")?.id];
+  const type = text => { $("#search").value = text; $("#search").dispatchEvent(new Event("input")); };
+  const answer = await (async () => { %s })();
+  const element = document.body.appendChild(document.createElement("pre"));
+  Object.assign(element, {id: "answer", textContent: JSON.stringify(answer)});
+});</script>"""
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    ids = np.arange(16).reshape(2, 8) % 11
+    model = GPT(CONFIG, dtype="float64")
+
+    def loss():
+        return model.loss(ids, ids[:, ::-1], dropout=Dropout(0, 1))
+
+    with trace() as t:
+        loss().backward()
+    return t, spot_checks(t, loss, model.parameters(), per_array=2)
+
+
+@pytest.fixture(scope="module")
+def text(recorded):
+    return page(recorded[0], checks=recorded[1], note="Made by a test.", facts={"model": "</script><b>small</b>"})
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """What a script, run when the page has been drawn, returns; whatever the page logs is an error here."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+
+    def ask(text, script, width=1280, height=900, *flags, hash=""):
+        path = tmp_path / "page.html"
+        path.write_text(text.replace("</body>", ANSWER % script + "</body>"), "utf-8")
+        where = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"]
+        command = [CHROMIUM, *FLAGS, *where, *flags, "--dump-dom", path.as_uri() + hash]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
+        logged = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        assert not logged, logged
+        found = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
+        assert found, "the script did not come to its end"
+        return json.loads(html.unescape(found[1]))
+
+    return ask
+
+
+def test_it_is_all_there_and_asks_for_nothing(ask, text, recorded):
+    t, _ = recorded
+    got = ask(
+        text,
+        """return {ops: all(".op .name").map(name => name.textContent),
+            boxes: all(".box").map(box => box.getAttribute("aria-label")),
+            loaded: performance.getEntriesByType("resource").length, facts: $("#facts").textContent,
+            edges: all("#edges g").length, focus: current(), title: document.title};""",
+    )
+    assert got["ops"] == [op.name for op in t.ops]
+    assert got["boxes"][:4] == ["wte", "wpe", "h.0", "h.0.ln_1"]
+    assert got["loaded"] == 0
+    assert "</script><b>small</b>" in got["facts"]
+    assert got["edges"] == len({(v.op, op.index) for op in t.ops for v in op.inputs if v.op is not None})
+    assert got["focus"] == [False, "op-0"]
+    assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_every_step_can_be_shown(ask, text, recorded):
+    t, _ = recorded
+    script = """
+        const seen = [];
+        for (let i = 0; i < events.length; i++) {
+          seen.push([...current(), $("#detail h2").firstChild.textContent, all("#detail canvas").length]);
+          key("ArrowDown");
+        }
+        return seen;"""
+    seen = ask(text, script)
+    assert [(back, op) for back, op, *_ in seen] == [(e.way == "backward", f"op-{e.op.index}") for e in t.events]
+    assert [heading for *_, heading, _ in seen] == [f"{e.op.index} {e.op.name}" for e in t.events]
+    assert all(maps > 0 for *_, maps in seen)
+
+
+def test_clicks_choose_an_op_its_way_and_its_parents(ask, text, recorded):
+    t, _ = recorded
+    gelu = next(op for op in t.ops if op.name == "gelu")
+    script = f"""
+        const steps = [];
+        $("#op-{gelu.index}").click(); steps.push(current());
+        $(".ways button:last-child").click(); steps.push(current());
+        $("#op-0").click(); steps.push(current());
+        $(".ways button:first-child").click(); steps.push(current());
+        $("#op-{gelu.index}").click();
+        all("#detail .card h3 button")[0].click(); steps.push(current());
+        $("#next").click(); steps.push(current());
+        $("#previous").click(); $("#previous").click(); steps.push(current());
+        $("#slider").value = events.length - 1; $("#slider").dispatchEvent(new Event("input")); steps.push(current());
+        $("#first").click(); steps.push(current());
+        const box = $(".box[aria-label='h.0'] > h2 > button"); box.click();
+        steps.push([box.getAttribute("aria-expanded"), $("#op-{gelu.index}").getBoundingClientRect().height]);
+        return steps;"""
+    i = gelu.index
+    assert ask(text, script) == [
+        *([False, f"op-{i}"], [True, f"op-{i}"], [True, "op-0"], [False, "op-0"], [False, f"op-{i - 1}"]),
+        *([False, f"op-{i}"], [False, f"op-{i - 2}"], [True, f"op-{t.events[-1].op.index}"], [False, "op-0"]),
+        ["false", 0],
+    ]
+
+
+def test_the_details_are_the_traces(ask, text, recorded):
+    t, checks = recorded
+    residual = next(value for value in t.values if len(value.terms) == 2 and value.op is not None)
+    head = t["wte.weight"]
+    script = f"""
+        const details = () => all("#detail details").map(d => d.querySelector("summary").textContent);
+        $("#op-{residual.op}").click(); $(".ways button:last-child").click();
+        const rows = all("#detail .card:first-child tbody tr");
+        const terms = rows.map(row => [...row.cells].slice(1, 4).map(cell => cell.textContent));
+        $("#op-{head.op or 0}").click();
+        return {{terms, sections: details(), checks: all("#detail tbody .good").length, bad: all("#detail .bad").length,
+            math: all("#detail math").length, code: all("#detail pre").map(p => p.textContent)}};"""
+    got = ask(text, script)
+    assert [row[0] for row in got["terms"]] == [f"{term.op} {t.ops[term.op].name}" for term in residual.terms]
+    assert [float(row[1]) for row in got["terms"]] == pytest.approx([t_.stats.norm for t_ in residual.terms], rel=1e-3)
+    assert [float(row[2]) for row in got["terms"]] == pytest.approx([t_.sum.norm for t_ in residual.terms], rel=1e-3)
+    wanted = {"Formula", "Gradient", "Value", "Spot checks", "Kept for backward", "Derivation", "Code", "Called from"}
+    assert set(got["sections"]) == wanted
+    of_embedding = [check for check in checks if check.value in (t.ops[0].output.index, head.index)]
+    assert (got["checks"], got["bad"]) == (len(of_embedding), 0)
+    assert got["math"] > 0
+    assert got["code"][0].startswith("def embedding(table: Array, ids: Array)")
+
+
+def test_keys_move_search_and_close(ask, text, recorded):
+    t, _ = recorded
+    script = """
+        const steps = [];
+        key("ArrowRight"); key("ArrowDown"); steps.push(current());
+        key("ArrowLeft"); steps.push(current());
+        key("b"); steps.push(current());
+        key("End"); steps.push(current());
+        key("Home"); steps.push(current());
+        key("/"); steps.push(document.activeElement.id);
+        key("Escape", $("#search")); steps.push(document.activeElement === document.body);
+        key("Escape"); steps.push([$("#detail").hidden, document.activeElement.id]);
+        key("ArrowDown"); steps.push($("#detail").hidden);
+        return steps;"""
+    last = t.events[-1].op.index
+    assert ask(text, script) == [
+        *([False, "op-2"], [False, "op-1"], [True, "op-1"], [True, f"op-{last}"], [False, "op-0"]),
+        *("search", True, [True, "op-0"], False),
+    ]
+
+
+def test_search_finds_ops_scopes_and_parameters(ask, text, recorded):
+    t, _ = recorded
+    script = """
+        const seen = op => !op.hidden && op.getBoundingClientRect().height > 0;
+        const found = () => all(".op").filter(seen).map(op => +op.id.slice(3));
+        const words = ["gelu", "h.1.attn", "c_fc.bias", "LINEAR mlp", "no such thing"];
+        const answers = words.map(words => { type(words); return [found(), $("#nothing").hidden]; });
+        type("gelu"); key("Enter", $("#search")); answers.push(current());
+        key("Escape", $("#search")); answers.push([found().length, $("#search").value]);
+        return answers;"""
+    got = ask(text, script)
+
+    def ops(wanted):
+        return [[op.index for op in t.ops if wanted(op)], True]
+
+    assert got[0] == ops(lambda op: op.name == "gelu")
+    assert got[1][0] == [op.index for op in t.ops if "h.1.attn" in op.scope]
+    assert got[2] == ops(lambda op: any("c_fc.bias" in value.name for value in op.inputs))
+    assert set(got[3][0]) >= set(ops(lambda op: op.name == "linear" and "mlp" in op.scope)[0])
+    assert got[4] == [[], False]
+    assert got[5] == [False, f"op-{next(op.index for op in t.ops if op.name == 'gelu')}"]
+    assert got[6] == [len(t.ops), ""]
+
+
+def test_play_walks_to_the_end_and_can_be_stopped(ask, text, recorded):
+    t, _ = recorded
+    script = """
+        const wait = ms => new Promise(done => setTimeout(done, ms));
+        $("#play").click();
+        await wait(1500);
+        const after = [state.event, $("#play").getAttribute("aria-pressed")];
+        $("#play").click();
+        await wait(1500);
+        const paused = state.event;
+        show(events.length - 2);
+        $("#play").click();
+        await wait(3000);
+        return [...after, paused, state.event, $("#play").getAttribute("aria-label")];"""
+    assert ask(text, script) == [2, "true", 2, len(t.events) - 1, "Play"]
+
+
+COLOURS = """
+    const paper = () => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+    const pixel = () => $("#detail canvas").toDataURL();
+    const seen = [[paper(), pixel()]];
+    for (let i = 0; i < 3; i++) { $("#theme").click(); seen.push([paper(), pixel()]); }
+    return seen;"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_has_the_systems_colours_and_a_switch(ask, text, dark):
+    flags = ["--blink-settings=preferredColorScheme=0"] if dark else []
+    system, light, forced, again = ask(text, COLOURS, 1280, 900, *flags)
+    assert min(light[0]) > 200
+    assert max(forced[0]) < 60
+    assert forced[1] != light[1]  # heat maps are painted anew
+    assert system == again == (forced if dark else light)
+
+
+@pytest.mark.parametrize("width", [320, 375, 768, 1280])
+def test_nothing_scrolls_sideways(ask, text, width):
+    # a headless window is 500 wide at least, so the page is put in a frame
+    inner = json.dumps(text).replace("<", "\\u003c")
+    script = f"""
+        const frame = document.createElement("iframe");
+        frame.style.cssText = "position:fixed;left:0;top:0;width:{width}px;height:700px;border:0";
+        frame.srcdoc = {inner};
+        document.body.append(frame);
+        await new Promise(done => frame.addEventListener("load", done));
+        const inside = frame.contentDocument, root = inside.documentElement, wide = [];
+        for (let i = 0; i < 70; i++) {{
+          frame.contentWindow.step(1);
+          for (const summary of inside.querySelectorAll("details:not([open]) > summary")) summary.click();
+          for (const part of ["header", ".player", "#model", "#detail"]) {{
+            const pane = inside.querySelector(part);
+            if (pane.scrollWidth > pane.clientWidth + 1) wide.push([i, part, pane.scrollWidth, pane.clientWidth]);
+          }}
+        }}
+        const sheet = frame.contentWindow.getComputedStyle(inside.getElementById("detail")).position;
+        const shown = inside.querySelectorAll("#detail canvas").length;
+        return {{width: root.clientWidth, scroll: root.scrollWidth, wide, sheet, shown}};"""
+    got = ask("<!doctype html><body></body>", script)
+    assert got["shown"] > 0
+    assert (got["width"], got["scroll"], got["wide"]) == (width, width, [])
+    assert got["sheet"] == ("fixed" if width < 800 else "static")
+
+
+def test_controls_are_buttons_with_names_and_a_visible_focus(ask, text):
+    script = """
+        $("#op-3").focus();
+        const controls = all("button, input, [tabindex='0']");
+        const named = control => /[a-z]/i.test(control.getAttribute("aria-label") || control.textContent);
+        return {unnamed: controls.filter(control => !named(control)).map(control => control.outerHTML),
+            clickable: all("[onclick]").length, outline: getComputedStyle($("#op-3")).outlineStyle,
+            images: all("canvas").every(c => c.getAttribute("role") === "img" && c.getAttribute("aria-label")),
+            lang: document.documentElement.lang, live: $("#status").getAttribute("aria-live")};"""
+    got = ask(text, script)
+    assert got["unnamed"] == []
+    assert got["clickable"] == 0
+    assert got["images"]
+    assert (got["lang"], got["live"]) == ("en", "polite")
+
+
+def test_a_link_opens_at_its_step(ask, text):
+    assert ask(text, "return current();", hash="#backward-5") == [True, "op-5"]
+    assert ask(text, "return current();", hash="#backward-999") == [False, "op-0"]
+
+
+def test_a_blocks_second_run_code_of_ones_own_and_nothing_at_all(ask):
+    ids = np.zeros((1, 4), int)
+    with trace() as t:
+        GPT(CONFIG, activation_checkpointing=True).loss(ids, ids).backward()
+    assert ask(page(t), 'return all(".op.again").length;') == sum(op.within is not None for op in t.ops)
+    with trace() as t:
+        x = Tensor(np.array([[1.0, np.nan]]), requires_grad=True)
+        (x * np.inf).sum().backward()
+    assert "1 NOT FINITE" in ask(page(t), 'return $("#detail").textContent;')
+    with trace() as t:
+        pass
+    assert ask(page(t), 'return $("#status").textContent;') == "Nothing was recorded."

@@ -1,0 +1,319 @@
+"""tinygrad-gpt trace: one training step, op by op."""
+
+import json
+import re
+import runpy
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from tyro.conf import Positional, arg
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.machine import Threads, machine
+from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.files import replacing
+from tinygrad_gpt.kernels import reference_only
+from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.optim import grad_norm
+from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.study.report import page
+from tinygrad_gpt.study.spot_check import Check, Index, spot_checks
+from tinygrad_gpt.study.trace import Trace as Recording
+from tinygrad_gpt.study.trace import trace
+from tinygrad_gpt.study.trace_json import as_dict
+from tinygrad_gpt.study.tree import cards, summary
+from tinygrad_gpt.tape import Tensor, no_grad
+from tinygrad_gpt.text import Tokenizer, build_tokenizer
+
+HAMLET = (
+    "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer The slings and arrows of "
+    "outrageous fortune, Or to take arms against a sea of troubles And by opposing end them."
+)
+ENTRY = re.compile(r"(.+)\[([\d, ]+)\]")
+NOTE = (
+    "The loss was computed again in 64 bits with the number a millionth larger, and a millionth smaller. "
+    "The difference over two millionths stands beside the gradient; apart: in parts of the array's largest gradient."
+)
+NEW = arg(help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model and its batch. A run folder or a script has these of its own."""
+
+    n_layers: Annotated[int | None, Range(1, 100), NEW] = None
+    """Transformer blocks. Default: 2."""
+    emb_dim: Annotated[int | None, Range(1, 2**14), NEW] = None
+    """Width of a token's vector; --n-heads must divide it. Default: 32."""
+    n_heads: Annotated[int | None, Range(1, 2**14), NEW] = None
+    """Attention heads. Default: 4."""
+    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), NEW] = None
+    """Dropout: share of units left out at random, from 0 to below 1. Default: 0."""
+    tie_weights: Annotated[bool | None, NEW] = None
+    """Use the token embedding as output head too: its gradient has terms from both ends then. Default: no."""
+    seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
+    """Weights and dropout follow from it. From 0 to 2**64 - 1."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The text of the step."""
+
+    text: Annotated[str, arg(metavar="TEXT", help_behavior_hint="")] = HAMLET
+    """What to train on. Default: a line of Hamlet."""
+    context_length: Annotated[int | None, Range(1, 2**12), NEW] = None
+    """Tokens in a row. Default: 16, or as many as the run's model sees."""
+    batch_size: Annotated[int, Range(1, 256)] = 2
+    """Rows."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Run one training step, and show every op on the way forward and every vjp on the way back."""
+
+    target: Annotated[str | None, Positional, arg(metavar="[RUN | SCRIPT.py]", help_behavior_hint="")] = None
+    """Run folder that train has made, or a Python file to run and watch. Default: a small new model."""
+    model: Model = field(default_factory=Model)
+    batch: Batch = field(default_factory=Batch)
+    step: bool = False
+    """Show one op at a time: Enter for the next, q to quit. Without a terminal all of them."""
+    json: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write everything that was recorded to this file, as JSON."""
+    html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write a page to this file; it needs no network."""
+    checks: Annotated[int, Range(0, 100)] = 3
+    """Numbers of each array whose gradient is compared with differences of the loss, for --json and --html."""
+    check: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
+    """Numbers to compare besides, by the name of a parameter or an op's output: "wte.weight[3,5]"."""
+    reference: bool = False
+    """Compute every op by its own file, without kernels."""
+    activation_checkpointing: bool = False
+    """Keep each block's input alone and compute the rest again on the way back, to see what that does."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    threads: Threads = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is traced: a model and its batch."""
+
+    model: GPT
+    ids: Array
+    targets: Array
+    seed: int
+
+    def loss(self, model: GPT) -> Tensor:
+        """The step's loss, by this model."""
+        return model.loss(self.ids, self.targets, dropout=Dropout(self.seed, 1))
+
+    def twin(self) -> GPT:
+        """The same model in 64 bits."""
+        weights = {name: tensor.data for name, tensor in self.model.parameters().items()}
+        checkpointing = self.model.activation_checkpointing
+        return GPT(
+            self.model.config,
+            device=self.model.device,
+            dtype="float64",
+            weights=weights,
+            activation_checkpointing=checkpointing,
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, run the step, show it; the exit code."""
+    options = parse(Trace, argv, "tinygrad-gpt trace")
+    chosen = dict(entries(options.check))
+    with machine(options.threads), reference_only() if options.reference else nullcontext():
+        if options.target is not None and options.target.endswith(".py"):
+            recording, facts, check = of_script(options)
+        else:
+            recording, facts, check = of_model(options)
+        checks: list[Check] = []
+        if chosen or ((options.json or options.html) and options.checks):
+            checks = check(recording, chosen)
+    if options.html is not None:
+        text = page(recording, title=title(options), facts=facts, checks=checks, note=NOTE if checks else "")
+        write(options.html, text)
+    if options.json is not None:
+        write(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
+    if options.step:
+        walk(recording)
+    elif options.json is None and options.html is None:
+        print(recording.tree())
+    show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
+    return 0
+
+
+CheckStep = Callable[[Recording, dict[str, list[Index]]], list[Check]]
+
+
+def of_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+    """One step of a model: the trace, what to say of it, and how to check its gradients."""
+    step = prepared(options)
+    with no_grad():
+        step.loss(step.model)  # once for nothing: what is done the first time only would count as an op's time
+    with trace() as recording:
+        step.loss(step.model).backward()
+
+    def check(recording: Recording, chosen: dict[str, list[Index]]) -> list[Check]:
+        check_entries(recording, chosen)
+        twin = step.twin()
+        return spot_checks(
+            recording, lambda: step.loss(twin), twin.parameters(), per_array=options.checks, chosen=chosen
+        )
+
+    config = step.model.config
+    facts = {
+        "model": f"{human(step.model.n_parameters)} parameters, {config.n_layers} layers, {config.n_heads} heads, "
+        f"width {config.emb_dim}, {config.vocab_size} tokens known",
+        "batch": "{} x {} tokens".format(*step.ids.shape),
+        "gradient norm": f"{grad_norm(step.model.parameters()):.4g}",
+    }
+    return recording, facts, check
+
+
+def of_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+    """A Python file, run as a program and watched."""
+    if options.model != Model() or options.batch != Batch() or options.activation_checkpointing:
+        raise UserError(f"{options.target} is run as it is: options of the model and the batch are not for it")
+    if options.check:
+        raise UserError("--check needs a step to run again; a script is run once")
+    assert options.target is not None
+    if not Path(options.target).is_file():
+        raise UserError(f"SCRIPT {options.target!r} is not a file")
+    with trace() as recording, at_home(options.target):
+        runpy.run_path(options.target, run_name="__main__")
+    if not recording.events:
+        raise UserError(f"SCRIPT {options.target!r} ran no op")
+    return recording, {"script": options.target}, lambda recording, chosen: []
+
+
+@contextmanager
+def at_home(script: str) -> Iterator[None]:
+    """Within this block the program is this file: no arguments of ours, and its folder's modules are found."""
+    argv, path = sys.argv, sys.path
+    sys.argv, sys.path = [script], [str(Path(script).resolve().parent), *path]
+    try:
+        yield
+    finally:
+        sys.argv, sys.path = argv, path
+
+
+def prepared(options: Trace) -> Step:
+    """The model and the batch.  Raises UserError for what cannot be."""
+    with user_input():
+        model, tokens = loaded(options) if options.target is not None else new(options)
+        length = options.batch.context_length or min(16, model.config.context_length)
+        if length > model.config.context_length:
+            raise UserError(
+                f"--context-length must be at most {model.config.context_length}, the model's; got {length}"
+            )
+        needed = options.batch.batch_size * length + 1
+        if len(tokens) < needed:
+            raise UserError(
+                f"--text has {len(tokens)} tokens; {options.batch.batch_size} rows of {length} and the token after "
+                f"need {needed}: give more text, or a smaller --batch-size or --context-length"
+            )
+        shape = options.batch.batch_size, length
+        ids, targets = (tokens[i : i + needed - 1].reshape(shape).astype(np.int64) for i in (0, 1))
+    return Step(model, ids, targets, options.model.seed)
+
+
+def new(options: Trace) -> tuple[GPT, Array]:
+    """A small model with fresh weights, and the text in its tokens: the text's own characters."""
+    tokenizer: Tokenizer = build_tokenizer("chars", options.batch.text)
+    m = options.model
+    config = GPTConfig(
+        vocab_size=tokenizer.vocab_size,
+        context_length=options.batch.context_length or 16,
+        emb_dim=m.emb_dim or 32,
+        n_heads=m.n_heads or 4,
+        n_layers=m.n_layers or 2,
+        drop_rate=m.drop_rate or 0.0,
+        tie_weights=bool(m.tie_weights),
+    )
+    checkpointing = options.activation_checkpointing
+    model = GPT(config, seed=m.seed, device=options.device, activation_checkpointing=checkpointing)
+    return model, tokenizer.encode(options.batch.text)
+
+
+def loaded(options: Trace) -> tuple[GPT, Array]:
+    """The model of a run folder, and the text in its tokens."""
+    fixed = [name for name, value in vars(options.model).items() if name != "seed" and value is not None]
+    if fixed:
+        raise UserError(f"--{fixed[0].replace('_', '-')} is not for a trained model: its shape is what it is")
+    assert options.target is not None
+    model, tokenizer = load_run(options.target, options.device)
+    model.activation_checkpointing = options.activation_checkpointing
+    return model, tokenizer.encode(options.batch.text)
+
+
+def entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
+    """From "wte.weight[3,5]" the name and the index; those of one name together."""
+    found: dict[str, list[Index]] = defaultdict(list)
+    for text in texts:
+        match = ENTRY.fullmatch(text)
+        try:
+            index = tuple(int(part) for part in match[2].split(",")) if match else ()
+        except ValueError:
+            index = ()
+        if not match or not index:
+            raise UserError(f'--check must be NAME[I,J], such as "wte.weight[3,5]"; got {text!r}')
+        found[match[1]].append(index)
+    yield from found.items()
+
+
+def check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None:
+    """Raise UserError for a name that no array has, or an index outside it."""
+    for name, indices in chosen.items():
+        try:
+            shape = recording[name].stats.shape
+        except KeyError:
+            names = ", ".join(value.name for value in recording.values[:3])
+            raise UserError(f"--check: no array is called {name!r}; names are {names}, ...") from None
+        for index in indices:
+            if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=True)):
+                raise UserError(f"--check: {name} has shape {shape}; got {list(index)}")
+
+
+def title(options: Trace) -> str:
+    """What the page is about."""
+    return f"A training step of {Path(options.target).name}" if options.target else "A training step, op by op"
+
+
+def write(path: str, text: str) -> None:
+    """A file, whole or not at all."""
+    with user_input(), replacing(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+    print(f"wrote {path}, {human(len(text.encode('utf-8', 'backslashreplace')), 'B')}")
+
+
+def walk(recording: Recording) -> None:
+    """Every op and vjp, one after the other; at a terminal the reader says when."""
+    asking = sys.stdin.isatty() and sys.stdout.isatty()
+    for text in cards(recording):
+        print(text, flush=True)
+        if asking:
+            print("      Enter: next, q: quit ", end="", flush=True)
+            answer = sys.stdin.readline()
+            if not answer or answer.strip().lower() == "q":
+                break
+        print()
+    print(summary(recording))
+
+
+def show_checks(recording: Recording, checks: list[Check]) -> None:
+    """The spot checks that were asked for by name."""
+    for check in checks:
+        name = f"{recording.values[check.value].name}[{', '.join(map(str, check.index))}]"
+        print(f"{name}: {check.analytic:.9g} by hand, {check.numeric:.9g} by differences, {check.difference:.1e} apart")

@@ -1,0 +1,102 @@
+"""LaTeX to MathML, which browsers draw by themselves: the commands that `tex` makes of the ops' docstrings.
+
+    >>> mathml(r"x_i^{2}")
+    '<math><msubsup><mi>x</mi><mi>i</mi><mrow><mn>2</mn></mrow></msubsup></math>'
+
+`d` before a letter is one sign with it: dx is dLoss/dx.
+"""
+
+import html
+import re
+
+NAMED = {"mu": "μ", "varepsilon": "ε", "pi": "π", "Phi": "Φ"}
+SIGNS = {"cdot": "·", "circ": "∘", "infty": "∞", "top": "\u22a4", "dots": "…", "sum": "∑"}
+SPACES = {",": "0.17em", " ": "0.25em", "quad": "1em", "qquad": "2em"}
+ACCENTS = {"hat": "^", "bar": "¯"}
+MINUS = "\u2212"  # as long as a plus
+D, NBSP = '<mi mathvariant="normal">d</mi>', "\u00a0"
+
+TOKEN = re.compile(r"\\(?:text|operatorname|mathrm|mathit)\{[^{}]*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|d?[A-Za-z]|\s+|.")
+
+
+def mathml(latex: str) -> str:
+    """A formula as a MathML element.  Raises ValueError for a command that is not known."""
+    return f"<math>{Parser(latex).row()}</math>"
+
+
+class Parser:
+    """A formula, read from left to right."""
+
+    def __init__(self, latex: str) -> None:
+        self.tokens: list[str] = [token for token in TOKEN.findall(latex) if not token.isspace()]
+
+    def row(self, end: str | None = None) -> str:
+        """Everything up to `end`, which is taken too."""
+        parts = []
+        while self.tokens and self.tokens[0] != end:
+            parts.append(self.scripted())
+        if end is not None:
+            self.take(end)
+        return "".join(parts)
+
+    def take(self, expected: str | None = None) -> str:
+        """The next token."""
+        if not self.tokens or (expected is not None and self.tokens[0] != expected):
+            raise ValueError(f"formula needs {expected or 'more'}, and has {' '.join(self.tokens) or 'no more'}")
+        return self.tokens.pop(0)
+
+    def scripted(self) -> str:
+        """One thing, with what stands below and above it."""
+        base, limits = self.atom()
+        below = above = None
+        while self.tokens and self.tokens[0] in ("_", "^"):
+            if self.take() == "_":
+                below = self.atom()[0]
+            else:
+                above = self.atom()[0]
+        tag = ("munder", "mover", "munderover") if limits else ("msub", "msup", "msubsup")
+        if below and above:
+            return f"<{tag[2]}>{base}{below}{above}</{tag[2]}>"
+        if below:
+            return f"<{tag[0]}>{base}{below}</{tag[0]}>"
+        return f"<{tag[1]}>{base}{above}</{tag[1]}>" if above else base
+
+    def atom(self) -> tuple[str, bool]:
+        """One thing, and whether its limits stand under and over it."""
+        token = self.take()
+        if token == "{":
+            return f"<mrow>{self.row('}')}</mrow>", False
+        if token.startswith("\\"):
+            return self.command(token[1:])
+        if token[0].isdigit():
+            return f"<mn>{token}</mn>", False
+        if token == "d" and self.tokens and self.tokens[0] in (r"\hat", r"\ell"):
+            return f"<mrow>{D}{self.atom()[0]}</mrow>", False
+        if token.isalpha() and len(token) == 1:
+            return f"<mi>{token}</mi>", False
+        if token.isalpha():
+            return f"<mrow>{D}<mi>{token[1:]}</mi></mrow>", False
+        stretchy = ' stretchy="false"' if token in "()[]|" else ""
+        return f"<mo{stretchy}>{html.escape(MINUS if token == '-' else token)}</mo>", False
+
+    def command(self, name: str) -> tuple[str, bool]:
+        """A command and what it takes."""
+        if name in SPACES:
+            return f'<mspace width="{SPACES[name]}"/>', False
+        if name in "{}|":
+            return f"<mo>{name}</mo>", False
+        if name in ("frac", "tfrac"):
+            return f"<mfrac>{self.atom()[0]}{self.atom()[0]}</mfrac>", False
+        if name == "sqrt":
+            return f"<msqrt>{self.atom()[0]}</msqrt>", False
+        if name in ACCENTS:
+            return f'<mover accent="true">{self.atom()[0]}<mo stretchy="true">{ACCENTS[name]}</mo></mover>', False
+        if "{" in name:  # text and names, with their spaces
+            kind, _, words = name.rstrip("}").partition("{")
+            tag = "mtext" if kind == "text" else "mi"
+            return f"<{tag}>{html.escape(words.replace(' ', NBSP).replace(chr(92), ''))}</{tag}>", False
+        if name in NAMED:
+            return f"<mi>{NAMED[name]}</mi>", False
+        if name in SIGNS:
+            return f"<mo>{SIGNS[name]}</mo>", name == "sum"
+        raise ValueError(f"\\{name} is not known here")

@@ -1,0 +1,71 @@
+"""An array in a few numbers, and as a picture of few entries."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, to_host
+
+ROWS, COLUMNS = 40, 96  # of a heat map of a large array; a narrow one may have more rows, as many cells in all
+SHARE = 99  # per cent of the entries that a heat map's colours span; the few beyond it take the last colour
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What there is to say of an array in a line.  Entries that are nan or infinite are counted, and left in."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    mean: float  # nan for an array without entries, as all below
+    std: float
+    min: float
+    max: float
+    norm: float  # root of the sum of squares
+    n_bad: int  # entries that are nan or infinite
+
+
+def stats_of(array: Array) -> Stats:
+    """The numbers of an array, computed in float64."""
+    x = to_host(array)
+    name, shape = str(x.dtype), tuple(x.shape)
+    if not x.size:
+        return Stats(shape, name, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
+    x = x.astype(np.float64)
+    with np.errstate(all="ignore"):  # infinities are for the reader to see, not for NumPy to warn of
+        mean, std, norm = float(x.mean()), float(x.std()), float(np.sqrt((x * x).sum()))
+    return Stats(shape, name, mean, std, float(x.min()), float(x.max()), norm, int((~np.isfinite(x)).sum()))
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """An array as a grid of whole numbers from -127 to 127: 127 stands for `scale`, and -128 for nan."""
+
+    grid: Array  # (rows, columns) of int8
+    scale: float
+    shape: tuple[int, int]  # of the array as a matrix: leading axes laid end to end
+
+
+def heat_map(array: Array, rows: int = ROWS, columns: int = COLUMNS) -> HeatMap:
+    """At most rows · columns cells; where several entries share a cell, it shows the one of largest magnitude."""
+    x = to_host(array).astype(np.float64)
+    x = x.reshape(1, x.size) if x.ndim < 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    shape = (int(x.shape[0]), int(x.shape[1]))
+    if not x.size:
+        return HeatMap(np.zeros(shape, np.int8), 0.0, shape)
+    x = largest_of_blocks(x.T, columns).T
+    x = largest_of_blocks(x, max(rows, rows * columns // x.shape[1]))
+    finite = np.abs(x[np.isfinite(x)])
+    scale = float(np.percentile(finite, SHARE)) if finite.size else 0.0
+    scale = scale or float(finite.max(initial=0.0))
+    units = np.clip(np.where(np.isnan(x), 0, x) / (scale or 1.0), -1, 1)
+    grid = np.where(np.isnan(x), -128, np.rint(127 * units)).astype(np.int8)
+    return HeatMap(grid, scale, shape)
+
+
+def largest_of_blocks(x: Array, n: int) -> Array:
+    """Rows in n runs as equal as they can be; of each run and column the entry that is largest without its sign."""
+    if len(x) <= n:
+        return x
+    runs = np.array_split(x, n)
+    return np.stack([np.take_along_axis(run, np.abs(run).argmax(0)[None], axis=0)[0] for run in runs])

@@ -1,0 +1,315 @@
+// What there is to see of an event
+
+function section(title, ...children) {
+  const inside = children.flat().filter(Boolean);
+  if (!inside.length) return null;
+  const element = make("details", { open: Boolean(state.open[title]) }, make("summary", {}, title), ...inside);
+  element.addEventListener("toggle", () => {
+    state.open[title] = element.open;
+  });
+  return element;
+}
+
+function jump(op, way, text) {
+  const event = eventOf[way].get(op);
+  return event === undefined
+    ? make("span", {}, text)
+    : make("button", { type: "button", onclick: () => show(event, true) }, text);
+}
+
+function card(title, stats, map, ...more) {
+  return make(
+    "div",
+    { class: "card" },
+    make("h3", {}, title),
+    make("p", {}, inWords(stats)),
+    ...more,
+    heatMap(map, stats, title instanceof Node ? title.textContent : title),
+  );
+}
+
+const named = (v) => (v.op === null ? make("span", { class: "mono" }, v.name) : jump(v.op, "forward", v.name));
+
+function valueSection(op) {
+  const output = values[op.output],
+    settings = Object.entries(op.settings)
+      .map(([name, value]) => `${name} = ${value}`)
+      .join(", ");
+  return section(
+    "Value",
+    settings && make("p", { class: "where" }, "with ", make("code", {}, settings)),
+    make(
+      "div",
+      { class: "cards" },
+      card("out", output.stats, output.map),
+      op.inputs.map((v, slot) =>
+        card(
+          make("span", {}, `in ${slot}: `, named(values[v])),
+          values[v].stats,
+          values[v].map,
+          !op.wanted[slot] && make("p", {}, "asks for no gradient"),
+        ),
+      ),
+    ),
+  );
+}
+
+function terms(value, here) {
+  const largest = Math.max(...value.terms.map((t) => t.sum ?? 0));
+  return make(
+    "div",
+    { class: "scroll" },
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          ["term", "from the vjp of", "norm", "of the sum", ""].map((t) => make("th", { scope: "col" }, t)),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
+        value.terms.map((term, i) => {
+          const share = make("span", { class: "share" });
+          share.style.width = `${largest ? (3 * (term.sum ?? 0)) / largest : 0}rem`;
+          return make(
+            "tr",
+            {},
+            make("td", {}, `${i + 1}${term.op === here ? " ←" : ""}`),
+            make("td", {}, jump(term.op, "backward", `${term.op} ${ops[term.op].name}`)),
+            make("td", { class: "n" }, number(term.stats[6])),
+            make("td", { class: "n" }, number(term.sum)),
+            make("td", {}, share),
+          );
+        }),
+      ),
+    ),
+  );
+}
+
+function gradientSection(op, i) {
+  const output = values[op.output];
+  if (!output.gradient) return section("Gradient", make("p", {}, "No gradient came by here."));
+  const arrived = card(
+    "arrives: dy",
+    output.gradient,
+    output.gradientMap,
+    output.terms.length ? terms(output, -1) : make("p", {}, "Backward begins here, with dLoss/dLoss = 1."),
+  );
+  const sent = op.inputs.map((v, slot) => {
+    const value = values[v],
+      n = value.terms.findIndex((t) => t.op === i && t.slot === slot);
+    if (!op.wanted[slot] || n < 0) return null;
+    const term = value.terms[n],
+      count = value.terms.length;
+    const about =
+      count === 1
+        ? [make("p", {}, "the only term of its gradient:"), make("p", {}, inWords(term.stats))]
+        : [
+            make("p", {}, `term ${n + 1} of ${count}: ${inWords(term.stats)}`),
+            terms(value, i),
+            make("p", {}, `the sum of all ${count}: ${inWords(value.gradient)}`),
+          ];
+    return make(
+      "div",
+      { class: "card" },
+      make("h3", {}, make("span", {}, `to in ${slot}: `, named(value))),
+      about,
+      heatMap(value.gradientMap, value.gradient, `gradient of ${value.name}`),
+    );
+  });
+  return section("Gradient", make("div", { class: "cards" }, arrived, sent));
+}
+
+function checksSection(op) {
+  const rows = [op.output, ...op.inputs.filter((v) => values[v].kind === "leaf")].flatMap((v) =>
+    values[v].checks.map((c) => [values[v], c]),
+  );
+  if (!rows.length) return null;
+  const cells = ([value, [index, x, analytic, numeric, difference]]) =>
+    make(
+      "tr",
+      {},
+      make("td", { class: "mono" }, `${value.name}[${index.join(", ")}]`),
+      [x, analytic, numeric].map((n) =>
+        make("td", { class: "n" }, n === null ? "not finite" : n === 0 ? "0" : n.toPrecision(7)),
+      ),
+      make(
+        "td",
+        { class: difference !== null && difference < 1e-3 ? "n good" : "n bad" },
+        difference === null ? "not finite" : difference.toExponential(1),
+      ),
+    );
+  return section(
+    "Spot checks",
+    data.note && make("p", { class: "soft where" }, data.note),
+    make(
+      "div",
+      { class: "scroll" },
+      make(
+        "table",
+        {},
+        make(
+          "thead",
+          {},
+          make(
+            "tr",
+            {},
+            ["number", "is", "slope by hand", "by differences", "apart"].map((t) => make("th", { scope: "col" }, t)),
+          ),
+        ),
+        make("tbody", {}, rows.map(cells)),
+      ),
+    ),
+  );
+}
+
+function keptSection(op) {
+  if (!op.kept.length) return section("Kept for backward", make("p", {}, "Nothing but shapes."));
+  const whose = (kept) =>
+    kept.owner === null
+      ? "made for the way back"
+      : values[kept.owner].kind === "output"
+        ? make("span", {}, "shared: ", named(values[kept.owner]))
+        : `shared: ${values[kept.owner].name}`;
+  return section(
+    "Kept for backward",
+    make("p", { class: "where" }, `${bytes(op.keptBytes)} in memory until the vjp has run`),
+    make(
+      "div",
+      { class: "scroll" },
+      make(
+        "table",
+        {},
+        make(
+          "tbody",
+          {},
+          op.kept.map((kept) =>
+            make(
+              "tr",
+              {},
+              make("td", { class: "mono" }, kept.name),
+              make("td", {}, kept.shape.join("×") || "scalar"),
+              make("td", { class: "n" }, bytes(kept.bytes)),
+              make("td", {}, whose(kept)),
+            ),
+          ),
+        ),
+      ),
+    ),
+    make(
+      "div",
+      { class: "cards" },
+      op.kept
+        .filter((kept) => kept.map)
+        .map((kept) =>
+          make(
+            "div",
+            { class: "card" },
+            make("h3", { class: "mono" }, kept.name),
+            heatMap(kept.map, [kept.shape, "", null, null, null, null, null, 0], kept.name),
+          ),
+        ),
+    ),
+  );
+}
+
+function coded(text) {
+  const pre = make("pre", { tabindex: "0" });
+  const words = "def return if else elif for in is not and or None True False lambda raise with as while yield";
+  const pattern = new RegExp(`("""[^]*?"""|"[^"\\n]*"|'[^'\\n]*')|(#.*)|\\b(${words.replaceAll(" ", "|")})\\b`, "g");
+  let last = 0;
+  for (const match of text.matchAll(pattern)) {
+    pre.append(text.slice(last, match.index), make("span", { class: match[1] ? "s" : match[2] ? "c" : "k" }, match[0]));
+    last = match.index + match[0].length;
+  }
+  pre.append(text.slice(last));
+  return pre;
+}
+
+function codeSection(op) {
+  const piece = (title, source) =>
+    source.text && [
+      make("p", { class: "where" }, `${title}, `, make("code", {}, `${source.file}:${source.line}`)),
+      coded(source.text),
+    ];
+  return section(
+    "Code",
+    piece("The op", data.about[op.name].code),
+    op.kernel &&
+      data.kernels[op.kernel] &&
+      piece("What ran here, a kernel of the same function", data.kernels[op.kernel]),
+  );
+}
+
+function about(title, html) {
+  const text = make("div", { class: "about" });
+  text.innerHTML = html; // made and escaped by the program that wrote this page
+  return text.childNodes.length ? section(title, text) : null;
+}
+
+function whereSection(op) {
+  if (!op.lines.length) return null;
+  const [line, ...outer] = op.lines.map(([place, name, text]) =>
+    make("div", { class: "where" }, make("code", {}, place), ` in ${name}: `, make("code", {}, text)),
+  );
+  return outer.length ? make("div", {}, line, section("Called from", outer)) : line;
+}
+
+function detail() {
+  const [forward, i] = events[state.event],
+    op = ops[i],
+    way = (name) =>
+      make(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(forward === (name === "forward")),
+          disabled: !eventOf[name].has(i),
+          onclick: () => show(eventOf[name].get(i)),
+        },
+        name === "forward" ? "forward ↓" : "backward ↑",
+      );
+  const formula = about("Formula", data.about[op.name].formulas),
+    derivation = about("Derivation", data.about[op.name].derivation);
+  const value = valueSection(op),
+    gradient = gradientSection(op, i),
+    kept = keptSection(op),
+    checks = checksSection(op);
+  const parts = forward ? [formula, value, kept, gradient, checks] : [formula, gradient, checks, kept, value];
+  const time = forward ? `${micro(op.seconds)} forward` : `${micro(op.vjpSeconds)} backward`;
+  at("detail").replaceChildren(
+    make(
+      "div",
+      { class: "title" },
+      make("h2", {}, `${i} ${op.name}`, make("small", {}, `${op.scope || "the model itself"}, ${time}`)),
+      make(
+        "div",
+        { class: "tools" },
+        make("div", { class: "ways", role: "group", "aria-label": "Way" }, way("forward"), way("backward")),
+        make("button", { type: "button", id: "close", "aria-label": "Close", onclick: closeDetail }, "✕"),
+      ),
+    ),
+    data.about[op.name].rule &&
+      make("p", { class: "rule" }, make("span", { class: "soft" }, "On the way back: "), data.about[op.name].rule),
+    ...[
+      op.within !== null &&
+        make(
+          "p",
+          { class: "where" },
+          `Run by op ${op.within}, which keeps only its inputs and computes the rest again on the way back.`,
+        ),
+      whereSection(op),
+      ...parts,
+      derivation,
+      codeSection(op),
+    ].filter(Boolean),
+  );
+  at("detail").hidden = false;
+  at("detail").scrollTop = 0;
+}
