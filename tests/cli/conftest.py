@@ -40,6 +40,20 @@ def call(*argv):
     return Result(code, *(s.buffer.getvalue().decode("utf-8") for s in (out, err)))
 
 
+def plain_plot(records, path, *, title):
+    """In place of plot_losses, which takes most of the time of a tiny run: what it would draw."""
+    rows = [[record["epoch"], record["tokens_seen"], record["train_loss"], record["val_loss"]] for record in records]
+    Path(path).write_text(f"{title}\n{rows}", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def plain_plots():
+    """Runs of this process draw no plots."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinygrad_gpt.cli.session.plot_losses", plain_plot)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tg():
     return call

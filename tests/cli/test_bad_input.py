@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 
 import pytest
 
@@ -60,6 +59,15 @@ CASES = [  # the command line, what the line must hold; {text}, {run} and files 
     ("train {text} --out folder --overwrite", "holds 'thesis.doc', which no run wrote"),
     ("train {text} --out locked --overwrite", "is in use by the run of process"),
     ("train {text} --out locked", "is in use by the run of process"),
+    ("train --resume missing", "--resume 'missing' is not a folder: give the one that train has made"),
+    ("train --resume=", "--resume must name a folder; got ''"),
+    ("train --resume folder", "--resume 'folder' is not a run folder: it has no config.toml"),
+    ("train --resume short.txt", "'short.txt' is a file, not a folder"),
+    ("train --config resume.toml", "resume is a flag alone"),
+    ("train {text} --keep 1", "--keep must be at least 2"),
+    ("train {text} --checkpoint-every 0", "--checkpoint-every must be at least 1; got 0"),
+    ("train {text} --steps 3 --decay-steps 4", "--decay-steps must be at most the number of steps, 3; got 4"),
+    ("train {text} --on-nonfinite ignore", "--on-nonfinite must be one of stop, skip; got 'ignore'"),
     (f"train {{text}} --out {'x' * 300}", "File name too long"),
     ("train {text} --device tpu", "--device must be one of cpu, cuda, auto; got 'tpu'"),
     ("train --config missing.toml", "cannot read --config 'missing.toml': No such file"),
@@ -121,9 +129,10 @@ def prepared(folder, run):
     (folder / "float.toml").write_text("epochs = 3.0\n")
     (folder / "bool.toml").write_text("lr = true\n")
     (folder / "range.toml").write_text("drop-rate = 2\n")
+    (folder / "resume.toml").write_text('resume = "run"\n')
     (folder / "list.toml").write_text('texts = ["a.txt", 3]\n')
     (folder / "locked").mkdir()
-    (folder / "locked" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
+    (folder / "locked" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere"}))
     files = {name: (run / name).read_bytes() for name in ("model.safetensors", "tokenizer.json")}
     changed = {
         "pickled": {"model.safetensors": b"\x80\x04\x95" + bytes(100)},

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean
-from tinygrad_gpt.cli.terminal import discard_output, one_line, utf8_streams
+from tinygrad_gpt.cli.terminal import Stopped, discard_output, one_line, utf8_streams
 
 PROGRAM = "tinygrad-gpt"
 COMMANDS = {
@@ -19,6 +19,9 @@ COMMANDS = {
     "generate": "continue a text with a trained model",
     "sampling": "show what temperature, top-k and top-p do to the next token",
     "evaluate": "measure how well a model predicts a text: loss, perplexity, bits per byte",
+    "explain": "derive an op's gradient, with its code and small numbers, line by line",
+    "trace": "watch one training step, op by op, forward and back",
+    "pitfalls": "find the mistake in wrong gradients and losses; write a vjp, and have it checked",
     "laws": "check a sampler, or another object, by the laws it must keep",
     "doctor": "show what this machine has, and which model fits it",
 }
@@ -39,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             print(f"{command}: out of memory: {one_line(error)}", file=sys.stderr)
             return CommandFailed.exit_code
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             print(file=sys.stderr)
-            return 130
+            return error.exit_code if isinstance(error, Stopped) else 130
         except BrokenPipeError:
             discard_output()
             return 141

@@ -33,6 +33,8 @@ def read_config(path: str, kind: type) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name == "config":
             raise UserError(f"--config {path!r}: a configuration file cannot name another one")
+        if name == "resume":
+            raise UserError(f"--config {path!r}: resume is a flag alone; a run folder's options are its config.toml")
         if name not in known:
             raise UserError(f"--config {path!r}: unknown key {key!r}{did_you_mean(name, known)}")
         option = known[name]

@@ -165,6 +165,7 @@ def not_understood(argument: str, kind: type) -> str:
 
 def condensed(box: str, kind: type) -> str:
     """tyro's box about a value that it cannot use, as one line: in our words where the box is of a kind we know."""
+    box = re.sub(r"\x1b\[[\d;]*m", "", box)  # at a terminal it is in colours
     lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
     message = " ".join(lines).split("────")[0].strip()
     flags = {option.flag: option for option in options_of(kind)}

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 from tinygrad_gpt.backend import Array, resolve_device
 from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.machine import memory_here
-from tinygrad_gpt.cli.run_folder import RunFolder
+from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
+from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Text, Train
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
@@ -22,11 +23,13 @@ from tinygrad_gpt.text import (
     build_tokenizer,
     check_length,
     encode_to_file,
-    read_pieces,
+    load_tokenizer,
+    open_tokens,
     read_texts,
     reference_manual,
     split_tokens,
 )
+from tinygrad_gpt.training import Checkpoint
 
 STDIN = "-"
 MANUAL_OPENING = "If a class"
@@ -58,16 +61,23 @@ class Plan:
     schedule: Callable[[int], float]
     steps: int
     eval_every: int
+    checkpoint_every: int
     prompt: Array  # ids that the samples continue
+    settings: dict[str, str]  # what the training follows from, besides the model's configuration
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which every chunk is seen once."""
         return self.batches.steps_per_epoch
 
+    def tokens_seen(self, step: int) -> int:
+        """Tokens trained on after this many steps."""
+        epochs, rest = divmod(step, self.steps_per_epoch)
+        return epochs * self.batches.tokens_per_epoch + rest * self.batches.batch_size * self.batches.context_length
 
-def prepare(options: Train, folder: RunFolder) -> Plan:
-    """Everything the run needs.  Raises UserError for whatever cannot be."""
+
+def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = None) -> Plan:
+    """Everything the run needs, from a checkpoint or from the beginning.  Raises UserError for whatever cannot be."""
     with user_input():
         device = resolve_device(options.run.device)
     shape(options, vocab_size=1)  # heads and width are wrong whatever the vocabulary: say so before reading the text
@@ -75,14 +85,37 @@ def prepare(options: Train, folder: RunFolder) -> Plan:
     config = shape(options, corpus.tokenizer.vocab_size)
     batches, train_tokens, val_tokens = split(options, config, corpus)
     steps = options.training.steps or options.training.epochs * batches.steps_per_epoch
+    if checkpoint is not None:
+        check_steps(options, steps, int(checkpoint.metadata["steps"]))
     schedule = learning_rates(options, steps)
     prompt = sample_prompt(options, corpus)
     check_memory(config, options, device)
+    settings = settings_of(options, corpus.tokenizer, corpus.tokens, batches, steps, schedule)
     t = options.training
-    model = GPT(config, seed=t.seed, device=device, activation_checkpointing=t.activation_checkpointing)
+    if checkpoint is None:
+        model = GPT(config, seed=t.seed, device=device, activation_checkpointing=t.activation_checkpointing)
+    else:
+        check_same(options, config, settings, checkpoint)
+        model = checkpoint.model
+        model.activation_checkpointing = t.activation_checkpointing
     optimizer = AdamW(model.parameters(), t.lr, (t.beta1, t.beta2), t.eps, t.weight_decay)
-    eval_every = options.report.eval_every or max(1, steps // 20)
-    return Plan(corpus, train_tokens, val_tokens, batches, model, optimizer, schedule, steps, eval_every, prompt)
+    if checkpoint is not None:
+        with user_input():
+            checkpoint.resume(optimizer)
+    return Plan(
+        corpus=corpus,
+        train_tokens=train_tokens,
+        val_tokens=val_tokens,
+        batches=batches,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        steps=steps,
+        eval_every=options.report.eval_every or max(1, steps // 20),
+        checkpoint_every=options.run.checkpoint_every or max(1, steps // 20),
+        prompt=prompt,
+        settings=settings,
+    )
 
 
 def shape(options: Train, vocab_size: int) -> GPTConfig:
@@ -96,6 +129,11 @@ def shape(options: Train, vocab_size: int) -> GPTConfig:
 def read_corpus(options: Train, folder: RunFolder) -> Corpus:
     """The text in tokens; a text larger than --max-text-mb through a file in the run folder."""
     text_options = options.text
+    if folder.resume and folder.file(TOKENS[0]).exists():
+        with user_input():
+            tokenizer = load_tokenizer(folder.file(TOKENIZER))
+            tokens = open_tokens(folder.file(TOKENS[0]), tokenizer)
+        return Corpus(title(options), TOKENS[0], opening_of(tokens, tokenizer), tokenizer, tokens)
     files = [path for path in options.texts if path != STDIN and os.path.isfile(path)]
     n_bytes = sum(os.path.getsize(path) for path in files)
     is_large = n_bytes > text_options.max_text_mb * MEGABYTE
@@ -123,7 +161,6 @@ def large_corpus(paths: tuple[str, ...], kind: str, n_bytes: int, options: Text,
         )
     with user_input():
         tokenizer = build_tokenizer(kind, "")
-        opening = first_words(next(read_pieces(paths, encoding=options.encoding, errors=options.errors))[:1000])
         tokens = encode_to_file(
             tokenizer,
             paths,
@@ -132,7 +169,12 @@ def large_corpus(paths: tuple[str, ...], kind: str, n_bytes: int, options: Text,
             errors=options.errors,
             progress=sys.stderr.isatty(),
         )
-    return Corpus(", ".join(paths), f"{n_bytes:,} bytes", opening, tokenizer, tokens)
+    return Corpus(names(paths), f"{n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens)
+
+
+def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
+    """The first words of a text in tokens."""
+    return first_words(tokenizer.decode(tokens[:1000]))
 
 
 def note(line: str) -> None:
@@ -143,8 +185,13 @@ def note(line: str) -> None:
 def title(options: Train) -> str:
     """What the run is trained on, in words."""
     if options.texts:
-        return ", ".join("standard input" if path == STDIN else path for path in options.texts)
+        return names(options.texts)
     return f"the reference manual of Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def names(paths: Sequence[str]) -> str:
+    """The texts' names, wherever they lie: they are the same when a run is resumed."""
+    return ", ".join("standard input" if path == STDIN else Path(path).name for path in paths)
 
 
 def run_name(options: Train) -> str:
@@ -175,16 +222,20 @@ def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, A
     return batches, train_tokens, val_tokens
 
 
-def learning_rates(options: Train, steps: int) -> Callable[[int], float]:
+def learning_rates(options: Train, steps: int) -> "partial[float]":
     """The learning rate as a function of the step."""
     t = options.training
-    warmup = min(steps // 20, 200) if t.warmup_steps is None else t.warmup_steps
+    if t.decay_steps is not None and t.decay_steps > steps:
+        raise UserError(f"--decay-steps must be at most the number of steps, {steps}; got {t.decay_steps}")
+    decay_steps = t.decay_steps or steps
+    warmup = min(decay_steps // 20, 200) if t.warmup_steps is None else t.warmup_steps
     min_lr = t.lr / 10 if t.min_lr is None else t.min_lr
     if min_lr > t.lr:
         raise UserError(f"--min-lr must be at most --lr {t.lr:g}; got {min_lr:g}")
-    if warmup >= steps:
-        raise UserError(f"--warmup-steps must be below the number of steps, {steps}; got {warmup}")
-    return partial(cosine_schedule, peak_lr=t.lr, total_steps=steps, warmup_steps=warmup, min_lr=min_lr)
+    if warmup >= decay_steps:
+        name = "the number of steps" if t.decay_steps is None else "--decay-steps"
+        raise UserError(f"--warmup-steps must be below {name}, {decay_steps}; got {warmup}")
+    return partial(cosine_schedule, peak_lr=t.lr, total_steps=decay_steps, warmup_steps=warmup, min_lr=min_lr)
 
 
 def sample_prompt(options: Train, corpus: Corpus) -> Array:
@@ -241,3 +292,8 @@ def memory_of(config: GPTConfig, options: Train) -> int:
     t = options.training
     rows = -(-t.batch_size // t.accumulation)  # computed together
     return memory_needed(config, rows, activation_checkpointing=t.activation_checkpointing)
+
+
+def disk_needed(plan: Plan, keep: int) -> int:
+    """Bytes that the run's files take at most: checkpoints (the newest, the best, the next), the model's file twice."""
+    return FLOAT32 * plan.model.n_parameters * (3 * (keep + 2) + 2)

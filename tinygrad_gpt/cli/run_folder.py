@@ -3,6 +3,8 @@
 model.safetensors  tokenizer.json   what was trained, and the tokens it knows
 config.toml                         the options: tinygrad-gpt train --config RUN/config.toml runs it again
 log.jsonl  loss.png  sample.txt     how it went
+checkpoints/                        what the run can be resumed from: tinygrad-gpt train --resume RUN
+crash/                              a step that gave a number that is not finite, to look at it again
 tokens.bin  tokens.bin.json         the text's tokens, if it was too large for memory
 run.lock                            there while the run goes on: whose it is
 """
@@ -10,14 +12,23 @@ run.lock                            there while the run goes on: whose it is
 import json
 import os
 import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tinygrad_gpt.backend import resolve_device
 from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.lock import is_lockable, owner_of
+from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.text import Tokenizer, load_tokenizer
 from tinygrad_gpt.training import load_checkpoint
+from tinygrad_gpt.training.anomaly import CRASH_FILES
+from tinygrad_gpt.training.checkpoints import DRAFT as CHECKPOINT_DRAFT
+from tinygrad_gpt.training.checkpoints import NAME as CHECKPOINT
 
 MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE = (
     "model.safetensors",
@@ -28,74 +39,148 @@ MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE = (
     "sample.txt",
 )
 TOKENS, LOCK = ("tokens.bin", "tokens.bin.json"), "run.lock"
+CHECKPOINTS, CRASH = "checkpoints", "crash"  # folders
 RESULTS = (MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE)
 FILES = (*RESULTS, *TOKENS, LOCK)
+DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.[0-9a-f]{{16}}\.tmp")  # left by a process that was killed
+PROBE = 2**16  # bytes
 
 
 class RunFolder:
     """A folder for one run, as a context: on the way out the lock goes, and after bad input everything it made.
 
     `RunFolder(out, ...)` only looks; `create()` makes the folder, takes the lock and shows that it can be written;
-    `start()` removes the files of the run that --overwrite replaces.
+    `start()` removes the files of the run that --overwrite replaces.  With resume the run that is there goes on.
 
     Raises UserError if out is no place for a run: a file, in use, not empty, or not writable.
     """
 
-    def __init__(self, out: str | None, name: str, *, overwrite: bool = False) -> None:
-        self.name, self.is_named, self.overwrite = name, out is not None, overwrite
+    def __init__(self, out: str | None, name: str, *, overwrite: bool = False, resume: bool = False) -> None:
+        self.name, self.is_named, self.overwrite, self.resume = name, out is not None, overwrite, resume
         self.path = next_free(name) if out is None else Path(out)
         self.made: list[Path] = []  # files and folders that were not there before, in the order of their making
         self.created = self.started = self.has_tokens = False
+        self.lock: int | None = None  # the lock's open file
         if out == "":
-            raise UserError("--out must name a folder; got ''")
+            raise UserError(f"{'--resume' if resume else '--out'} must name a folder; got ''")
         with user_input():
-            self.check(overwrite)
+            self.check()
 
-    def check(self, overwrite: bool) -> None:
+    def check(self) -> None:
         """Raise UserError if what is there forbids a run; writes nothing."""
         path = self.path
         existing = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
         if not existing.is_dir():
-            raise UserError(f"--out {str(path)!r}: {str(existing)!r} is a file, not a folder")
+            raise UserError(f"{self.told}: {str(existing)!r} is a file, not a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
-            raise UserError(f"--out {str(path)!r}: {str(existing)!r} cannot be written")
+            raise UserError(f"{self.told}: {str(existing)!r} cannot be written")
+        if self.resume:
+            self.check_run()
         if not path.exists():
             return
         self.check_unlocked()
-        there = sorted(os.listdir(path))
-        if there and not overwrite:
-            raise UserError(f"--out {str(path)!r} is not empty: choose another folder, or --overwrite the run in it")
-        if foreign := [name for name in there if name not in FILES]:
-            raise UserError(f"--out {str(path)!r} holds {foreign[0]!r}, which no run wrote: choose another folder")
+        there = [name for name in sorted(os.listdir(path)) if self.lock is None or name != LOCK]
+        if self.resume:
+            return
+        if there and not self.overwrite:
+            raise UserError(f"{self.told} is not empty: choose another folder, or --overwrite the run in it")
+        if foreign := [name for name in there if not is_of_a_run(name)]:
+            raise UserError(f"{self.told} holds {foreign[0]!r}, which no run wrote: choose another folder")
+
+    def check_run(self) -> None:
+        """Raise UserError if there is no run in the folder that could go on."""
+        if not self.path.is_dir():
+            raise UserError(f"{self.told} is not a folder: give the one that train has made")
+        if not self.file(CONFIG).is_file():
+            raise UserError(f"{self.told} is not a run folder: it has no {CONFIG}")
+
+    @property
+    def told(self) -> str:
+        """The option that named the folder, and its value."""
+        return f"{'--resume' if self.resume else '--out'} {str(self.path)!r}"
 
     def check_unlocked(self) -> None:
         """Raise UserError if a run that is still going holds the folder."""
-        try:
-            owner = json.loads((self.path / LOCK).read_text("utf-8"))
-            pid, host = int(owner["pid"]), owner["host"]
-        except (OSError, ValueError, KeyError, TypeError):
+        if self.lock is not None:
             return
-        if host != platform.node() or is_running(pid):
-            raise UserError(f"--out {str(self.path)!r} is in use by the run of process {pid} on {host}")
+        try:
+            file = os.open(self.path / LOCK, os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            self.check_owner(file, alone=is_lockable(file, shared=True))
+        finally:
+            os.close(file)
+
+    def check_owner(self, file: int, *, alone: bool) -> None:
+        """Raise UserError if the process that a lock names has it still.  alone: no process here holds the file."""
+        owner = owner_of(file)
+        if owner is None and alone:
+            return
+        pid, host = owner or (0, platform.node())  # 0: it has just been taken, and its owner is not in it yet
+        if host != platform.node() or not alone:
+            raise UserError(f"{self.told} is in use by the run of process {pid} on {host}")
+
+    def take_lock(self) -> None:
+        """Make the lock ours.  It is the kernel's, so a process that was killed holds it no longer."""
+        path = self.path / LOCK
+        while self.lock is None:
+            was_there = path.exists()
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                self.check_owner(file, alone=is_lockable(file))
+                if not os.path.exists(path) or not os.path.samestat(os.fstat(file), os.stat(path)):
+                    os.close(file)  # its owner removed it when we had opened it
+                    continue
+            except BaseException:
+                os.close(file)
+                raise
+            if not was_there:
+                self.made.append(path)
+            self.lock = file
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
 
     def create(self) -> None:
-        """Make the folder and the lock in it; the second time nothing."""
+        """Make the folder and the lock in it, and see whether it can be written; the second time nothing."""
         if self.created:
             return
         if not self.is_named:
             self.path = next_free(self.name)  # another run may have taken the one that was free
         with user_input():
-            self.check(self.overwrite)  # once more: reading the text took its time
+            self.check()  # once more: reading the text took its time
             for folder in reversed([self.path, *self.path.parents]):
                 if not folder.exists():
                     folder.mkdir(exist_ok=True)
                     self.made.append(folder)
-            lock = self.path / LOCK
-            lock.unlink(missing_ok=True)  # of a run that ended without a chance to remove it
-            with open(lock, "x", encoding="utf-8") as file:
-                self.made.append(lock)
-                json.dump({"pid": os.getpid(), "host": platform.node()}, file)
+            self.take_lock()
+            self.check()  # with the lock nothing changes any more
+            self.probe()
         self.created = True
+
+    def probe(self) -> None:
+        """Raise OSError if the disk takes no file."""
+        path = self.file(f".{LOCK}.{os.urandom(8).hex()}.tmp")
+        try:
+            with open(path, "xb") as file:
+                file.write(bytes(PROBE))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        finally:
+            path.unlink(missing_ok=True)
+
+    def check_space(self, needed: int) -> None:
+        """Raise UserError if the disk has less room than needed bytes; what the run there takes is counted as free."""
+        mine = sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file() and path.name not in TOKENS)
+        free = shutil.disk_usage(self.path).free + mine
+        if free < needed:
+            raise UserError(
+                f"the disk of {str(self.path)!r} has {human(free, 'B')} free, the run needs about {human(needed, 'B')} "
+                "for its checkpoints: make room, use a smaller --keep, or another --out"
+            )
 
     def tokens_file(self) -> Path:
         """Where to write the tokens of a text that is too large for memory."""
@@ -105,12 +190,23 @@ class RunFolder:
         return self.file(TOKENS[0])
 
     def start(self) -> None:
-        """From here on the run is in the folder: what an earlier one left goes."""
+        """From here on the run is in the folder: what an earlier one left goes, but for the one to resume."""
         self.create()
         with user_input():
-            for name in RESULTS if self.has_tokens else (*RESULTS, *TOKENS):
-                self.file(name).unlink(missing_ok=True)
+            for path in self.path.iterdir():
+                if DRAFT.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            if not self.resume:
+                self.remove_run()
+            remove_files(self.file(CRASH), CRASH_FILES.__contains__)
+            self.file(CHECKPOINTS).mkdir(exist_ok=True)
         self.started = True
+
+    def remove_run(self) -> None:
+        """Remove the files of the run that was here."""
+        for name in RESULTS if self.has_tokens else (*RESULTS, *TOKENS):
+            self.file(name).unlink(missing_ok=True)
+        remove_files(self.file(CHECKPOINTS), is_checkpoint)
 
     def file(self, name: str) -> Path:
         """Where a file of the run lies."""
@@ -120,13 +216,38 @@ class RunFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.created:
-            self.file(LOCK).unlink(missing_ok=True)
+        if self.lock is not None:
+            with suppress(PermissionError):  # Windows removes no open file
+                self.file(LOCK).unlink(missing_ok=True)
+            os.close(self.lock)
+            if sys.platform == "win32":
+                self.file(LOCK).unlink(missing_ok=True)
         if self.started:
             return
         for path in reversed(self.made):
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def is_of_a_run(name: str) -> bool:
+    """Whether a run may have written a file or a folder of this name."""
+    return name in (*FILES, CHECKPOINTS, CRASH) or DRAFT.fullmatch(name) is not None
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether this is the name of a checkpoint, or of what a killed process has left of one."""
+    return bool(CHECKPOINT.fullmatch(name) or CHECKPOINT_DRAFT.fullmatch(name))
+
+
+def remove_files(folder: Path, are_ours: Callable[[str], bool]) -> None:
+    """Remove our files from a folder, and the folder if nothing else is in it."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if are_ours(path.name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def next_free(name: str) -> Path:
@@ -135,17 +256,6 @@ def next_free(name: str) -> Path:
     while os.path.lexists(path := Path("runs", f"{name}-{n}")):
         n += 1
     return path
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this number exists on this machine."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True  # another user's
-    return True
 
 
 def load_run(run: str, device: str) -> tuple[GPT, Tokenizer]:

@@ -47,11 +47,23 @@ def human(n: float, unit: str = "") -> str:
     return f"{digits} {prefix}{unit}".rstrip()
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal that ends the command at once."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
 class Stop:
-    """Whether the work should end after the current step, and the exit code then."""
+    """Whether the work should end at the next good place, and the exit code then.
+
+    Until `at_once` is set to False there is nothing to save, and a signal ends the command where it is.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.at_once = True
 
     @property
     def requested(self) -> bool:
@@ -66,16 +78,16 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Within the block the first Ctrl-C (or SIGTERM) asks for a stop; a second one interrupts at once.
+    """Within the block the first Ctrl-C (or SIGTERM) asks for a stop; a second one raises Stopped at once.
 
     Handlers that a host program has set are left alone, and outside the main thread none can be set.
     """
     stop = Stop()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.requested:
-            raise KeyboardInterrupt
-        stop.signal = number
+        at_once, stop.signal = stop.at_once or stop.requested, number
+        if at_once:
+            raise Stopped(number)
 
     before = {}
     if threading.current_thread() is threading.main_thread():

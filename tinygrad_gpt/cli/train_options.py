@@ -81,9 +81,11 @@ class Training:
     lr: Annotated[float, Range(0)] = 2e-3
     """Highest learning rate."""
     min_lr: Annotated[float | None, Range(0), SILENT] = None
-    """Learning rate of the last step, at most --lr. Default: a tenth of it."""
+    """Learning rate that the decay ends with, at most --lr. Default: a tenth of it."""
     warmup_steps: Annotated[int | None, Range(0), SILENT] = None
-    """Steps in which the learning rate rises to its highest. Default: a twentieth of the steps, at most 200."""
+    """Steps in which the learning rate rises to its highest. Default: a twentieth of --decay-steps, at most 200."""
+    decay_steps: Annotated[int | None, Range(1), SILENT] = None
+    """Step at which the learning rate has come down to --min-lr, where it stays. Default: the last."""
     weight_decay: Annotated[float, Range(0)] = 0.1
     """Share of itself that a weight loses per step, times the learning rate; biases and gains keep theirs."""
     beta1: Annotated[float, Share] = 0.9
@@ -94,6 +96,8 @@ class Training:
     """What AdamW adds to the root it divides by."""
     clip_norm: Annotated[float, Above0] = 1.0
     """Highest norm of the whole gradient; a longer one is scaled down."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """What to do when a loss or a gradient is not finite: stop and say which op made it, or skip that step."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
     """Everything random follows from it: weights, order of the text, dropout, samples. From 0 to 2**64 - 1."""
 
@@ -121,12 +125,19 @@ class Report:
 @dataclass(frozen=True)
 class Run:
     """Where to train, and where to put the results: the model, its tokenizer, these options, a log, a plot of the
-    losses and samples. Ctrl-C ends the run after the current step and keeps what there is."""
+    losses, samples and checkpoints. Ctrl-C ends the run after the current step, with a checkpoint to resume from."""
 
     out: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Run folder to make. Default: runs/NAME-N, the next that is free."""
     overwrite: bool = False
     """Replace the run that is in the run folder."""
+    resume: Annotated[str | None, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Go on with the run in this folder from its last checkpoint, with its options, bit for bit as if it had not
+    stopped. Beside it: what does not change the training, and more --epochs or --steps."""
+    checkpoint_every: Annotated[int | None, Range(1), SILENT] = None
+    """Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run."""
+    keep: Annotated[int, Range(2, 10**6)] = 2
+    """Newest checkpoints to keep; the one with the lowest validation loss stays besides."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
     threads: Threads = None

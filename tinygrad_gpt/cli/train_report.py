@@ -1,14 +1,16 @@
 """What `tinygrad-gpt train` prints: a header, a row per evaluation, a summary."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinygrad_gpt.cli.machine import peak_memory
 from tinygrad_gpt.cli.options import shortened
 from tinygrad_gpt.cli.prepare import Plan, memory_of
-from tinygrad_gpt.cli.run_folder import RESULTS
+from tinygrad_gpt.cli.resume import Resumed
+from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Train
 
@@ -17,23 +19,40 @@ HEADINGS = ROW.format("epoch", "step", "tokens seen", "train loss", "val loss", 
 EXAMPLE_TOKENS = 6
 
 
-def header(options: Train, plan: Plan) -> str:
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to."""
+
+    step: int
+    evaluations: list[dict[str, Any]]
+    seconds: float
+    n_skipped: int
+    is_stopped: bool
+
+
+def header(options: Train, plan: Plan, first_step: int = 0) -> str:
     """What is about to happen, in numbers."""
     config, corpus = plan.model.config, plan.corpus
     vocabulary = f"{config.vocab_size:,} tokens ({corpus.tokenizer.name}, {corpus.tokenizer.fingerprint[:12]})"
-    shape = f"{config.n_layers} layers, {config.n_heads} heads, width {config.emb_dim}, context {config.context_length}"
+    layers, heads = count(config.n_layers, "layer"), count(config.n_heads, "head")
+    shape = f"{layers}, {heads}, width {config.emb_dim}, context {config.context_length}"
+    decay_steps = int(plan.settings["decay_steps"])
     memory = human(memory_of(config, options), "B")
     lines = {
         "text": f"{corpus.title}: {corpus.size}",
         "tokens": f"{len(corpus.tokens):,}: {len(plan.train_tokens):,} to train, {len(plan.val_tokens):,} to validate",
         "vocabulary": vocabulary,
         "model": f"{human(plan.model.n_parameters)} parameters: {shape}",
-        "training": f"{plan.steps:,} steps of {options.training.batch_size} x {config.context_length} tokens, "
-        f"{plan.steps_per_epoch:,} steps an epoch",
+        "training": f"{count(plan.steps, 'step')} of {options.training.batch_size} x {config.context_length} tokens, "
+        f"{count(plan.steps_per_epoch, 'step')} an epoch",
+        "lr": f"down to {plan.schedule(decay_steps):g} at step {decay_steps:,}, where it stays"
+        if decay_steps < plan.steps
+        else "",
+        "resumed": f"after step {first_step:,}" if first_step else "",
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
         **first_example(plan),
     }
-    return "\n".join(f"{name:<11} {value}" for name, value in lines.items()) + "\n"
+    return "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value) + "\n"
 
 
 def first_example(plan: Plan) -> dict[str, str]:
@@ -60,24 +79,82 @@ def table_row(record: Mapping[str, Any]) -> str:
     )
 
 
-def summary(plan: Plan, folder: Path, records: list[dict[str, Any]], seconds: float) -> str:
+def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     """What the run has reached, where it is, and what to do with it."""
-    first, last = records[0], records[-1]
-    done = f"{last['step']:,} steps, {last['tokens_seen']:,} tokens, {duration(seconds)}"
-    vocabulary = f"{plan.model.config.vocab_size:,}"
+    tokens = f"{plan.tokens_seen(outcome.step):,} tokens"
+    done = f"{count(outcome.step, 'step')}, {tokens}, {duration(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
+    n_checkpoints = len(list((folder / CHECKPOINTS).glob("*.safetensors")))
     lines = {
-        "done": done if last["step"] == plan.steps else f"{done}, stopped before step {plan.steps:,}",
-        "train loss": f"{decimals(first['train_loss'])} -> {decimals(last['train_loss'])}",
-        "val loss": f"{decimals(first['val_loss'])} -> {decimals(last['val_loss'])}",
-        "perplexity": f"{perplexity_text(first['perplexity'])} -> {perplexity_text(last['perplexity'])}, "
-        f"as if choosing among that many of the vocabulary's {vocabulary} tokens",
+        "done": f"{done}, stopped before step {plan.steps:,}" if outcome.is_stopped else done,
+        "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
+        **losses(plan, folder, outcome.evaluations),
         "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",
-        "files": f"in {folder}: {files}",
+        "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
+        "resume with": resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder),
     }
     return "\n" + "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value)
+
+
+def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]]) -> dict[str, str]:
+    """From where to where the losses went, and where the validation loss was lowest."""
+    if not evaluations:
+        return {}
+    first, last = evaluations[0] if len(evaluations) > 1 else None, evaluations[-1]
+    scored = [record for record in evaluations if record["val_loss"] is not None]
+    lowest = min(scored, key=lambda record: float(record["val_loss"]), default=last)
+    lines = {
+        "train loss": from_to(first, last, "train_loss", decimals),
+        "val loss": from_to(first, last, "val_loss", decimals) if scored else "",
+    }
+    if lowest["step"] < last["step"] and decimals(lowest["val_loss"]) != decimals(last["val_loss"]):
+        lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}" + kept_as(folder, lowest["step"])
+        if has_overfitted(lowest, last):
+            lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
+    among = f"as if choosing among that many of the vocabulary's {plan.model.config.vocab_size:,} tokens"
+    lines["perplexity"] = f"{from_to(first, last, 'perplexity', perplexity_text)}, {among}"
+    return lines
+
+
+def kept_as(folder: Path, step: int) -> str:
+    """Where the model of that step is, if it is kept."""
+    path = folder / CHECKPOINTS / f"checkpoint-{step:08}.safetensors"
+    return f", kept as {path.relative_to(folder)}" if path.exists() else ""
+
+
+def has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Whether training on has made the model better on its own text alone; a hundredth of a loss says nothing."""
+    worse = float(last["val_loss"]) > 1.01 * float(lowest["val_loss"])
+    return worse and last["train_loss"] is not None and last["train_loss"] < lowest["train_loss"]
+
+
+def from_to(
+    first: Mapping[str, Any] | None, last: Mapping[str, Any], name: str, text: Callable[[float | None], str]
+) -> str:
+    """A number of the first evaluation and of the last, if there are two."""
+    return text(last[name]) if first is None else f"{text(first[name])} -> {text(last[name])}"
+
+
+def ended(folder: Path, state: Resumed) -> str:
+    """What to say if there is nothing to go on with."""
+    step = state.checkpoint.step
+    return (
+        f"the run in {folder} is complete: {count(step, 'step')} of {step:,}; nothing to resume "
+        "(more --epochs or --steps would go on)"
+    )
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with a run."""
+    given = f"={shlex.quote(str(folder))}" if str(folder).startswith("-") else f" {shlex.quote(str(folder))}"
+    return f"tinygrad-gpt train --resume{given}"
+
+
+def count(n: int, thing: str) -> str:
+    """A number of things: 1 step, 2,000 steps."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def generate_command(plan: Plan, folder: Path) -> str:

@@ -5,7 +5,7 @@ all their negative log-likelihoods over their number.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +48,19 @@ def perplexity(loss: float) -> float:
 
 
 def evaluate(
-    model: GPT, tokens: Array, *, stride: int | None = None, batch_size: int = 8, max_tokens: int | None = None
+    model: GPT,
+    tokens: Array,
+    *,
+    stride: int | None = None,
+    batch_size: int = 8,
+    max_tokens: int | None = None,
+    advance: Callable[[int], object] | None = None,
 ) -> Evaluation:
     """Score tokens[1:] (at most max_tokens of them), each given up to context_length tokens before it.
 
     Windows of context_length start every `stride` tokens (context_length by default) and score what no window before
     them has scored: a smaller stride gives each token more context and costs more.  No dropout, nothing random, and
-    the model is left as it was.
+    the model is left as it was.  advance(n) hears of every n tokens scored, and may raise to end it.
 
     Raises ValueError for fewer than two tokens, or a stride outside 1 ... context_length.
     """
@@ -74,7 +80,10 @@ def evaluate(
     with no_grad():
         for ids, targets in batched(windows(tokens, length, stride), batch_size):
             nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
-            scored += int((targets != NOT_SCORED).sum())
+            new = int((targets != NOT_SCORED).sum())
+            scored += new
+            if advance is not None:
+                advance(new)
     return Evaluation(nll, scored)
 
 

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import at_least_one
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.optim import AdamW, grad_norm
+from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
 
 
@@ -30,9 +30,20 @@ class StepReport:
     step: int
     loss: Array  # mean nats per token of this step's batch, before the update; on the model's device still
     lr: float
-    grad_norm: float  # before clipping
+    grad_norm: float | Array  # before clipping; on the model's device still
     tokens: int  # trained on in this step
+    skipped: str | None = None  # why the step changed nothing: its loss or a gradient was not finite
 
+    def check(self) -> None:
+        """Raise FloatingPointError, naming the step, if its loss or a gradient was not finite.  Waits for a GPU."""
+        loss, norm = float(self.loss), float(self.grad_norm)
+        if self.skipped is None and not (math.isfinite(loss) and math.isfinite(norm)):
+            what = "which is not finite" if math.isfinite(norm) else f"the gradients' norm is {norm}"
+            raise FloatingPointError(f"step {self.step}: loss {loss:.4g}, {what}")
+
+
+CHECK_EVERY = 32  # steps whose reports are looked at together, so that a GPU need not be waited for in each
+MOST_SKIPPED = 10  # steps in a row that on_nonfinite="skip" may skip: beyond that it is no accident
 
 Stopwatch = Callable[[str], AbstractContextManager[None]]
 
@@ -53,6 +64,8 @@ def train(
     accumulation: int = 1,
     seed: int = 0,
     start_step: int = 1,
+    on_nonfinite: Literal["raise", "skip"] = "raise",
+    skipped_before: int = 0,
     stopwatch: Stopwatch = no_stopwatch,
 ) -> Iterator[StepReport]:
     """Train from start_step to steps, yielding a report after each.
@@ -64,14 +77,38 @@ def train(
     stopwatch(name), see profiling.
 
     Raises FloatingPointError, naming the step, if the loss or a gradient is not finite: nothing was updated then.
+    anomaly.find_nonfinite tells which op it came from.  With on_nonfinite="skip" such a step changes nothing and is
+    reported as skipped; it raises after MOST_SKIPPED in a row.  skipped_before is how many steps right before
+    start_step were.
+
+    A step does not wait for a GPU.  What is not finite changes nothing there either, by the GPU's own decision, but it
+    is noticed only when somebody looks: `train` does every CHECK_EVERY steps and after the last (in every step with
+    "skip"), a report's `check` and reading its loss or grad_norm whenever the caller likes.
     """
     at_least_one("accumulation", accumulation)
+    if on_nonfinite not in ("raise", "skip"):
+        raise ValueError(f"on_nonfinite must be one of raise, skip; got {on_nonfinite!r}")
+    in_a_row = skipped_before
+    unread: list[StepReport] = []
 
     def one_step(step: int) -> StepReport:
+        nonlocal in_a_row
         with stopwatch("batch"):
             ids, targets = batches.batch(step)
         lr = optimizer.lr if schedule is None else schedule(step)
-        loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
+        try:
+            loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
+            unread.append(StepReport(step, loss, lr, norm, targets.size))
+            if on_nonfinite == "skip" or step == steps or len(unread) == CHECK_EVERY:
+                check_all(unread)
+        except FloatingPointError as error:
+            in_a_row += 1
+            if on_nonfinite == "raise":
+                raise
+            if in_a_row > MOST_SKIPPED:
+                raise FloatingPointError(f"{error}; the {MOST_SKIPPED} steps before it were skipped") from None
+            return StepReport(step, np.float32(np.nan), lr, math.nan, targets.size, str(error))
+        in_a_row = 0
         return StepReport(step, loss, lr, norm, targets.size)
 
     return (one_step(step) for step in range(start_step, steps + 1))
@@ -88,7 +125,7 @@ def update(
     accumulation: int,
     seed: int,
     stopwatch: Stopwatch,
-) -> tuple[Array, float]:
+) -> tuple[Array, float | Array]:
     """One step: forward, backward, clip, update.  The loss and the gradient's norm.
 
     The gradient of a mean over all tokens is the sum of the parts' gradients of (their sum / all tokens): a mean of
@@ -96,20 +133,31 @@ def update(
     """
     optimizer.zero_grad()
     total: Array = 0.0
-    for rows in np.array_split(np.arange(len(ids)), accumulation):
-        if not len(rows):
-            continue  # more parts than rows
-        part = slice(rows[0], rows[-1] + 1)
-        masks = Dropout(seed, step, first_row=int(rows[0]))
+    for part in row_parts(len(ids), accumulation):
+        masks = Dropout(seed, step, first_row=part.start)
         loss = model.loss(ids[part], targets[part], dropout=masks, reduction="sum") / targets.size
         loss.backward()
         total = total + loss.data
     try:
-        if not math.isfinite(total):
-            grad_norm(optimizer.parameters)  # raises, naming the parameter; but gradients can be finite all the same
-            raise FloatingPointError("which is not finite")
         with stopwatch("optimizer"):
-            norm = optimizer.step(lr, max_norm=math.inf if clip_norm is None else clip_norm)
+            norm = optimizer.step(lr, max_norm=math.inf if clip_norm is None else clip_norm, loss=total)
     except FloatingPointError as error:
         raise FloatingPointError(f"step {step}: loss {float(total):.4g}, {error}") from None
     return total, norm
+
+
+def check_all(reports: list[StepReport]) -> None:
+    """Check reports, the first first, and strike them from the list."""
+    while reports:
+        reports.pop(0).check()
+
+
+def row_parts(n_rows: int, parts: int) -> Iterator[slice]:
+    """The rows of a batch in `parts` runs as equal as can be; fewer if there are fewer rows.
+
+    >>> list(row_parts(5, 2))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    for rows in np.array_split(np.arange(n_rows), parts):
+        if len(rows):
+            yield slice(int(rows[0]), int(rows[-1]) + 1)

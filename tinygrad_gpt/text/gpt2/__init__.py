@@ -28,6 +28,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.text.tokenizer import Tokenizer, to_utf8
 
 VOCAB_BPE_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+AT_ONCE = 2**20  # characters
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
 
@@ -103,8 +104,17 @@ class GPT2(Tokenizer):
     def encode(self, text: str) -> Array:
         """GPT-2's ids of text, (N,) of int32."""
         to_utf8(text)  # tiktoken would replace lone surrogates silently
-        ids = [id for part in without_long_space(text) for id in encoding().encode_ordinary(part)]
-        return np.array(ids, np.int32)
+        parts = [piece for part in without_long_space(text) for piece in self.in_pieces(part)]
+        ids = [np.array(encoding().encode_ordinary(piece), np.int32) for piece in parts]
+        return np.concatenate(ids) if ids else np.empty(0, np.int32)
+
+    def in_pieces(self, text: str) -> Iterator[str]:
+        """text in pieces that encode to the same ids: between two of them Python hears a Ctrl-C."""
+        start = 0
+        while len(text) - start > AT_ONCE and (cut := self.safe_cut(text[start : start + AT_ONCE])):
+            yield text[start : start + cut]
+            start += cut
+        yield text[start:]
 
     def safe_cut(self, text: str) -> int:
         """The last place where space follows something else: there every piece of PATTERN ends, whatever comes next.

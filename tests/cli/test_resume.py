@@ -1,0 +1,367 @@
+"""A run that is stopped, anywhere, and resumed is the run that never stopped: bit for bit, but for the times."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tinygrad_gpt
+from tests.cli.conftest import call
+from tinygrad_gpt.cli.session import Session
+from tinygrad_gpt.cli.terminal import Stopped
+from tinygrad_gpt.training import load_checkpoint
+
+FLAGS = (
+    "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --drop-rate 0.2 "
+    "--batch-size 2 --eval-tokens 40 --sample-tokens 3 --no-progress"
+)
+TEXT = "To be, or not to be, that is the question:\n" * 2  # 5 steps an epoch
+SHORT = [*FLAGS.split(), "--steps", "7", "--eval-every", "3", "--checkpoint-every", "2"]  # nothing falls together
+TIMES = ("seconds", "tokens_per_second")
+
+pytestmark = pytest.mark.usefixtures("plain_plots")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, text, plain_plots):
+    """The run that never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert call("train", text, *SHORT, "--out", folder).code == 0
+    return folder
+
+
+def log(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+
+
+def state(folder):
+    """All that a run has left, but for the times in its log."""
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return files | {"log.jsonl": log(folder)}
+
+
+def assert_same(folder, whole):
+    got, want = state(folder), state(whole)
+    assert got.keys() == want.keys()
+    for name in want:
+        assert got[name] == want[name], name
+
+
+class StopAt:
+    """Instead of Session.poll: at its n-th call a signal comes."""
+
+    def __init__(self, n, number=signal.SIGINT, at_once=False):
+        self.n, self.number, self.at_once = n, number, at_once
+
+    def __enter__(self):
+        self.before, left = Session.poll, [self.n]
+
+        def poll(session, *_):
+            left[0] -= 1
+            if left[0] == 0:
+                session.stop.signal = self.number
+                if self.at_once:
+                    raise Stopped(self.number)
+            self.before(session)
+
+        Session.poll = poll
+        return self
+
+    def __exit__(self, *_):
+        Session.poll = self.before
+
+
+def polls(text, folder):
+    """How often a whole run looks whether it should stop."""
+    with StopAt(0) as counter:
+        inner, count = Session.poll, []
+        Session.poll = lambda session, *_: (count.append(1), inner(session))
+        assert call("train", text, *SHORT, "--out", folder).code == 0
+        del counter
+    return len(count)
+
+
+@pytest.fixture(scope="module")
+def n_polls(text, tmp_path_factory):
+    return polls(text, tmp_path_factory.mktemp("polls") / "run")
+
+
+RESUME_ALL = """
+import sys
+from tests.cli.conftest import plain_plot
+from tinygrad_gpt.cli import main, session
+session.plot_losses = plain_plot
+sys.exit(max(main(["train", "--resume", run]) for run in sys.argv[1:]))
+"""
+
+
+def in_a_new_process(runs):
+    environment = {**os.environ, "PYTHONPATH": str(Path(tinygrad_gpt.__file__).parents[1])}
+    command = [sys.executable, "-c", RESUME_ALL, *map(str, runs)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=280)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_a_stop_after_every_step_and_before_the_first_in_a_new_process(text, whole, tmp_path, monkeypatch):
+    record_step = Session.record_step
+    runs = []
+    for last in range(8):
+        with monkeypatch.context() as patch, StopAt(1 if last == 0 else 0):
+
+            def stop_after(session, report, last=last):
+                record_step(session, report)
+                if report.step == last:
+                    session.stop.signal = signal.SIGTERM
+
+            patch.setattr(Session, "record_step", stop_after)
+            result = call("train", text, *SHORT, "--out", f"run-{last}")
+        assert result.code == (143 if last else 130)
+        assert f"tinygrad-gpt train --resume run-{last}" in result.out
+        runs.append(tmp_path / f"run-{last}")
+        newest = max((runs[-1] / "checkpoints").iterdir())
+        assert load_checkpoint(newest).step == last
+    in_a_new_process(runs)
+    for run in runs:
+        assert_same(run, whole)
+
+
+@pytest.mark.parametrize("stops", [[7], [4, 5, 7]])
+def test_the_checkpoint_of_a_stop_is_not_among_those_that_stay(text, tmp_path, monkeypatch, stops):
+    flags = [*SHORT, "--steps", "8", "--checkpoint-every", "3"]
+    assert call("train", text, *flags, "--out", "whole").code == 0
+    record_step, command = Session.record_step, ["train", text, *flags, "--out", "run"]
+    for last in stops:
+        with monkeypatch.context() as patch:
+
+            def stop_after(session, report, last=last):
+                record_step(session, report)
+                if report.step == last:
+                    session.stop.signal = signal.SIGTERM
+
+            patch.setattr(Session, "record_step", stop_after)
+            assert call(*command).code == 143
+        assert last in {load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir()}
+        command = ["train", "--resume", "run"]
+    assert call(*command).code == 0
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_stop_anywhere_any_number_of_times(text, whole, n_polls, tmp_path_factory, data):
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    command = ["train", text, *SHORT, "--out", run]
+    for _ in range(3):
+        at_once = data.draw(st.booleans(), "at once")
+        with StopAt(data.draw(st.integers(1, n_polls), "poll"), at_once=at_once):
+            code = call(*command).code
+        if code == 0:
+            break
+        assert code == 130
+        if at_once and not any((run / "checkpoints").iterdir()):
+            assert call("train", "--resume", run).code == 2
+            command = ["train", text, *SHORT, "--out", run, "--overwrite"]
+        else:
+            command = ["train", "--resume", run]
+    if code:
+        assert call(*command).code == 0
+    assert_same(run, whole)
+
+
+@pytest.mark.slow
+def test_a_stop_at_every_poll(text, whole, n_polls, tmp_path):
+    for n in range(1, n_polls + 1):
+        run = tmp_path / f"run-{n}"
+        with StopAt(n):
+            assert call("train", text, *SHORT, "--out", run).code == 130
+        assert call("train", "--resume", run).code == 0
+        assert_same(run, whole)
+
+
+def stop_after_three_steps(text, folder, *flags):
+    with StopAt(8):
+        assert call("train", text, *SHORT, *flags, "--out", folder).code == 130
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stopped_once(text, tmp_path_factory, plain_plots):
+    return stop_after_three_steps(text, tmp_path_factory.mktemp("stopped") / "run")
+
+
+@pytest.fixture
+def run(stopped_once, tmp_path):
+    """A run that was stopped after its third step."""
+    shutil.copytree(stopped_once, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--eval-every 1 --checkpoint-every 1 --keep 5 --sample-tokens 0 --eval-tokens 9",
+        "--on-nonfinite skip --profile --activation-checkpointing --progress",
+    ],
+)
+def test_what_does_not_change_the_training_may_change(run, whole, flags):
+    result = call("train", "--resume", run, *flags.split())
+    assert (result.code, result.err) == (0, "")
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    steps = [[line for line in log(folder) if line["event"] == "step"] for folder in (run, whole)]
+    assert steps[0] == steps[1]
+    assert call("train", "--resume", run).code == 0  # the flags are the run's now
+
+
+@pytest.mark.parametrize(
+    ("flags", "note"),
+    [(["--threads", "2"], "threads 1, now 2"), (["--accumulation", "2"], "--accumulation 2, not 1")],
+)
+def test_what_rounds_otherwise_is_told(run, whole, flags, note):
+    result = call("train", "--resume", run, *flags)
+    assert result.code == 0
+    assert result.err == f"note: {note}: the run goes on, rounded otherwise than without the stop\n"
+    losses = [[line["loss"] for line in log(folder) if line["event"] == "step"] for folder in (run, whole)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+REFUSED = [
+    ("--emb-dim 16 --batch-size 4", "batch_size is 2 there, 4 here"),
+    ("--emb-dim 16 --batch-size 4", "emb_dim is 8 there, 16 here"),
+    ("--drop-rate 0.1", "drop_rate is 0.2 there, 0.1 here"),
+    ("--lr 0.1", "lr is 0.002 there, 0.1 here"),
+    ("--seed 1", "seed is 123 there, 1 here"),
+    ("--stride 4", "stride is 8 there, 4 here"),
+    ("--val-fraction 0.2", "val_fraction is 0.1 there, 0.2 here"),
+    ("--tokenizer chars", "tokenizer is bytes c04aa2035070 there, chars"),
+    ("--decay-steps 3", "decay_steps is 7 there, 3 here"),
+    ("--steps 6", "--epochs and --steps may only grow; got 6 steps, the run has 7"),
+    ("--out other", "--out cannot stand beside --resume"),
+    ("--overwrite", "--overwrite cannot stand beside --resume"),
+    ("--config x.toml", "--config cannot stand beside --resume"),
+    ("--keep 1", "--keep must be at least 2"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), REFUSED)
+def test_what_would_be_another_run_is_refused_and_changes_nothing(run, flags, message):
+    before = state(run)
+    result = call("train", "--resume", run, *flags.split())
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert state(run) == before
+
+
+def test_another_text_is_refused_the_same_text_elsewhere_is_not(whole, text, tmp_path):
+    mine = tmp_path / "short.txt"
+    mine.write_text(TEXT, encoding="utf-8")
+    run = stop_after_three_steps(mine, tmp_path / "run")
+    mine.write_text(TEXT.replace("q", "Q"), encoding="utf-8")
+    result = call("train", "--resume", run)
+    assert result.code == 2
+    assert "text is 86 tokens" in result.err
+    mine.unlink()
+    assert "cannot read" in call("train", "--resume", run).err
+    assert call("train", text, "--resume", run).code == 0
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_text_too_large_for_memory_is_not_read_again(tmp_path):
+    mine = tmp_path / "short.txt"
+    mine.write_text(TEXT, encoding="utf-8")
+    flags = [*SHORT, "--max-text-mb", "0"]
+    assert call("train", mine, *flags, "--out", "whole").code == 0
+    run = stop_after_three_steps(mine, tmp_path / "run", "--max-text-mb", "0")
+    mine.unlink()
+    assert "leave out --tokenizer" in call("train", "--resume", run, "--tokenizer", "gpt2").err
+    assert "leave out TEXTS" in call("train", "other.txt", "--resume", run).err
+    assert call("train", "--resume", run).code == 0
+    assert_same(run, tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("more", "steps"), [(["--steps", "12"], 12), (["--epochs", "3"], 15)])
+def test_more_steps_go_on_at_the_lowest_learning_rate(run, text, tmp_path, more, steps):
+    for flags in (more, []):  # the second time it has ended
+        result = call("train", "--resume", run, *flags)
+        assert (result.code, result.err) == (0, "")
+    assert call("train", text, *SHORT, "--steps", steps, "--decay-steps", "7", "--out", "longer").code == 0
+    files = [(folder / "model.safetensors").read_bytes() for folder in (run, tmp_path / "longer")]
+    assert files[0] == files[1]
+    rates = [line["lr"] for line in log(run) if line["event"] == "step"]
+    assert rates[6:] == [pytest.approx(2e-4)] * (steps - 6)
+    assert log(run) == log(tmp_path / "longer")
+
+
+def test_a_complete_run_goes_on_with_more_steps(whole, text, tmp_path):
+    assert call("train", text, *SHORT, "--out", "run").code == 0
+    result = call("train", "--resume", "run")
+    assert (result.code, result.err) == (0, "")
+    assert "is complete: 7 steps" in result.out
+    assert "emb_dim is 8 there, 16 here" in call("train", "--resume", "run", "--emb-dim", "16").err
+    assert_same(tmp_path / "run", whole)
+    assert call("train", "--resume", "run", "--steps", "9").code == 0
+    assert call("train", text, *SHORT, "--steps", "9", "--decay-steps", "7", "--out", "longer").code == 0
+    assert log(tmp_path / "run") == log(tmp_path / "longer")
+
+
+def test_a_damaged_checkpoint_is_skipped_with_a_note(text, whole, tmp_path):
+    run = tmp_path / "run"
+    assert call("train", text, *SHORT, "--out", run).code == 0
+    (run / "log.jsonl").write_bytes((run / "log.jsonl").read_bytes()[:-9])  # killed before its last line was whole
+    newest = max((run / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-1])
+    result = call("train", "--resume", run)
+    assert result.code == 0
+    assert result.err.startswith(f"note: skipped: cannot read '{newest}'")
+    assert_same(run, whole)
+
+
+def test_without_a_checkpoint_nothing_can_be_resumed(run):
+    for path in (run / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    before = state(run)
+    result = call("train", "--resume", run)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "checkpoint-00000002.safetensors" in result.err
+    assert state(run) == before
+    shutil.rmtree(run / "checkpoints")
+    result = call("train", "--resume", run)
+    assert result.code == 2
+    assert f"has no checkpoint to go on from: --config {run}/config.toml --out {run} --overwrite starts" in result.err
+    for name, why in {"missing": "is not a folder", ".": "has no config.toml", "": "must name"}.items():
+        assert why in call("train", f"--resume={name}").err
+
+
+def test_the_log_may_be_missing(run, whole):
+    (run / "log.jsonl").unlink()
+    result = call("train", "--resume", run)
+    assert result.code == 0
+    assert result.err == "note: log.jsonl ends at step 0, the checkpoint is of step 3\n"
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_the_best_checkpoint_stays(text, tmp_path):
+    flags = ["--steps", "30", "--lr", "1", "--eval-every", "2"]
+    result = call("train", text, *SHORT, *flags, "--out", "run")
+    losses = {line["val_loss"]: line["step"] for line in log(tmp_path / "run") if line["event"] == "evaluation"}
+    best = losses[min(losses)]
+    assert 0 < best < 28  # the text is short: it is soon learned by heart
+    assert f"lowest      {min(losses):.3f} at step {best}" in result.out
+    kept = sorted(load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == [best, 28, 30]

@@ -1,0 +1,321 @@
+"""What cannot be written, twice what is wanted by two, and numbers that are not finite: said, survived, resumed."""
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import call
+from tests.cli.test_resume import SHORT, TEXT, StopAt, assert_same, log, state
+from tests.training.test_anomaly import plant
+from tinygrad_gpt import ops
+from tinygrad_gpt.cli import crash, run_folder, session
+from tinygrad_gpt.cli.errors import UserError
+from tinygrad_gpt.cli.run_folder import RunFolder
+from tinygrad_gpt.cli.run_log import RunLog, read_log
+from tinygrad_gpt.training import Checkpoints, load_checkpoint, loop, replay
+
+pytestmark = pytest.mark.usefixtures("plain_plots")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, text, plain_plots):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert call("train", text, *SHORT, "--out", folder).code == 0
+    return folder
+
+
+FULL = OSError(28, "No space left on device")
+
+
+def failing(monkeypatch, owner, name, calls):
+    """Of the calls of a function, those with these numbers (from 0) fail as on a full disk."""
+    function, count = getattr(owner, name), [0]
+
+    def maybe(*args, **settings):
+        count[0] += 1
+        if count[0] - 1 in calls:
+            raise FULL
+        return function(*args, **settings)
+
+    monkeypatch.setattr(owner, name, maybe)
+
+
+def test_a_save_that_fails_once_is_tried_again(monkeypatch, text, whole, tmp_path):
+    failing(monkeypatch, Checkpoints, "save", {1})
+    failing(monkeypatch, session, "save_checkpoint", {0})
+    result = call("train", text, *SHORT, "--out", "run")
+    assert (result.code, result.err) == (0, "")
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_save_that_fails_twice_is_told_and_the_run_goes_on(monkeypatch, text, whole, tmp_path):
+    failing(monkeypatch, Checkpoints, "save", {1, 2})
+    failing(monkeypatch, session, "save_checkpoint", {0, 1})
+    result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 0
+    assert result.err.splitlines() == [
+        "WARNING: step 4: checkpoints not written: No space left on device; the newest is of step 2",
+        "WARNING: step 5: model.safetensors not written: No space left on device",
+    ]
+    assert log(tmp_path / "run") == log(whole)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_last_save_that_fails_is_an_error_and_can_be_made_good(monkeypatch, text, whole, tmp_path):
+    with monkeypatch.context() as patch:
+        failing(patch, Checkpoints, "save", range(3, 99))
+        result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 1
+    assert result.err.splitlines()[-1] == (
+        "tinygrad-gpt train: could not save everything of step 7 in run: checkpoints: No space left on device"
+    )
+    assert "generate" not in result.out.splitlines()[-1]
+    assert call("train", "--resume", "run").code == 0
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_log_that_cannot_be_written_for_a_while_is_whole_in_the_end(monkeypatch, text, whole, tmp_path):
+    failing(monkeypatch, os, "write", range(4, 9))
+    result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 0
+    assert result.err.count("log.jsonl not written: No space left on device\n") == 1
+    assert_same(tmp_path / "run", whole)
+
+
+def test_lines_wait_until_they_can_be_written(monkeypatch, tmp_path):
+    run_log = RunLog(tmp_path / "log.jsonl", [{"event": "step", "step": 1}])
+    write, broken = os.write, [True]
+
+    def short(file, data):
+        if broken[0]:
+            raise FULL
+        return write(file, data[:3])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tinygrad_gpt.cli.run_log.os.write", short)
+        with pytest.raises(OSError, match="No space"):
+            run_log.write(event="step", step=2)
+        assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": 1}]
+        broken[0] = False
+        run_log.write(event="step", step=3)
+    run_log.close()
+    assert read_log(tmp_path / "log.jsonl") == run_log.records == [{"event": "step", "step": n} for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_a_log_is_read_as_far_as_it_is_whole(tmp_path, cut):
+    lines = b'{"event": "step", "step": 1}\n{"event": "step", "step": 2}\n'
+    (tmp_path / "log.jsonl").write_bytes(lines[:-cut])
+    kept = 2 if cut == 1 else 1  # only the line's end is missing
+    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == [1, 2][:kept]
+    assert read_log(tmp_path / "missing.jsonl") == []
+
+
+def usage(free):
+    return lambda path: shutil._ntuple_diskusage(10**9, 10**9 - free, free)
+
+
+def test_a_disk_too_small_is_told_before_the_training(monkeypatch, text, whole, tmp_path):
+    needed = 4 * load_checkpoint(whole / "model.safetensors").model.n_parameters * (3 * 4 + 2)
+    monkeypatch.setattr(shutil, "disk_usage", usage(needed - 1000))
+    result = call("train", text, *SHORT, "--out", "new/run")
+    assert (result.code, result.err.count("\n"), result.out) == (2, 1, "")
+    assert "free, the run needs about" in result.err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", usage(needed))
+    assert call("train", text, *SHORT, "--out", "run").code == 0
+    monkeypatch.setattr(shutil, "disk_usage", usage(needed - 100_000))  # what is to be replaced makes room
+    assert call("train", text, *SHORT, "--out", "run", "--overwrite").code == 0
+
+
+def test_a_disk_that_takes_nothing_is_told_before_the_training(monkeypatch, text, tmp_path):
+    failing(monkeypatch, os, "fsync", {0})
+    result = call("train", text, *SHORT, "--out", "new/run")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "tinygrad-gpt train: cannot use 'new/run': No space left on device\n"
+    assert not list(tmp_path.iterdir())
+
+
+def hold(folder):
+    """Take a run's lock as another process would; the open file."""
+    file = open(folder / "run.lock", "w+")  # noqa: SIM115 (it stays open)
+    json.dump({"pid": 4242, "host": platform.node()}, file)
+    file.flush()
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def test_two_runs_in_one_folder_are_refused(text, tmp_path):
+    with StopAt(8):
+        assert call("train", text, *SHORT, "--out", "run").code == 130
+    before = state(tmp_path / "run")
+    with hold(tmp_path / "run"):
+        for argv in (
+            ["--resume", "run"],
+            [text, *SHORT, "--out", "run"],
+            [text, *SHORT, "--out", "run", "--overwrite"],
+        ):
+            result = call("train", *argv)
+            assert (result.code, result.out) == (2, "")
+            assert "is in use by the run of process 4242" in result.err
+    (tmp_path / "run" / "run.lock").write_text("")  # its owner was killed before it wrote its name
+    assert call("train", "--resume", "run", "--emb-dim", "16").code == 2
+    (tmp_path / "run" / "run.lock").unlink(missing_ok=True)
+    assert state(tmp_path / "run") == before
+
+
+RACE = """
+import sys, time
+from tinygrad_gpt.cli.errors import UserError
+from tinygrad_gpt.cli.run_folder import RunFolder
+time.sleep(max(0, float(sys.argv[1]) - time.time()))
+try:
+    with RunFolder("run", "", overwrite=True) as folder:
+        folder.create()
+        print("mine", flush=True)
+        time.sleep(1)
+except UserError:
+    print("refused")
+"""
+
+
+def test_of_many_that_take_over_a_dead_ones_lock_one_has_it(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
+    environment = {**os.environ, "PYTHONPATH": str(Path(session.__file__).parents[2])}
+    command = [sys.executable, "-c", RACE, str(time.time() + 2.5)]
+    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, encoding="utf-8") for _ in range(4)]
+    answers = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert sorted(answers) == ["mine", "refused", "refused", "refused"]
+    assert not (tmp_path / "run" / "run.lock").exists()
+
+
+def test_a_lock_that_its_owner_removes_as_we_open_it_is_taken_anew(monkeypatch, tmp_path):
+    lockable, removed = run_folder.is_lockable, []
+
+    def removed_meanwhile(file, **settings):
+        if not removed and not settings:
+            removed.append((tmp_path / "run" / "run.lock").unlink())
+            (tmp_path / "run" / "run.lock").touch()  # another run's already
+        return lockable(file, **settings)
+
+    monkeypatch.setattr(run_folder, "is_lockable", removed_meanwhile)
+    with RunFolder("run", "name") as folder:
+        folder.create()
+        assert removed
+        with pytest.raises(UserError, match=f"is in use by the run of process {os.getpid()}"):
+            RunFolder("run", "name", overwrite=True)
+
+
+def test_an_error_while_the_lock_is_taken_leaves_it_free(monkeypatch, tmp_path):
+    failing(monkeypatch, os, "fsync", {0})
+    folder = RunFolder("new", "name")
+    with pytest.raises(Exception, match="No space left"), folder:
+        folder.create()
+    assert not list(tmp_path.iterdir())
+    with RunFolder("new", "name") as folder:
+        folder.create()
+
+
+def plant_at(monkeypatch, steps, way):
+    """A nan in the first gelu of these training steps, and when they are looked at again."""
+    update, find = loop.update, crash.find_nonfinite
+
+    def broken_update(model, optimizer, ids, targets, step, *rest):
+        with pytest.MonkeyPatch.context() as patch:
+            if step in steps:
+                plant(patch, ops.gelu, way)
+            return update(model, optimizer, ids, targets, step, *rest)
+
+    def broken_find(*args, **settings):
+        with pytest.MonkeyPatch.context() as patch:
+            plant(patch, ops.gelu, way)
+            return find(*args, **settings)
+
+    monkeypatch.setattr(loop, "update", broken_update)
+    monkeypatch.setattr(crash, "find_nonfinite", broken_find)
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_what_is_not_finite_stops_the_run_and_is_kept(monkeypatch, text, whole, tmp_path, way):
+    with monkeypatch.context() as patch:
+        plant_at(patch, {5}, way)
+        result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 1
+    (line,) = result.err.splitlines()
+    assert line.startswith("tinygrad-gpt train: step 5: loss")
+    assert f"gelu, on the way {'back' if way == 'backward' else way}, made 1 nan in" in line
+    folder = tmp_path / "run" / "crash"
+    assert "crash/" in line
+    with monkeypatch.context() as patch:
+        plant(patch, ops.gelu, way)
+        found = replay(folder)
+    assert str(found) in line
+    assert found.report() in (folder / "report.txt").read_text("utf-8")
+    assert replay(folder) is None  # it was not the model's fault
+    saved = json.loads((folder / "step.json").read_text("utf-8"))
+    assert (saved["step"], saved["seed"]) == (5, 123)
+    assert sorted(load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir()) == [2, 4]
+    assert load_checkpoint(tmp_path / "run" / "model.safetensors").step == 4
+    result = call("train", "--resume", "run")
+    assert (result.code, result.err) == (0, "")
+    assert_same(tmp_path / "run", whole)
+
+
+def test_what_a_gpu_notices_late_stops_the_run_in_its_step(monkeypatch, text, tmp_path):
+    update = loop.update
+
+    def late(model, optimizer, ids, targets, step, *rest):
+        loss, norm = update(model, optimizer, ids, targets, step, *rest)
+        return (np.float32(np.inf), norm) if step == 5 else (loss, norm)
+
+    monkeypatch.setattr(loop, "update", late)
+    result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 1
+    assert "step 5: loss inf, which is not finite; the step, repeated, was finite" in result.err
+    assert log(tmp_path / "run")[-1]["step"] == 4
+
+
+@pytest.mark.parametrize("stop", [4, 15])
+def test_steps_that_are_not_finite_can_be_skipped(monkeypatch, text, tmp_path, stop):
+    plant_at(monkeypatch, {2, 3, 6}, "forward")
+    flags = [*SHORT, "--on-nonfinite", "skip"]
+    result = call("train", text, *flags, "--out", "whole")
+    assert result.code == 0
+    assert [line[:24] for line in result.err.splitlines()] == [f"WARNING: skipped: step {n}" for n in (2, 3, 6)]
+    assert "skipped     3 steps that were not finite" in result.out
+    skipped = [line["step"] for line in log(tmp_path / "whole") if "skipped" in line]
+    assert skipped == [2, 3, 6]
+    with StopAt(stop):
+        assert call("train", text, *flags, "--out", "run").code == 130
+    assert call("train", "--resume", "run").code == 0
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_too_many_skipped_in_a_row_stop_the_run_resumed_or_not(monkeypatch, text, tmp_path):
+    plant_at(monkeypatch, range(3, 99), "forward")
+    flags = [*SHORT, "--on-nonfinite", "skip", "--steps", "20", "--checkpoint-every", "6"]
+    first = call("train", text, *flags, "--out", "run")
+    assert first.code == 1
+    assert "step 13: loss nan" in first.err
+    assert "the 10 steps before it were skipped" in first.err
+    second = call("train", "--resume", "run")
+    assert second.code == 1
+    assert "step 13: loss nan" in second.err.splitlines()[-1]
+    assert np.isfinite([line["loss"] for line in log(tmp_path / "run")[:3] if line.get("loss")]).all()

@@ -1,0 +1,215 @@
+"""A signal at any moment: the step is finished and saved, or the command ends where it is; resumed, nothing is lost."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.cli.conftest import call
+from tests.cli.test_resume import FLAGS, TEXT, assert_same, log
+from tinygrad_gpt.cli import prepare, session
+from tinygrad_gpt.cli.terminal import Stop, Stopped, stoppable
+from tinygrad_gpt.training import load_checkpoint
+
+NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+LONGER = [*FLAGS.split(), "--steps", "60", "--eval-every", "7", "--checkpoint-every", "11", "--sample-tokens", "20"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert call("train", text, *LONGER, "--out", folder).code == 0
+    return folder
+
+
+def resumed_after_signals(program, text, run, number, delays, *, patience=30):
+    """Start and resume, a signal after each delay, and at last without; the exit codes before that."""
+    command, codes = ["train", text, *LONGER, "--out", run], []
+    for delay in delays:
+        process = program.start(*command)
+        try:
+            time.sleep(delay)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=patience)
+        finally:
+            process.kill()
+            process.wait()
+        codes.append(process.returncode)
+        if process.returncode == NUMBERS.get(number):
+            assert err in ("", "\n")
+            assert "--resume" in out or err  # a line end instead: nothing was begun yet
+        if (run / "config.toml").exists():
+            command = ["train", "--resume", run]
+        if number == signal.SIGKILL and run.exists() and not any(run.glob("checkpoints/*.safetensors")):
+            command = ["train", text, *LONGER, "--out", run, "--overwrite"]
+    done = program(*command)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return codes
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_signals_now_and_then_lose_nothing(program, text, whole, tmp_path, number):
+    run = tmp_path / "run"
+    codes = resumed_after_signals(program, text, run, number, [1.1])
+    assert set(codes) <= {0, NUMBERS.get(number, -number), -number}  # before the handlers are there: -number
+    assert_same(run, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signals_at_random_times_lose_nothing(program, text, whole, tmp_path, number, seed):
+    drawn = random.Random(seed)
+    run = tmp_path / "run"
+    resumed_after_signals(program, text, run, number, [drawn.uniform(0.3, 2.5) for _ in range(3)])
+    assert_same(run, whole)
+
+
+def in_the_midst(monkeypatch, module, name, number):
+    """From within a function of the program: a signal, once."""
+    function, done = getattr(module, name), []
+
+    def interrupted(*args, **settings):
+        if not done:
+            done.append(os.kill(os.getpid(), number))
+        return function(*args, **settings)
+
+    monkeypatch.setattr(module, name, interrupted)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "code"),
+    [("read_texts", signal.SIGINT, 130), ("build_tokenizer", signal.SIGTERM, 143), ("settings_of", signal.SIGINT, 130)],
+)
+def test_before_the_training_a_signal_ends_the_command_and_leaves_nothing(
+    monkeypatch, text, tmp_path, name, number, code
+):
+    in_the_midst(monkeypatch, prepare, name, number)
+    result = call("train", text, *LONGER, "--out", "new/run")
+    assert (result.code, result.out, result.err) == (code, "", "\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_while_a_large_text_is_tokenised_too(monkeypatch, text, tmp_path):
+    in_the_midst(monkeypatch, prepare, "opening_of", signal.SIGTERM)
+    assert call("train", text, *LONGER, "--max-text-mb", "0", "--out", "new/run").code == 143
+    assert not list(tmp_path.iterdir())
+
+
+def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, tmp_path):
+    with monkeypatch.context() as patch:
+        in_the_midst(patch, session, "generate", signal.SIGINT)
+        assert call("train", text, *LONGER, "--out", "run").code == 130
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
+    in_the_midst(monkeypatch, prepare, "check_memory", signal.SIGTERM)
+    assert call("train", "--resume", "run").code == 143
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "code"),
+    [
+        ("evaluate", signal.SIGINT, 130),
+        ("generate", signal.SIGTERM, 143),
+        ("twice", signal.SIGINT, 130),
+        ("train", signal.SIGTERM, 143),
+    ],
+)
+def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, tmp_path, name, number, code):
+    with monkeypatch.context() as patch:
+        done = in_the_midst(patch, session, name, number)
+        result = call("train", text, *LONGER, "--out", "run")
+    assert done
+    assert (result.code, result.err) == (code, "")
+    assert "resume with tinygrad-gpt train --resume run" in result.out
+    step = load_checkpoint(max((tmp_path / "run" / "checkpoints").iterdir())).step
+    assert step == max((line["step"] for line in log(tmp_path / "run") if line["event"] == "step"), default=0)
+    before = [signal.getsignal(n) for n in NUMBERS]
+    assert call("train", "--resume", "run").code == 0
+    assert [signal.getsignal(n) for n in NUMBERS] == before
+    assert_same(tmp_path / "run", whole)
+
+
+def test_an_evaluation_is_not_finished_first(monkeypatch, text):
+    in_the_midst(monkeypatch, session, "evaluate", signal.SIGINT)
+    heard = []
+    monkeypatch.setattr(session.Session, "say", lambda self, text: heard.append(text))
+    assert call("train", text, *LONGER, "--out", "run").code == 130
+    assert not any("5.5" in line for line in heard[2:-1])  # no row
+
+
+def test_a_sample_is_not_finished_first(monkeypatch, text, tmp_path):
+    in_the_midst(monkeypatch, session, "generate", signal.SIGINT)
+    assert call("train", text, *LONGER, "--out", "run").code == 130
+    assert log(tmp_path / "run")[-1]["step"] == 5
+    assert not any(line["event"] == "sample" for line in log(tmp_path / "run"))
+
+
+def test_a_signal_after_all_is_done_changes_nothing(monkeypatch, text, whole, tmp_path):
+    done = in_the_midst(monkeypatch, session, "plot_losses", signal.SIGTERM)
+    result = call("train", text, *LONGER, "--out", "run")
+    assert done
+    assert (result.code, result.err) == (0, "")
+    assert "resume" not in result.out
+    assert_same(tmp_path / "run", whole)
+
+
+def test_the_second_signal_ends_it_at_once(monkeypatch, text, tmp_path):
+    def slow(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(session, "generate", slow)
+    result = call("train", text, *LONGER, "--out", "run")
+    assert (result.code, result.err) == (130, "\n")
+    assert not (tmp_path / "run" / "run.lock").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), NUMBERS.items())
+def test_what_stoppable_promises(number, code):
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped) as caught, stoppable():
+        signal.raise_signal(number)  # nothing to save yet
+    assert caught.value.exit_code == code
+    with stoppable() as stop:
+        stop.at_once = False
+        signal.raise_signal(number)
+        assert (stop.requested, stop.exit_code) == (True, code)
+        with pytest.raises(Stopped):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+def test_outside_the_main_thread_and_beside_another_handler_signals_are_left_alone():
+    def handler(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with stoppable():
+            assert signal.getsignal(signal.SIGINT) is handler
+        seen = []
+
+        def elsewhere():
+            with stoppable() as stop:
+                seen.append(isinstance(stop, Stop))
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert seen == [True]
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,112 @@
+"""tinygrad-gpt train --resume RUN: back to where a run was, from its folder alone.
+
+The options are those of RUN/config.toml.  Flags beside --resume may change what the training does not depend on (what
+is shown and saved, and how often), the number of threads, the device and the parts of a batch, which round otherwise,
+and they may ask for more steps.  Everything else is refused: it would be another run.
+
+More steps leave the learning rate of those that were planned as it was; after them it stays at its lowest.  That is
+the run that --decay-steps would have given at once, bit for bit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tinygrad_gpt.cli.config_file import read_config
+from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.options import options_of, parse, value_of, with_values
+from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
+from tinygrad_gpt.cli.run_log import Record, has_ended, read_log
+from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.training import Checkpoint, Checkpoints
+from tinygrad_gpt.training.checkpoint import environment
+
+NOT_BESIDE = ("out", "overwrite", "config")
+ROUNDING = ("accumulation",)  # threads, device and versions are in the checkpoint's environment
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run as its folder tells it."""
+
+    options: Train
+    checkpoint: Checkpoint
+    records: list[Record]  # the log
+    notes: list[str]
+    has_ended: bool  # and nothing is asked for that it has not
+
+
+def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tuple[Train, Train]:
+    """The run's options, and these with the flags beside --resume."""
+    stored = with_values(Train(), read_config(str(folder.file(CONFIG)), Train))
+    wanted = parse(Train, argv, prog, default=stored)
+    changed = {option.name for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)}
+    for name in NOT_BESIDE:
+        if name in changed:
+            raise UserError(f"--{name} cannot stand beside --resume: the run goes on where it is, with its options")
+    if folder.file(TOKENS[0]).exists():
+        of_text = [name for name in ("texts", "tokenizer", "encoding", "errors") if name in changed]
+        if of_text:
+            flag = "TEXTS" if of_text[0] == "texts" else f"--{of_text[0]}"
+            raise UserError(f"{folder.told}: leave out {flag}, the run has its text in {folder.file(TOKENS[0])}")
+    if "epochs" in changed and "steps" not in changed:
+        wanted = with_values(wanted, {"steps": None})  # the flag counts more than what the file says
+    return stored, wanted
+
+
+def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
+    """The newest state of a run that can be read.  Raises UserError if there is none."""
+    checkpoints = Checkpoints(folder.file(CHECKPOINTS))
+    if not folder.file(CHECKPOINTS).is_dir() or not checkpoints.paths():
+        raise UserError(
+            f"{folder.told} has no checkpoint to go on from: "
+            f"--config {folder.file(CONFIG)} --out {folder.path} --overwrite starts it again"
+        )
+    try:
+        with user_input():
+            checkpoint, skipped = checkpoints.newest(device=wanted.run.device)
+    except UserError as error:
+        raise UserError(f"{folder.told}: {error}") from error
+    missing = [name for name in ("steps", "decay_steps") if not checkpoint.metadata.get(name, "").isdecimal()]
+    if missing or checkpoint.optimizer_state is None:
+        raise UserError(f"{folder.told}: its checkpoint does not say how the run was to go on: train did not write it")
+    records = read_log(folder.file(LOG))
+    asks_for_more = (wanted.training.epochs, wanted.training.steps) != (stored.training.epochs, stored.training.steps)
+    asks_for_another = any(
+        getattr(wanted, name) != getattr(stored, name) for name in ("texts", "text", "model", "training")
+    )
+    ended = has_ended(records) and checkpoint.step == int(checkpoint.metadata["steps"]) and not asks_for_another
+    if asks_for_more and wanted.training.decay_steps == stored.training.decay_steps:
+        decay_steps = int(checkpoint.metadata["decay_steps"])
+        wanted = replace(wanted, training=replace(wanted.training, decay_steps=decay_steps))
+    notes = [f"skipped: {line}" for line in skipped] + notes_on_the_log(records, checkpoint.step)
+    notes += [
+        f"--{name} {value(wanted, name)}, not {value(stored, name)}: {NOT_THE_SAME}"
+        for name in ROUNDING
+        if value(wanted, name) != value(stored, name)
+    ]
+    return Resumed(wanted, checkpoint, records, notes, ended)
+
+
+NOT_THE_SAME = "the run goes on, rounded otherwise than without the stop"
+
+
+def value(options: Train, name: str) -> Any:
+    """An option's value by its name."""
+    return next(value_of(options, option) for option in options_of(Train) if option.name == name)
+
+
+def notes_on_the_log(records: list[Record], step: int) -> list[str]:
+    """What to say if the log does not reach the checkpoint."""
+    last = max((record["step"] for record in records), default=0)
+    return [f"{LOG} ends at step {last}, the checkpoint is of step {step}"] if last < step else []
+
+
+def notes_on_the_machine(checkpoint: Checkpoint) -> list[str]:
+    """A line for each thing that bits depend on and that is not what it was.  Asks for the threads now in use."""
+    here = environment(checkpoint.model)
+    return [
+        f"{name} {there}, now {here.get(name)}: {NOT_THE_SAME}"
+        for name, there in checkpoint.environment.items()
+        if here.get(name) != there
+    ]

@@ -1,0 +1,56 @@
+"""Whether going on is going on with the same training: what it follows from, written into each checkpoint."""
+
+import hashlib
+from functools import partial
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.cli.errors import UserError
+from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.nn import GPTConfig
+from tinygrad_gpt.text import Batches, Tokenizer
+from tinygrad_gpt.training import Checkpoint, CheckpointError
+
+TOKENS_AT_A_TIME = 2**20
+
+
+def check_same(options: Train, config: GPTConfig, settings: dict[str, str], checkpoint: Checkpoint) -> None:
+    """Raise UserError, listing what differs, unless going on from the checkpoint is going on with the same training."""
+    here = config.as_dict() | {name: value for name, value in settings.items() if name != "steps"}
+    try:
+        checkpoint.require_same(here)
+    except CheckpointError as error:
+        raise UserError(f"--resume {options.run.resume!r}: {error}") from error
+
+
+def check_steps(options: Train, steps: int, before: int) -> None:
+    """Raise UserError if a run that is resumed would have fewer steps than before."""
+    if steps < before:
+        raise UserError(
+            f"--resume {options.run.resume!r}: --epochs and --steps may only grow; got {steps:,} steps, the run has "
+            f"{before:,}"
+        )
+
+
+def settings_of(
+    options: Train, tokenizer: Tokenizer, tokens: Array, batches: Batches, steps: int, schedule: "partial[float]"
+) -> dict[str, str]:
+    """What the training follows from, besides the model's configuration: a run that differs in none is the same run."""
+    t = options.training
+    names = ("batch_size", "lr", "weight_decay", "beta1", "beta2", "eps", "clip_norm", "seed")
+    settings = {name: getattr(t, name) for name in names}
+    settings |= {"min_lr": schedule.keywords["min_lr"], "warmup_steps": schedule.keywords["warmup_steps"]}
+    settings |= {"decay_steps": schedule.keywords["total_steps"], "steps": steps}
+    settings |= {"val_fraction": options.text.val_fraction, "stride": batches.stride, "drop_last": batches.drop_last}
+    settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
+    settings["text"] = f"{len(tokens):,} tokens {digest(tokens)[:16]}"
+    return {name: str(value) for name, value in settings.items()}
+
+
+def digest(tokens: Array) -> str:
+    """SHA-256 (hex) of ids, whatever type of integer holds them."""
+    sha256 = hashlib.sha256()
+    for start in range(0, len(tokens), TOKENS_AT_A_TIME):
+        sha256.update(np.asarray(tokens[start : start + TOKENS_AT_A_TIME]).astype("<u4").tobytes())
+    return sha256.hexdigest()
