@@ -1,0 +1,30 @@
+"""Is my gradient right?  A softmax with a usual mistake, checked from Python, and the same after the mend.
+
+The check names the first wrong entry, says what central differences give there, and knows the mistake.
+
+Expect: an entry of dx with a hint, then a list of laws that the mended gradient keeps.
+"""
+
+import tempfile
+from pathlib import Path
+
+from tinygrad_gpt.study.pitfalls.checking import check
+from tinygrad_gpt.study.pitfalls.exercises import BY_NAME
+
+TODO = 'raise NotImplementedError("write me")'
+FIRST_TRY = "return (p * (1 - p) * dp,)"
+MENDED = "return (p * (dp - (dp * p).sum(-1, keepdims=True)),)"
+
+
+def main(folder):
+    exercise = BY_NAME["softmax"]
+    path = folder / "softmax.py"
+    for line in (FIRST_TRY, MENDED):
+        path.write_text(exercise.starting_file().replace(TODO, line), encoding="utf-8")
+        print(f">>> {line}\n")
+        print(check(exercise, path).text, "\n")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        main(Path(name))

@@ -1,0 +1,165 @@
+"""tinygrad-gpt pitfalls: twenty planted mistakes to find, and vjps to write and have checked."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from tinygrad_gpt.cli.errors import UserError, did_you_mean, user_input
+from tinygrad_gpt.cli.options import parse
+
+if TYPE_CHECKING:
+    from tinygrad_gpt.study.pitfalls import Pitfall
+    from tinygrad_gpt.study.pitfalls.exercises import Exercise
+
+PROGRAM = "tinygrad-gpt pitfalls"
+EXERCISE = "exercise"
+Ask = Callable[[str], str]  # a prompt -> what was typed; EOFError at the end
+
+
+@dataclass(frozen=True)
+class Pitfalls:
+    """Find the mistake: wrong gradients and losses that people really write, and what catches them.
+
+    Without arguments: the list. `exercise` lists vjps to write; `exercise softmax` makes softmax.py, then checks it.
+    """
+
+    pitfall: Annotated[str | None, Positional, arg(metavar="[N|NAME|exercise]", help_behavior_hint="")] = None
+    """Number or name of a pitfall, or the word exercise."""
+    exercise: Annotated[str | None, Positional, arg(metavar="[EXERCISE]", help_behavior_hint="")] = None
+    """Name of an exercise, such as layer_norm."""
+    show: bool = False
+    """Tell everything at once, without questions (as when no terminal is there to ask)."""
+    file: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """The file of the exercise. Default: its name with .py, in this folder."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse; list, teach, or check an exercise: 0 it is right (or there was none), 1 it is not, 2 bad input."""
+    options = parse(Pitfalls, argv, PROGRAM)
+    if find_spec("hypothesis") is None:
+        raise UserError("hypothesis is not installed: pip install hypothesis")
+    if options.pitfall == EXERCISE:
+        return exercise(options.exercise, options.file)
+    if options.exercise is not None:
+        raise UserError(f"unexpected argument {options.exercise!r}; exercises are: {PROGRAM} {EXERCISE} NAME")
+    if options.file is not None:
+        raise UserError(f"--file is for exercises: {PROGRAM} {EXERCISE} NAME --file FILE")
+    if options.pitfall is None:
+        print(overview())
+        return 0
+    number, found = pitfall_of(options.pitfall)
+    teach(number, found, input if at_a_terminal() and not options.show else None)
+    return 0
+
+
+def at_a_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def overview() -> str:
+    """All pitfalls, and how to go on."""
+    from tinygrad_gpt.study import pitfalls
+    from tinygrad_gpt.study.pitfalls.lesson import listing
+
+    return f"""\
+{listing(pitfalls.every())}
+
+  {PROGRAM} 3           look at one, guess, see what catches it
+  {PROGRAM} 3 --show    the same without questions
+  {PROGRAM} {EXERCISE}    vjps to write yourself"""
+
+
+def pitfall_of(key: str) -> tuple[int, "Pitfall"]:
+    """The pitfall with this number or name, and its number."""
+    from tinygrad_gpt.study import pitfalls
+
+    try:
+        found = pitfalls.find(key)
+    except KeyError:
+        near = did_you_mean(key, [*pitfalls.NAMES, EXERCISE])
+        rest = near or f"; there are 1 to {len(pitfalls.NAMES)}: {PROGRAM} lists them"
+        raise UserError(f"no pitfall {key!r}{rest}") from None
+    return pitfalls.NAMES.index(found.name) + 1, found
+
+
+def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
+    """One pitfall, step by step; all at once where nobody can be asked.  Ends early, quietly, at the input's end."""
+    from tinygrad_gpt.study.pitfalls import lesson
+
+    print(lesson.opening(number, pitfall))
+    try:
+        if ask:
+            print()
+            guess(pitfall, ask)
+        print(f"\n{lesson.caught(pitfall)}\n")
+        if ask:
+            ask("Enter for the mend ")
+            print()
+    except EOFError:
+        print()
+        return
+    print(lesson.mended(pitfall))
+
+
+def guess(pitfall: "Pitfall", ask: Ask) -> None:
+    """Let somebody point at lines until they hit, or want to be told."""
+    from tinygrad_gpt.study.pitfalls.lesson import verdict
+
+    lines = len(pitfall.code)
+    while answer := ask("Which line is wrong? Its number, or Enter to be told: ").strip():
+        if not (answer.isdecimal() and 1 <= int(answer) <= lines):
+            print(f"A number from 1 to {lines}, or Enter.")
+            continue
+        print(verdict(pitfall, int(answer)))
+        if pitfall.is_wrong(int(answer)):
+            return
+
+
+def exercise(name: str | None, file: str | None) -> int:
+    """List the exercises, or write the file of one, or check it; the exit code."""
+    from tinygrad_gpt.study.pitfalls.exercises import BY_NAME, EVERY
+
+    names = ", ".join(BY_NAME)
+    if name is None:
+        if file is not None:
+            raise UserError(f"--file needs the name of an exercise: {names}")
+        print("\n".join(f"{found.name:<17} {found.task}" for found in EVERY))
+        print(f"\n  {PROGRAM} {EXERCISE} multiply   make multiply.py, later check it")
+        return 0
+    if name not in BY_NAME:
+        near = did_you_mean(name, BY_NAME)
+        raise UserError(f"no exercise {name!r}{near or f'; they are {names}'}")
+    if file == "":
+        raise UserError("--file must name a file")
+    path = Path(f"{name}.py" if file is None else file)
+    return check(BY_NAME[name], path) if path.exists() else begin(BY_NAME[name], path, file or "")
+
+
+def begin(exercise: "Exercise", path: Path, file: str) -> int:
+    """Write the file to start from; the exit code.  Never overwrites."""
+    with user_input(), path.open("x", encoding="utf-8") as starter:
+        starter.write(exercise.starting_file(file))
+    print(f"{path} is there to start from: write its vjp, then run this command again.")
+    return 0
+
+
+def check(exercise: "Exercise", path: Path) -> int:
+    """Judge the file; the exit code."""
+    from tinygrad_gpt.study.pitfalls.checking import check as judge
+    from tinygrad_gpt.study.pitfalls.learner import Complaint
+
+    try:
+        with user_input():
+            verdict = judge(exercise, path)
+    except Complaint as complaint:
+        raise UserError(str(complaint)) from None
+    print(verdict.text)
+    if not verdict.right:
+        print(f"\nThe rule, derived: tinygrad-gpt explain {exercise.name}")
+    return 0 if verdict.right else 1

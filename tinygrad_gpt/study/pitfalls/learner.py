@@ -1,0 +1,47 @@
+"""Somebody's file: read, run and called, with every mistake in it told in one line."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Complaint(Exception):  # noqa: N818 - about the learner's code, not an error of ours
+    """What is wrong with the file, in a line; `unfinished` if it says so itself."""
+
+    def __init__(self, text: str, unfinished: bool = False) -> None:
+        super().__init__(text)
+        self.unfinished = unfinished
+
+
+def load(path: Path, name: str) -> Callable[..., Any]:
+    """The function of this name in the file.  Raises OSError if it cannot be read, Complaint for what is in it."""
+    names: dict[str, Any] = {"__name__": "exercise", "__file__": str(path)}
+    program = path.read_bytes()
+    call(path, lambda: exec(compile(program, str(path), "exec"), names))
+    if not callable(names.get(name)):
+        raise Complaint(f"{path.name} has no function {name}")
+    function: Callable[..., Any] = names[name]
+    return function
+
+
+def call(path: Path, action: Callable[[], Any]) -> Any:
+    """What action answers.  An exception out of the file becomes a Complaint that names its line."""
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is seen in the result
+            return action()
+    except NotImplementedError as error:
+        raise Complaint(f"{place(path, error)}: still to be written", unfinished=True) from None
+    except (Exception, SystemExit) as error:
+        text = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
+        raise Complaint(f"{place(path, error)}: {type(error).__name__}{text and ': '}{text}") from None
+
+
+def place(path: Path, error: BaseException) -> str:
+    """File and line where the error came up: the last one that is the learner's."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f"{path.name}, line {error.lineno}"
+    lines = [f"line {f.lineno}" for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return ", ".join([path.name, *lines[-1:]])

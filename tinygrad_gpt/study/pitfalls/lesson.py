@@ -1,0 +1,91 @@
+"""A pitfall told step by step, as text for a terminal of 80 columns."""
+
+import contextlib
+import io
+import textwrap
+
+from tinygrad_gpt import laws
+from tinygrad_gpt.study.pitfalls.pitfall import Code, Pitfall
+
+WIDTH = 80
+
+
+def listing(pitfalls: tuple[Pitfall, ...]) -> str:
+    """A line per pitfall: number, name, area, title."""
+    rows = (f"{i:>2}  {p.name:<22} {p.area:<10} {p.title}" for i, p in enumerate(pitfalls, 1))
+    return "\n".join(rows)
+
+
+def opening(number: int, pitfall: Pitfall) -> str:
+    """What the code is for, what happens when it is used, and the code."""
+    heading = f"{number}. {pitfall.title}  ({pitfall.area})"
+    seen = indented(symptom(pitfall, pitfall.wrong))
+    return "\n\n".join([heading, paragraph(pitfall.task), f"It runs:\n\n{seen}", f"The code:\n\n{code(pitfall)}"])
+
+
+def symptom(pitfall: Pitfall, implementation: Code) -> str:
+    """What the pitfall's symptom prints with this code."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        pitfall.symptom(implementation)
+    return printed.getvalue().rstrip()
+
+
+def code(pitfall: Pitfall) -> str:
+    """The wrong code, its lines numbered."""
+    return "\n".join(f"  {number:>2}  {line}".rstrip() for number, line in enumerate(pitfall.code, 1))
+
+
+def verdict(pitfall: Pitfall, number: int) -> str:
+    """What to say to a guess."""
+    if pitfall.is_wrong(number):
+        return f"Yes, line {number}."
+    return f"Line {number} is as it should be."
+
+
+def caught(pitfall: Pitfall) -> str:
+    """The law that the wrong code breaks, with the law's own message."""
+    try:
+        pitfall.check()
+    except laws.LawBroken as broken:
+        return finding(pitfall, broken)
+    raise AssertionError(f"{pitfall.name} is not caught by {pitfall.laws[0]}")
+
+
+def finding(pitfall: Pitfall, broken: laws.LawBroken) -> str:
+    """What a law has found, in its own words, and the other laws that find it."""
+    message = "\n".join(wrapped(line) for line in str(broken).splitlines())
+    others = [f"{id} ({laws.find(id).title})" for id in pitfall.laws[1:]]
+    more = "\n\n" + paragraph(f"It breaks {', '.join(others)} too.") if others else ""
+    return f"What catches it:\n\n{indented(message)}{more}"
+
+
+def wrapped(line: str) -> str:
+    """A line of a law's message, folded under its second column; code that replays the case stays in one piece."""
+    if "laws.find(" in line or len(line) <= WIDTH - 2:
+        return line
+    return textwrap.fill(line, WIDTH - 2, subsequent_indent=" " * 12, break_long_words=False)
+
+
+def mended(pitfall: Pitfall) -> str:
+    """The lines that change, that the law holds then, what the symptom has become, and why."""
+    pitfall.check_mended()
+    law = laws.find(pitfall.laws[0])
+    parts = [
+        f"The mend:\n\n{indented(chr(10).join(pitfall.diff()))}",
+        paragraph(f"{law.id}, {law.title}: holds. And it runs:"),
+        indented(symptom(pitfall, pitfall.mended)),
+        paragraph(f"Why. {pitfall.why}"),
+    ]
+    if pitfall.sources:
+        parts.append(paragraph(f"Seen in {', '.join(pitfall.sources)}"))
+    return "\n\n".join(parts)
+
+
+def paragraph(text: str) -> str:
+    """Text folded to the width of a terminal."""
+    return textwrap.fill(text, WIDTH)
+
+
+def indented(text: str) -> str:
+    """Text set off by two spaces."""
+    return textwrap.indent(text, "  ")
