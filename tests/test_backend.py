@@ -1,5 +1,6 @@
 """The backend on a machine that may have no GPU: what needs one is tested in tests/cuda."""
 
+import importlib.abc
 import math
 import subprocess
 import sys
@@ -29,11 +30,14 @@ def no_cupy(monkeypatch):
 
 @pytest.fixture
 def blind_cupy(monkeypatch):
-    """A CuPy that finds no GPU."""
+    """A CuPy that finds no GPU: what it says of the driver's CUDA may be set."""
+    versions = SimpleNamespace(driver=0, runtime=13000)
     cupy = ModuleType("cupy")
-    cupy.cuda = SimpleNamespace(is_available=lambda: False)
+    runtime = SimpleNamespace(driverGetVersion=lambda: versions.driver, runtimeGetVersion=lambda: versions.runtime)
+    cupy.cuda = SimpleNamespace(is_available=lambda: False, runtime=runtime)
     cupy.get_array_module = lambda *arrays: np
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    return versions
 
 
 @given(st.data(), st.integers(1, 5), st.integers(0, 12), st.sampled_from([(), (1,), (3,), (2, 2)]))
@@ -82,7 +86,7 @@ def test_a_device_has_one_of_three_names(device):
 def test_without_cupy_there_is_only_the_cpu():
     assert resolve_device("cpu") == resolve_device("auto") == "cpu"
     with pytest.raises(
-        UnavailableDeviceError, match=r"'cuda' is not available: CuPy is not installed; pip install"
+        UnavailableDeviceError, match=r"'cuda' is not available: CuPy is not installed; pip install \"\.\[cuda12\]\""
     ) as error:
         resolve_device("cuda")
     assert "\n" not in str(error.value)
@@ -90,12 +94,41 @@ def test_without_cupy_there_is_only_the_cpu():
         to_device(np.zeros(2), "cuda")
 
 
-@pytest.mark.usefixtures("blind_cupy")
-def test_cupy_without_a_gpu_is_no_gpu():
+@pytest.mark.parametrize(
+    ("driver", "reason"),
+    [
+        (0, "there is no NVIDIA driver"),
+        (12040, r"the NVIDIA driver is for CUDA 12, CuPy for CUDA 13; pip install \"\.\[cuda12\]\""),
+        (13010, "the NVIDIA driver shows no GPU"),
+    ],
+)
+def test_cupy_without_a_gpu_is_no_gpu(driver, reason, blind_cupy):
+    blind_cupy.driver = driver
     assert resolve_device("auto") == "cpu"
-    with pytest.raises(UnavailableDeviceError, match="finds no NVIDIA driver or no GPU"):
+    with pytest.raises(UnavailableDeviceError, match=rf"^device 'cuda' is not available: {reason}") as error:
         resolve_device("cuda")
+    assert "\n" not in str(error.value)
     backend.synchronize()
+
+
+def test_a_cupy_that_cannot_be_loaded_is_no_cupy(monkeypatch):
+    class Broken(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name == "cupy":
+                raise RuntimeError("two CuPys are installed")
+
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UnavailableDeviceError, match=r"CuPy cannot be loaded \(two CuPys are installed\)$"):
+        resolve_device("cuda")
+
+
+def test_products_need_cublas(monkeypatch):
+    for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    with pytest.raises(UnavailableDeviceError, match=r"^cuBLAS, for matrix products, is not installed; pip install"):
+        backend.cublas()
 
 
 def test_a_missing_device_is_a_runtime_error():
@@ -119,6 +152,12 @@ def test_erf_entry_by_entry(dtype, shape):
     assert y.ravel().tolist() == [dtype(math.erf(value)) for value in x.ravel()]
 
 
-def test_importing_the_package_imports_no_gpu_library():
-    script = "import sys, tinygrad_gpt.backend; assert not {'cupy', 'matplotlib', 'hypothesis'} & set(sys.modules)"
+def test_nothing_imports_a_gpu_library_unless_asked():
+    script = """
+import sys, numpy as np, tinygrad_gpt as tg, tinygrad_gpt.kernels.cuda
+model = tg.GPT(tg.GPTConfig(vocab_size=5, context_length=2, emb_dim=2, n_heads=1, n_layers=1))
+model.loss(np.zeros((1, 2), int), np.zeros((1, 2), int)).backward()
+tinygrad_gpt.backend.synchronize()
+assert not {"cupy", "cupyx", "cupy_backends", "ml_dtypes", "matplotlib", "hypothesis"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -12,7 +12,7 @@ Array = Any  # numpy.ndarray or cupy.ndarray: the two share an interface, not a 
 Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> one dLoss/dx (or None) per array that went in
 
 DEVICES = ("cpu", "cuda", "auto")
-INSTALL_CUDA = 'pip install "cupy-cuda12x[ctk]>=14,<15"  (or cupy-cuda13x, as nvidia-smi names the driver)'
+INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
 
 
 class UnavailableDeviceError(RuntimeError):
@@ -50,13 +50,18 @@ def why_no_cuda() -> str | None:
         return f"CuPy is not installed; {INSTALL_CUDA}"
     except RuntimeError as error:  # CuPy reports a broken CUDA installation as RuntimeError
         return f"CuPy cannot be loaded ({error})"
-    if not cupy.cuda.is_available():
-        return "CuPy is installed, but finds no NVIDIA driver or no GPU (try nvidia-smi)"
-    return None
+    if cupy.cuda.is_available():
+        return None
+    driver, needed = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()  # 12040 is 12.4
+    if not driver:
+        return "there is no NVIDIA driver (nvidia-smi would show it)"
+    if driver // 1000 < needed // 1000:
+        return f"the NVIDIA driver is for CUDA {driver // 1000}, CuPy for CUDA {needed // 1000}; {INSTALL_CUDA}"
+    return "the NVIDIA driver shows no GPU (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
 
 
 def to_device(array: Array, device: str) -> Array:
-    """array on "cpu" or "cuda": the one place where a device has a name."""
+    """array on "cpu" or "cuda": the one place where a device has a name.  Of several GPUs, CuPy's current one."""
     if resolve_device(device) == "cpu":
         return to_host(array)
     import cupy
@@ -79,9 +84,34 @@ def scatter_add(out: Array, ids: Array, values: Array) -> None:
         return
     xp = array_module(out)
     order = xp.argsort(ids, kind="stable")
-    sorted_ids = ids[order]
-    starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), sorted_ids[1:] != sorted_ids[:-1]]))
-    out[sorted_ids[starts]] += xp.add.reduceat(values[order], starts, axis=0)
+    if xp is np:
+        add_runs(out, ids[order], values[order])
+    else:
+        add_runs_by_doubling(out, ids[order], values[order])
+
+
+def add_runs(out: Array, ids: Array, values: Array) -> None:
+    """scatter_add for sorted ids."""
+    starts = np.flatnonzero(np.concatenate([np.ones(1, bool), ids[1:] != ids[:-1]]))
+    out[ids[starts]] += np.add.reduceat(values, starts, axis=0)
+
+
+def add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
+    """The same without asking how many runs there are, for which the host would have to wait.  Writes to values.
+
+    After the pass at distance d a row holds the sum of the last 2d rows up to it, as far as they have its id; so in
+    the end the last row of each run holds all of it.
+    """
+    xp, distance = array_module(out), 1
+    rest = (1,) * (values.ndim - 1)
+    while distance < len(ids):
+        same = (ids[distance:] == ids[:-distance]).reshape(-1, *rest)
+        values[distance:] += xp.where(same, values[:-distance], 0)
+        distance *= 2
+    every = xp.arange(len(out))
+    last = xp.searchsorted(ids, every, side="right") - 1  # -1 where an id is below all: the largest, which differs
+    occurs = (ids[last] == every).reshape(-1, *rest)
+    out += xp.where(occurs, values[last], 0)
 
 
 def synchronize() -> None:
@@ -98,3 +128,37 @@ def erf(x: Array) -> Array:
     import cupyx.scipy.special
 
     return cupyx.scipy.special.erf(x)
+
+
+def raw_module(code: str, options: tuple[str, ...]) -> Any:
+    """CUDA text as a CuPy module; it is compiled, for the current device, when a kernel of it is first launched."""
+    import cupy
+
+    return cupy.RawModule(code=code, options=options)
+
+
+def current_device() -> int:
+    """The number of the GPU in use."""
+    import cupy
+
+    return cast(int, cupy.cuda.runtime.getDevice())
+
+
+def cublas() -> ModuleType:
+    """CuPy's thin layer over cuBLAS.
+
+    Imported on first use, for nothing but products needs it; in this form of import, which finds a cuBLAS that pip has
+    installed.  Raises UnavailableDeviceError without one.
+    """
+    try:
+        from cupy_backends.cuda.libs import cublas
+    except ImportError:
+        raise UnavailableDeviceError(f"cuBLAS, for matrix products, is not installed; {INSTALL_CUDA}") from None
+    return cast(ModuleType, cublas)
+
+
+def cublas_handle() -> int:
+    """cuBLAS's handle for the current device and stream."""
+    import cupy
+
+    return cast(int, cupy.cuda.get_cublas_handle())

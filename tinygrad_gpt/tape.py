@@ -77,7 +77,7 @@ class Tensor:
             raise TypeError("data must be an array or numbers; got a Tensor")
         if not hasattr(self.data, "__array_ufunc__"):  # a list or a number
             self.data = np.asarray(self.data)
-        if self.requires_grad and self.data.dtype.kind != "f":
+        if self.requires_grad and self.data.dtype.kind != "f" and self.data.dtype.name != "bfloat16":
             raise TypeError(f"requires_grad needs floating-point data; got {self.data.dtype}")
 
     @property
@@ -268,7 +268,10 @@ def alike(other: Operand, x: Tensor) -> Tensor | Array:
         other = other.item()  # NumPy's numbers promote, Python's do not
     if isinstance(other, Tensor) or hasattr(other, "__array_ufunc__"):
         return other
-    return array_module(x.data).asarray(other, np.result_type(x.dtype, other) if isinstance(other, Number) else None)
+    xp = array_module(x.data)
+    if isinstance(other, Number):
+        return xp.full((), other, np.result_type(x.dtype, other))  # filled there: nothing to upload to a GPU
+    return xp.asarray(other)
 
 
 def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: Any) -> Tensor:

@@ -52,7 +52,7 @@ def cross_entropy(
 
     shifted = x - xp.where(counts, x.max(-1), 0)[:, None]  # exp cannot overflow
     if ignore_index is not None:
-        shifted[~counts] = 0  # such a row may hold anything, rows of -inf too: no logarithm of 0
+        xp.copyto(shifted, 0, where=~counts[:, None])  # such a row may hold anything, -inf throughout: no log of 0
     log_total = xp.log(xp.exp(shifted).sum(-1))  # (N)
     nll = xp.where(counts, log_total - shifted[rows, y], 0)
     divisor = counts.sum().astype(x.dtype) if reduction == "mean" else 1
@@ -60,7 +60,8 @@ def cross_entropy(
     def vjp(dloss: Array) -> tuple[Array, None]:
         dx = xp.exp(shifted - log_total[:, None])  # softmax ...
         dx[rows, y] -= 1  # ... minus one-hot
-        dx[~counts] = 0  # set, not multiplied: a row that does not count may hold nan
+        if ignore_index is not None:
+            xp.copyto(dx, 0, where=~counts[:, None])  # not multiplied: a row that does not count may hold nan
         dx *= dloss / divisor
         return dx.reshape(shape), None
 

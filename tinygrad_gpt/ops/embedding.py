@@ -25,7 +25,7 @@ def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
 
     def vjp(dy: Array) -> tuple[Array, None]:
         dtable = xp.zeros(shape, dtype)
-        scatter_add(dtable, ids.reshape(-1), dy.reshape(-1, shape[-1]))
+        scatter_add(dtable, ids.reshape(-1), dy.reshape(ids.size, shape[-1]))
         return dtable, None
 
     return table[ids], vjp

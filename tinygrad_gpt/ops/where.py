@@ -36,7 +36,7 @@ def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
 def masked_fill(x: Array, mask: Array, *, value: float) -> tuple[Array, Vjp]:
     """x, but `value` where the mask is set."""
     xp = array_module(x, mask)
-    y = xp.where(mask, xp.asarray(value, x.dtype), x)
+    y = xp.where(mask, xp.full((), value, x.dtype), x)
     if y.shape != x.shape:
         raise ValueError(f"mask must broadcast to x's shape {x.shape}; got {mask.shape}")
 
