@@ -34,6 +34,7 @@ PUBLIC = [
     "no_grad",
     "ops",
     "perplexity",
+    "precision",
     "probabilities",
     "read_texts",
     "reference_manual",

@@ -11,6 +11,7 @@ from tinygrad_gpt import ops as ops
 from tinygrad_gpt.kernels import keep_freed_memory as keep_freed_memory
 from tinygrad_gpt.kernels import reference_only as reference_only
 from tinygrad_gpt.kernels import set_num_threads as set_num_threads
+from tinygrad_gpt.kernels.cuda import precision as precision
 from tinygrad_gpt.nn import GPT as GPT
 from tinygrad_gpt.nn import PRESETS as PRESETS
 from tinygrad_gpt.nn import GPTConfig as GPTConfig
@@ -73,6 +74,7 @@ __all__ = [  # and the lazy ones
     "no_grad",
     "ops",
     "perplexity",
+    "precision",
     "probabilities",
     "read_texts",
     "reference_manual",

@@ -69,6 +69,7 @@ CASES = [  # the command line, what the line must hold; {text}, {run} and files 
     ("train {text} --steps 3 --decay-steps 4", "--decay-steps must be at most the number of steps, 3; got 4"),
     ("train {text} --on-nonfinite ignore", "--on-nonfinite must be one of stop, skip; got 'ignore'"),
     (f"train {{text}} --out {'x' * 300}", "File name too long"),
+    ("train {text} --precision tf32", "--precision tf32 needs a GPU (--device cuda); a CPU computes in float32"),
     ("train {text} --device tpu", "--device must be one of cpu, cuda, auto; got 'tpu'"),
     ("train --config missing.toml", "cannot read --config 'missing.toml': No such file"),
     ("train --config latin1.txt", "--config 'latin1.txt' is not TOML"),

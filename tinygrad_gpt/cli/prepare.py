@@ -80,6 +80,8 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
     """Everything the run needs, from a checkpoint or from the beginning.  Raises UserError for whatever cannot be."""
     with user_input():
         device = resolve_device(options.run.device)
+    if device == "cpu" and options.run.precision != "float32":
+        raise UserError(f"--precision {options.run.precision} needs a GPU (--device cuda); a CPU computes in float32")
     shape(options, vocab_size=1)  # heads and width are wrong whatever the vocabulary: say so before reading the text
     corpus = read_corpus(options, folder)
     config = shape(options, corpus.tokenizer.vocab_size)

@@ -43,6 +43,7 @@ def settings_of(
     settings |= {"min_lr": schedule.keywords["min_lr"], "warmup_steps": schedule.keywords["warmup_steps"]}
     settings |= {"decay_steps": schedule.keywords["total_steps"], "steps": steps}
     settings |= {"val_fraction": options.text.val_fraction, "stride": batches.stride, "drop_last": batches.drop_last}
+    settings["precision"] = options.run.precision
     settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
     settings["text"] = f"{len(tokens):,} tokens {digest(tokens)[:16]}"
     return {name: str(value) for name, value in settings.items()}

@@ -14,6 +14,7 @@ from tinygrad_gpt.cli.session import PROG, Session
 from tinygrad_gpt.cli.terminal import Stop, stoppable
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.cli.train_report import ended
+from tinygrad_gpt.kernels.cuda import precision
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,7 +45,7 @@ def train_in(folder: RunFolder, options: Train, stop: Stop, state: Resumed | Non
     plan = prepare(options, folder, None if state is None else state.checkpoint)
     folder.create()
     folder.check_space(disk_needed(plan, options.run.keep))
-    with failures(), machine(options.run.threads):
+    with failures(), machine(options.run.threads), precision(options.run.precision):
         folder.start()
         return Session(options, plan, folder, stop, state).run()
 

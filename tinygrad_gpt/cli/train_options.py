@@ -140,6 +140,9 @@ class Run:
     """Newest checkpoints to keep; the one with the lowest validation loss stays besides."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """On a GPU: tf32 multiplies on tensor cores, bfloat16 also stores activations in 16 bits; parameters, gradients
+    and AdamW's moments stay float32."""
     threads: Threads = None
     config: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """TOML file with any of these options, such as a run folder's config.toml; flags given beside it count more."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
-from tinygrad_gpt.kernels import cpu
+from tinygrad_gpt.kernels import cpu, cuda
 from tinygrad_gpt.kernels.memory import keep_freed_memory as keep_freed_memory
 from tinygrad_gpt.kernels.threads import blas_threads as blas_threads
 from tinygrad_gpt.kernels.threads import default_num_threads as default_num_threads
@@ -28,6 +28,23 @@ FASTER: dict[tuple[Op, str, str], Op] = {  # (op, "numpy" or "cupy", dtype of th
     (ops.layer_norm, "numpy", "float32"): cpu.layer_norm,
     (ops.linear, "numpy", "float32"): cpu.linear,
     (ops.linear_cross_entropy, "numpy", "float32"): cpu.linear_cross_entropy,
+    (ops.add, "cupy", "float32"): cuda.add,  # of what bfloat16 leaves to float32; its sums are the op's else
+    (ops.causal_attention, "cupy", "float32"): cuda.causal_attention,
+    (ops.causal_attention, "cupy", "bfloat16"): cuda.causal_attention,
+    (ops.cross_entropy, "cupy", "float32"): cuda.cross_entropy,
+    (ops.cross_entropy, "cupy", "bfloat16"): cuda.cross_entropy,
+    (ops.dropout, "cupy", "float32"): cuda.dropout,
+    (ops.dropout, "cupy", "bfloat16"): cuda.dropout,
+    (ops.embedding, "cupy", "float32"): cuda.embedding,
+    (ops.gelu, "cupy", "float32"): cuda.gelu,
+    (ops.gelu, "cupy", "bfloat16"): cuda.gelu,
+    (ops.layer_norm, "cupy", "float32"): cuda.layer_norm,
+    (ops.linear, "cupy", "float32"): cuda.linear,
+    (ops.linear, "cupy", "bfloat16"): cuda.linear,
+    (ops.linear_cross_entropy, "cupy", "float32"): cuda.linear_cross_entropy,
+    (ops.linear_cross_entropy, "cupy", "bfloat16"): cuda.linear_cross_entropy,
+    (ops.log_softmax, "cupy", "float32"): cuda.log_softmax,
+    (ops.softmax, "cupy", "float32"): cuda.softmax,
 }
 
 Around = Callable[[Op, Op], Op]  # (op, the function that computes it) -> a function to call instead
@@ -37,10 +54,17 @@ _around: ContextVar[Around | None] = ContextVar("around_ops", default=None)
 
 
 def kernel_for(function: Op, *arrays: Array) -> Op:
-    """The function that computes this one on arrays like these: a kernel where the table has one, else itself."""
-    if not _allowed.get() or not arrays:
+    """The function that computes this one on arrays like these: a kernel where the table has one, else itself.
+
+    Raises TypeError for bfloat16 without a kernel: the reference ops are not meant for it.
+    """
+    if not arrays:
         return function
-    return FASTER.get((function, array_module(*arrays).__name__, name_of(arrays[0].dtype)), function)
+    dtype = name_of(arrays[0].dtype)
+    kernel = FASTER.get((function, array_module(*arrays).__name__, dtype)) if _allowed.get() else None
+    if kernel is None and dtype == "bfloat16":
+        raise TypeError(f"{function.__name__} has no kernel for bfloat16; cast to float32 first")
+    return function if kernel is None else kernel
 
 
 @cache

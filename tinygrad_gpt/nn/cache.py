@@ -16,6 +16,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
 from tinygrad_gpt.nn.config import GPTConfig
 from tinygrad_gpt.ops.attention import merge_heads, split_heads
 from tinygrad_gpt.tape import Tensor, apply
@@ -28,6 +29,7 @@ class NewTokens:
     ids: Array
     counts: Array  # (B)
     first: Array  # (B): the place of each row's first token
+    spans: Array  # (2, B): first and counts, where the cache is
 
     @cached_property
     def places(self) -> Array:
@@ -73,27 +75,48 @@ class Cache:
                 raise ValueError(f"row {b} of sequences must be {allowed} tokens long; got {length}")
         first = np.minimum(self.seen, np.array(lengths) - 1)
         news = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
-        return NewTokens(padded(news), np.array([len(new) for new in news]), first)
+        counts = np.array([len(new) for new in news])
+        return NewTokens(padded(news), counts, first, array_module(self.arrays).asarray(np.stack([first, counts])))
 
     def attend(self, block: int, new: NewTokens, qkv: Tensor) -> Tensor:
         """Remember the new tokens' keys and values; let their queries attend to all up to them.
 
         qkv (B, T, 3C) of the new tokens  ->  y (B, T, C), as causal_attention of the whole rows has it at their places.
         """
-        xp = array_module(qkv.data)
         keys, values = self.arrays[block]  # (B, H, length, D)
-        n_heads = keys.shape[1]
-        q, k, v = split_heads(qkv.data, n_heads)  # (B, H, T, D)
-        rows, columns, places = (xp.asarray(index) for index in new.real)
-        keys[rows, :, places] = k[rows, :, columns]
-        values[rows, :, places] = v[rows, :, columns]
-        if not new.first.any():
-            return apply(ops.causal_attention, qkv, n_heads=n_heads)
-        seen = int((new.first + new.counts).max())
-        scores = (q @ keys[:, :, :seen].swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, seen)
-        visible = xp.asarray(np.arange(seen) <= new.places[:, None, :, None])
-        weights, _ = ops.softmax(xp.where(visible, scores, -math.inf))
-        return Tensor(merge_heads(weights @ values[:, :, :seen]))
+        if new.first.any():
+            return Tensor(kernel_for(cached_attention, qkv.data)(qkv.data, keys, values, new))
+        kernel_for(remember, qkv.data)(qkv.data, keys, values, new)
+        return apply(ops.causal_attention, qkv, n_heads=keys.shape[1])
+
+
+def remember(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
+    """Write the new tokens' keys and values, cut from qkv (B, T, 3C), to their places in keys, values (B, H, L, D)."""
+    xp = array_module(qkv)
+    _, k, v = split_heads(qkv, keys.shape[1])  # each (B, H, T, D)
+    rows, columns, places = (xp.asarray(index) for index in new.real)
+    keys[rows, :, places] = k[rows, :, columns]
+    values[rows, :, places] = v[rows, :, columns]
+
+
+def cached_attention(qkv: Array, keys: Array, values: Array, new: NewTokens) -> Array:
+    """Remember the new tokens' keys and values; let their queries attend to all up to them.
+
+    qkv (B, T, 3C), keys and values (B, H, L, D)  ->  y (B, T, C), which means nothing at padding.
+    """
+    xp = array_module(qkv)
+    remember(qkv, keys, values, new)
+    q = split_heads(qkv, keys.shape[1])[0]  # (B, H, T, D)
+    seen = int((new.first + new.counts).max())
+    scores = (q @ keys[:, :, :seen].swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, seen)
+    visible = xp.asarray(np.arange(seen) <= new.places[:, None, :, None])
+    weights, _ = ops.softmax(xp.where(visible, scores, -math.inf))
+    return merge_heads(weights @ values[:, :, :seen])
+
+
+# On a GPU in one launch.  The table cannot name them itself: kernels know the ops below them, not the model above.
+FASTER[remember, "cupy", "float32"] = FASTER[remember, "cupy", "bfloat16"] = cuda.remember
+FASTER[cached_attention, "cupy", "float32"] = FASTER[cached_attention, "cupy", "bfloat16"] = cuda.cached_attention
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Array:

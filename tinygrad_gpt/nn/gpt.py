@@ -116,13 +116,15 @@ class GPT:
         Nothing is recorded.  Raises ValueError for a row longer than the context or the cache.
         """
         new = cache.new_tokens(sequences)
-        ids, places = self.checked(new.ids), np.minimum(new.places, self.config.context_length - 1)
+        ids = self.checked(new.ids)
         p, xp = self._parameters, array_module(ids)
+        first, counts = new.spans  # (B) each, on the model's device
+        places = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # of padding too
         with no_grad(), blas_threads() if new.ids.size <= FEW else nullcontext():
-            x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], xp.asarray(places))
+            x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)
             x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROP))
             cache.seen = new.first + new.counts
-            last = x[xp.arange(len(ids)), xp.asarray(new.counts - 1)]  # (B, C): the head runs on these alone
+            last = Tensor(x.data[xp.arange(len(ids)), counts - 1])  # (B, C): all that the head runs on
             return apply(ops.linear, last, self.head.T).data
 
     def through_blocks(self, x: Tensor, of_block: OfBlock) -> Tensor:

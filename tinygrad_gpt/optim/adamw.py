@@ -18,11 +18,14 @@ Source.  Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 201
 import math
 import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from tinygrad_gpt.backend import Array, array_module
-from tinygrad_gpt.kernels import FASTER, cpu, kernel_for
-from tinygrad_gpt.optim.clipping import clipping_factor, grad_norm, gradients
+import numpy as np
+
+from tinygrad_gpt.backend import Array, array_module, to_host
+from tinygrad_gpt.kernels import FASTER, cpu, cuda, kernel_for
+from tinygrad_gpt.optim.clipping import clipping_factor, gradients, norm_of, positive_norm
 from tinygrad_gpt.tape import Tensor
 
 
@@ -57,8 +60,56 @@ def adamw_step(
     p -= lr * (mhat / typical + weight_decay * p)
 
 
-# The table cannot name it itself: kernels know the ops below them, not the optimizer above.
+def update_all(
+    parameters: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    m: Mapping[str, Array],
+    v: Mapping[str, Array],
+    counts: Array,
+    *,
+    decays: Mapping[str, bool],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    max_norm: float,
+    loss: Array | None,
+) -> float | Array:
+    """One step of every parameter that has a gradient, all by name; the norm of all gradients.
+
+    counts (one for each of `parameters`, int64) says how many steps each has made.  Nothing changes if a gradient, or
+    the loss they are of, is not finite.  This one finds out at once and raises FloatingPointError; a kernel on a GPU,
+    whose caller does not wait, answers a norm that is still on its way.
+    """
+    norm = norm_of(gradients)  # finite only if all gradients are
+    if loss is not None and not math.isfinite(loss):
+        raise FloatingPointError("which is not finite")
+    scale = clipping_factor(norm, max_norm)
+    steps = to_host(counts) + 1
+    for i, name in enumerate(parameters):
+        if name not in gradients:
+            continue
+        counts[i] += 1
+        kernel_for(adamw_step, parameters[name])(
+            parameters[name],
+            gradients[name],
+            m[name],
+            v[name],
+            step=int(steps[i]),
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            weight_decay=weight_decay if decays[name] else 0.0,
+            scale=scale,
+        )
+    return norm
+
+
+# The table cannot name them itself: kernels know the ops below them, not the optimizer above.
 FASTER[adamw_step, "numpy", "float32"] = cpu.adamw_step
+FASTER[update_all, "cupy", "float32"] = partial(cuda.update_all, otherwise=update_all)
 
 
 def decays_by_default(name: str, parameter: Tensor) -> bool:
@@ -91,43 +142,47 @@ class AdamW:
         self.eps = not_negative("eps", eps)
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.decays = decays
-        self.steps = dict.fromkeys(self.parameters, 0)
+        self.counts = array_module(*(p.data for p in self.parameters.values())).zeros(len(self.parameters), "int64")
         self.m = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
         self.v = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
 
-    def step(self, lr: float | None = None, *, max_norm: float = math.inf) -> float:
+    @property
+    def steps(self) -> dict[str, int]:
+        """How many steps each parameter has made.  On a GPU this waits for it."""
+        return dict(zip(self.parameters, to_host(self.counts).tolist(), strict=True))
+
+    def step(self, lr: float | None = None, *, max_norm: float = math.inf, loss: Array | None = None) -> float | Array:
         """Update every parameter that has a gradient; returns the gradients' global norm.
 
         lr is this step's learning rate, if not the optimizer's own.  Gradients of a norm above max_norm count as if
-        scaled down to it (clip_grad_norm says how); `.grad` stays as it is.
+        scaled down to it (clip_grad_norm says how); `.grad` stays as it is.  loss () is what they are gradients of, if
+        that is to be looked at as well.
 
-        Raises, naming the parameter and before anything changes: FloatingPointError if a gradient is not finite,
-        ValueError if it has another shape.
+        Raises, naming the parameter and before anything changes: FloatingPointError if a gradient (or the loss) is not
+        finite, ValueError if it has another shape.
+
+        On a GPU nobody waits for the norm, which is an array () there, and no FloatingPointError is raised: if a
+        gradient or the loss is not finite the GPU itself changes nothing, no step count either.  Whoever reads the
+        norm, and the loss, learns of it.
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
-        norm = grad_norm(self.parameters)  # finite only if all gradients are
-        scale = clipping_factor(norm, max_norm)
-        for name, dp in gradients(self.parameters).items():
-            self.steps[name] += 1
-            self.update(name, dp, scale, lr)
-        return norm
-
-    def update(self, name: str, dp: Array, scale: float, lr: float) -> None:
-        """One parameter's step, on its gradient times the scale."""
-        p = self.parameters[name]
-        kernel_for(adamw_step, p.data)(
-            p.data,
-            dp,
-            self.m[name],
-            self.v[name],
-            step=self.steps[name],
+        arrays = {name: p.data for name, p in self.parameters.items()}
+        norm: float | Array = kernel_for(update_all, *arrays.values())(
+            arrays,
+            gradients(self.parameters),
+            self.m,
+            self.v,
+            self.counts,
+            decays={name: self.decays(name, p) for name, p in self.parameters.items()},
             lr=lr,
             beta1=self.betas[0],
             beta2=self.betas[1],
             eps=self.eps,
-            weight_decay=self.weight_decay if self.decays(name, p) else 0.0,
-            scale=scale,
+            weight_decay=self.weight_decay,
+            max_norm=positive_norm(max_norm),
+            loss=loss,
         )
+        return norm
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -137,8 +192,8 @@ class AdamW:
     def state(self) -> dict[str, dict[str, Any]]:
         """Copies of what a later `load_state` needs: per parameter the step count and both moments."""
         return {
-            name: {"step": self.steps[name], "m": self.m[name].copy(), "v": self.v[name].copy()}
-            for name in self.parameters
+            name: {"step": step, "m": self.m[name].copy(), "v": self.v[name].copy()}
+            for name, step in self.steps.items()
         }
 
     def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
@@ -151,10 +206,11 @@ class AdamW:
             for moment in ("m", "v"):
                 if entry[moment].shape != shape:
                     raise ValueError(f"optimizer state {moment} of {name} has shape {entry[moment].shape}, not {shape}")
+        xp = array_module(self.counts)
+        self.counts[...] = xp.asarray(np.array([steps[name] for name in self.parameters], np.int64))
         for name, entry in state.items():
-            self.steps[name] = steps[name]
-            self.m[name][...] = entry["m"]
-            self.v[name][...] = entry["v"]
+            self.m[name][...] = xp.asarray(entry["m"])
+            self.v[name][...] = xp.asarray(entry["v"])
 
 
 def once_each(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,9 +1,11 @@
 """Gradients as one long vector: its norm, clipped."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.tape import Tensor
 
@@ -29,23 +31,39 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
 
 def clipping_factor(norm: float, max_norm: float) -> float:
     """What gradients of this norm are multiplied by: 1 up to max_norm.  Raises ValueError if that is not positive."""
-    if not max_norm > 0:
-        raise ValueError(f"max_norm must be positive; got {max_norm}")
+    positive_norm(max_norm)
     return max_norm / norm if norm > max_norm else 1.0
 
 
+def positive_norm(max_norm: float) -> float:
+    """max_norm, if it is positive; infinity is."""
+    if not max_norm > 0:
+        raise ValueError(f"max_norm must be positive; got {max_norm}")
+    return max_norm
+
+
 def grad_norm(parameters: Mapping[str, Tensor]) -> float:
-    """The root of the sum of squares of all gradients' entries, summed in float64.
+    """The root of the sum of squares of all gradients' entries, summed in float64.  On a GPU this waits for it.
 
     Raises FloatingPointError if a gradient is not finite (naming the parameter), or the sum is not (float64 gradients
     above 1e154); ValueError if a gradient has another shape than its parameter.
     """
-    grads = gradients(parameters)
-    total = sum(sum_of_squares(grad) for grad in grads.values())
+    return norm_of(gradients(parameters))
+
+
+def norm_of(grads: Mapping[str, Array]) -> float:
+    """The norm of gradients by name, as grad_norm has it."""
+    arrays = [*grads.values()]
+    total = kernel_for(total_of_squares, *arrays)(arrays)
     if math.isfinite(total):
         return math.sqrt(total)
     check_finite(grads)
     raise FloatingPointError(f"the squared norm of all gradients is {total}")
+
+
+def total_of_squares(arrays: Sequence[Array]) -> float:
+    """Σ x² over all entries of all arrays, in float64."""
+    return sum(sum_of_squares(array) for array in arrays)
 
 
 def sum_of_squares(x: Array) -> float:
@@ -77,3 +95,7 @@ def check_finite(grads: Mapping[str, Array]) -> None:
     for name, grad in grads.items():
         if not array_module(grad).isfinite(grad).all():
             raise FloatingPointError(f"gradient of {name} is not finite")
+
+
+# The table cannot name it itself: kernels know the ops below them, not the optimizer above.
+FASTER[total_of_squares, "cupy", "float32"] = partial(cuda.total_of_squares, otherwise=total_of_squares)

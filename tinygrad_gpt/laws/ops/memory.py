@@ -13,7 +13,7 @@ from tinygrad_gpt.laws.comparing import require_same
 from tinygrad_gpt.laws.law import Array, LawBroken, law
 from tinygrad_gpt.laws.ops.comparing import cotangent, require_close
 from tinygrad_gpt.laws.ops.rounding import roundings, sway
-from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, op_cases
+from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, in_dtype, op_cases
 from tinygrad_gpt.laws.source import literal
 from tinygrad_gpt.laws.strategies import laid_out, layouts
 
@@ -127,7 +127,8 @@ def vjp_belongs_to_its_forward(
     y, vjp = sut.run(arrays, settings)
     dy = cotangent(seed, y)
     want = sut.run(arrays, settings)[1](dy)
-    z, other_vjp = sut.run(*between)
+    dtype = "float64" if "float64" in sut.dtypes else sut.dtypes[0]
+    z, other_vjp = sut.run(in_dtype(between[0], dtype), between[1])
     other_vjp(cotangent(seed, z))
     for turn in ("after another forward pass", "when asked again"):
         for i, (got, alone) in enumerate(zip(vjp(dy), want, strict=True)):

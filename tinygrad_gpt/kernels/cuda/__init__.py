@@ -1,0 +1,28 @@
+"""Kernels for arrays of CuPy: raw CUDA text, one `.cu` file per family, its wrappers beside it in a `.py` of that name.
+
+A wrapper keeps the contract of its op and calls `launch`; products go through `gemm`.  Nothing here imports CuPy, and
+nothing is compiled before it is first used.
+"""
+
+from tinygrad_gpt.kernels.cuda.attention import causal_attention as causal_attention
+from tinygrad_gpt.kernels.cuda.cross_entropy import cross_entropy as cross_entropy
+from tinygrad_gpt.kernels.cuda.decode import cached_attention as cached_attention
+from tinygrad_gpt.kernels.cuda.decode import remember as remember
+from tinygrad_gpt.kernels.cuda.dropout import drawn as drawn
+from tinygrad_gpt.kernels.cuda.dropout import dropout as dropout
+from tinygrad_gpt.kernels.cuda.elementwise import add as add
+from tinygrad_gpt.kernels.cuda.elementwise import cast as cast
+from tinygrad_gpt.kernels.cuda.embedding import embedding as embedding
+from tinygrad_gpt.kernels.cuda.gelu import gelu as gelu
+from tinygrad_gpt.kernels.cuda.gemm import gemm as gemm
+from tinygrad_gpt.kernels.cuda.launcher import launch as launch
+from tinygrad_gpt.kernels.cuda.layer_norm import layer_norm as layer_norm
+from tinygrad_gpt.kernels.cuda.linear import linear as linear
+from tinygrad_gpt.kernels.cuda.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
+from tinygrad_gpt.kernels.cuda.optimizer import total_of_squares as total_of_squares
+from tinygrad_gpt.kernels.cuda.optimizer import update_all as update_all
+from tinygrad_gpt.kernels.cuda.precision import PRECISIONS as PRECISIONS
+from tinygrad_gpt.kernels.cuda.precision import current_precision as current_precision
+from tinygrad_gpt.kernels.cuda.precision import precision as precision
+from tinygrad_gpt.kernels.cuda.softmax import log_softmax as log_softmax
+from tinygrad_gpt.kernels.cuda.softmax import softmax as softmax

@@ -1,0 +1,97 @@
+"""Causal attention on the device, forward and backward, that never writes its (T, T) weights down.
+
+The kernels are told in attention.cu, those of bfloat16 on tensor cores in attention_bfloat16.cu.  A head has up to 128
+numbers, in bfloat16 a multiple of 16; bfloat16 of another width goes through float32, a wider head through the op.
+"""
+
+import math
+from typing import Any
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.dropout import drawn
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.attention import causal_attention as reference
+from tinygrad_gpt.ops.attention import split_heads
+from tinygrad_gpt.rng import Keep
+
+WIDEST = 128  # numbers of a head: four tiles of them fit into shared memory
+ALIGNMENT = 16  # bytes that are loaded at once
+NONE, ARRAY, DRAWN = 0, 1, 2  # where a mask comes from: DROP in attention.cuh
+
+
+def causal_attention(qkv: Array, keep: Array | Keep | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+    """qkv (B, T, 3C) of float32 or bfloat16, keep (B, H, T, T), an array or by name, or none  ->  y (B, T, C).
+
+    Saved: qkv, y and a number for each row of weights.  A mask by name is drawn again on the way back.
+    """
+    B, H, T, D = split_heads(qkv, n_heads).shape[1:]
+    xp, narrow = array_module(qkv), qkv.dtype.itemsize == 2
+    if not qkv.size:
+        return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (xp.empty_like(qkv), *([] if keep is None else [None]))
+    if narrow and (D > WIDEST or D % 16):
+        return through_float32(qkv, keep, n_heads)
+    if D > WIDEST:
+        return reference(qkv, *masks(keep, qkv), n_heads=n_heads)
+    qkv = aligned(qkv)
+    mode, mask = mask_arguments(xp, keep, (B, H, T, T))
+    y, lse = xp.empty((B, T, H * D), qkv.dtype), xp.empty((B, H, T), xp.float32)
+    tile = tile_of(D, narrow)
+    file = "attention_bfloat16.cu" if narrow else "attention.cu"
+    defines = {"D": D, "TILE": tile, "DROP": mode, "STORAGE": "__nv_bfloat16" if narrow else "float"}
+
+    def run(kernel: str, *arrays: Array) -> None:
+        grid, block = (-(-T // tile), H, B), tile * (2 if narrow else 4)
+        launch(file, kernel, *arrays, T, H, 1 / math.sqrt(D), *mask, grid=grid, block=block, defines=defines)
+
+    def vjp(dy: Array) -> tuple[Array | None, ...]:
+        dy, delta, dqkv = aligned(dy), xp.empty_like(lse), xp.empty_like(qkv)
+        rows, warps = B * T * H, 4
+        launch(
+            file, "attention_rowsums", y, dy, delta, B, T, H, grid=-(-rows // warps), block=32 * warps, defines=defines
+        )
+        run("attention_backward_kv", qkv, dy, lse, delta, dqkv)
+        run("attention_backward_q", qkv, dy, lse, delta, dqkv)
+        return (dqkv,) if keep is None else (dqkv, None)
+
+    run("attention_forward", qkv, y, lse)
+    return y, vjp
+
+
+def tile_of(D: int, narrow: bool) -> int:
+    """Queries, and keys, in a tile: four tiles of rows of D numbers must fit into 48 KB."""
+    return (64 if narrow else 32) // (1 if D <= 64 else 2)
+
+
+def mask_arguments(xp: Any, keep: Array | Keep | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
+    """Where a mask of this shape comes from, and what the kernels take for it.  Raises ValueError for another shape."""
+    if keep is None:
+        return NONE, (None, 0, 0, 0, 0, 0, 1.0)
+    if not isinstance(keep, Keep):
+        return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(keep, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
+    if keep.shape != shape:
+        raise ValueError(f"keep must have the shape of the weights {shape}; got {keep.shape}")
+    return DRAWN, (None, keep.seed, keep.step, keep.first_row, keep.site, keep.kept, keep.scale)
+
+
+def masks(keep: Array | Keep | None, like: Array) -> tuple[Array, ...]:
+    """The mask written down, if there is one: for the op."""
+    if keep is None:
+        return ()
+    return (drawn(keep, like),) if isinstance(keep, Keep) else (keep,)
+
+
+def through_float32(qkv: Array, keep: Array | Keep | None, n_heads: int) -> tuple[Array, Vjp]:
+    """Narrow numbers computed with as wide ones."""
+    y, wide_vjp = causal_attention(qkv.astype("float32"), keep, n_heads=n_heads)
+
+    def vjp(dy: Array) -> tuple[Array | None, ...]:
+        dqkv, *rest = wide_vjp(dy.astype("float32"))
+        return (dqkv.astype(dy.dtype), *rest)  # type: ignore[union-attr]
+
+    return y.astype(qkv.dtype), vjp
+
+
+def aligned(x: Array) -> Array:
+    """x, or a copy of it, that is C-contiguous and starts where 16 bytes can be loaded at once."""
+    xp = array_module(x)
+    return xp.ascontiguousarray(x) if x.data.ptr % ALIGNMENT == 0 else xp.array(x, order="C")

@@ -1,0 +1,30 @@
+"""Sums of columns, in a fixed order."""
+
+from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.kernels.cuda.arrays import WARP, blocks_for, stored_as
+from tinygrad_gpt.kernels.cuda.launcher import launch
+
+TALL = 8  # as in columns.cu
+FEWEST, MOST = 128, 1024  # rows that a block sums, at least; blocks along the rows, at most
+
+
+def column_sums(x: Array) -> Array:
+    """x (N, M) of float32 or bfloat16, in C order  ->  (M) of float32."""
+    rows, columns = x.shape
+    per_block = max(FEWEST, blocks_for(rows, MOST))
+    pieces = max(1, blocks_for(rows, per_block))
+    sums = array_module(x).empty(columns if pieces == 1 else (pieces, columns), "float32")
+    grid = (blocks_for(columns, WARP), pieces)
+    launch(
+        "columns.cu",
+        "column_sums",
+        x,
+        sums,
+        rows,
+        columns,
+        per_block,
+        grid=grid,
+        block=(WARP, TALL),
+        defines=stored_as(x),
+    )
+    return sums if pieces == 1 else column_sums(sums)

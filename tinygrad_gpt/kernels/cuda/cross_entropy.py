@@ -1,0 +1,76 @@
+"""Cross-entropy, a block to a row of logits."""
+
+from typing import Any, Literal
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import as_rows, contiguous, stored_as, threads_for
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.cross_entropy import cross_entropy as reference
+
+FILE = "cross_entropy.cu"
+Ignoring = tuple[bool, int]  # whether rows with some target do not count, and with which
+
+
+def cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[Array, Vjp]:
+    """logits (..., V), targets (...) of int  ->  loss () of float32, in nats.
+
+    Saves the logits, not a copy of them.  A target outside the vocabulary makes the loss nan.  Arrays without entries
+    are the op's, and so are its errors.
+    """
+    if reduction not in ("mean", "sum") or targets.shape != logits.shape[:-1] or not logits.size:
+        return reference(logits, targets, ignore_index=ignore_index, reduction=reduction)
+    xp, shape, V = array_module(logits), logits.shape, logits.shape[-1]
+    x, y, ignoring = as_rows(logits), flat_targets(targets), ignoring_of(ignore_index)
+    nll, tops, log_totals = (xp.empty(len(x), "float32") for _ in range(3))
+    how: dict[str, Any] = {"grid": len(x), "block": threads_for(V), "defines": stored_as(x)}
+    launch(FILE, "cross_entropy_forward", x, y, nll, tops, log_totals, V, V, *ignoring, **how)
+    loss, divisor = loss_of_rows(nll, y, ignoring, reduction, how["defines"])
+
+    def vjp(dloss: Array) -> tuple[Array, None]:
+        dx = xp.empty_like(x)
+        launch(
+            FILE, "cross_entropy_backward", x, y, tops, log_totals, contiguous(dloss), divisor, dx, V, *ignoring, **how
+        )
+        return dx.reshape(shape), None
+
+    return loss, vjp
+
+
+def flat_targets(targets: Array) -> Array:
+    """Targets in a row, of int64."""
+    return contiguous(targets.astype("int64", copy=False)).reshape(-1)
+
+
+def ignoring_of(ignore_index: int | None) -> Ignoring:
+    """What a kernel is told about rows that do not count."""
+    return ignore_index is not None, ignore_index or 0
+
+
+def loss_of_rows(
+    nll: Array, y: Array, ignoring: Ignoring, reduction: str, stored: dict[str, str]
+) -> tuple[Array, Array]:
+    """nll (N), targets (N)  ->  the loss () and what its sum was divided by ()."""
+    xp = array_module(nll)
+    loss, divisor = xp.empty((), "float32"), xp.empty((), "float32")
+    mean = reduction == "mean"
+    launch(
+        FILE,
+        "loss_of_rows",
+        nll,
+        y,
+        loss,
+        divisor,
+        len(nll),
+        mean,
+        *ignoring,
+        grid=1,
+        block=threads_for(len(nll)),
+        defines=stored,
+    )
+    return loss, divisor

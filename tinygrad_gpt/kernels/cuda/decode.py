@@ -1,0 +1,40 @@
+"""What a step of generation does with remembered keys and values, in one launch per block of the model."""
+
+import math
+from typing import Protocol
+
+from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.kernels.cuda.arrays import contiguous, type_of
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.attention import split_heads
+
+THREADS = 256  # of a block: WARPS in decode.cu, 32 each
+
+
+class Places(Protocol):
+    """Where new tokens belong: spans (2, B) of int64 on the device, each row's tokens seen before, and the new ones."""
+
+    spans: Array
+
+
+def remember(qkv: Array, keys: Array, values: Array, new: Places) -> None:
+    """Write the new tokens' keys and values, cut from qkv (B, T, 3C), to their places in keys, values (B, H, L, D)."""
+    run("remember", contiguous(qkv), keys, values, new.spans)
+
+
+def cached_attention(qkv: Array, keys: Array, values: Array, new: Places) -> Array:
+    """Remember the new tokens' keys and values; let their queries attend to all up to them.
+
+    qkv (B, T, 3C), keys and values (B, H, L, D) of float32  ->  y (B, T, C), 0 at padding.
+    """
+    _, B, H, T, D = split_heads(qkv, keys.shape[1]).shape
+    y = array_module(qkv).empty((B, T, H * D), qkv.dtype)
+    run("attend", contiguous(qkv), keys, values, new.spans, y, scale=(1 / math.sqrt(D),))
+    return y
+
+
+def run(kernel: str, qkv: Array, keys: Array, *arrays: Array, scale: tuple[float, ...] = ()) -> None:
+    """Launch a kernel with a block for each token and head."""
+    (B, T, _), (_, H, L, D) = qkv.shape, keys.shape
+    defines = {"D": D, "STORAGE": type_of(qkv)}
+    launch("decode.cu", kernel, qkv, keys, *arrays, H, L, *scale, grid=(T, H, B), block=THREADS, defines=defines)

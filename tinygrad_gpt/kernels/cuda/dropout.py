@@ -1,0 +1,47 @@
+"""Dropout whose mask is drawn where it is used, by counting."""
+
+from typing import Any
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import THREADS, blocks_for, contiguous, stored_as
+from tinygrad_gpt.kernels.cuda.elementwise import multiplied
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.dropout import dropout as reference
+from tinygrad_gpt.rng import Keep
+
+MOST = 2**16 - 1  # blocks along the second axis of a grid
+
+
+def dropout(x: Array, keep: Array | Keep) -> tuple[Array, Vjp]:
+    """x times a mask of its shape, which is given, or drawn as it is needed: then nothing is saved but its name."""
+    if keep.shape != x.shape or not x.size:
+        return reference(x, keep)
+    if isinstance(keep, Keep):
+        return dropped(x, keep), lambda dy: (dropped(dy, keep), None)
+    return multiplied(x, keep), lambda dy: (multiplied(dy, keep), None)
+
+
+def dropped(x: Array, keep: Keep) -> Array:
+    """x times a mask that nobody writes down."""
+    x = contiguous(x)
+    y = array_module(x).empty_like(x)
+    launch("dropout.cu", "drop", x, y, *place(keep), keep.scale, **grid_of(keep), defines=stored_as(x))
+    return y
+
+
+def drawn(keep: Keep, like: Array) -> Array:
+    """The mask written down, where `like` is and in its dtype, float32 or float64: Dropout.keep's, bit for bit."""
+    mask = array_module(like).empty(keep.shape, like.dtype)
+    if mask.size:
+        launch("mask.cu", "draw_mask", mask, *place(keep), keep.scale, **grid_of(keep), defines=stored_as(mask))
+    return mask
+
+
+def place(keep: Keep) -> tuple[int, ...]:
+    """Which bits a mask takes, as kernels are told."""
+    return keep.shape[0], keep.per_row, keep.seed, keep.step, keep.first_row, keep.site, keep.kept
+
+
+def grid_of(keep: Keep) -> dict[str, Any]:
+    """A thread for every 16 entries of a row, rows along the second axis."""
+    return {"grid": (blocks_for(keep.per_row, 16 * THREADS), min(keep.shape[0], MOST)), "block": THREADS}

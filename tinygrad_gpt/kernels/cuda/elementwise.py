@@ -1,0 +1,48 @@
+"""Sums, products and casts across storage types."""
+
+from typing import Any
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import contiguous, fours, type_of
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.arithmetic import add as reference
+
+FILE = "elementwise.cu"
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """x in another of float32 and bfloat16; itself if it is that already."""
+    if x.dtype == dtype:
+        return x
+    x = contiguous(x)
+    y = array_module(x).empty(x.shape, dtype)
+    launch(FILE, "cast", x, y, x.size, **fours(x.size), defines={"FROM": type_of(x), "TO": type_of(y)})
+    return y
+
+
+def scaled(x: Array, above: Array, below: Array) -> Array:
+    """x * above / below, for two float32 numbers () on the device."""
+    x = contiguous(x)
+    y = array_module(x).empty_like(x)
+    defines = {"FROM": type_of(x), "TO": type_of(y)}
+    launch(FILE, "scale", x, contiguous(above), below, y, x.size, **fours(x.size), defines=defines)
+    return y
+
+
+def multiplied(x: Array, mask: Array) -> Array:
+    """x * mask, stored as x is."""
+    x, mask = contiguous(x), contiguous(mask)
+    y = array_module(x).empty_like(x)
+    defines = {"FROM": type_of(mask), "TO": type_of(x)}
+    launch(FILE, "multiply", x, mask, y, x.size, **fours(x.size), defines=defines)
+    return y
+
+
+def add(a: Array, b: Array) -> tuple[Array, Vjp]:
+    """y = a + b, where a float32 stream takes up what was computed in bfloat16; other sums are the op's."""
+    if (a.dtype.name, b.dtype.name) != ("float32", "bfloat16") or a.shape != b.shape:
+        return reference(a, b)
+    a, b = contiguous(a), contiguous(b)
+    y, dtype = array_module(a).empty_like(a), b.dtype
+    launch(FILE, "add", a, b, y, y.size, **fours(y.size), defines={"FROM": type_of(b), "TO": type_of(a)})
+    return y, lambda dy: (dy, cast(dy, dtype))

@@ -1,0 +1,54 @@
+// Rows of a table by number, and their gradient: each id's rows of dy summed, in the order they came in.  No atomics.
+//
+// The gradient needs the ids in order.  N ids are sorted by counting for each how many come before it: N^2 comparisons,
+// but of what lies in shared memory, and in a plain launch that nobody waits for.
+#include "common.cuh"
+
+#define TILE 256  // ids compared with at a time, and threads of a block; embedding.py has it too
+
+// y (N, C) = table[ids], a block per row.  Ids count from the end if negative; outside the table a row is nan.
+extern "C" __global__ void gather_rows(const float* table, const long long* ids, float* y, long long V, int C) {
+  const long long id = ids[blockIdx.x] < 0 ? ids[blockIdx.x] + V : ids[blockIdx.x];
+  const bool there = 0 <= id && id < V;
+  const float* row = table + (there ? id : 0) * size_t(C);
+  float* out = y + blockIdx.x * size_t(C);
+  const bool together = C % 4 == 0 && aligned(table) && aligned(y);
+  const int fours = there && together ? C / 4 : 0;
+  for (int i = threadIdx.x; i < fours; i += blockDim.x) store_four(out + 4 * i, load_four(row + 4 * i));
+  for (int i = 4 * fours + threadIdx.x; i < C; i += blockDim.x) out[i] = there ? row[i] : NOT_A_NUMBER;
+}
+
+// order (N) and sorted (N): where each id goes if ids are sorted stably, and the ids there.  A thread per id.
+extern "C" __global__ void sort_ids(const long long* ids, long long* order, long long* sorted, long long V, int N) {
+  __shared__ long long tile[TILE];
+  const int mine = blockIdx.x * TILE + threadIdx.x;
+  long long id = mine < N ? ids[mine] : 0;
+  if (id < 0) id += V;
+  int place = 0;
+  for (int first = 0; first < N; first += TILE) {
+    const int other = first + threadIdx.x;
+    long long theirs = other < N ? ids[other] : 0;
+    tile[threadIdx.x] = theirs < 0 ? theirs + V : theirs;
+    __syncthreads();
+    const int count = N - first < TILE ? N - first : TILE;
+    for (int i = 0; i < count; i++) place += tile[i] < id || (tile[i] == id && first + i < mine);
+    __syncthreads();
+  }
+  if (mine < N) {
+    order[place] = mine;
+    sorted[place] = id;
+  }
+}
+
+// dtable (V, C), zero so far: for each run of equal ids the sum of its rows of dy.  A block per place in the order;
+// those that begin no run have nothing to do.  blockIdx.y counts pieces of blockDim.x columns.
+extern "C" __global__ void sum_runs(const float* dy, const long long* order, const long long* sorted, float* dtable,
+                                    long long V, int C, int N) {
+  const int start = blockIdx.x, column = blockIdx.y * blockDim.x + threadIdx.x;
+  const long long id = sorted[start];
+  if ((start > 0 && sorted[start - 1] == id) || id < 0 || id >= V || column >= C) return;
+  float sum = 0.0f;
+#pragma unroll 4
+  for (int i = start; i < N && sorted[i] == id; i++) sum += dy[order[i] * size_t(C) + column];
+  dtable[id * size_t(C) + column] = sum;
+}

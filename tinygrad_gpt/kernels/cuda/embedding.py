@@ -1,0 +1,36 @@
+"""Rows of a table, and the sum of what comes back for each."""
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, contiguous, threads_for
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.embedding import embedding as reference
+
+FILE = "embedding.cu"
+TILE = 256  # as in embedding.cu
+MOST = 2**31 - 1  # ids
+
+
+def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
+    """table (V, C) of float32, ids (...) of int  ->  y (..., C).  Saves the ids.
+
+    An id outside the table gives a row of nan, and takes no gradient.  Other shapes of tables, and arrays without
+    entries, are the op's.
+    """
+    if table.ndim != 2 or not table.size or not 0 < ids.size <= MOST:
+        return reference(table, ids)
+    xp, table = array_module(table), contiguous(table)
+    V, C = table.shape
+    shape, flat = ids.shape, contiguous(ids.astype("int64", copy=False)).reshape(-1)
+    N, threads = len(flat), threads_for(C, most=256)
+    y = xp.empty((N, C), table.dtype)
+    launch(FILE, "gather_rows", table, flat, y, V, C, grid=N, block=threads)
+
+    def vjp(dy: Array) -> tuple[Array, None]:
+        order, in_order = xp.empty_like(flat), xp.empty_like(flat)
+        launch(FILE, "sort_ids", flat, order, in_order, V, N, grid=blocks_for(N, TILE), block=TILE)
+        dtable = xp.zeros((V, C), y.dtype)
+        runs = as_rows(dy), order, in_order, dtable, V, C, N
+        launch(FILE, "sum_runs", *runs, grid=(N, blocks_for(C, threads)), block=threads)
+        return dtable, None
+
+    return y.reshape(*shape, C), vjp

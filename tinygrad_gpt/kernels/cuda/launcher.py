@@ -1,0 +1,276 @@
+"""Launching kernels of raw CUDA text.
+
+CUDA checks nothing: an argument too few, a Python float for a `float`, a transposed view or an array of another dtype
+is garbage without an error.  So the launcher reads the parameter list of the kernel from its text, once, and holds
+every call to it.  What it cannot know is how many entries the kernel will touch: that is the wrapper's to get right.
+
+The text is compiled on first use, once per set of defines.  An entry point is written
+
+    extern "C" __global__ void NAME(const T* x, float* y, size_t n)
+
+where T, or any other name, may be a macro that defines sets: {"T": "float"} or {"T": "__nv_bfloat16"}.
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt import backend
+from tinygrad_gpt.backend import Array
+
+FOLDER = Path(__file__).parent
+OPTIONS = ("--std=c++17",)
+Define = str | int | float
+Defines = tuple[tuple[str, Define], ...]  # sorted, so that it can be a key
+Check = Callable[[Any], Any]  # an argument -> what is handed to CUDA
+
+DTYPES = {  # of CUDA's types
+    "bool": "bool",
+    "char": "int8",
+    "unsigned char": "uint8",
+    "short": "int16",
+    "unsigned short": "uint16",
+    "int": "int32",
+    "unsigned": "uint32",
+    "unsigned int": "uint32",
+    "long long": "int64",
+    "unsigned long long": "uint64",
+    "size_t": "uint64",
+    "float": "float32",
+    "double": "float64",
+    "__nv_bfloat16": "bfloat16",
+}
+VECTORS = {  # loaded as one: entries, which must start at a multiple of their common size
+    "float2": ("float32", 2),
+    "float4": ("float32", 4),
+    "int2": ("int32", 2),
+    "int4": ("int32", 4),
+    "uint2": ("uint32", 2),
+    "uint4": ("uint32", 4),
+    "__nv_bfloat162": ("bfloat16", 2),
+}
+MOST_THREADS = 1024  # in a block
+MOST_BLOCKS = (2**31 - 1, 2**16 - 1, 2**16 - 1)
+STATIC_SHARED = 48 * 1024  # bytes; for more a kernel has to ask
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel: its name, its CUDA type, whether it points to an array of that type."""
+
+    name: str
+    type: str
+    pointer: bool
+
+
+def launch(
+    file: str,
+    kernel: str,
+    *args: Array | float | None,
+    grid: int | tuple[int, ...],
+    block: int | tuple[int, ...],
+    shared: int = 0,
+    defines: Mapping[str, Define] | None = None,
+) -> None:
+    """Run a kernel of kernels/cuda/FILE on the arrays' device, on the current stream, without waiting for it.
+
+    Arrays go to pointers and must be C-contiguous, of the pointer's dtype, on the current device; None is a null
+    pointer; numbers become the declared type.  shared is the dynamic shared memory in bytes.  A grid without blocks
+    (no rows, say) launches nothing.
+
+    Raises TypeError or ValueError naming the kernel, the parameter and what it takes.
+    """
+    function, checks = prepared(file, kernel, tuple(sorted((defines or {}).items())))
+    where = f"{kernel} in {file}"
+    if len(args) != len(checks):
+        raise TypeError(f"{where} takes {len(checks)} arguments; got {len(args)}")
+    values = tuple([check(value) for check, value in zip(checks, args, strict=True)])
+    one_device(where, args)
+    grid, block = extent(grid), extent(block)
+    if 0 in grid:
+        return
+    if math.prod(block) > MOST_THREADS or min(block) < 1:
+        raise ValueError(f"{where}: block must have 1 to {MOST_THREADS} threads; got {block}")
+    if any(n > most for n, most in zip(grid, MOST_BLOCKS, strict=True)):
+        raise ValueError(f"{where}: grid may be at most {MOST_BLOCKS}; got {grid}")
+    if shared > STATIC_SHARED:
+        function.max_dynamic_shared_size_bytes = shared
+    function(grid, block, values, shared_mem=shared)
+
+
+def extent(n: int | tuple[int, ...]) -> tuple[int, int, int]:
+    """A grid or block with all three axes."""
+    x, y, z = (*((n,) if isinstance(n, int) else n), 1, 1, 1)[:3]
+    return operator.index(x), operator.index(y), operator.index(z)
+
+
+def one_device(where: str, args: tuple[Any, ...]) -> None:
+    """Raise ValueError unless all arrays are on the current device."""
+    here = backend.current_device()
+    for value in args:
+        if hasattr(value, "device") and value.device.id != here:
+            raise ValueError(f"{where}: all arrays must be on the current device {here}; got one on {value.device.id}")
+
+
+@cache
+def prepared(file: str, kernel: str, defines: Defines) -> tuple[Any, tuple[Check, ...]]:
+    """The compiled kernel, and for each parameter what checks and converts its argument."""
+    parameters = parameters_of(source(file), kernel, dict(defines))
+    checks = tuple(check_for(parameter, f"{kernel} in {file}") for parameter in parameters)
+    return module_of(file, defines).get_function(kernel), checks
+
+
+@cache
+def module_of(file: str, defines: Defines) -> Any:
+    """The module of a file under these defines; CuPy compiles it when a kernel of it is first launched."""
+    return backend.raw_module(program(file, defines), OPTIONS)
+
+
+def program(file: str, defines: Defines) -> str:
+    """What is compiled: the file, after CUDA's own headers and its defines.
+
+    In that order (and not as -D options), or a T of ours would replace every T in CUDA's headers.  In one piece,
+    because CuPy's cache of compiled kernels looks at the text alone: it would not see that a header has changed.
+    """
+    text = source(file)
+    lines = [line for line in text.splitlines() if SYSTEM_HEADER.match(line)]
+    lines += [f"#define {name} {literal(value)}" for name, value in defines]
+    return "\n".join([*dict.fromkeys(lines), SYSTEM_HEADER.sub("", text)])
+
+
+def literal(value: Define) -> str:
+    """A define's value as CUDA text: a Python float as a `float` literal, for a bare 0.5 would compute in double."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"a define must be finite; got {value}")
+        return f"{value!r}f"
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+@cache
+def source(file: str) -> str:
+    """The text of a file, with the headers of this folder in place of its #include "NAME" lines, each once."""
+    return with_headers(file, set())
+
+
+def with_headers(file: str, seen: set[str]) -> str:
+    """The text of a file, and of the headers it names that have not been seen."""
+    lines = [f'#line 1 "{file}"']
+    for number, line in enumerate((FOLDER / file).read_text(encoding="utf-8").splitlines(), start=1):
+        header = OWN_HEADER.match(line)
+        if header is None:
+            lines.append(line)
+        elif header[1] in seen:
+            lines.append("")
+        else:
+            seen.add(header[1])
+            lines += [with_headers(header[1], seen), f'#line {number + 1} "{file}"']
+    return "\n".join(lines)
+
+
+SYSTEM_HEADER = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<[^>]+>[^\n]*$", re.MULTILINE)
+OWN_HEADER = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+ENTRY = re.compile(r'extern\s*"C"\s*__global__\s+(.*?)\(([^()]*)\)\s*\{', re.DOTALL)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+BOUNDS = re.compile(r"__launch_bounds__\s*\([^()]*\)")
+
+
+def entry_points(text: str) -> dict[str, str]:
+    """Name and parameter list of every kernel in a text."""
+    text = BOUNDS.sub("", COMMENT.sub("", text))
+    return {entry[1].split()[-1]: entry[2] for entry in ENTRY.finditer(text)}
+
+
+def parameters_of(text: str, kernel: str, defines: Mapping[str, Define]) -> tuple[Parameter, ...]:
+    """The parameters that a kernel declares.  Raises ValueError if there is no such kernel, or for an unknown type."""
+    found = entry_points(text)
+    if kernel not in found:
+        raise ValueError(f"kernel must be one of {', '.join(sorted(found)) or 'none'} here; got {kernel!r}")
+    declared = [] if found[kernel].split() in ([], ["void"]) else found[kernel].split(",")
+    return tuple(parameter(declaration, defines, kernel) for declaration in declared)
+
+
+def parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> Parameter:
+    """One parameter from its declaration, `const T* __restrict__ x`."""
+    tokens = re.findall(r"\w+|\*", declaration)
+    *words, name = [token for token in tokens if token not in ("const", "volatile", "__restrict__", "*")]
+    type_ = " ".join(words)
+    for _ in defines:  # a macro may name another
+        type_ = str(defines.get(type_, type_))
+    pointer = tokens.count("*") == 1
+    known = type_ in DTYPES or (pointer and (type_ in VECTORS or type_ == "void"))
+    if not known or tokens.count("*") > 1:
+        raise ValueError(f"parameter `{declaration.strip()}` of {kernel} has a type that no argument fits")
+    return Parameter(name, type_, pointer)
+
+
+def check_for(parameter: Parameter, where: str) -> Check:
+    """What turns an argument into what CUDA takes for this parameter, or raises."""
+    where = f"{parameter.name} of {where}"
+    if parameter.pointer:
+        return check_array(parameter.type, where)
+    if parameter.type in ("float", "double"):
+        return check_float(np.dtype(DTYPES[parameter.type]), where)
+    return check_int(np.dtype(DTYPES[parameter.type]), where)
+
+
+def check_array(type_: str, where: str) -> Check:
+    """A check for an array, or None."""
+    name, together = VECTORS.get(type_, (DTYPES.get(type_), 1))
+
+    def check(value: Any) -> Any:
+        if value is None:
+            return None
+        if not hasattr(value, "data") or not hasattr(value.data, "ptr"):
+            raise TypeError(f"{where} must be an array on the device; got {type(value).__name__}")
+        if name is not None and value.dtype.name != name:
+            raise TypeError(f"{where} must be {name}; got {value.dtype.name}")
+        if not value.flags.c_contiguous:
+            raise ValueError(f"{where} must be C-contiguous; got strides {value.strides} of shape {value.shape}")
+        if together > 1 and (value.size % together or value.data.ptr % (together * value.itemsize)):
+            raise ValueError(f"{where} must be whole groups of {together} entries, aligned to them")
+        return value
+
+    return check
+
+
+def check_float(dtype: np.dtype[Any], where: str) -> Check:
+    """A check for a number."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
+            return dtype.type(value)
+        raise TypeError(f"{where} must be a number; got {type(value).__name__}")
+
+    return check
+
+
+def check_int(dtype: np.dtype[Any], where: str) -> Check:
+    """A check for a whole number that fits the type."""
+    low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+    def check(value: Any) -> Any:
+        try:
+            number = operator.index(value)
+        except TypeError:
+            number = None
+        if number is None or (hasattr(value, "device") and not isinstance(value, np.generic)):
+            raise TypeError(f"{where} must be a whole number; got {type(value).__name__}")
+        if not low <= number <= high:
+            raise ValueError(f"{where} must be from {low} to {high}; got {number}")
+        return dtype.type(number)
+
+    return check
+
+
+def forget() -> None:
+    """Forget every compiled kernel."""
+    for function in (prepared, module_of, source):
+        function.cache_clear()

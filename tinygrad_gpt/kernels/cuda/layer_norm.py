@@ -1,0 +1,44 @@
+"""Layer norm, a warp to a row."""
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import TYPES, WARP, as_rows, blocks_for, contiguous
+from tinygrad_gpt.kernels.cuda.columns import column_sums
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.kernels.cuda.precision import bfloat16, current_precision
+from tinygrad_gpt.ops.layer_norm import layer_norm as reference
+
+FILE = "layer_norm.cu"
+ROWS = 4  # of a block on the way there
+SUMS = 12288  # floats in the shared memory of a block on the way back, as in layer_norm.cu
+MOST_WARPS, MOST_BLOCKS = 8, 528  # there; four blocks for each of an H100's 132 multiprocessors
+
+
+def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
+    """x (..., C), gain (C), bias (C) of float32  ->  y (..., C), stored in bfloat16 under that precision.
+
+    Saves x, gain, and mean and 1/deviation of each row.  Rows longer than 6,144 and arrays without entries are the
+    op's.
+    """
+    C = x.shape[-1] if x.ndim else 0
+    plain = all(array.dtype.name == "float32" for array in (gain, bias)) and gain.shape == bias.shape == (C,)
+    if not plain or not x.size or 2 * C > SUMS:
+        return reference(x, gain, bias, eps=eps)
+    xp, shape = array_module(x), x.shape
+    rows, gain = as_rows(x), contiguous(gain)
+    N = len(rows)
+    y = xp.empty(rows.shape, bfloat16() if current_precision() == "bfloat16" else rows.dtype)
+    mean, rstd = xp.empty(N, rows.dtype), xp.empty(N, rows.dtype)
+    stored = {"T": TYPES[y.dtype.name]}
+    forward = rows, gain, contiguous(bias), y, mean, rstd, N, C, eps
+    launch(FILE, "layer_norm_forward", *forward, grid=blocks_for(N, ROWS), block=ROWS * WARP, defines=stored)
+
+    def vjp(dy: Array) -> tuple[Array, Array, Array]:
+        warps = min(MOST_WARPS, SUMS // (2 * C))
+        blocks = min(MOST_BLOCKS, blocks_for(N, warps))
+        dx = xp.empty_like(rows)
+        partial = xp.empty((2, blocks, C), rows.dtype)  # of the gradients of gain and bias
+        backward = rows, mean, rstd, gain, as_rows(dy), dx, partial[0], partial[1], N, C
+        launch(FILE, "layer_norm_backward", *backward, grid=blocks, block=warps * WARP, defines=stored)
+        return dx.reshape(shape), column_sums(partial[0]), column_sums(partial[1])
+
+    return y.reshape(shape), vjp

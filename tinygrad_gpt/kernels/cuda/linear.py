@@ -1,0 +1,50 @@
+"""Linear layer: three products by cuBLAS, the bias added by the first of them."""
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_rows, blocks_for, contiguous, stored_as
+from tinygrad_gpt.kernels.cuda.columns import column_sums
+from tinygrad_gpt.kernels.cuda.elementwise import cast
+from tinygrad_gpt.kernels.cuda.gemm import gemm
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.linear import linear as reference
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
+    """x (..., I), weight (I, O), bias (O)  ->  y (..., O).  Without a bias the vjp answers two gradients.
+
+    x is float32, or bfloat16 and the parameters float32: then a copy of the weight in bfloat16 takes part and is saved.
+    Arrays without entries, and shapes that do not fit as they are, are the op's.
+    """
+    arrays = (weight,) if bias is None else (weight, bias)
+    fits = weight.ndim == 2 and x.ndim and x.shape[-1:] == weight.shape[:1] and x.size and weight.size
+    if (
+        not fits
+        or any(a.dtype.name != "float32" for a in arrays)
+        or (bias is not None and bias.shape != weight.shape[1:])
+    ):
+        return reference(x, *arrays)
+    xp, shape = array_module(x), x.shape
+    rows = as_rows(x)  # (N, I)
+    N, (inputs, outputs) = len(rows), weight.shape
+    weight = multipliable(weight, rows.dtype)
+    y = xp.empty((N, outputs), rows.dtype)
+    if bias is not None:
+        grid = N, blocks_for(outputs, 4 * THREADS)
+        launch("linear.cu", "fill_rows", contiguous(bias), y, outputs, grid=grid, block=THREADS, defines=stored_as(y))
+    gemm(rows, weight, y, beta=0.0 if bias is None else 1.0)
+    biased = bias is not None
+
+    def vjp(dy: Array) -> tuple[Array, ...]:
+        dy = as_rows(dy)  # (N, O)
+        dx = gemm(dy, weight.T).reshape(shape)
+        dweight = gemm(rows.T, dy, xp.empty((inputs, outputs), "float32"))
+        return (dx, dweight, column_sums(dy)) if biased else (dx, dweight)
+
+    return y.reshape(*shape[:-1], outputs), vjp
+
+
+def multipliable(weight: Array, dtype: object) -> Array:
+    """A matrix in this dtype, laid out so that cuBLAS can read it: its rows or its columns lie together."""
+    if weight.flags.f_contiguous:  # a transposed one stays transposed
+        return cast(contiguous(weight.T), dtype).T
+    return cast(contiguous(weight), dtype)

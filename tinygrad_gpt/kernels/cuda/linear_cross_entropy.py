@@ -1,0 +1,78 @@
+"""Head and loss with some rows of logits at a time, turned into their own gradient in place.
+
+The last chunk of rows keeps what it has made for the way back; a batch of more rows than one chunk makes the others'
+logits a second time there, instead of holding all of them.
+"""
+
+from typing import Literal
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, stored_as, threads_for
+from tinygrad_gpt.kernels.cuda.cross_entropy import FILE, flat_targets, ignoring_of, loss_of_rows
+from tinygrad_gpt.kernels.cuda.elementwise import scaled
+from tinygrad_gpt.kernels.cuda.gemm import gemm
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.kernels.cuda.linear import multipliable
+from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
+
+CHUNK = 2**29  # logits of a chunk: 2 GB of float32; where there are several, two are held on the way back
+APART = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
+
+
+def linear_cross_entropy(
+    x: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[Array, Vjp]:
+    """x (..., C), weight (V, C), targets (...) of int  ->  loss () of float32, in nats.
+
+    x is float32, or bfloat16 with a float32 weight, and logits are stored as x is.  A target outside the vocabulary
+    makes the loss nan.  Arrays without entries are the op's, and so are its errors.
+    """
+    odd = reduction not in ("mean", "sum") or targets.shape != x.shape[:-1] or x.shape[-1:] != weight.shape[1:]
+    if odd or weight.dtype.name != "float32" or not x.size or not weight.size:
+        return reference(x, weight, targets, ignore_index=ignore_index, reduction=reduction)
+    xp, shape, (V, C) = array_module(x), x.shape, weight.shape
+    rows, y, ignoring = as_rows(x), flat_targets(targets), ignoring_of(ignore_index)
+    head = multipliable(weight, rows.dtype)
+    N, apart = len(rows), APART * blocks_for(V, APART)
+    nll = xp.empty(N, "float32")
+    stored = stored_as(rows)
+
+    def slopes(chunk: slice) -> Array:
+        """dnll/dlogits of a chunk of rows, each of its own nll; enters those on the way."""
+        x, of_rows = rows[chunk], (y[chunk], nll[chunk])
+        logits = xp.empty((len(x), apart), rows.dtype)  # the last few of a row are never looked at
+        gemm(x, head.T, logits[:, :V])
+        launch(
+            FILE,
+            "cross_entropy_in_place",
+            *(logits, *of_rows, V, apart, *ignoring),
+            grid=len(x),
+            block=threads_for(V),
+            defines=stored,
+        )
+        return logits[:, :V]
+
+    per_chunk = max(1, CHUNK // V)
+    chunks = [slice(start, min(start + per_chunk, N)) for start in range(0, N, per_chunk)]
+    last: Array = None
+    for chunk in chunks:
+        last = None  # before the next is made
+        last = slopes(chunk)
+    loss, divisor = loss_of_rows(nll, y, ignoring, reduction, stored)
+
+    def vjp(dloss: Array) -> tuple[Array, Array, None]:
+        dx, dweight = xp.empty_like(rows), xp.empty((V, C), "float32")
+        x = scaled(rows, dloss, divisor)
+        for chunk in reversed(chunks):
+            dlogits = last if chunk is chunks[-1] else slopes(chunk)
+            gemm(dlogits, head, dx[chunk])
+            gemm(dlogits.T, x[chunk], dweight, beta=0.0 if chunk is chunks[-1] else 1.0)
+            del dlogits
+        return scaled(dx, dloss, divisor).reshape(shape), dweight, None
+
+    return loss, vjp

@@ -1,0 +1,123 @@
+"""AdamW and the gradient's norm: a few launches for all parameters, and nothing that the host would wait for.
+
+Kernels find the arrays through tables of addresses on the device.  A table goes there once; training asks for the same
+memory in every step, so CuPy's pool gives gradients the same few addresses again and again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, array_module, current_device, to_device
+from tinygrad_gpt.kernels.cuda.arrays import THREADS, contiguous
+from tinygrad_gpt.kernels.cuda.launcher import launch
+
+FILE = "optimizer.cu"
+CHUNK = 2**16  # entries that one block takes; a multiple of four
+TABLES = 64  # kept
+
+
+def update_all(
+    parameters: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    m: Mapping[str, Array],
+    v: Mapping[str, Array],
+    counts: Array,
+    *,
+    decays: Mapping[str, bool],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    max_norm: float,
+    loss: Array | None,
+    otherwise: Callable[..., Any],
+) -> Array:
+    """One step of every parameter that has a gradient, all by name; the norm of all gradients, () of float64.
+
+    Nothing changes, step counts neither, if the norm or the loss is not finite.  Where not all arrays are float32 and
+    without gaps, `otherwise` runs: the function that this one stands in for.
+    """
+    names = [name for name in parameters if name in gradients]
+    dps = [contiguous(gradients[name]) for name in names]  # held until all is launched
+    written = [array[name] for name in names for array in (parameters, m, v)]
+    if not names or not all(map(is_float32, (*dps, *written))) or not all(x.flags.c_contiguous for x in written):
+        settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+        more = {"decays": decays, "max_norm": max_norm, "loss": loss}
+        answer: Array = otherwise(parameters, gradients, m, v, counts, **more, **settings)
+        return answer
+    xp = array_module(counts)
+    updated = on_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
+    decayed = on_device("bool", tuple(decays[name] for name in names))
+    groups = [(parameters[name], dp, m[name], v[name]) for name, dp in zip(names, dps, strict=True)]
+    table, chunks = table_of(groups), chunks_of(dps)
+    loss = None if loss is None else contiguous(loss.astype("float32", copy=False))
+    norm, outcome = norm_and_outcome(xp, table, chunks, loss, max_norm, counts, updated)
+    launch(
+        FILE,
+        "adamw",
+        *(table, chunks, counts, updated, decayed, outcome, lr, beta1, beta2, eps, weight_decay),
+        grid=len(chunks),
+        block=THREADS,
+    )
+    return norm
+
+
+def total_of_squares(arrays: Sequence[Array], *, otherwise: Callable[..., float]) -> float:
+    """Sum of squares over all entries of all arrays, in float64.  What is not float32 is `otherwise`'s."""
+    if not all(map(is_float32, arrays)):
+        return otherwise(arrays)
+    xp, arrays = array_module(*arrays), [contiguous(array) for array in arrays]
+    table, chunks = table_of([(array,) * 4 for array in arrays]), chunks_of(arrays)
+    norm, _ = norm_and_outcome(xp, table, chunks, None, 1.0, None, None)
+    return float(norm) ** 2
+
+
+def norm_and_outcome(
+    xp: Any,
+    table: Array,
+    chunks: Array,
+    loss: Array | None,
+    max_norm: float,
+    counts: Array | None,
+    updated: Array | None,
+) -> tuple[Array, Array]:
+    """The norm () of all gradients in the table, and what becomes of them (), as optimizer.cu says; counts go up."""
+    sums, norm, outcome = xp.empty(len(chunks), "float64"), xp.empty((), "float64"), xp.empty((), "float64")
+    launch(FILE, "squares_of_chunks", table, chunks, sums, grid=len(chunks), block=THREADS)
+    n_updated = 0 if updated is None else len(updated)
+    finish = sums, len(chunks), loss, max_norm, norm, outcome, counts, updated, n_updated
+    launch(FILE, "norm_and_outcome", *finish, grid=1, block=THREADS)
+    return norm, outcome
+
+
+def is_float32(array: Array) -> bool:
+    """Whether a kernel can take it by its address."""
+    return bool(array.dtype.name == "float32")
+
+
+def table_of(groups: Iterable[tuple[Array, Array, Array, Array]]) -> Array:
+    """(K, 4) addresses on the device, of p, dp, m and v of each parameter."""
+    return on_device("uint64", tuple(array.data.ptr for group in groups for array in group)).reshape(-1, 4)
+
+
+def chunks_of(arrays: Sequence[Array]) -> Array:
+    """(blocks, 3) on the device: each block's array by number, and where in it the block begins and ends."""
+    sizes = [array.size for array in arrays]
+    starts = [(i, start) for i, size in enumerate(sizes) for start in range(0, size, CHUNK)]
+    numbers = (number for i, start in starts for number in (i, start, min(start + CHUNK, sizes[i])))
+    return on_device("int64", tuple(numbers)).reshape(-1, 3)
+
+
+def on_device(dtype: str, values: tuple[int, ...]) -> Array:
+    """Numbers on the device in use, sent there when they are new."""
+    return sent(current_device(), dtype, values)
+
+
+@lru_cache(maxsize=TABLES)
+def sent(device: int, dtype: str, values: tuple[int, ...]) -> Array:
+    """The same for a device by number."""
+    return to_device(np.array(values, dtype), "cuda")

@@ -1,0 +1,50 @@
+"""How exact the arithmetic between kernels is: a setting of the block of code, not of any array.
+
+    float32     products in float32, every bit of it
+    tf32        products of float32 arrays on tensor cores, which read 10 bits of each fraction (relative error 3e-4)
+    bfloat16    activations and their gradients stored in bfloat16, products summed in float32; parameters, their
+                gradients, AdamW's moments, statistics, losses and the residual stream stay float32
+
+Reference ops and NumPy's arrays know nothing of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+_current: ContextVar[str] = ContextVar("precision", default="float32")
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within this block (and thread) CUDA kernels compute in this precision, one of PRECISIONS."""
+    if name not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {name!r}")
+    if name == "bfloat16":
+        bfloat16()  # refuse here, not in the middle of a step
+    token = _current.set(name)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_precision() -> str:
+    """The precision of this block: "float32" unless told."""
+    return _current.get()
+
+
+@cache
+def bfloat16() -> "np.dtype[Any]":
+    """The dtype bfloat16, which NumPy itself lacks.  Raises ImportError, with the remedy, without ml_dtypes."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ImportError("bfloat16 needs the package ml_dtypes; pip install ml_dtypes") from None
+    return cast("np.dtype[Any]", np.dtype(ml_dtypes.bfloat16))

@@ -1,0 +1,42 @@
+"""Softmax and its logarithm along the last axis, a block to a row."""
+
+from typing import Any
+
+from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.kernels.cuda.arrays import contiguous, stored_as, threads_for
+from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.ops.softmax import log_softmax as log_reference
+from tinygrad_gpt.ops.softmax import softmax as reference
+
+FILE = "softmax.cu"
+
+
+def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
+    """Probabilities proportional to e^x.  Along another axis than the last, or without entries: the op's."""
+    return along_rows("softmax", x) if is_last(axis, x) else reference(x, axis=axis)
+
+
+def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
+    """Logarithms of the softmax.  Along another axis than the last, or without entries: the op's."""
+    return along_rows("log_softmax", x) if is_last(axis, x) else log_reference(x, axis=axis)
+
+
+def is_last(axis: int, x: Array) -> bool:
+    """Whether x has entries, and this is its last axis."""
+    return bool(x.size and x.ndim and axis in (-1, x.ndim - 1))
+
+
+def along_rows(name: str, x: Array) -> tuple[Array, Vjp]:
+    """One of the two, forward; its result is all that is saved."""
+    x = contiguous(x)
+    n = x.shape[-1]
+    how: dict[str, Any] = {"grid": x.size // n, "block": threads_for(n), "defines": stored_as(x)}
+    y = array_module(x).empty_like(x)
+    launch(FILE, f"{name}_forward", x, y, n, **how)
+
+    def vjp(dy: Array) -> tuple[Array]:
+        dx = array_module(y).empty_like(y)
+        launch(FILE, f"{name}_backward", y, contiguous(dy), dx, n, **how)
+        return (dx,)
+
+    return y, vjp
