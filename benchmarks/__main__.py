@@ -1,6 +1,10 @@
-"""All of it: `python -m benchmarks` prints a page of tables; with names of sections, those alone."""
+"""All of it: `python -m benchmarks` prints a page of tables; with names of sections, those alone.
+
+With --device cuda the page is that of a GPU, see benchmarks/cuda/.
+"""
 
 import argparse
+import functools
 import os
 import platform
 import statistics
@@ -12,7 +16,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from benchmarks import generation, kernels, training
-from benchmarks.settings import CONTENDERS, SETTINGS
+from benchmarks.cuda import page
+from benchmarks.settings import BATCH_SIZES, CONTENDERS, SETTINGS
+from tinygrad_gpt.backend import UnavailableDeviceError
 from tinygrad_gpt.kernels import default_num_threads
 
 PACKAGES = ("numpy", "torch", "jax", "autograd", "transformers")
@@ -80,24 +86,56 @@ SECTIONS: dict[str, tuple[str, Callable[[int], str]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", help=f"all, or some of {', '.join(SECTIONS)}", metavar="SECTION")
+    options = parsed()
+    try:
+        print(machine() if options.device == "cpu" else page.machine(), flush=True)
+    except UnavailableDeviceError as error:
+        sys.exit(f"python -m benchmarks: {error}")
+    for name in options.sections:
+        if options.device == "cpu":
+            title, section = SECTIONS[name]
+            table = functools.partial(section, options.rounds)
+        else:
+            title, on_gpu = page.SECTIONS[name]
+            table = functools.partial(on_gpu, options.rounds, options.batch_sizes)
+        print(f"\n## {title}\n", flush=True)
+        print(table(), flush=True)
+
+
+def parsed() -> argparse.Namespace:
+    """What is asked for; all sections of the device if none is named."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Our speed beside others'.")
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        help=f"all, or some of {', '.join(SECTIONS)}; on a GPU of {', '.join(page.SECTIONS)}",
+        metavar="SECTION",
+    )
     parser.add_argument(
         "--rounds",
         type=int,
         default=5,
-        help="turns of each contender (default: 5); kernels and generation have their own",
+        help="turns of each contender (default: 5); on a CPU kernels and generation have their own",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--batch-sizes",
+        type=int,
+        nargs="+",
+        choices=BATCH_SIZES,
+        default=BATCH_SIZES,
+        help="rows of a batch in training and memory on a GPU (default: all)",
     )
     options = parser.parse_args()
-    if unknown := [name for name in options.sections if name not in SECTIONS]:
-        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    sections = SECTIONS if options.device == "cpu" else page.SECTIONS
+    if unknown := [name for name in options.sections if name not in sections]:
+        parser.error(f"no section {unknown[0]!r}; there are {', '.join(sections)}")
     if options.rounds < 1:
         parser.error(f"--rounds must be at least 1; got {options.rounds}")
-    print(machine())
-    for name in options.sections or SECTIONS:
-        title, section = SECTIONS[name]
-        print(f"\n## {title}\n", flush=True)
-        print(section(options.rounds), flush=True)
+    if options.device == "cuda":
+        options.sections = [name for name in sections if name in options.sections]  # in their order
+    options.sections = options.sections or list(sections)
+    return options
 
 
 if __name__ == "__main__":

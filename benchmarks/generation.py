@@ -6,12 +6,13 @@ of all must be the same.
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.training import REST
 from tinygrad_gpt import GPT, PRESETS, generate
+from tinygrad_gpt.backend import to_host
 from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
 
 CONFIG = replace(PRESETS["gpt2-124M"], qkv_bias=True, tie_weights=True)
@@ -57,24 +58,30 @@ def ours(model: GPT, n: int, *, use_cache: bool) -> list[int]:
         return [int(ids[0]) for ids in generate(model, [PROMPT], n, use_cache=use_cache)]
 
 
-def hugging_face(model: GPT) -> Callable[[int], list[int]]:
+def hugging_face(
+    model: GPT, device: str = "cpu", dtype: str = "float32", prompt: Sequence[int] = PROMPT
+) -> Callable[[int], list[int]]:
     """transformers' GPT-2 with our weights."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.set_num_threads(default_num_threads())
-    config: Any = GPT2Config(activation_function="gelu_new", bos_token_id=None, eos_token_id=None)
+    ours = model.config
+    shape = {"vocab_size": ours.vocab_size, "n_positions": ours.context_length, "n_embd": ours.emb_dim}
+    layers = {"n_layer": ours.n_layers, "n_head": ours.n_heads, "activation_function": "gelu_new"}
+    config: Any = GPT2Config(**shape, **layers, bos_token_id=None, eos_token_id=None)
     theirs = GPT2LMHeadModel(config).eval()
-    weights = {f"transformer.{name}": torch.tensor(x.data) for name, x in model.parameters().items()}
+    weights = {f"transformer.{name}": torch.tensor(to_host(x.data)) for name, x in model.parameters().items()}
     weights["lm_head.weight"] = weights["transformer.wte.weight"]
     missing, unexpected = theirs.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
     assert all("attn" in name for name in missing), missing  # masks
+    theirs.to(device, getattr(torch, dtype))
 
     def continued(n: int) -> list[int]:
-        ids = torch.tensor([PROMPT])
+        ids = torch.tensor([prompt], device=device)
         mask = torch.ones_like(ids)
         out = theirs.generate(ids, attention_mask=mask, max_new_tokens=n, min_new_tokens=n, do_sample=False)
-        return [int(token) for token in out[0, len(PROMPT) :]]
+        return [int(token) for token in out[0, len(prompt) :]]
 
     return continued

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.kernels.cuda import PRECISIONS
 from tinygrad_gpt.nn import PRESETS, GPTConfig
 
 LR, BETAS, EPS, WEIGHT_DECAY, CLIP_NORM = 4e-4, (0.9, 0.999), 1e-8, 0.1, 1.0
@@ -47,6 +48,14 @@ SETTINGS = {
     },
 }
 
+# GPT-2 124M itself, on a GPU.  50,257 words are filled up to a multiple of 64, as karpathy/nanoGPT's train.py has it:
+# tensor cores like the head's product better so, PyTorch's and ours.
+GPT2 = replace(PRESETS["gpt2-124M"], vocab_size=50304, drop_rate=0.0, qkv_bias=True, tie_weights=True)
+BATCH_SIZES = (8, 16, 32)
+SETTINGS |= {
+    f"gpu-{rows}": Setting(f"GPT-2 124M, batch {rows}, context 1,024, no dropout", GPT2, rows) for rows in BATCH_SIZES
+}
+
 # name -> module:function(config, weights) that answers (a function for the loss, a function for a training step)
 CONTENDERS = {
     "ours": "benchmarks.ours:contender",
@@ -58,4 +67,16 @@ CONTENDERS = {
     "JAX jit": "benchmarks.rival_jax:contender",
     "HIPS autograd": "benchmarks.rival_autograd:contender",
     "matrix products alone": "benchmarks.products:contender",
+}
+
+# The same on a GPU: function(config, weights, precision), the precision the last word of the name.
+CUDA_CONTENDERS = {
+    f"{who}, {precision}": f"benchmarks.cuda.{function}"
+    for precision in PRECISIONS
+    for who, function in {
+        "ours": "ours:contender",
+        "ours, checkpointing": "ours:checkpointing",
+        "PyTorch eager": "rival_torch:eager",
+        "torch.compile": "rival_torch:compiled",
+    }.items()
 }

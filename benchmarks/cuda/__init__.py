@@ -1,0 +1,1 @@
+"""The same comparison on an NVIDIA GPU: `python -m benchmarks --device cuda`."""
