@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.ops.cases import CASES
 from tinygrad_gpt import laws
+from tinygrad_gpt.kernels import cpu
 from tinygrad_gpt.laws.law import LawBroken
-from tinygrad_gpt.laws.ops import memory
+from tinygrad_gpt.laws.ops import memory, values
 from tinygrad_gpt.laws.ops.memory import empty_is_garbage
-from tinygrad_gpt.laws.ops.rounding import LIBRARY, Sway, summing, sway
+from tinygrad_gpt.laws.ops.rounding import LIBRARY, Sway, conditioning, summing, sway
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
@@ -46,6 +47,49 @@ def test_a_right_op_of_float32_alone_holds(id):
 def test_a_vjp_of_float32_alone_that_is_wrong_by_a_hundredth_is_found(id, factor):
     with pytest.raises(LawBroken, match=id):
         laws.find(id).check(squares(factor, reference=square))
+
+
+# The mean of 67, 66, 66 is no number of float32: whoever computes the row in float32 is off by some 1e-5.
+CANCELS = tuple(np.array(x, np.float32) for x in ([[67.0, 66.0, 66.0]], [2.8554688, 0.0, 0.0], [0.0, 0.0, 0.0]))
+
+
+def layer_norm(factor, dtypes):
+    """Ours with its gradients in float32 wrong by a factor."""
+    (sut,) = CASES["layer_norm"]
+
+    def op(x, gain, bias, **settings):
+        y, vjp = sut.op(x, gain, bias, **settings)
+        return y, lambda dy: tuple(dx * np.float32(factor) if dx.dtype == np.float32 else dx for dx in vjp(dy))
+
+    return replace(sut, op=op, dtypes=dtypes)
+
+
+@pytest.mark.parametrize(
+    ("id", "dtypes"), [("G02", ("float32",)), ("G03", ("float32",)), ("G11", ("float32", "float64"))]
+)
+def test_what_float32_cannot_know_is_held_against_nobody(id, dtypes):
+    for seed in range(20):
+        laws.find(id).replay(layer_norm(1, dtypes), arrays=CANCELS, settings={}, seed=seed)
+    with pytest.raises(LawBroken, match=id):
+        laws.find(id).replay(layer_norm(1.01, dtypes), arrays=CANCELS, settings={}, seed=0)
+
+
+def test_without_that_room_a_right_op_would_break_the_law(monkeypatch):
+    monkeypatch.setattr(values, "conditioning", lambda f, arrays: 0.0)
+    with pytest.raises(LawBroken, match="G02"):
+        laws.find("G02").replay(
+            replace(CASES["layer_norm"][0], dtypes=("float32",), op=cpu.layer_norm), arrays=CANCELS, settings={}, seed=0
+        )
+
+
+def test_the_room_is_that_of_the_numbers_not_of_the_op():
+    x = (1000 + normal(0, (50,))).astype(np.float32)
+    last_digit = 1000 * np.finfo(np.float32).eps
+    room = conditioning(lambda x: x - 1000, (x,))
+    assert LIBRARY * last_digit / 4 < room < LIBRARY * last_digit * 4
+    assert conditioning(lambda x: x - 1000, (x.astype(np.float64),)) == 0
+    pair = np.array([67.0, 66.0], np.float32)
+    assert conditioning(lambda x: x[:1] - x[1:], (pair,)) > 0, "neighbours move apart, whatever the random choices"
 
 
 IN_ANY_DTYPE = ("G06", "G09", "G15", "G22", "G23")

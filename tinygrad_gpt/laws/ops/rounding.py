@@ -3,18 +3,24 @@
 u is half the distance from 1 to the next number: 2⁻⁵³, 2⁻²⁴, 2⁻¹¹ in float64, float32, float16.  A sum of n terms, in
 whatever order, is within n u Σ|terms| of the exact one, to first order.  A function of a maths library with the few
 products around it is within LIBRARY u.  And the arrays are rounded themselves: two ways to compute the same may differ
-as far as the results move when every number that goes in moves by its last digit (`sway`).
+as far as the results move when every number that goes in moves by its last digit: by the op's own account where it is
+compared with itself (`sway`), by that of float64 where it is compared with the truth (`conditioning`), or an op that
+loses digits would excuse itself.
 
 Source.  Higham 2002, "Accuracy and Stability of Numerical Algorithms", sections 1.6 and 4.2.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 from tinygrad_gpt.laws.ops.comparing import UNIT
-from tinygrad_gpt.laws.ops.under_test import Arrays, OpUnderTest, Settings
+from tinygrad_gpt.laws.ops.under_test import Arrays, OpUnderTest, Settings, in_dtype
+
+Choice = Callable[[tuple[int, ...]], Array]  # a shape -> 1 where an entry is chosen, else 0
 
 LIBRARY = 16  # roundings
 MOVES = 2  # random ways to move all numbers
@@ -59,12 +65,11 @@ def sway(sut: OpUnderTest, arrays: Arrays, settings: Settings, dy: Array) -> Swa
     most = Sway(0.0, dict.fromkeys(where, 0.0))
     if dy.dtype == np.float64:
         return most
-    random = np.random.Generator(np.random.Philox(key=0))
     y, vjp = sut.run(arrays, settings)
     answer = vjp(dy)
-    for _ in range(MOVES):
-        z, moved_vjp = sut.run(tuple(moved(x, random) for x in arrays), settings)
-        moved_answer = moved_vjp(moved(dy, random))
+    for choose in choices():
+        z, moved_vjp = sut.run(tuple(moved(x, choose) for x in arrays), settings)
+        moved_answer = moved_vjp(moved(dy, choose))
         most = Sway(
             max(most.y, distance(y, z)),
             {i: max(most.gradients[i], distance(answer[i], moved_answer[i])) for i in where},
@@ -72,12 +77,35 @@ def sway(sut: OpUnderTest, arrays: Arrays, settings: Settings, dy: Array) -> Swa
     return Sway(LIBRARY * most.y, {i: LIBRARY * far for i, far in most.gradients.items()})
 
 
-def moved(x: Array, random: np.random.Generator) -> Array:
-    """x with a last digit less here and there; towards 0, so that probabilities stay below 1 and zeros stay 0."""
+def conditioning(f: Callable[..., Array], arrays: Arrays) -> float:
+    """LIBRARY times what f(*arrays), in float64, moves when these numbers lose their last digit, or do not.
+
+    0 for arrays of float64, where the laws have room enough.
+    """
+    if not rounding(arrays):
+        return 0.0
+    y = f(*in_dtype(arrays, "float64"))
+    apart = (distance(y, f(*in_dtype(tuple(moved(x, choose) for x in arrays), "float64"))) for choose in choices())
+    return LIBRARY * max(apart)
+
+
+def choices() -> list[Choice]:
+    """Which entries move: half of them at random, MOVES times; and every other one, so that neighbours surely part."""
+    random = np.random.Generator(np.random.Philox(key=0))
+    return [lambda shape: random.integers(0, 2, shape)] * MOVES + [every_other]
+
+
+def moved(x: Array, choose: Choice) -> Array:
+    """x with a last digit less where chosen; towards 0, so that probabilities stay below 1 and zeros stay 0."""
     if x.dtype.kind != "f":
         return x
-    step = np.asarray(1 - random.integers(0, 2, x.shape) * np.finfo(x.dtype).eps, x.dtype)
+    step = np.asarray(1 - choose(x.shape) * np.finfo(x.dtype).eps, x.dtype)
     return np.asarray(x * step, x.dtype)
+
+
+def every_other(shape: tuple[int, ...]) -> Array:
+    """Entries 0, 2, 4, ... of the array laid out in a row."""
+    return (np.arange(math.prod(shape)) % 2 == 0).astype(int).reshape(shape)
 
 
 def distance(a: Array, b: Array) -> float:
