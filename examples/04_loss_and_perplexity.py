@@ -28,7 +28,7 @@ arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 
 # %%
 TEXTS = ["every effort moves you", "I really like chocolate"]
-tokenizer = tg.tokenizer("gpt2", "")
+tokenizer = tg.tokenizer("gpt2")
 rows = np.stack([tokenizer.encode(text)[:4] for text in TEXTS]).astype(np.int64)
 ids, targets = rows[:, :-1], rows[:, 1:]  # (2, 3) each
 config = tg.GPTConfig(context_length=16, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0)

@@ -65,6 +65,12 @@ def gpt2(weights, ids, config):
     return np.array([row(row_ids) for row_ids in ids])
 
 
+def test_a_model_shows_its_size_and_shape():
+    config = GPTConfig(vocab_size=11, context_length=4, emb_dim=4, n_heads=2, n_layers=1)
+    shown = repr(GPT(config))
+    assert shown.startswith(f"<GPT of {GPT(config).n_parameters:,} parameters on cpu: vocab_size=11, context_length=4,")
+
+
 @given(config=SHAPES, ids=IDS, seed=st.integers(0, 2**32))
 def test_it_is_gpt2(config, ids, seed):
     weights = random_weights(config, seed)

@@ -81,6 +81,12 @@ def test_the_figure_shows_the_samplers_numbers():
     assert entropies[i] == entropy(probabilities(CHAPTER.logits, temperature=temperatures[i]))
 
 
+def test_without_a_limit_nothing_is_drawn_twice():
+    _, over_temperature = figure(CHAPTER, [1], Cut(), n=4).axes
+    curves = [line for line in over_temperature.get_lines() if len(line.get_xdata()) > 2]
+    assert [line.get_label() for line in curves] == ["no limit"]
+
+
 def test_a_token_that_looks_like_mathematics_or_like_the_end_of_a_script_is_a_token(tmp_path):
     odd = NextToken("$x$ </script>", np.float32([0, 1]), ["$\\frac$", "</script>"].__getitem__)
     figure(odd, [1], Cut(), 2).savefig(tmp_path / "odd.png")

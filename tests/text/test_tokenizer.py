@@ -13,6 +13,18 @@ from tinygrad_gpt.text import GPT2, KINDS, Bytes, Characters, Compact, StreamDec
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
+@pytest.mark.parametrize("kind", ["compact", "chars"])
+def test_a_vocabulary_of_no_text_is_refused(kind):
+    with pytest.raises(ValueError, match=f"text must be given: the tokenizer '{kind}' takes its vocabulary from it"):
+        build_tokenizer(kind)
+
+
+def test_gpt2s_tokens_need_no_text():
+    assert build_tokenizer("gpt2").vocab_size == 50_257
+    with pytest.raises(ValueError, match="tokenizer must be one of compact, gpt2, bytes, chars; got 'foo'"):
+        build_tokenizer("foo")
+
+
 @kinds
 @given(texts)
 def test_decode_undoes_encode(kind, text):

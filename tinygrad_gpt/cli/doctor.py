@@ -22,7 +22,7 @@ from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 
-LIBRARIES = ("numpy", "tiktoken", "safetensors", "tyro", "threadpoolctl", "tqdm", "matplotlib")
+LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
 SIDE = 1024  # of the matrices multiplied
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
 EFFICIENCY = 0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more

@@ -117,28 +117,30 @@ def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10,
 
 
 def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10) -> "Figure":
-    """Bars of the n likeliest tokens at each temperature; the cut at temperature 1; entropy over temperature."""
+    """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropy over it."""
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
     names = [
         shortened(view.label(token), LONGEST_LABEL).encode("utf-8", "backslashreplace").decode() for token in tokens
     ]
-    drawn = Figure(figsize=(11, 4.6), layout="constrained")
+    drawn = Figure(figsize=(11 if cut.settings() else 8, 4.6), layout="constrained")
     title = drawn.suptitle(f"next token after {shortened(visible(view.text), 70)}", fontsize="medium")
     title.set_parse_math(False)
-    by_temperature, by_cut, over_temperature = drawn.subplots(1, 3, width_ratios=(1.2, 1, 0.8))
+    panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
+    by_temperature, over_temperature = panels[0], panels[-1]
     draw_bars(
         by_temperature,
         names,
         {f"temperature {T:g}": probabilities(view.logits, temperature=T)[tokens] for T in temperatures},
         "temperature alone",
     )
-    before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
-    draw_bars(by_cut, names, {"before": before[tokens], "after": after[tokens]}, f"{cut}, at temperature 1")
-    if cut.top_k is not None and cut.top_k < len(tokens):
-        by_cut.axhline(cut.top_k - 0.5, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     draw_entropies(over_temperature, view, temperatures, cut)
+    if cut.settings():
+        before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
+        draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}, at temperature 1")
+    if cut.top_k is not None and cut.top_k < len(tokens):
+        panels[1].axhline(cut.top_k - 0.5, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     return drawn
 
 
@@ -161,10 +163,9 @@ def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cu
     """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
     from matplotlib.ticker import LogLocator
 
-    for label, settings, colour in (("no limit", {}, COLOURS[0]), (str(cut), cut.settings(), COLOURS[1])):
-        if label == "no limit" or settings:
-            curve = [entropy(probabilities(view.logits, temperature=T, **settings)) for T in CURVE]
-            axes.plot(CURVE, curve, color=colour, label=label)
+    for limits, colour in zip(dict.fromkeys((Cut(), cut)), COLOURS, strict=False):  # one curve where both are the same
+        curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in CURVE]
+        axes.plot(CURVE, curve, color=colour, label=str(limits))
     for T in temperatures:
         if CURVE[0] <= T <= CURVE[-1]:
             axes.axvline(T, color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))

@@ -26,19 +26,22 @@ KINDS = ("compact", "gpt2", "bytes", "chars")
 VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
 
 
-def build_tokenizer(kind: str, text: str) -> Tokenizer:
-    """The tokenizer of this kind: "compact" and "chars" take their vocabulary from text, "gpt2" and "bytes" ignore it.
+def build_tokenizer(kind: str, text: str | None = None) -> Tokenizer:
+    """The tokenizer of this kind: "compact" and "chars" take their vocabulary from text, "gpt2" and "bytes" need none.
 
-    Raises ValueError for another kind, TextError for a text with lone surrogates or, for "chars", without characters.
+    Raises ValueError for another kind, or without a text where one is needed; TextError for a text with lone
+    surrogates or, for "chars", without characters.
     """
+    if text is None and kind in VOCABULARY_FIELD:
+        raise ValueError(f"text must be given: the tokenizer {kind!r} takes its vocabulary from it")
     if kind == "compact":
-        return Compact.of(text)
+        return Compact.of(text or "")
     if kind == "gpt2":
         return GPT2()
     if kind == "bytes":
         return Bytes()
     if kind == "chars":
-        return Characters.of(text)
+        return Characters.of(text or "")
     raise ValueError(f"tokenizer must be one of {', '.join(KINDS)}; got {kind!r}")
 
 
