@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device
+from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device, to_host
 from tinygrad_gpt.checks import checked_ids
 from tinygrad_gpt.kernels import blas_threads
 from tinygrad_gpt.nn.cache import Cache
@@ -57,11 +57,15 @@ class GPT:
             weights = initial_weights(config, seed, np.dtype(dtype))
         check_weights(config, weights)
         self._parameters = {
-            name: Tensor(to_device(np.array(weights[name], dtype), self.device), requires_grad=True)
+            name: Tensor(to_device(np.array(to_host(weights[name]), dtype), self.device), requires_grad=True)
             for name in parameter_shapes(config)
         }
 
         self._blocks = [under(self._parameters, f"h.{i}.") for i in range(config.n_layers)]
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value}" for name, value in self.config.as_dict().items())
+        return f"<GPT of {self.n_parameters:,} parameters on {self.device}: {settings}>"
 
     def parameters(self) -> dict[str, Tensor]:
         """Every learned tensor once, by its GPT-2 name."""
@@ -143,7 +147,7 @@ class GPT:
         """Take over weights by name.  Raises ValueError, and changes nothing, if they do not all fit."""
         check_weights(self.config, weights)
         for name, tensor in self._parameters.items():
-            tensor.data = to_device(np.array(weights[name], tensor.dtype), self.device)
+            tensor.data = to_device(np.array(to_host(weights[name]), tensor.dtype), self.device)
 
     def checked(self, ids: Array) -> Array:
         """ids on the model's device, if they are (B, T), in range and not too long."""
