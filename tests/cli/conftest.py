@@ -11,6 +11,8 @@ from typing import NamedTuple
 import pytest
 
 import tinygrad_gpt
+from tests.cli.runs import SHORT
+from tests.cli.runs import TEXT as SHORT_TEXT
 from tinygrad_gpt.cli import main
 
 TEXT = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n" * 48
@@ -73,17 +75,24 @@ def program():
     package = str(Path(tinygrad_gpt.__file__).parents[1])
 
     def start(*argv, **environment):
-        command = [sys.executable, "-m", "tinygrad_gpt", *map(str, argv)]
+        return start_python("-m", "tinygrad_gpt", *argv, **environment)
+
+    def start_python(*argv, **environment):
+        command = [sys.executable, *map(str, argv)]
         environment = {**os.environ, "PYTHONPATH": package, **environment}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=environment, encoding="utf-8", **pipes)
 
+    def finished(process):
+        with process:
+            out, err = process.communicate(timeout=800)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
     def program(*argv, **environment):
-        with start(*argv, **environment) as process:
-            out, err = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+        return finished(start(*argv, **environment))
 
     program.start = start
+    program.python = lambda *argv: finished(start_python(*argv))
     return program
 
 
@@ -99,6 +108,24 @@ def run(tmp_path_factory, text_file):
     """A run folder; nobody writes to it."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     assert call("train", text_file, *TINY_FLAGS.split(), "--out", folder).code == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory):
+    """A file of 5 training steps."""
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(SHORT_TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, text):
+    """The short run that never stopped; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinygrad_gpt.cli.session.plot_losses", plain_plot)
+        assert call("train", text, *SHORT, "--out", folder).code == 0
     return folder
 
 

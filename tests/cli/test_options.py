@@ -47,7 +47,7 @@ samples = st.builds(
     mode=st.sampled_from([None, "a", "b"]),
     loud=st.booleans(),
     title=st.none() | words,
-    group=st.builds(Group, width=st.none() | st.integers(1, 10**30), share=st.floats(0, 1, exclude_max=True)),
+    group=st.builds(Group, width=st.none() | st.integers(1, 2**64 - 1), share=st.floats(0, 1, exclude_max=True)),
 )
 
 

@@ -1,9 +1,7 @@
 """A run that is stopped, anywhere, and resumed is the run that never stopped: bit for bit, but for the times."""
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,86 +13,20 @@ from hypothesis import strategies as st
 
 import tinygrad_gpt
 from tests.cli.conftest import call
+from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after
 from tinygrad_gpt.cli.session import Session
-from tinygrad_gpt.cli.terminal import Stopped
 from tinygrad_gpt.training import load_checkpoint
-
-FLAGS = (
-    "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --drop-rate 0.2 "
-    "--batch-size 2 --eval-tokens 40 --sample-tokens 3 --no-progress"
-)
-TEXT = "To be, or not to be, that is the question:\n" * 2  # 5 steps an epoch
-SHORT = [*FLAGS.split(), "--steps", "7", "--eval-every", "3", "--checkpoint-every", "2"]  # nothing falls together
-TIMES = ("seconds", "tokens_per_second")
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
 
 
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "short.txt"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, text, plain_plots):
-    """The run that never stopped."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    assert call("train", text, *SHORT, "--out", folder).code == 0
-    return folder
-
-
-def log(folder):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
-
-
-def state(folder):
-    """All that a run has left, but for the times in its log."""
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return files | {"log.jsonl": log(folder)}
-
-
-def assert_same(folder, whole):
-    got, want = state(folder), state(whole)
-    assert got.keys() == want.keys()
-    for name in want:
-        assert got[name] == want[name], name
-
-
-class StopAt:
-    """Instead of Session.poll: at its n-th call a signal comes."""
-
-    def __init__(self, n, number=signal.SIGINT, at_once=False):
-        self.n, self.number, self.at_once = n, number, at_once
-
-    def __enter__(self):
-        self.before, left = Session.poll, [self.n]
-
-        def poll(session, *_):
-            left[0] -= 1
-            if left[0] == 0:
-                session.stop.signal = self.number
-                if self.at_once:
-                    raise Stopped(self.number)
-            self.before(session)
-
-        Session.poll = poll
-        return self
-
-    def __exit__(self, *_):
-        Session.poll = self.before
-
-
 def polls(text, folder):
     """How often a whole run looks whether it should stop."""
-    with StopAt(0) as counter:
-        inner, count = Session.poll, []
-        Session.poll = lambda session, *_: (count.append(1), inner(session))
+    poll, calls = Session.poll, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "poll", lambda session, *_: (calls.append(1), poll(session)))
         assert call("train", text, *SHORT, "--out", folder).code == 0
-        del counter
-    return len(count)
+    return len(calls)
 
 
 @pytest.fixture(scope="module")
@@ -118,18 +50,10 @@ def in_a_new_process(runs):
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
-def test_a_stop_after_every_step_and_before_the_first_in_a_new_process(text, whole, tmp_path, monkeypatch):
-    record_step = Session.record_step
+def test_a_stop_after_every_step_and_before_the_first_in_a_new_process(text, whole, tmp_path):
     runs = []
     for last in range(8):
-        with monkeypatch.context() as patch, StopAt(1 if last == 0 else 0):
-
-            def stop_after(session, report, last=last):
-                record_step(session, report)
-                if report.step == last:
-                    session.stop.signal = signal.SIGTERM
-
-            patch.setattr(Session, "record_step", stop_after)
+        with stop_after(last) if last else StopAt(1):
             result = call("train", text, *SHORT, "--out", f"run-{last}")
         assert result.code == (143 if last else 130)
         assert f"tinygrad-gpt train --resume run-{last}" in result.out
@@ -142,19 +66,12 @@ def test_a_stop_after_every_step_and_before_the_first_in_a_new_process(text, who
 
 
 @pytest.mark.parametrize("stops", [[7], [4, 5, 7]])
-def test_the_checkpoint_of_a_stop_is_not_among_those_that_stay(text, tmp_path, monkeypatch, stops):
+def test_the_checkpoint_of_a_stop_is_not_among_those_that_stay(text, tmp_path, stops):
     flags = [*SHORT, "--steps", "8", "--checkpoint-every", "3"]
     assert call("train", text, *flags, "--out", "whole").code == 0
-    record_step, command = Session.record_step, ["train", text, *flags, "--out", "run"]
+    command = ["train", text, *flags, "--out", "run"]
     for last in stops:
-        with monkeypatch.context() as patch:
-
-            def stop_after(session, report, last=last):
-                record_step(session, report)
-                if report.step == last:
-                    session.stop.signal = signal.SIGTERM
-
-            patch.setattr(Session, "record_step", stop_after)
+        with stop_after(last):
             assert call(*command).code == 143
         assert last in {load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir()}
         command = ["train", "--resume", "run"]
@@ -365,3 +282,21 @@ def test_the_best_checkpoint_stays(text, tmp_path):
     assert f"lowest      {min(losses):.3f} at step {best}" in result.out
     kept = sorted(load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == [best, 28, 30]
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps"),
+    [
+        ("--epochs 5", 25),  # as many as without the flag
+        ("--epochs 1", 5),
+        ("--epochs 5 --steps 4", 4),
+        ("--epochs 5 --steps 3", 3),
+        ("--eval-every 1", 3),
+    ],
+)
+def test_epochs_count_more_than_the_steps_of_a_file(text, tmp_path, flags, steps):
+    assert call("train", text, *SHORT, "--steps", "3", "--sample-tokens", "0", "--out", "run").code == 0
+    assert call("train", "--config", "run/config.toml", *flags.split(), "--out", "again").code == 0
+    assert log(tmp_path / "again")[-1] == {"event": "end", "step": steps}
+    assert call("train", "--resume", "run", *flags.split()).code == 0
+    assert log(tmp_path / "run")[-1] == {"event": "end", "step": steps}

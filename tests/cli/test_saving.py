@@ -1,43 +1,35 @@
 """What cannot be written, twice what is wanted by two, and numbers that are not finite: said, survived, resumed."""
 
 import fcntl
+import io
 import json
 import os
 import platform
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.cli.conftest import call
-from tests.cli.test_resume import SHORT, TEXT, StopAt, assert_same, log, state
+from tests.cli.runs import SHORT, StopAt, assert_same, log, state
 from tests.training.test_anomaly import plant
 from tinygrad_gpt import ops
-from tinygrad_gpt.cli import crash, run_folder, session
+from tinygrad_gpt.cli import COMMANDS, crash, main, run_folder, session
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.run_folder import RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, read_log
 from tinygrad_gpt.training import Checkpoints, load_checkpoint, loop, replay
+from tinygrad_gpt.training.checkpoints import step_of
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "short.txt"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, text, plain_plots):
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    assert call("train", text, *SHORT, "--out", folder).code == 0
-    return folder
 
 
 FULL = OSError(28, "No space left on device")
@@ -115,7 +107,7 @@ def test_lines_wait_until_they_can_be_written(monkeypatch, tmp_path):
         broken[0] = False
         run_log.write(event="step", step=3)
     run_log.close()
-    assert read_log(tmp_path / "log.jsonl") == run_log.records == [{"event": "step", "step": n} for n in (1, 2, 3)]
+    assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": n} for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("cut", range(1, 30))
@@ -132,7 +124,7 @@ def usage(free):
 
 
 def test_a_disk_too_small_is_told_before_the_training(monkeypatch, text, whole, tmp_path):
-    needed = 4 * load_checkpoint(whole / "model.safetensors").model.n_parameters * (3 * 4 + 2)
+    needed = 4 * load_checkpoint(whole / "model.safetensors").model.n_parameters * (3 * 5 + 2)
     monkeypatch.setattr(shutil, "disk_usage", usage(needed - 1000))
     result = call("train", text, *SHORT, "--out", "new/run")
     assert (result.code, result.err.count("\n"), result.out) == (2, 1, "")
@@ -318,4 +310,118 @@ def test_too_many_skipped_in_a_row_stop_the_run_resumed_or_not(monkeypatch, text
     second = call("train", "--resume", "run")
     assert second.code == 1
     assert "step 13: loss nan" in second.err.splitlines()[-1]
-    assert np.isfinite([line["loss"] for line in log(tmp_path / "run")[:3] if line.get("loss")]).all()
+    lines = [line for line in log(tmp_path / "run") if line["event"] == "step"]
+    assert [line["step"] for line in lines] == [*range(1, 13)]
+    assert ["skipped" in line for line in lines] == [False] * 2 + [True] * 10
+    assert call("train", text, *flags, "--out", "whole").code == 1
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+
+
+def test_a_plot_that_cannot_be_drawn_is_told_and_the_run_is_complete(monkeypatch, text, whole, tmp_path):
+    failing(monkeypatch, session, "plot_losses", range(99))
+    result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 1
+    assert result.err.splitlines() == [
+        "WARNING: step 7: loss.png not written: No space left on device",
+        "tinygrad-gpt train: could not save everything of step 7 in run: loss.png: No space left on device",
+    ]
+    assert log(tmp_path / "run") == log(whole)
+    assert "is complete" in call("train", "--resume", "run").out
+
+
+def test_a_plot_that_cannot_be_drawn_hides_no_crash(monkeypatch, text, tmp_path):
+    plant_at(monkeypatch, {5}, "forward")
+    failing(monkeypatch, session, "plot_losses", range(99))
+    result = call("train", text, *SHORT, "--out", "run")
+    assert result.code == 1
+    assert "gelu, on the way forward, made 1 nan in" in result.err.splitlines()[-1]
+    assert len(list((tmp_path / "run" / "crash").iterdir())) == 3
+
+
+def test_a_last_loss_that_is_not_finite_is_no_traceback(text):
+    result = call("train", text, *SHORT, "--steps", "1", "--warmup-steps", "0", "--lr", "1e30", "--out", "run")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^val loss +5\.\d+ -> -$", result.out, re.MULTILINE)
+
+
+def test_a_stop_s_checkpoint_is_not_the_best(monkeypatch, text, tmp_path):
+    losses = {2: 1.0, 5: 0.5}
+    monkeypatch.setattr(session.Session, "score", lambda run, _: losses.get(run.step, 2.0))
+    flags = [*SHORT, "--steps", "10", "--eval-every", "5"]
+    assert call("train", text, *flags, "--out", "whole").code == 0
+    assert sorted(step_of(path) for path in (tmp_path / "whole" / "checkpoints").iterdir()) == [2, 8, 10]
+
+    def stopped(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+        yield [0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "generate", stopped)  # the sample after step 5
+        assert call("train", text, *flags, "--out", "run").code == 130
+    assert call("train", "--resume", "run").code == 0
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+class Full(io.RawIOBase):
+    """A file on a disk that is full, until it is not."""
+
+    full = True
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        if self.full:
+            raise FULL
+        return len(data)
+
+
+@contextmanager
+def full_stdout(*, stderr_too=False):
+    """stdout on a full disk; stderr there too, or as text."""
+    raw, err = Full(), io.StringIO()
+    out = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", line_buffering=stderr_too)
+    with redirect_stdout(out), redirect_stderr(out if stderr_too else err):
+        yield err
+        raw.full = False
+        sys.stdout.flush()
+
+
+def test_a_run_whose_output_is_full_is_trained_to_its_end(text, whole, tmp_path):
+    with full_stdout() as err:
+        code = main(["train", str(text), *SHORT, "--out", "run"])
+    assert err.getvalue().splitlines() == [
+        "WARNING: step 0: standard output not written: No space left on device",
+        "tinygrad-gpt train: could not save everything of step 7 in run: standard output: No space left on device",
+    ]
+    assert code == 1
+    assert_same(tmp_path / "run", whole)
+
+
+def test_neither_output_nor_errors_need_be_written(text, whole, tmp_path):
+    with full_stdout(stderr_too=True):
+        code = main(["train", str(text), *SHORT, "--out", "run"])
+    assert code == 1
+    assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["explain", "gelu"]])
+def test_output_that_cannot_be_written_is_one_line(argv):
+    with full_stdout() as err:
+        code = main(argv)
+    name = " ".join(["tinygrad-gpt", *argv[:1]]) if argv[0] in COMMANDS else "tinygrad-gpt"
+    assert (code, err.getvalue()) == (1, f"{name}: standard output not written: No space left on device\n")
+
+
+def test_the_log_of_many_steps_takes_no_memory(tmp_path):
+    run_log = RunLog(tmp_path / "log.jsonl", [])
+    tracemalloc.start()
+    try:
+        for step in range(20_000):
+            run_log.write(event="step", step=step, loss=1.0, **({"skipped": "why"} if step % 4 == 0 else {}))
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
+        run_log.close()
+    assert run_log.n_skipped == 5_000
+    assert len(read_log(tmp_path / "log.jsonl")) == 20_000

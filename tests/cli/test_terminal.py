@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tests.cli.test_resume import FLAGS, call
+from tests.cli.conftest import call
+from tests.cli.runs import FLAGS
 from tinygrad_gpt.cli.session import wrapped
 from tinygrad_gpt.cli.train_report import count, losses
 

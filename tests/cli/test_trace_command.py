@@ -21,7 +21,7 @@ assert __name__ == "__main__" and len(sys.argv) == 1
 def test_the_tree_of_a_small_model(tg):
     result = tg("trace", *SMALL)
     assert (result.code, result.err) == (0, "")
-    assert re.search(r"\n    c_attn\n      4 linear +2x4x24 .* tinygrad_gpt/nn/layers.py:\d+\n", result.out)
+    assert re.search(r"\n    c_attn\n      4 linear +2x4x24 .* layers.py:\d+\n", result.out)
     assert "15 ops" in result.out
     assert "15 vjps" in result.out
 
@@ -29,8 +29,24 @@ def test_the_tree_of_a_small_model(tg):
 def test_without_a_terminal_all_steps_are_shown(tg):
     result = tg("trace", *SMALL, "--step")
     assert result.code == 0
-    assert re.findall(r"^\[(\d+)/30\]", result.out, re.MULTILINE) == [str(i) for i in range(1, 31)]
+    assert re.findall(r"^\[(\d+)/29\]", result.out, re.MULTILINE) == [str(i) for i in range(30)]
     assert "Enter" not in result.out
+
+
+@pytest.mark.parametrize(("columns", "widest", "folder"), [(20, 80, ""), (80, 80, ""), (300, 120, "tinygrad_gpt/nn/")])
+def test_nothing_is_wider_than_the_terminal(tg, monkeypatch, columns, widest, folder):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    tree, steps = tg("trace").out, tg("trace", "--step").out
+    assert max(map(len, (tree + steps).splitlines())) <= widest
+    assert f" {folder}gpt.py:" in tree
+
+
+def test_the_ops_own_files_are_what_is_traced(tg, tmp_path):
+    assert tg("trace", *SMALL, "--json", "t.json").code == 0
+    attention = next(
+        op for op in json.loads((tmp_path / "t.json").read_text("utf-8"))["ops"] if op["name"] == "causal_attention"
+    )
+    assert {kept["name"] for kept in attention["kept"]} == {"q", "k", "v", "weights"}
 
 
 def test_step_waits_for_enter_and_ends_with_q(tg, monkeypatch):
@@ -46,7 +62,7 @@ def test_step_waits_for_enter_and_ends_with_q(tg, monkeypatch):
     from tinygrad_gpt.cli.trace import main
 
     assert main([*SMALL, "--step"]) == 0
-    assert re.findall(r"^\[(\d+)/30\]", out.getvalue(), re.MULTILINE) == ["1", "2", "3"]
+    assert re.findall(r"^\[(\d+)/29\]", out.getvalue(), re.MULTILINE) == ["0", "1", "2"]
     assert out.getvalue().count("Enter: next, q: quit") == 3
 
 
@@ -63,6 +79,7 @@ def test_files_hold_what_was_recorded(tg, tmp_path):
     page = (tmp_path / "t.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
     assert len(page) < 1_000_000
+    assert re.search(r'1 layers, 2 heads, width 8, vocabulary \d+"', page)
 
 
 def test_chosen_numbers_are_checked(tg):
@@ -91,11 +108,11 @@ def test_a_script_is_run_and_watched(tg, tmp_path):
     assert re.search(r"^0 matmul +2x2 .* mine.py:6$", result.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("plain", [[], ["--reference"], ["--activation-checkpointing"], ["--drop-rate", "0.5"]])
+@pytest.mark.parametrize("plain", [[], ["--kernels"], ["--activation-checkpointing"], ["--drop-rate", "0.5"]])
 def test_kernels_checkpointing_and_dropout(tg, tmp_path, plain):
     assert tg("trace", *SMALL, *plain, "--json", "t.json", "--checks", "1").code == 0
     recorded = json.loads((tmp_path / "t.json").read_text("utf-8"))
-    assert any(op["kernel"] for op in recorded["ops"]) == (plain != ["--reference"])
+    assert any(op["kernel"] for op in recorded["ops"]) == (plain == ["--kernels"])
     assert max(check["difference"] for check in recorded["checks"]) < 1e-3
 
 
@@ -111,7 +128,7 @@ def test_kernels_checkpointing_and_dropout(tg, tmp_path, plain):
         (["--check", "x[1]"], "--check: no array is called 'x'"),
         (["--check", "wte.weight[1]"], "--check: wte.weight has shape"),
         (["--check", "wte.weight[1,99999]"], "--check: wte.weight has shape"),
-        (["--html", "no/where.html"], "cannot use"),
+        (["--html", "no/where.html"], "--html must name a file in a folder that exists"),
         (["--checks", "-1"], "--checks must be at least 0"),
     ],
 )
@@ -130,3 +147,11 @@ def test_options_that_do_not_fit_are_refused(tg, run, tmp_path):
     assert "ran no op" in tg("trace", "mine.py").err
     assert "are not for it" in tg("trace", "mine.py", "--n-layers", "1").err
     assert "a script is run once" in tg("trace", "mine.py", "--check", "w[1]").err
+
+
+def test_a_script_is_watched_without_hypothesis(program, tmp_path):
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    without = "import sys; sys.modules['hypothesis'] = None; from tinygrad_gpt.cli import main; "
+    done = program.python("-c", f"{without} sys.exit(main(['trace', 'mine.py']))")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "matmul" in done.stdout

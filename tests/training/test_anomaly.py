@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import kernels, ops
+from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply
-from tinygrad_gpt.training import find_nonfinite, load_checkpoint, replay, train
+from tinygrad_gpt.training import anomaly, find_nonfinite, load_checkpoint, replay, train
 from tinygrad_gpt.training.anomaly import save_crash
 from tinygrad_gpt.training.loop import MOST_SKIPPED
 
@@ -219,3 +220,24 @@ def test_on_nonfinite_is_one_of_two():
     model = GPT(CONFIG)
     with pytest.raises(ValueError, match="on_nonfinite must be one of raise, skip; got 'ignore'"):
         train(model, AdamW(model.parameters()), Rows(), steps=1, on_nonfinite="ignore")
+
+
+def test_bfloat16_is_looked_at_too():
+    bfloat16 = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_dtypes").bfloat16
+    array = np.array([1, np.nan, -2, np.inf, np.nan]).astype(bfloat16)
+    assert anomaly.bad(array) == {"nan", "inf"}
+    assert anomaly.bad(array[:1]) == set()
+    assert anomaly.described("x", array) == "x bfloat16 (5,) from -2 to 1, 1 inf and 2 nan"
+
+
+def test_a_step_is_repeated_in_its_precision(monkeypatch, tmp_path):
+    settings = {"step": MASKS.step, "seed": MASKS.seed, "accumulation": 1}
+    with precision("tf32"):
+        save_crash(tmp_path / "crash", GPT(CONFIG), IDS, IDS, **settings, report="")
+    seen = []
+    monkeypatch.setattr(anomaly, "find_nonfinite", lambda *_, **__: seen.append(current_precision()))
+    replay(tmp_path / "crash")
+    step = tmp_path / "crash" / "step.json"
+    step.write_text(step.read_text("utf-8").replace('"precision": "tf32", ', ""), "utf-8")  # as older ones are
+    replay(tmp_path / "crash")
+    assert seen == ["tf32", "float32"]

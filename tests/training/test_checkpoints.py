@@ -209,3 +209,14 @@ def test_wrong_arguments_are_refused(tmp_path):
 def test_a_single_file_may_be_saved_and_verified_too(tmp_path):
     save_checkpoint(tmp_path / "model", MODEL, verify=True)
     assert load_checkpoint(tmp_path / "model").step == 0
+
+
+def test_one_may_be_removed_and_more_may_stay(tmp_path):
+    kept = Checkpoints(tmp_path)
+    for step in (1, 2, 3):
+        assert kept.save(MODEL, OPTIMIZER, step=step, more=1) == kept.path_of(step)
+    kept.remove(2)
+    kept.remove(7)  # there is none
+    assert steps_in(tmp_path) == [1, 3]
+    kept.save(MODEL, OPTIMIZER, step=4)
+    assert steps_in(tmp_path) == [3, 4]

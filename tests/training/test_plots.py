@@ -1,6 +1,7 @@
 """The figure of a run: what it shows, and what it leaves alone."""
 
 import math
+import os
 import sys
 
 import numpy as np
@@ -72,3 +73,15 @@ def test_no_record_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="at least one evaluation; got none"):
         plot_losses([], tmp_path / "loss.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_there_stays_if_the_new_one_cannot_be_written(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "loss.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        plot_losses([{"epoch": 1.0, "tokens_seen": 1, "train_loss": 1.0, "val_loss": 1.0}], path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("loss.png", b"old")]

@@ -8,9 +8,11 @@ stderr; 128 + n stopped by signal n: 130 Ctrl-C, 141 nobody reads the output any
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason
+from tinygrad_gpt.cli.options import HelpShown
 from tinygrad_gpt.cli.terminal import Stopped, discard_output, one_line, utf8_streams
 
 PROGRAM = "tinygrad-gpt"
@@ -37,17 +39,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here a closed pipe is met quietly; at the interpreter's end it would not be
             return code
         except (UserError, CommandFailed) as error:
-            print(f"{command}: {one_line(error)}", file=sys.stderr)
+            tell(f"{command}: {one_line(error)}")
             return error.exit_code
         except MemoryError as error:
-            print(f"{command}: out of memory: {one_line(error)}", file=sys.stderr)
+            tell(f"{command}: out of memory: {one_line(error)}")
             return CommandFailed.exit_code
         except KeyboardInterrupt as error:
-            print(file=sys.stderr)
+            tell("")
             return error.exit_code if isinstance(error, Stopped) else 130
         except BrokenPipeError:
             discard_output()
             return 141
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            tell(f"{command}: standard output not written: {reason(error)}")  # the one open file without a name here
+            discard_output()
+            return CommandFailed.exit_code
+
+
+def tell(line: str) -> None:
+    """Print a line to stderr, if that can be."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -65,8 +79,10 @@ def dispatch(arguments: list[str]) -> int:
         raise UserError(unknown_command(name))
     try:
         code: int = import_module(f"tinygrad_gpt.cli.{name}").main(rest)
-    except SystemExit as stopped:  # --help
-        return int(stopped.code or 0)
+    except HelpShown:
+        return 0
+    except SystemExit as stopped:
+        raise CommandFailed(f"the code that was run ended the program, with exit code {stopped.code!r}") from stopped
     return code
 
 

@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse, check; the exit code: 0 every law held, 1 one was broken, 2 bad input."""
     options = parse(Laws, argv, "tinygrad-gpt laws")
     if find_spec("hypothesis") is None:
-        raise UserError("hypothesis is not installed: pip install hypothesis")
+        raise UserError('hypothesis is not installed: pip install ".[laws]"')
     if options.name is None:
         raise UserError("needs NAME, as pkg.module:name")
     from tinygrad_gpt.laws.command import check_by_name

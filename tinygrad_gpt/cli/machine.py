@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +28,19 @@ def machine(threads: int | None) -> Iterator[None]:
         yield
 
 
+LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"  # of a container, on Linux
+
+
 def memory_here() -> int | None:
-    """Bytes of memory that this machine has; None where it does not say."""
+    """Bytes of memory that this machine has, or this container may use; None where it does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     except (AttributeError, ValueError, OSError):
         return None
+    for limit in LIMITS:
+        with suppress(OSError, ValueError):  # ValueError: it says "max"
+            found.append(int(Path(limit).read_text()))
+    return min(found)
 
 
 def peak_memory() -> int | None:

@@ -18,12 +18,13 @@ from typing import Any, Literal, TypeVar
 from tinygrad_gpt.cli.errors import UserError, did_you_mean
 
 Options = TypeVar("Options")
+TOP = 2**64  # no whole number is larger
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """Which numbers an option may be, for use in Annotated; never nan or infinite."""
+    """Which numbers an option may be, for use in Annotated; never nan or infinite, and whole ones below 2**64."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -34,13 +35,18 @@ class Range:
         """Whether the value is allowed."""
         over = value > self.low if self.above_low else value >= self.low
         under = value < self.high if self.below_high else value <= self.high
-        return over and under and (isinstance(value, int) or math.isfinite(value))
+        return over and under and is_moderate(value)
 
     def __str__(self) -> str:
         low = f"{'above' if self.above_low else 'at least'} {self.low}" if self.low > -math.inf else ""
-        top = "2**64" if self.high == 2**64 else self.high  # its twenty digits tell nobody more
+        top = "2**64" if self.high == TOP else self.high  # its twenty digits tell nobody more
         high = f"{'below' if self.below_high else 'at most'} {top}" if self.high < math.inf else ""
         return " and ".join(part for part in (low, high) if part) or "finite"
+
+
+def is_moderate(value: float) -> bool:
+    """Whether a number is finite and, if whole, fits into 64 bits."""
+    return abs(value) < TOP if isinstance(value, int) else math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,11 @@ def value_of(options: object, option: Option) -> Any:
     return getattr(getattr(options, option.group) if option.group else options, option.name)
 
 
+def value_named(options: object, name: str) -> Any:
+    """The value of the option of this name."""
+    return next(value_of(options, option) for option in options_of(type(options)) if option.name == name)
+
+
 def with_values(options: Options, values: Mapping[str, Any]) -> Options:
     """A copy of the options with these values, by the options' names."""
     changes: dict[str, Any] = {}
@@ -115,8 +126,12 @@ def with_values(options: Options, values: Mapping[str, Any]) -> Options:
     return dataclasses.replace(options, **own, **groups)  # type: ignore[type-var]
 
 
+class HelpShown(SystemExit):
+    """--help has been printed.  No other SystemExit is ours: it is of code that somebody has given us to run."""
+
+
 def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options | None = None) -> Options:
-    """The options that argv gives, the rest from default (or kind's own).  --help prints and exits.
+    """The options that argv gives, the rest from default (or kind's own).  --help prints and raises HelpShown.
 
     Raises UserError, in one line, for an unknown flag, a value that is no number, or one out of range.
     """
@@ -136,12 +151,22 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
             )
     except SystemExit as stopped:
         if not stopped.code:
-            raise
+            raise HelpShown from None
         raise UserError(condensed(box.getvalue(), kind)) from None
     if unknown:
         raise UserError(not_understood(unknown[0], kind))
     check_ranges(options)
     return options
+
+
+def is_given(options: object, name: str, argv: Sequence[str], prog: str) -> bool:
+    """Whether argv, of which parse has made these options, gives this one (a count, from 1 up).
+
+    The value alone does not tell, it may be the default: so argv is parsed once more, with another default.
+    """
+    value = value_named(options, name)
+    default = with_values(options, {name: 2 if value == 1 else 1})
+    return bool(value_named(parse(type(options), argv, prog, default), name) == value)
 
 
 def check_ranges(options: object) -> None:
@@ -150,8 +175,17 @@ def check_ranges(options: object) -> None:
         given = value_of(options, option)
         for value in given if isinstance(given, tuple) else (given,):
             if option.range and value is not None and not option.range.holds(value):
-                number = "" if math.isfinite(value) else "a finite number, "
-                raise UserError(f"{option.flag} must be {number}{option.range}; got {value}")
+                raise UserError(f"{option.flag} must be {out_of(option.range, value)}")
+
+
+def out_of(allowed: Range, value: float) -> str:
+    """What a number must be, and that it is not."""
+    kind = ""
+    if isinstance(value, float) and not math.isfinite(value):
+        kind = "a finite number, "
+    elif allowed.high == math.inf and not is_moderate(value):
+        kind = "below 2**64, "
+    return f"{kind}{allowed}; got {shortened(str(value))}"
 
 
 def not_understood(argument: str, kind: type) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean, user_input
-from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.options import parse, shortened
 
 if TYPE_CHECKING:
     from tinygrad_gpt.study.pitfalls import Pitfall
@@ -41,8 +41,6 @@ class Pitfalls:
 def main(argv: Sequence[str]) -> int:
     """Parse; list, teach, or check an exercise: 0 it is right (or there was none), 1 it is not, 2 bad input."""
     options = parse(Pitfalls, argv, PROGRAM)
-    if find_spec("hypothesis") is None:
-        raise UserError("hypothesis is not installed: pip install hypothesis")
     if options.pitfall == EXERCISE:
         return exercise(options.exercise, options.file)
     if options.exercise is not None:
@@ -52,9 +50,16 @@ def main(argv: Sequence[str]) -> int:
     if options.pitfall is None:
         print(overview())
         return 0
+    need_hypothesis()
     number, found = pitfall_of(options.pitfall)
     teach(number, found, input if at_a_terminal() and not options.show else None)
     return 0
+
+
+def need_hypothesis() -> None:
+    """Raise UserError if it is not installed: lessons and checks are the laws' work."""
+    if find_spec("hypothesis") is None:
+        raise UserError('hypothesis is not installed: pip install ".[laws]"')
 
 
 def at_a_terminal() -> bool:
@@ -65,10 +70,9 @@ def at_a_terminal() -> bool:
 def overview() -> str:
     """All pitfalls, and how to go on."""
     from tinygrad_gpt.study import pitfalls
-    from tinygrad_gpt.study.pitfalls.lesson import listing
 
     return f"""\
-{listing(pitfalls.every())}
+{pitfalls.listing()}
 
   {PROGRAM} 3           look at one, guess, see what catches it
   {PROGRAM} 3 --show    the same without questions
@@ -81,10 +85,10 @@ def pitfall_of(key: str) -> tuple[int, "Pitfall"]:
 
     try:
         found = pitfalls.find(key)
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: a number of thousands of digits
         near = did_you_mean(key, [*pitfalls.NAMES, EXERCISE])
         rest = near or f"; there are 1 to {len(pitfalls.NAMES)}: {PROGRAM} lists them"
-        raise UserError(f"no pitfall {key!r}{rest}") from None
+        raise UserError(f"no pitfall {shortened(repr(key))}{rest}") from None
     return pitfalls.NAMES.index(found.name) + 1, found
 
 
@@ -97,6 +101,8 @@ def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
         if ask:
             print()
             guess(pitfall, ask)
+        else:
+            print(f"\n{lesson.told(pitfall)}")
         print(f"\n{lesson.caught(pitfall)}\n")
         if ask:
             ask("Enter for the mend ")
@@ -109,7 +115,7 @@ def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
 
 def guess(pitfall: "Pitfall", ask: Ask) -> None:
     """Let somebody point at lines until they hit, or want to be told."""
-    from tinygrad_gpt.study.pitfalls.lesson import verdict
+    from tinygrad_gpt.study.pitfalls.lesson import told, verdict
 
     lines = len(pitfall.code)
     while answer := ask("Which line is wrong? Its number, or Enter to be told: ").strip():
@@ -119,10 +125,12 @@ def guess(pitfall: "Pitfall", ask: Ask) -> None:
         print(verdict(pitfall, int(answer)))
         if pitfall.is_wrong(int(answer)):
             return
+    print(told(pitfall))
 
 
 def exercise(name: str | None, file: str | None) -> int:
     """List the exercises, or write the file of one, or check it; the exit code."""
+    from tinygrad_gpt.study.explain import spelled
     from tinygrad_gpt.study.pitfalls.exercises import BY_NAME, EVERY
 
     names = ", ".join(BY_NAME)
@@ -132,13 +140,17 @@ def exercise(name: str | None, file: str | None) -> int:
         print("\n".join(f"{found.name:<17} {found.task}" for found in EVERY))
         print(f"\n  {PROGRAM} {EXERCISE} multiply   make multiply.py, later check it")
         return 0
-    if name not in BY_NAME:
+    alike = {spelled(known): known for known in BY_NAME}
+    if spelled(name) not in alike:
         near = did_you_mean(name, BY_NAME)
         raise UserError(f"no exercise {name!r}{near or f'; they are {names}'}")
+    name = alike[spelled(name)]
     if file == "":
         raise UserError("--file must name a file")
     path = Path(f"{name}.py" if file is None else file)
-    return check(BY_NAME[name], path) if path.exists() else begin(BY_NAME[name], path, file or "")
+    with user_input():
+        is_there = path.exists()
+    return check(BY_NAME[name], path) if is_there else begin(BY_NAME[name], path, file or "")
 
 
 def begin(exercise: "Exercise", path: Path, file: str) -> int:
@@ -151,6 +163,7 @@ def begin(exercise: "Exercise", path: Path, file: str) -> int:
 
 def check(exercise: "Exercise", path: Path) -> int:
     """Judge the file; the exit code."""
+    need_hypothesis()
     from tinygrad_gpt.study.pitfalls.checking import check as judge
     from tinygrad_gpt.study.pitfalls.learner import Complaint
 

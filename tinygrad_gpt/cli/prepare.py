@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from tinygrad_gpt.backend import Array, resolve_device
 from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.machine import memory_here
@@ -135,6 +137,7 @@ def read_corpus(options: Train, folder: RunFolder) -> Corpus:
         with user_input():
             tokenizer = load_tokenizer(folder.file(TOKENIZER))
             tokens = open_tokens(folder.file(TOKENS[0]), tokenizer)
+            check_ids(tokens, tokenizer.vocab_size, folder.file(TOKENS[0]))
         return Corpus(title(options), TOKENS[0], opening_of(tokens, tokenizer), tokenizer, tokens)
     files = [path for path in options.texts if path != STDIN and os.path.isfile(path)]
     n_bytes = sum(os.path.getsize(path) for path in files)
@@ -172,6 +175,17 @@ def large_corpus(paths: tuple[str, ...], kind: str, n_bytes: int, options: Text,
             progress=sys.stderr.isatty(),
         )
     return Corpus(names(paths), f"{n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens)
+
+
+def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
+    """Raise ValueError, saying where, unless all ids of a file are the vocabulary's."""
+    for start in range(0, len(tokens), MEGABYTE):
+        wrong = np.flatnonzero(tokens[start : start + MEGABYTE] >= vocab_size)
+        if len(wrong):
+            place = start + int(wrong[0])
+            raise ValueError(
+                f"{str(path)!r}: id {tokens[place]} at place {place:,} is none of the {vocab_size:,} there are"
+            )
 
 
 def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
@@ -297,5 +311,7 @@ def memory_of(config: GPTConfig, options: Train) -> int:
 
 
 def disk_needed(plan: Plan, keep: int) -> int:
-    """Bytes that the run's files take at most: checkpoints (the newest, the best, the next), the model's file twice."""
-    return FLOAT32 * plan.model.n_parameters * (3 * (keep + 2) + 2)
+    """Bytes that the run's files take at most: the model's file twice, and as checkpoints the newest, the best, that of
+    a stop, and the next.
+    """
+    return FLOAT32 * plan.model.n_parameters * (3 * (keep + 3) + 2)

@@ -10,14 +10,13 @@ the run that --decay-steps would have given at once, bit for bit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import UserError, user_input
-from tinygrad_gpt.cli.options import options_of, parse, value_of, with_values
+from tinygrad_gpt.cli.options import options_of, parse, value_named, value_of, with_values
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
 from tinygrad_gpt.cli.run_log import Record, has_ended, read_log
-from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train_options import Train, with_epochs
 from tinygrad_gpt.training import Checkpoint, Checkpoints
 from tinygrad_gpt.training.checkpoint import environment
 
@@ -49,9 +48,7 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
         if of_text:
             flag = "TEXTS" if of_text[0] == "texts" else f"--{of_text[0]}"
             raise UserError(f"{folder.told}: leave out {flag}, the run has its text in {folder.file(TOKENS[0])}")
-    if "epochs" in changed and "steps" not in changed:
-        wanted = with_values(wanted, {"steps": None})  # the flag counts more than what the file says
-    return stored, wanted
+    return stored, with_epochs(wanted, argv, prog)
 
 
 def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
@@ -81,19 +78,14 @@ def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
         wanted = replace(wanted, training=replace(wanted.training, decay_steps=decay_steps))
     notes = [f"skipped: {line}" for line in skipped] + notes_on_the_log(records, checkpoint.step)
     notes += [
-        f"--{name} {value(wanted, name)}, not {value(stored, name)}: {NOT_THE_SAME}"
+        f"--{name} {value_named(wanted, name)}, not {value_named(stored, name)}: {NOT_THE_SAME}"
         for name in ROUNDING
-        if value(wanted, name) != value(stored, name)
+        if value_named(wanted, name) != value_named(stored, name)
     ]
     return Resumed(wanted, checkpoint, records, notes, ended)
 
 
 NOT_THE_SAME = "the run goes on, rounded otherwise than without the stop"
-
-
-def value(options: Train, name: str) -> Any:
-    """An option's value by its name."""
-    return next(value_of(options, option) for option in options_of(Train) if option.name == name)
 
 
 def notes_on_the_log(records: list[Record], step: int) -> list[str]:

@@ -6,6 +6,7 @@ log.jsonl  loss.png  sample.txt     how it went
 checkpoints/                        what the run can be resumed from: tinygrad-gpt train --resume RUN
 crash/                              a step that gave a number that is not finite, to look at it again
 tokens.bin  tokens.bin.json         the text's tokens, if it was too large for memory
+tokens.new.bin  tokens.new.bin.json the same of the run that replaces this one, until it starts
 run.lock                            there while the run goes on: whose it is
 """
 
@@ -25,10 +26,11 @@ from tinygrad_gpt.cli.lock import is_lockable, owner_of
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.text import Tokenizer, load_tokenizer
-from tinygrad_gpt.training import load_checkpoint
+from tinygrad_gpt.training import CheckpointError, Checkpoints, load_checkpoint
 from tinygrad_gpt.training.anomaly import CRASH_FILES
 from tinygrad_gpt.training.checkpoints import DRAFT as CHECKPOINT_DRAFT
 from tinygrad_gpt.training.checkpoints import NAME as CHECKPOINT
+from tinygrad_gpt.training.checkpoints import step_of
 
 MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE = (
     "model.safetensors",
@@ -39,9 +41,10 @@ MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE = (
     "sample.txt",
 )
 TOKENS, LOCK = ("tokens.bin", "tokens.bin.json"), "run.lock"
+NEW_TOKENS = ("tokens.new.bin", "tokens.new.bin.json")
 CHECKPOINTS, CRASH = "checkpoints", "crash"  # folders
 RESULTS = (MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE)
-FILES = (*RESULTS, *TOKENS, LOCK)
+FILES = (*RESULTS, *TOKENS, *NEW_TOKENS, LOCK)
 DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.[0-9a-f]{{16}}\.tmp")  # left by a process that was killed
 PROBE = 2**16  # bytes
 
@@ -59,7 +62,8 @@ class RunFolder:
         self.name, self.is_named, self.overwrite, self.resume = name, out is not None, overwrite, resume
         self.path = next_free(name) if out is None else Path(out)
         self.made: list[Path] = []  # files and folders that were not there before, in the order of their making
-        self.created = self.started = self.has_tokens = False
+        self.created = self.started = False
+        self.tokens: tuple[str, ...] = ()  # what the files of this run's tokens are called until it starts
         self.lock: int | None = None  # the lock's open file
         if out == "":
             raise UserError(f"{'--resume' if resume else '--out'} must name a folder; got ''")
@@ -119,7 +123,8 @@ class RunFolder:
             return
         pid, host = owner or (0, platform.node())  # 0: it has just been taken, and its owner is not in it yet
         if host != platform.node() or not alone:
-            raise UserError(f"{self.told} is in use by the run of process {pid} on {host}")
+            unknown = f"; if that run has ended, delete {self.file(LOCK)}" if alone else ""
+            raise UserError(f"{self.told} is in use by the run of process {pid} on {host}{unknown}")
 
     def take_lock(self) -> None:
         """Make the lock ours.  It is the kernel's, so a process that was killed holds it no longer."""
@@ -174,8 +179,8 @@ class RunFolder:
 
     def check_space(self, needed: int) -> None:
         """Raise UserError if the disk has less room than needed bytes; what the run there takes is counted as free."""
-        mine = sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file() and path.name not in TOKENS)
-        free = shutil.disk_usage(self.path).free + mine
+        files = [path for path in self.path.rglob("*") if path.is_file() and path.name not in (*TOKENS, *NEW_TOKENS)]
+        free = shutil.disk_usage(self.path).free + sum(path.stat().st_size for path in files)
         if free < needed:
             raise UserError(
                 f"the disk of {str(self.path)!r} has {human(free, 'B')} free, the run needs about {human(needed, 'B')} "
@@ -183,11 +188,11 @@ class RunFolder:
             )
 
     def tokens_file(self) -> Path:
-        """Where to write the tokens of a text that is too large for memory."""
+        """Where to write the tokens of a text that is too large for memory: beside those of the run that is there."""
         self.create()
-        self.has_tokens = True
-        self.made += [path for path in map(self.file, TOKENS) if not path.exists()]
-        return self.file(TOKENS[0])
+        self.tokens = NEW_TOKENS if any(self.file(name).exists() for name in TOKENS) else TOKENS
+        self.made += map(self.file, self.tokens)
+        return self.file(self.tokens[0])
 
     def start(self) -> None:
         """From here on the run is in the folder: what an earlier one left goes, but for the one to resume."""
@@ -198,15 +203,24 @@ class RunFolder:
                     path.unlink(missing_ok=True)
             if not self.resume:
                 self.remove_run()
+            self.keep_tokens()
             remove_files(self.file(CRASH), CRASH_FILES.__contains__)
             self.file(CHECKPOINTS).mkdir(exist_ok=True)
         self.started = True
 
     def remove_run(self) -> None:
         """Remove the files of the run that was here."""
-        for name in RESULTS if self.has_tokens else (*RESULTS, *TOKENS):
-            self.file(name).unlink(missing_ok=True)
+        for name in (*RESULTS, *TOKENS):
+            if name not in self.tokens:
+                self.file(name).unlink(missing_ok=True)
         remove_files(self.file(CHECKPOINTS), is_checkpoint)
+
+    def keep_tokens(self) -> None:
+        """Give this run's tokens their name; those that a killed process has prepared for another run go."""
+        for written, name in zip(self.tokens, TOKENS, strict=False):
+            os.replace(self.file(written), self.file(name))
+        for name in NEW_TOKENS:
+            self.file(name).unlink(missing_ok=True)
 
     def file(self, name: str) -> Path:
         """Where a file of the run lies."""
@@ -261,18 +275,32 @@ def next_free(name: str) -> Path:
 def load_run(run: str, device: str) -> tuple[GPT, Tokenizer]:
     """The model and the tokenizer of a run folder.  Raises UserError if it is none."""
     folder = Path(run)
-    if not folder.is_dir():
-        raise UserError(f"RUN {run!r} is not a folder: give the one that train has made")
+    with user_input():
+        if not folder.is_dir():
+            raise UserError(f"RUN {run!r} is not a folder: give the one that train has made")
     missing = [name for name in (MODEL, TOKENIZER) if not (folder / name).is_file()]
     if missing:
         raise UserError(f"RUN {run!r} is not a run folder: it has no {missing[0]}")
     with user_input():
         device = resolve_device(device)
         tokenizer = load_tokenizer(folder / TOKENIZER)
+    try:
         model = load_checkpoint(folder / MODEL, device=device).model
+    except CheckpointError as error:
+        raise UserError(f"{error}{alternative(folder)}") from error
     if model.config.vocab_size != tokenizer.vocab_size:
         raise UserError(
             f"RUN {run!r}: its model knows {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}: "
             "they are not of one run"
         )
     return model, tokenizer
+
+
+def alternative(folder: Path) -> str:
+    """What to put in the place of a model that cannot be read: the newest checkpoint, if one is whole."""
+    try:
+        checkpoint, _ = Checkpoints(folder / CHECKPOINTS).newest()
+    except CheckpointError:
+        return ""
+    name = next(path.name for path in Checkpoints(folder / CHECKPOINTS).paths() if step_of(path) == checkpoint.step)
+    return f"; {name} in its {CHECKPOINTS} is whole, and may be copied there"

@@ -19,13 +19,14 @@ Record = dict[str, Any]
 
 
 class RunLog:
-    """The log of a run that is going on.  `records` are its lines so far.
+    """The log of a run that is going on.  `records` are its lines but for the steps', which may be millions.
 
     Raises OSError if the file cannot be written; after an error nothing is lost, the next call tries again.
     """
 
     def __init__(self, path: Path, records: list[Record]) -> None:
-        self.records = records
+        self.records = [record for record in records if not is_step(record)]
+        self.n_skipped = sum("skipped" in record for record in records)
         with replacing(path) as file:
             file.writelines(map(line, records))
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -33,7 +34,9 @@ class RunLog:
 
     def write(self, **record: Any) -> None:
         """Add a line, on its way to the disk at once."""
-        self.records.append(record)
+        if not is_step(record):
+            self.records.append(record)
+        self.n_skipped += "skipped" in record
         self.waiting += line(record)
         self.flush()
 
@@ -52,7 +55,7 @@ class RunLog:
         os.close(self.file)
 
     def of(self, event: str) -> list[Record]:
-        """The lines of an event, without its name."""
+        """The lines of an event other than a step, without its name."""
         found = [record for record in self.records if record["event"] == event]
         return [{name: value for name, value in record.items() if name != "event"} for record in found]
 

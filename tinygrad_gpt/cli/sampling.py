@@ -1,9 +1,9 @@
 """tinygrad-gpt sampling: what temperature, top-k and top-p do to the next token of a trained model."""
 
+import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
@@ -11,8 +11,8 @@ from tyro.conf import Positional, arg
 from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.run_folder import load_run
-from tinygrad_gpt.files import replacing
 from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
 
 SILENT = arg(help_behavior_hint="")
@@ -53,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if not options.temperatures:
         raise UserError("--temperatures needs at least one")
+    check_output("--png", options.png)
+    check_output("--html", options.html)
     cut = Cut(options.top_k, options.top_p, options.min_p)
     model, tokenizer = load_run(options.run, options.device)
     with machine(options.threads), user_input():
@@ -60,20 +62,11 @@ def main(argv: Sequence[str]) -> int:
     width = min(shutil.get_terminal_size().columns, 120)
     print(f"next token after {options.text!r}; {cut}\n")
     print(table(view, options.temperatures, cut, options.tokens, width))
-    with user_input():
-        if options.png is not None:
-            with replacing(target("--png", options.png)) as file:
-                figure(view, options.temperatures, cut, options.tokens).savefig(file, format="png", dpi=DPI)
-        if options.html is not None:
-            temperature = 1.0 if 1.0 in options.temperatures else options.temperatures[0]
-            with replacing(target("--html", options.html)) as file:
-                file.write(page(view, temperature, cut, options.tokens).encode())
+    if options.png is not None:
+        picture = io.BytesIO()
+        figure(view, options.temperatures, cut, options.tokens).savefig(picture, format="png", dpi=DPI)
+        write_output(options.png, picture.getvalue())
+    if options.html is not None:
+        temperature = 1.0 if 1.0 in options.temperatures else options.temperatures[0]
+        write_output(options.html, page(view, temperature, cut, options.tokens).encode("utf-8", "backslashreplace"))
     return 0
-
-
-def target(flag: str, name: str) -> Path:
-    """Where a figure goes.  Raises UserError for what cannot be a file."""
-    path = Path(name)
-    if not name or path.is_dir() or not path.parent.is_dir():
-        raise UserError(f"{flag} must name a file in a folder that exists; got {name!r}")
-    return path

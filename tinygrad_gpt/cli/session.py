@@ -32,13 +32,13 @@ from tinygrad_gpt.files import replacing
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import save_tokenizer
 from tinygrad_gpt.training import Checkpoints, StepReport, evaluate, perplexity, save_checkpoint, train
-from tinygrad_gpt.training.checkpoints import step_of
 from tinygrad_gpt.training.loop import no_stopwatch
 from tinygrad_gpt.training.plots import plot_losses
 from tinygrad_gpt.training.profiling import Profile
 
 PROG = "tinygrad-gpt train"
 SIGPIPE = 13  # by this name the signal module has it on Unix alone
+STDOUT = "standard output"
 SAMPLE_WIDTH, SAMPLE_INDENT = 80, " " * 7
 
 
@@ -54,7 +54,7 @@ class Session:
         self.first_step = self.step = 0 if resumed is None else resumed.checkpoint.step
         self.checkpoints = Checkpoints(folder.file(CHECKPOINTS), keep=options.run.keep)
         self.saved: int | None = None if resumed is None else self.step  # the newest checkpoint's step
-        self.extra = None if self.is_checkpoint_due() else self.saved  # a stop's: in other runs this step has none
+        self.stop_checkpoint = None if self.is_checkpoint_due() else self.saved  # of a step that has none in other runs
         self.profile = Profile() if options.report.profile else None
         self.seconds = 0.0  # in training steps, of this process
         self.last_report = (self.step, 0.0)  # its step, and the seconds then
@@ -62,6 +62,7 @@ class Session:
         self.diverged: str | None = None
         self.is_complete = False  # all steps are done, and what comes after the last
         self.log: RunLog
+        self.skipped_before: int  # steps in a row, right before this process
         self.started: float
 
     def run(self) -> int:
@@ -90,6 +91,7 @@ class Session:
             file.write(f"# {PROG} --config THIS_FILE runs it again\n\n{toml}".encode())
         save_tokenizer(self.plan.corpus.tokenizer, self.folder.file(TOKENIZER))
         before = [] if self.resumed is None else up_to(self.resumed.records, self.step)
+        self.skipped_before = skipped_last(before)
         self.log = RunLog(self.folder.file(LOG), before)
         seconds = [record["seconds"] for record in self.log.of("evaluation")]
         self.started = time.perf_counter() - (seconds[-1] if seconds else 0.0)
@@ -128,7 +130,7 @@ class Session:
             seed=t.seed,
             start_step=self.step + 1,
             on_nonfinite="skip" if t.on_nonfinite == "skip" else "raise",
-            skipped_before=skipped_last(self.log.records),
+            skipped_before=self.skipped_before,
             stopwatch=no_stopwatch if self.profile is None else self.profile.part,
         )
 
@@ -159,7 +161,7 @@ class Session:
         """Count a step and log it.  Raises FloatingPointError if it was not finite, as `train` does without a GPU."""
         report.check()
         self.step = report.step
-        loss, norm = finite(float(report.loss)), finite(float(report.grad_norm))
+        loss, norm = finite_or_none(float(report.loss)), finite_or_none(float(report.grad_norm))
         record = {"event": "step", "step": self.step, "loss": loss, "lr": report.lr, "grad_norm": norm}
         if report.skipped is not None:
             record["skipped"] = report.skipped
@@ -203,7 +205,7 @@ class Session:
         }
         loss = record["train_loss"] if record["val_loss"] is None else record["val_loss"]
         record |= {
-            "perplexity": None if loss is None else finite(perplexity(loss)),
+            "perplexity": None if loss is None else finite_or_none(perplexity(loss)),
             "tokens_per_second": trained / (self.seconds - seconds) if trained else None,
             "seconds": time.perf_counter() - self.started,
         }
@@ -216,7 +218,7 @@ class Session:
         if len(tokens) < 2:
             return None
         limit = self.options.report.eval_tokens
-        return finite(evaluate(self.plan.model, tokens, max_tokens=limit, advance=self.poll).loss)
+        return finite_or_none(evaluate(self.plan.model, tokens, max_tokens=limit, advance=self.poll).loss)
 
     def sample(self) -> None:
         """Continue the prompt; print it, and add it to the samples."""
@@ -252,28 +254,28 @@ class Session:
     def save_model(self) -> None:
         """The weights as they are now."""
         with self.going_on(MODEL):
-            twice(lambda: save_checkpoint(self.folder.file(MODEL), self.plan.model, step=self.step))
+            with_one_retry(lambda: save_checkpoint(self.folder.file(MODEL), self.plan.model, step=self.step))
 
     def save(self) -> None:
         """A checkpoint of the state after this step.  The one that a stop has made goes, once there is a newer one."""
-        is_extra = not self.is_checkpoint_due()
-        self.checkpoints.keep = self.options.run.keep + (is_extra or self.extra is not None)
-        val_loss = self.val_loss()
+        is_stop = not self.is_checkpoint_due()
+        val_loss = None if is_stop else self.val_loss()  # else a stop's would count as the best, and another go for it
         with self.going_on(CHECKPOINTS):
             self.log.sync()  # the log reaches at least as far as the checkpoint, whatever happens
-            twice(
+            with_one_retry(
                 lambda: self.checkpoints.save(
                     self.plan.model,
                     self.plan.optimizer,
                     step=self.step,
                     val_loss=val_loss,
                     metadata=self.plan.settings,
+                    more=int(is_stop or self.stop_checkpoint is not None),
                 )
             )
-            self.saved, extra = self.step, self.extra
-            self.extra = self.step if is_extra else None
-            if extra is not None and extra != self.step:
-                self.remove_checkpoint(extra)
+            self.saved, before = self.step, self.stop_checkpoint
+            self.stop_checkpoint = self.step if is_stop else None
+            if before is not None and before != self.step:
+                self.checkpoints.remove(before)
 
     def val_loss(self) -> float | None:
         """The validation loss after this step; None if there is none, or there is no time for it."""
@@ -283,20 +285,13 @@ class Session:
             return loss
         return None if self.stop.requested else self.score(self.plan.val_tokens)
 
-    def remove_checkpoint(self, step: int) -> None:
-        """Remove the checkpoint of a step."""
-        for path in self.checkpoints.paths():
-            if step_of(path) == step:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-                self.checkpoints.losses.pop(path, None)
-
     def end(self) -> int:
         """Save everything, say how it went; the exit code."""
         if self.diverged:
             self.save_model()
+            message = self.crashed(self.diverged)
             self.plot()
-            raise CommandFailed(self.crashed(self.diverged))
+            raise CommandFailed(message)
         if not self.is_complete:
             if self.saved != self.step:
                 self.save()
@@ -318,7 +313,7 @@ class Session:
             step=self.step,
             evaluations=self.log.of("evaluation"),
             seconds=time.perf_counter() - self.started,
-            n_skipped=sum("skipped" in record for record in self.log.of("step")),
+            n_skipped=self.log.n_skipped,
             is_stopped=not self.is_complete,
         )
 
@@ -326,7 +321,8 @@ class Session:
         """The losses over the epochs; one evaluation alone would be a dot."""
         records = self.log.of("evaluation")
         if len(records) > 1:
-            plot_losses(records, self.folder.file(PLOT), title=plot_title(self.plan))
+            with self.going_on(PLOT):
+                plot_losses(records, self.folder.file(PLOT), title=plot_title(self.plan))
 
     def crashed(self, message: str) -> str:
         """What to say of the step that was not finite; it is written to crash/, to be looked at again."""
@@ -345,7 +341,7 @@ class Session:
         try:
             yield
         except OSError as error:
-            if what != LOG or LOG not in self.failing:  # of the log once, not at every line
+            if what not in (LOG, STDOUT) or what not in self.failing:  # of these once, not at every line
                 newest = "there is no checkpoint yet" if self.saved is None else f"the newest is of step {self.saved}"
                 meanwhile = f"; {newest}" if what == CHECKPOINTS else ""
                 self.warn(f"step {self.step}: {what} not written: {reason(error)}{meanwhile}")
@@ -360,19 +356,21 @@ class Session:
 
     def say(self, text: str) -> None:
         """Print to stdout, above the progress bar.  When nobody reads it any more, the run ends as with Ctrl-C."""
-        try:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            discard_output()
-            self.stop.signal = SIGPIPE
+        with self.going_on(STDOUT):
+            try:
+                tqdm.write(text, file=sys.stdout)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                discard_output()
+                self.stop.signal = SIGPIPE
 
     def warn(self, text: str) -> None:
         """Print to stderr, above the progress bar."""
-        tqdm.write(f"WARNING: {text}", file=sys.stderr)
+        with suppress(OSError):  # where it cannot be told, the run goes on all the same
+            tqdm.write(f"WARNING: {text}", file=sys.stderr)
 
 
-def twice(save: Callable[[], object]) -> None:
+def with_one_retry(save: Callable[[], object]) -> None:
     """Save, and once more if it fails: what keeps a file from being written is often gone a moment later."""
     try:
         save()
@@ -386,6 +384,6 @@ def wrapped(text: str) -> str:
     return textwrap.fill(harmless, SAMPLE_WIDTH, initial_indent=SAMPLE_INDENT, subsequent_indent=SAMPLE_INDENT)
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """The value, or None if it is nan or infinite, which JSON has no word for."""
     return value if math.isfinite(value) else None

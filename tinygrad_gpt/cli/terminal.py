@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TextIO
 
 
 @contextmanager
@@ -21,14 +22,21 @@ def utf8_streams() -> Iterator[None]:
         yield
     finally:
         for stream, encoding, errors in before:
-            with suppress(BrokenPipeError):
+            try:
                 stream.reconfigure(encoding=encoding, errors=errors)
+            except OSError:
+                discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Send a stream nowhere: its reader has gone, or its disk is full, and flushing what is left would fail again."""
+    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # a captured stdout has no file descriptor
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def discard_output() -> None:
-    """Send stdout nowhere: its reader has gone, and flushing what is left would fail again."""
-    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # a captured stdout has no file descriptor
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    """Send stdout nowhere."""
+    discard(sys.stdout)
 
 
 def one_line(error: object) -> str:

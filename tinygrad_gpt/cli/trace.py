@@ -3,11 +3,13 @@
 import json
 import re
 import runpy
+import shutil
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,16 +17,18 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.cli.errors import UserError, user_input
-from tinygrad_gpt.cli.machine import Threads, machine
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
+from tinygrad_gpt.cli.machine import Threads, machine, memory_here
 from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.prepare import memory_needed
 from tinygrad_gpt.cli.run_folder import load_run
 from tinygrad_gpt.cli.terminal import human
-from tinygrad_gpt.files import replacing
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.study.places import place
 from tinygrad_gpt.study.report import page
 from tinygrad_gpt.study.spot_check import Check, Index, spot_checks
 from tinygrad_gpt.study.trace import Trace as Recording
@@ -43,6 +47,7 @@ NOTE = (
     "The loss was computed again in 64 bits with the number a millionth larger, and a millionth smaller. "
     "The difference over two millionths stands beside the gradient; apart: in parts of the array's largest gradient."
 )
+NARROWEST, WIDEST = 80, 120  # columns: below, numbers would be cut; above, nobody reads on
 NEW = arg(help_behavior_hint="")
 
 
@@ -94,8 +99,8 @@ class Trace:
     """Numbers of each array whose gradient is compared with differences of the loss, for --json and --html."""
     check: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
     """Numbers to compare besides, by the name of a parameter or an op's output: "wte.weight[3,5]"."""
-    reference: bool = False
-    """Compute every op by its own file, without kernels."""
+    kernels: bool = False
+    """Compute as train does, by the kernels. Default: every op by its own file, whose formula and names are shown."""
     activation_checkpointing: bool = False
     """Keep each block's input alone and compute the rest again on the way back, to see what that does."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -133,7 +138,9 @@ def main(argv: Sequence[str]) -> int:
     """Parse, run the step, show it; the exit code."""
     options = parse(Trace, argv, "tinygrad-gpt trace")
     chosen = dict(entries(options.check))
-    with machine(options.threads), reference_only() if options.reference else nullcontext():
+    check_output("--json", options.json)
+    check_output("--html", options.html)
+    with machine(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
             recording, facts, check = of_script(options)
         else:
@@ -146,10 +153,11 @@ def main(argv: Sequence[str]) -> int:
         write(options.html, text)
     if options.json is not None:
         write(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
+    width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     if options.step:
-        walk(recording)
+        walk(recording, width)
     elif options.json is None and options.html is None:
-        print(recording.tree())
+        print(recording.tree(width))
     show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
     return 0
 
@@ -175,7 +183,7 @@ def of_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     config = step.model.config
     facts = {
         "model": f"{human(step.model.n_parameters)} parameters, {config.n_layers} layers, {config.n_heads} heads, "
-        f"width {config.emb_dim}, {config.vocab_size} tokens known",
+        f"width {config.emb_dim}, vocabulary {config.vocab_size}",
         "batch": "{} x {} tokens".format(*step.ids.shape),
         "gradient norm": f"{grad_norm(step.model.parameters()):.4g}",
     }
@@ -191,11 +199,28 @@ def of_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     assert options.target is not None
     if not Path(options.target).is_file():
         raise UserError(f"SCRIPT {options.target!r} is not a file")
-    with trace() as recording, at_home(options.target):
+    with trace() as recording, at_home(options.target), told_in_a_line(options.target):
         runpy.run_path(options.target, run_name="__main__")
     if not recording.events:
         raise UserError(f"SCRIPT {options.target!r} ran no op")
     return recording, {"script": options.target}, lambda recording, chosen: []
+
+
+@contextmanager
+def told_in_a_line(script: str) -> Iterator[None]:
+    """Around running the file: UserError if it is no Python, CommandFailed if it stops with an error."""
+    try:
+        yield
+    except SyntaxError as error:
+        raise UserError(f"SCRIPT {place(Path(script), error)}: {error.msg}") from error
+    except SystemExit as stopped:
+        if stopped.code:
+            raise CommandFailed(f"SCRIPT {script!r} ended with exit code {stopped.code!r}") from stopped
+    except (BrokenPipeError, MemoryError):
+        raise
+    except Exception as error:
+        told = f"{place(Path(script), error)}: {type(error).__name__}: {error}"
+        raise CommandFailed(f"SCRIPT {told}; python {script} tells more") from error
 
 
 @contextmanager
@@ -242,6 +267,7 @@ def new(options: Trace) -> tuple[GPT, Array]:
         drop_rate=m.drop_rate or 0.0,
         tie_weights=bool(m.tie_weights),
     )
+    check_memory(config, options)
     checkpointing = options.activation_checkpointing
     model = GPT(config, seed=m.seed, device=options.device, activation_checkpointing=checkpointing)
     return model, tokenizer.encode(options.batch.text)
@@ -254,8 +280,20 @@ def loaded(options: Trace) -> tuple[GPT, Array]:
         raise UserError(f"--{fixed[0].replace('_', '-')} is not for a trained model: its shape is what it is")
     assert options.target is not None
     model, tokenizer = load_run(options.target, options.device)
+    length = options.batch.context_length or min(16, model.config.context_length)
+    check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing
     return model, tokenizer.encode(options.batch.text)
+
+
+def check_memory(config: GPTConfig, options: Trace) -> None:
+    """Raise UserError if the machine cannot hold the step: all that is recorded, and a second model in 64 bits."""
+    needed, here = 3 * memory_needed(config, options.batch.batch_size), memory_here()
+    if options.device == "cpu" and here is not None and needed > here:
+        raise UserError(
+            f"the step takes about {human(needed, 'B')} of memory, this machine has {human(here, 'B')}: use a smaller "
+            "model, --batch-size or --context-length"
+        )
 
 
 def entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
@@ -293,15 +331,15 @@ def title(options: Trace) -> str:
 
 def write(path: str, text: str) -> None:
     """A file, whole or not at all."""
-    with user_input(), replacing(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
-    print(f"wrote {path}, {human(len(text.encode('utf-8', 'backslashreplace')), 'B')}")
+    content = text.encode("utf-8", "backslashreplace")
+    write_output(path, content)
+    print(f"wrote {path}, {human(len(content), 'B')}")
 
 
-def walk(recording: Recording) -> None:
+def walk(recording: Recording, width: int) -> None:
     """Every op and vjp, one after the other; at a terminal the reader says when."""
     asking = sys.stdin.isatty() and sys.stdout.isatty()
-    for text in cards(recording):
+    for text in cards(recording, width):
         print(text, flush=True)
         if asking:
             print("      Enter: next, q: quit ", end="", flush=True)
@@ -309,7 +347,7 @@ def walk(recording: Recording) -> None:
             if not answer or answer.strip().lower() == "q":
                 break
         print()
-    print(summary(recording))
+    print(textwrap.fill(summary(recording), width))
 
 
 def show_checks(recording: Recording, checks: list[Check]) -> None:

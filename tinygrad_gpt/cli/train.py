@@ -12,7 +12,7 @@ from tinygrad_gpt.cli.resume import Resumed, options_to_resume, resumed
 from tinygrad_gpt.cli.run_folder import RunFolder
 from tinygrad_gpt.cli.session import PROG, Session
 from tinygrad_gpt.cli.terminal import Stop, stoppable
-from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train_options import Train, with_epochs
 from tinygrad_gpt.cli.train_report import ended
 from tinygrad_gpt.kernels.cuda import precision
 
@@ -24,7 +24,8 @@ def main(argv: Sequence[str]) -> int:
         if options.run.resume is not None:
             return resume(options.run.resume, argv, stop)
         if options.run.config is not None:
-            options = parse(Train, argv, PROG, default=with_values(Train(), read_config(options.run.config, Train)))
+            default = with_values(Train(), read_config(options.run.config, Train))
+            options = with_epochs(parse(Train, argv, PROG, default), argv, PROG)
         with RunFolder(options.run.out, run_name(options), overwrite=options.run.overwrite) as folder:
             return train_in(folder, options, stop)
 
@@ -52,10 +53,13 @@ def train_in(folder: RunFolder, options: Train, stop: Stop, state: Resumed | Non
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Files that cannot be written once the run has started, as one line."""
+    """Files that cannot be written once the run has started, and memory that is not there, as one line."""
     try:
         yield
     except BrokenPipeError:
         raise
+    except MemoryError as error:
+        smaller = "use a smaller --batch-size or --context-length, --accumulation or --activation-checkpointing"
+        raise CommandFailed(f"out of memory: {error}: {smaller}") from error
     except OSError as error:
         raise CommandFailed(reason(error)) from error

@@ -1,12 +1,13 @@
 """The options of `tinygrad-gpt train`: the numbers of the default run stand here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.machine import Threads
-from tinygrad_gpt.cli.options import Range
+from tinygrad_gpt.cli.options import Range, is_given, with_values
 
 PRESET = arg(help_behavior_hint="(default: the preset's)")
 SILENT = arg(help_behavior_hint="")  # the default is told in the sentence
@@ -159,3 +160,10 @@ class Train:
     training: Training = field(default_factory=Training)
     report: Report = field(default_factory=Report)
     run: Run = field(default_factory=Run)
+
+
+def with_epochs(options: Train, argv: Sequence[str], prog: str) -> Train:
+    """The options without the steps that a file names, if argv asks for epochs: a flag counts more."""
+    if is_given(options, "epochs", argv, prog) and not is_given(options, "steps", argv, prog):
+        return with_values(options, {"steps": None})
+    return options

@@ -13,6 +13,7 @@ from tinygrad_gpt.cli.resume import Resumed
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.training import Checkpoints
 
 ROW = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
 HEADINGS = ROW.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
@@ -85,7 +86,7 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     done = f"{count(outcome.step, 'step')}, {tokens}, {duration(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
-    n_checkpoints = len(list((folder / CHECKPOINTS).glob("*.safetensors")))
+    n_checkpoints = len(Checkpoints(folder / CHECKPOINTS).paths())
     lines = {
         "done": f"{done}, stopped before step {plan.steps:,}" if outcome.is_stopped else done,
         "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
@@ -120,12 +121,14 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]]) -> dict[
 
 def kept_as(folder: Path, step: int) -> str:
     """Where the model of that step is, if it is kept."""
-    path = folder / CHECKPOINTS / f"checkpoint-{step:08}.safetensors"
+    path = Checkpoints(folder / CHECKPOINTS).path_of(step)
     return f", kept as {path.relative_to(folder)}" if path.exists() else ""
 
 
 def has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
     """Whether training on has made the model better on its own text alone; a hundredth of a loss says nothing."""
+    if last["val_loss"] is None:  # it was not finite
+        return False
     worse = float(last["val_loss"]) > 1.01 * float(lowest["val_loss"])
     return worse and last["train_loss"] is not None and last["train_loss"] < lowest["train_loss"]
 

@@ -10,7 +10,7 @@ what it checks; the engine is loaded beside them all the same, since Python runs
 try:
     import hypothesis as _hypothesis  # noqa: F401
 except ImportError:
-    raise ImportError("tinygrad_gpt.laws needs hypothesis: pip install hypothesis") from None
+    raise ImportError('tinygrad_gpt.laws needs hypothesis: pip install ".[laws]"') from None
 
 from tinygrad_gpt.laws import adapters as adapters
 from tinygrad_gpt.laws import statistics as statistics

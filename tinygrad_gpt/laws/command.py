@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 from tinygrad_gpt.laws.page import page
@@ -62,6 +63,16 @@ def check_by_name(
     return HELD if all(report.ok for report in reports) else BROKEN
 
 
+def imported(module: str) -> ModuleType:
+    """The module of this name.  ImportError, in one line, also for what goes wrong in it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ImportError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
 def complain(program: str, error: object) -> None:
     """One line on stderr, as all commands write it: the program, and what is wrong."""
     print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -74,5 +85,5 @@ def load(name: str) -> list[Any]:
         raise ValueError(f"name must look like pkg.module:name; got {name!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the working directory, as with python -m
-    found = getattr(importlib.import_module(module), attribute)
+    found = getattr(imported(module), attribute)
     return list(found) if isinstance(found, list | tuple) else [found]

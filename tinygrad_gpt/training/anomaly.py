@@ -27,6 +27,7 @@ from tinygrad_gpt import kernels, tape
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.kernels import Op, around_ops
+from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, backward
@@ -34,6 +35,7 @@ from tinygrad_gpt.training.checkpoint import load_checkpoint, save_checkpoint
 from tinygrad_gpt.training.loop import row_parts
 
 MODEL, STEP, REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
+BFLOAT16 = "bfloat16"
 NO_CALLER = {__file__, tape.__file__, kernels.__file__}  # between the line that asks for an op and the op
 
 
@@ -206,30 +208,41 @@ def bad(*values: Any) -> set[str]:
     """Which of "nan" and "inf" occur in arrays or numbers of floating point."""
     found: set[str] = set()
     for value in values:
-        kind = getattr(getattr(value, "dtype", None), "kind", "f" if isinstance(value, float) else "")
-        if kind != "f":
+        if not (isinstance(value, float) or is_floating(value)):
             continue
-        xp = array_module(value)
+        xp, value = array_module(value), widened(value)
         if not bool(xp.isfinite(value).all()):
             found |= {name for name, has in (("nan", xp.isnan), ("inf", xp.isinf)) if bool(has(value).any())}
     return found
 
 
+def is_floating(value: Any) -> bool:
+    """Whether this is an array of floating point; NumPy does not count bfloat16 among these."""
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and (dtype.kind == "f" or dtype.name == BFLOAT16)
+
+
+def widened(value: Any) -> Any:
+    """bfloat16 in float32, which holds all its numbers and has every function; anything else as it is."""
+    dtype = getattr(value, "dtype", None)
+    return value.astype(np.float32) if dtype is not None and dtype.name == BFLOAT16 else value
+
+
 def counted(array: Array, kinds: Iterable[str]) -> str:
     """How many nan and inf an array has: "3 nan in float32 (2, 8, 8)"."""
-    xp = array_module(array)
+    xp, wide = array_module(array), widened(array)
     tests = {"nan": xp.isnan, "inf": xp.isinf}
-    counts = " and ".join(f"{int(tests[kind](array).sum()):,} {kind}" for kind in sorted(kinds))
+    counts = " and ".join(f"{int(tests[kind](wide).sum()):,} {kind}" for kind in sorted(kinds))
     return f"{counts} in {array.dtype} {tuple(array.shape)}"
 
 
 def described(name: str, array: Array) -> str:
     """Name, dtype, shape, range, and what in it is not finite."""
-    xp = array_module(array)
+    xp, wide = array_module(array), widened(array)
     text = f"{name} {array.dtype} {tuple(array.shape)}"
-    if not array.size or array.dtype.kind not in "fiu":
+    if not array.size or wide.dtype.kind not in "fiu":
         return text
-    finite = array[xp.isfinite(array)] if array.dtype.kind == "f" else array
+    finite = wide[xp.isfinite(wide)] if wide.dtype.kind == "f" else wide
     if finite.size:
         text += f" from {float(finite.min()):.4g} to {float(finite.max()):.4g}"
     return f"{text}, {counted(array, kinds).split(' in ')[0]}" if (kinds := bad(array)) else text
@@ -253,7 +266,7 @@ def save_crash(
     folder.mkdir(exist_ok=True)
     save_checkpoint(folder / MODEL, model, step=step - 1)
     batch = {"ids": np.asarray(ids).tolist(), "targets": np.asarray(targets).tolist()}
-    settings = {"step": step, "seed": seed, "accumulation": accumulation}
+    settings = {"step": step, "seed": seed, "accumulation": accumulation, "precision": current_precision()}
     with replacing(folder / STEP) as file:
         file.write(json.dumps(settings | batch).encode())
     with replacing(folder / REPORT) as file:
@@ -270,4 +283,5 @@ def replay(folder: str | Path, *, device: str = "cpu") -> NonFinite | None:
     saved = json.loads((folder / STEP).read_text("utf-8"))
     ids, targets = (np.array(saved[name], np.int64) for name in ("ids", "targets"))
     dropout = Dropout(saved["seed"], saved["step"])
-    return find_nonfinite(model, ids, targets, dropout=dropout, accumulation=saved["accumulation"])
+    with precision(saved.get("precision", "float32")):
+        return find_nonfinite(model, ids, targets, dropout=dropout, accumulation=saved["accumulation"])

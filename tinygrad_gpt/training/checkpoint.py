@@ -85,7 +85,7 @@ def save_checkpoint(
     With verify, what was written is read again before it gets the name.
 
     Raises OSError if it cannot be written, and ValueError or TypeError for what cannot be saved; the file that was
-    there is left as it was.
+    there is left as it was, or, if only its folder cannot be synced, the new one is there.
     """
     tensors = {name: p.data for name, p in model.parameters().items()}
     ours = {

@@ -44,9 +44,11 @@ class Checkpoints:
         step: int,
         val_loss: float | None = None,
         metadata: Mapping[str, str] = NOTHING,
+        more: int = 0,
     ) -> Path:
         """Write a checkpoint, and delete those that are no longer needed.  The file is whole and on the disk then.
 
+        After this save so many more than `keep` stay.
         A small one is read again before it gets its name (any, if paranoid).  Files that cannot be deleted stay until
         the next time.  Raises OSError if it cannot be written: the checkpoints are then as they were, or this one is
         there as well.
@@ -54,7 +56,7 @@ class Checkpoints:
         if VAL_LOSS in metadata:
             raise ValueError("val_loss must be given by this name, not in the metadata")
         self.remove_drafts()
-        path = self.folder / f"checkpoint-{step:08}.safetensors"
+        path = self.path_of(step)
         loss = math.inf if val_loss is None or not math.isfinite(val_loss) else float(val_loss)
         known = {} if loss == math.inf else {VAL_LOSS: repr(loss)}
         size = sum(p.data.nbytes for p in model.parameters().values())
@@ -62,8 +64,22 @@ class Checkpoints:
         verify = self.paranoid or size <= SMALL
         save_checkpoint(path, model, optimizer, step=step, metadata={**metadata, **known}, verify=verify)
         self.losses[path] = loss
-        self.prune(path)
+        self.prune(path, self.keep + more)
         return path
+
+    def path_of(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or would be."""
+        return self.folder / f"checkpoint-{step:08}.safetensors"
+
+    def remove(self, step: int) -> None:
+        """Delete the checkpoint of a step, if there is one; one that cannot be deleted stays until the next time."""
+        self.discard(self.path_of(step))
+
+    def discard(self, path: Path) -> None:
+        """Delete a file, if that can be, and forget it."""
+        with suppress(OSError):
+            os.unlink(path)
+        self.losses.pop(path, None)
 
     def newest(self, *, device: str = "cpu") -> tuple[Checkpoint, list[str]]:
         """The newest checkpoint that is whole, and a line for each newer one that is not and was skipped.
@@ -113,15 +129,13 @@ class Checkpoints:
                 skipped.append(str(error))
         raise CheckpointError("; ".join([f"{str(self.folder)!r} holds no whole checkpoint{which}", *skipped]))
 
-    def prune(self, newest: Path) -> None:
+    def prune(self, newest: Path, keep: int) -> None:
         """Delete all that is older than the newest `keep` whole checkpoints, but for the best and the one just made."""
         whole = [path for path in self.paths() if self.is_whole(path)]
-        kept = {newest, *whole[: self.keep], min(whole, key=self.losses.__getitem__)}
+        kept = {newest, *whole[:keep], min(whole, key=self.losses.__getitem__)}
         for path in self.paths():
-            if path not in kept and len(whole) >= self.keep and step_of(path) < step_of(whole[self.keep - 1]):
-                with suppress(OSError):
-                    os.unlink(path)
-                self.losses.pop(path, None)
+            if path not in kept and len(whole) >= keep and step_of(path) < step_of(whole[keep - 1]):
+                self.discard(path)
 
     def is_whole(self, path: Path) -> bool:
         """Whether this file verifies; one that did is believed from then on."""

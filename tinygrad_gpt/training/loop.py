@@ -83,7 +83,8 @@ def train(
 
     A step does not wait for a GPU.  What is not finite changes nothing there either, by the GPU's own decision, but it
     is noticed only when somebody looks: `train` does every CHECK_EVERY steps and after the last (in every step with
-    "skip"), a report's `check` and reading its loss or grad_norm whenever the caller likes.
+    "skip"), a report's `check` and reading its loss or grad_norm whenever the caller likes.  By then later steps may
+    have been made.  A caller who stops early, or saves, calls `check` first.
     """
     at_least_one("accumulation", accumulation)
     if on_nonfinite not in ("raise", "skip"):

@@ -3,6 +3,7 @@
 Only `Figure` and its own canvas are used, never pyplot: no global state, no window, no backend to choose.
 """
 
+import io
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tinygrad_gpt.files import replacing
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure
@@ -25,12 +28,15 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
     Each record has "epoch" (a number, fractions included), "tokens_seen", "train_loss" and "val_loss" (nats per token;
     "val_loss" may be None).  A loss that is not finite leaves a gap.
 
-    Raises ValueError if there is no record, OSError if path cannot be written.
+    Raises ValueError if there is no record, OSError if path cannot be written; what was there stays then.
     """
     figure = loss_figure(records, title=title)
+    drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a title in a script that the font lacks
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
+    with replacing(path) as file:
+        file.write(drawn.getvalue())
 
 
 def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = None) -> "Figure":
@@ -48,7 +54,7 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
         ("training", "train_loss", TRAINING, "-"),
         ("validation", "val_loss", VALIDATION, (0, (5, 1.5))),
     ):
-        losses = [finite(row.get(key)) for row in rows]
+        losses = [finite_or_nan(row.get(key)) for row in rows]
         if not all(map(math.isnan, losses)):
             marker = "o" if len(rows) <= MANY else None
             last = next(loss for loss in reversed(losses) if not math.isnan(loss))
@@ -80,7 +86,7 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
     return figure
 
 
-def finite(loss: float | None) -> float:
+def finite_or_nan(loss: float | None) -> float:
     """loss, or nan (which leaves a gap in the line) for None and what is not finite."""
     return float(loss) if loss is not None and math.isfinite(loss) else math.nan
 

@@ -1,0 +1,30 @@
+"""Files that a command writes where it is told to: named rightly before the work begins, then whole or not there."""
+
+import os
+from pathlib import Path
+
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason, user_input
+from tinygrad_gpt.files import replacing
+
+
+def check_output(flag: str, name: str | None) -> None:
+    """Raise UserError if a file of this name cannot be written; None is none."""
+    if name is None:
+        return
+    with user_input():
+        path = Path(os.path.realpath(name))
+        is_file_or_new = not os.path.lexists(path) or path.is_file()
+        is_possible = bool(name) and is_file_or_new and path.parent.is_dir()
+    if not is_possible:
+        raise UserError(f"{flag} must name a file in a folder that exists; got {name!r}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UserError(f"{flag} {name!r}: its folder cannot be written")
+
+
+def write_output(name: str, content: bytes) -> None:
+    """Write the file, whole or not at all.  Raises CommandFailed if that cannot be done."""
+    try:
+        with replacing(name) as file:
+            file.write(content)
+    except OSError as error:
+        raise CommandFailed(f"could not write {name!r}: {reason(error)}") from error
