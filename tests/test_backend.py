@@ -124,6 +124,40 @@ def test_a_cupy_that_cannot_be_loaded_is_no_cupy(monkeypatch):
         resolve_device("cuda")
 
 
+ADVICE = """
+Failed to import CuPy.
+If you installed CuPy via wheels, make sure that the package matches the version of CUDA.
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ImportError(ADVICE), "Failed to import CuPy."),
+        (ModuleNotFoundError("No module named 'fastrlock'", name="fastrlock"), "No module named 'fastrlock'"),
+        (ImportError(), "ImportError"),
+    ],
+    ids=["advice", "another module", "silent"],
+)
+@pytest.mark.parametrize("cause", [None, ImportError("libnvrtc.so.13: cannot open\nshared object file")], ids=str)
+def test_a_cupy_that_is_broken_is_not_called_missing(error, said, cause, monkeypatch):
+    """CuPy wraps what has failed in a page of advice: the cause is told, in one line."""
+
+    class Broken(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name == "cupy":
+                raise error from cause
+
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    said = "libnvrtc.so.13: cannot open" if cause else said
+    with pytest.raises(UnavailableDeviceError, match=rf"CuPy cannot be loaded \({said}\); pip install") as caught:
+        resolve_device("cuda")
+    assert "\n" not in str(caught.value)
+    assert "not installed" not in str(caught.value)
+    assert resolve_device("auto") == "cpu"
+
+
 def test_products_need_cublas(monkeypatch):
     for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))

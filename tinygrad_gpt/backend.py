@@ -46,10 +46,12 @@ def why_no_cuda() -> str | None:
     """None if a CUDA GPU can be used, else the reason and the remedy, in one line."""
     try:
         import cupy
-    except ImportError:
-        return f"CuPy is not installed; {INSTALL_CUDA}"
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return f"CuPy is not installed; {INSTALL_CUDA}"
+        return f"CuPy cannot be loaded ({first_line(error.__cause__ or error)}); {INSTALL_CUDA}"
     except RuntimeError as error:  # CuPy reports a broken CUDA installation as RuntimeError
-        return f"CuPy cannot be loaded ({error})"
+        return f"CuPy cannot be loaded ({first_line(error)})"
     if cupy.cuda.is_available():
         return None
     driver, needed = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()  # 12040 is 12.4
@@ -58,6 +60,11 @@ def why_no_cuda() -> str | None:
     if driver // 1000 < needed // 1000:
         return f"the NVIDIA driver is for CUDA {driver // 1000}, CuPy for CUDA {needed // 1000}; {INSTALL_CUDA}"
     return "the NVIDIA driver shows no GPU (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the page of advice that may follow; its type if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def to_device(array: Array, device: str) -> Array:
@@ -142,6 +149,13 @@ def current_device() -> int:
     import cupy
 
     return cast(int, cupy.cuda.runtime.getDevice())
+
+
+def current_stream() -> int:
+    """The address of the stream in use: what is launched on one runs in order, on another it may overtake."""
+    import cupy
+
+    return cast(int, cupy.cuda.get_current_stream().ptr)
 
 
 def cublas() -> ModuleType:

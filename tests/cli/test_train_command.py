@@ -302,3 +302,30 @@ def test_the_threads_are_those_asked_for(tg, text_file, tiny, monkeypatch):
 def test_the_summary_tells_the_peak_of_memory(tg, text_file, tiny):
     result = tg("train", text_file, *tiny)
     assert re.search(r"^memory +[\d.]+ [MG]B at most", result.out, re.MULTILINE)
+
+
+def test_short_epochs_share_a_sample_for_each_row(tg, tmp_path, monkeypatch):
+    (tmp_path / "short.txt").write_text("to be, or not to be, that is the question: " * 2)
+    flags = "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --batch-size 2"
+    settings = "--steps 30 --eval-every 10 --eval-tokens 16 --sample-tokens 2 --out run"
+    result = tg("train", "short.txt", *flags.split(), *settings.split())
+    assert result.code == 0
+    assert " 5 steps an epoch" in result.out
+    assert [int(step) for step in re.findall(r"step (\d+) ---", (tmp_path / "run/sample.txt").read_text())] == [
+        10,
+        20,
+        30,
+    ]
+
+
+def test_what_is_worse_than_guessing_is_called_so(tg, text_file, tiny):
+    spoiled = tg("train", text_file, *tiny, "--lr", "5", "--warmup-steps", "0", "--out", "run")
+    assert spoiled.code == 0
+    assert "worse than guessing evenly among the vocabulary's 256 tokens" in " ".join(spoiled.out.split())
+
+
+def test_the_summary_fits_80_columns_but_for_commands(tg, text_file, tiny, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = tg("train", text_file, *tiny, "--out", "a-folder-with-a-name-of-some-length-and-a-half")
+    summary = result.out.rsplit("\ndone ", 1)[1].splitlines()
+    assert all(len(line) <= 80 for line in summary if not line.startswith("go on with"))

@@ -13,7 +13,7 @@ from tests.cuda import cublas, standin
 from tests.cuda.emulator.emulator import Emulator
 from tests.cuda.limits import LIMITS, kind_of, listed
 from tinygrad_gpt import backend
-from tinygrad_gpt.kernels.cuda import launcher
+from tinygrad_gpt.kernels.cuda import launcher, optimizer
 
 
 class PretendedDevice:
@@ -88,15 +88,21 @@ def pretended_device() -> Iterator[PretendedDevice]:
             patched.setitem(sys.modules, name, module)
         patched.setattr(backend, "raw_module", emulator.raw_module)
         used = noting_what_is_used(patched)
-        launcher.forget()
+        forget()
         standin.transfers.clear()
         try:
             yield PretendedDevice(emulator)
         finally:
-            launcher.forget()
+            forget()
     standin.check_guards("something")
     unlisted = {kind_of(*kernel) for kernel in used} - listed(LIMITS)
     assert not unlisted, f"tests/cuda/limits.py lacks kernels that are in use: {sorted(unlisted)}"
+
+
+def forget() -> None:
+    """Forget what the package remembers of a device: its compiled kernels, and tables that lie there."""
+    launcher.forget()
+    optimizer.sent.cache_clear()
 
 
 def noting_what_is_used(patched: pytest.MonkeyPatch) -> set[tuple[str, str, launcher.Defines]]:
@@ -129,6 +135,7 @@ def gpu() -> RealDevice:
     reason = backend.why_no_cuda()
     if reason is not None:
         pytest.skip(reason)
+    forget()
     return RealDevice()
 
 

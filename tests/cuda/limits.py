@@ -100,8 +100,8 @@ LIMITS: Limits = {
         ),
     ],
     "columns.cu": [
-        ({"T": "float"}, {"column_sums": (32, 1024)}),
-        ({"T": "__nv_bfloat16"}, {"column_sums": (32, 1024)}),
+        ({"T": "float", "TALL": 8}, {"column_sums": (32, 1024)}),
+        ({"T": "__nv_bfloat16", "TALL": 8}, {"column_sums": (32, 1024)}),
     ],
     "cross_entropy.cu": [
         (
@@ -124,38 +124,43 @@ LIMITS: Limits = {
         ),
     ],
     "decode.cu": [
-        ({"D": 64, "STORAGE": "float"}, {"attend": (64, 2112), "remember": (40, 0)}),
-        ({"D": 64, "STORAGE": "__nv_bfloat16"}, {"attend": (64, 2112), "remember": (40, 0)}),
+        ({"D": 64, "STORAGE": "float", "WARPS": 8}, {"attend": (64, 2112), "remember": (40, 0)}),
+        ({"D": 64, "STORAGE": "__nv_bfloat16", "WARPS": 8}, {"attend": (64, 2112), "remember": (40, 0)}),
+        ({"D": 256, "STORAGE": "float", "WARPS": 8}, {"attend": (64, 8256), "remember": (40, 0)}),
+        ({"D": 256, "STORAGE": "__nv_bfloat16", "WARPS": 8}, {"attend": (64, 8256), "remember": (40, 0)}),
     ],
     "dropout.cu": [
         ({"T": "float"}, {"drop": (40, 0)}),
         ({"T": "__nv_bfloat16"}, {"drop": (40, 0)}),
     ],
     "elementwise.cu": [
-        ({"FROM": "float", "TO": "float"}, {"multiply": (24, 0), "scale": (24, 0), "add": (24, 0), "cast": (24, 0)}),
         (
-            {"FROM": "float", "TO": "__nv_bfloat16"},
-            {"multiply": (24, 0), "scale": (24, 0), "add": (24, 0), "cast": (16, 0)},
-        ),
-        (
-            {"FROM": "__nv_bfloat16", "TO": "float"},
+            {"B_TYPE": "float", "A_TYPE": "float"},
             {"multiply": (24, 0), "scale": (24, 0), "add": (24, 0), "cast": (24, 0)},
         ),
         (
-            {"FROM": "__nv_bfloat16", "TO": "__nv_bfloat16"},
+            {"B_TYPE": "float", "A_TYPE": "__nv_bfloat16"},
+            {"multiply": (24, 0), "scale": (24, 0), "add": (24, 0), "cast": (16, 0)},
+        ),
+        (
+            {"B_TYPE": "__nv_bfloat16", "A_TYPE": "float"},
+            {"multiply": (24, 0), "scale": (24, 0), "add": (24, 0), "cast": (24, 0)},
+        ),
+        (
+            {"B_TYPE": "__nv_bfloat16", "A_TYPE": "__nv_bfloat16"},
             {"multiply": (24, 0), "scale": (24, 0), "add": (24, 0), "cast": (16, 0)},
         ),
     ],
     "embedding.cu": [
-        ({}, {"sum_runs": (24, 0), "sort_ids": (32, 2048), "gather_rows": (24, 0)}),
+        ({"TILE": 256}, {"sum_runs": (24, 0), "sort_ids": (32, 2048), "gather_rows": (24, 0)}),
     ],
     "gelu.cu": [
         ({"T": "float", "C": C, "A": A}, {"gelu_backward": (32, 0), "gelu_forward": (32, 0)}),
         ({"T": "__nv_bfloat16", "C": C, "A": A}, {"gelu_backward": (32, 0), "gelu_forward": (32, 0)}),
     ],
     "layer_norm.cu": [
-        ({"T": "float"}, {"layer_norm_backward": (56, 49152), "layer_norm_forward": (40, 0)}),
-        ({"T": "__nv_bfloat16"}, {"layer_norm_backward": (56, 49152), "layer_norm_forward": (48, 0)}),
+        ({"T": "float", "SUMS": 12288}, {"layer_norm_backward": (56, 49152), "layer_norm_forward": (40, 0)}),
+        ({"T": "__nv_bfloat16", "SUMS": 12288}, {"layer_norm_backward": (56, 49152), "layer_norm_forward": (48, 0)}),
     ],
     "linear.cu": [
         ({"T": "float"}, {"fill_rows": (24, 0)}),

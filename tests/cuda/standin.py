@@ -354,5 +354,6 @@ module.cuda = SimpleNamespace(  # type: ignore[attr-defined]
     is_available=lambda: True,
     Device=Device,
     get_cublas_handle=lambda: 1,
+    get_current_stream=lambda: SimpleNamespace(ptr=0),
     runtime=SimpleNamespace(getDevice=lambda: 0, getDeviceCount=lambda: 1),
 )

@@ -1,4 +1,4 @@
-"""Every __syncthreads() is needed: taken out, one at a time, it turns a result under some schedule into another.
+"""Every __syncthreads() and __syncwarp() is needed: taken out, one at a time, it changes a result under some schedule.
 
 A barrier that nobody misses is either not needed, or missing from the tests.
 """
@@ -24,7 +24,7 @@ from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.tape import Tensor
 
 pytestmark = pytest.mark.slow
-BARRIER = re.compile(r"__syncthreads\(\);")
+BARRIER = re.compile(r"__sync(?:threads|warp)\(\);")
 
 
 @cache

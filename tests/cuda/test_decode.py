@@ -1,13 +1,11 @@
 """A step of generation on the device: remembered keys and values, and what crosses over."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinygrad_gpt.kernels import cuda
+from tinygrad_gpt.kernels import cuda, kernel_for
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.nn import GPT, Cache, GPTConfig
 from tinygrad_gpt.nn import cache as plain
@@ -17,6 +15,7 @@ FEW = settings(max_examples=8, suppress_health_check=list(HealthCheck))
 CONFIG = GPTConfig(vocab_size=11, context_length=9, emb_dim=8, n_heads=2, n_layers=2, drop_rate=0.1, qkv_bias=True)
 LENGTH = CONFIG.context_length
 rows = st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=LENGTH), min_size=1, max_size=3)
+NOTHING_ELSE = None  # what kernels leave to another function is not theirs to test
 ROUNDING = {"float32": 1e-6, "bfloat16": 2.0**-8}
 
 
@@ -26,9 +25,9 @@ def dtype(request):
 
 
 @st.composite
-def steps(draw):
+def steps(draw, D=40):
     """qkv (B, T, 3C), keys and values (2, B, H, L, D), first and counts (B) of a step, and which tokens are real."""
-    B, T, H, D = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2)), 40
+    B, T, H = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
     counts = np.array(draw(st.lists(st.integers(1, T), min_size=B, max_size=B)))
     first = np.array(draw(st.lists(st.integers(0, 70), min_size=B, max_size=B)))
     seed, L = draw(seeds()), int((first + counts).max()) + draw(st.integers(0, 3))
@@ -48,7 +47,7 @@ def on_host(qkv, cache, first, counts):
 def there(device, qkv, cache, first, counts):
     """The arguments on the device."""
     keys_and_values = device.asarray(cache)
-    new = SimpleNamespace(spans=device.asarray(np.stack([first, counts])))
+    new = plain.NewTokens(np.zeros(qkv.shape[:2]), counts, first, device.asarray(np.stack([first, counts])))
     return (device.asarray(qkv), *keys_and_values, new), keys_and_values
 
 
@@ -63,7 +62,7 @@ def test_a_step_attends_to_all_that_was_seen(dtype, device, step):
     for schedule in range(6):
         arguments, changed = there(device, qkv, cache, first, counts)
         with device.schedule(schedule):
-            y = device.get(cuda.cached_attention(*arguments))
+            y = device.get(cuda.cached_attention(*arguments, otherwise=NOTHING_ELSE))
         assert y.dtype == dtype
         np.testing.assert_allclose(y[real].astype(float), want, atol=8 * ROUNDING[dtype.name])
         assert not y[~real].any()
@@ -78,8 +77,28 @@ def test_remembering_alone(dtype, device, step):
     qkv, cache, first, counts = step
     qkv = qkv.astype(dtype)
     arguments, changed = there(device, qkv, cache, first, counts)
-    cuda.remember(*arguments)
+    cuda.remember(*arguments, otherwise=NOTHING_ELSE)
     np.testing.assert_array_equal(device.get(changed), on_host(qkv, cache, first, counts)[1].astype(np.float32))
+
+
+@pytest.mark.parametrize("D", [129, 256, 257])
+@settings(FEW, max_examples=2)
+@given(data=st.data())
+def test_wide_heads(D, dtype, device, data):
+    """Up to 256 numbers in one launch; wider ones by the functions that need none."""
+    qkv, cache, first, counts = data.draw(steps(D=D))
+    qkv = qkv.astype(dtype)
+    want, want_cache = on_host(qkv, cache, first, counts)
+    real = np.arange(qkv.shape[1]) < counts[:, None]
+    for function, name in ((plain.cached_attention, "attend"), (plain.remember, "remember")):
+        arguments, changed = there(device, qkv, cache, first, counts)
+        device.emulator.launches.clear()
+        y = kernel_for(function, arguments[0])(*arguments)
+        assert (name in device.emulator.launches) == (D <= 256)
+        np.testing.assert_array_equal(device.get(changed), want_cache.astype(np.float32))
+        if y is not None:
+            assert y.dtype == dtype
+            np.testing.assert_allclose(device.get(y)[real].astype(float), want, atol=8 * ROUNDING[dtype.name])
 
 
 def models(seed=0):

@@ -79,6 +79,15 @@ def test_bfloat16_is_rounded_once(device):
     assert device.get(y).tobytes() == want.tobytes()
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0), (3, 2, 0)], ids=str)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_nothing_is_dropped_from_nothing(shape, by_name, device):
+    masks, x = Dropout(0, 1), device.asarray(np.ones(shape, np.float32))
+    described = masks.described(0, shape, 0.1)
+    y, vjp = cuda.dropout(x, described if by_name else cuda.drawn(described, x))
+    assert y.shape == vjp(x)[0].shape == shape
+
+
 def test_a_mask_of_another_shape_is_refused(device):
     with pytest.raises(ValueError, match="keep must have x's shape"):
         cuda.dropout(device.asarray(np.ones((2, 3), np.float32)), Dropout(0, 1).described(0, (3, 2), 0.1))

@@ -29,7 +29,7 @@ def test_threads_share_memory_and_barriers(device):
     for schedule in SCHEDULES:
         with device.schedule(schedule):
             y = device.xp.empty(70, np.float32)
-            launch("right.cu", "reversed", device.asarray(x), y, 3, 70, grid=3, block=32, shared=128, defines=DEFINES)
+            launch("right.cu", "reversed", device.asarray(x), y, 3, 70, grid=3, block=32, defines=DEFINES)
             padded = np.append(x, np.zeros(26, np.float32)).reshape(3, 32)
             assert device.get(y).tolist() == (3 * padded[:, ::-1]).reshape(-1)[:70].tolist()
 
@@ -105,14 +105,6 @@ def test_a_mistake_is_told(kernel, problem, device):
 def test_shared_memory_holds_nan_before_it_is_written(device):
     run(device, "races", X)  # leaves numbers there
     assert np.isnan(run(device, "reads_what_nobody_wrote", X)).tolist() == [False] * 32 + [True] * 32
-
-
-def test_more_shared_memory_has_to_be_asked_for(device):
-    x = device.asarray(X)
-    launch("right.cu", "reversed", x, device.xp.empty_like(x), 1, 64, grid=1, block=64, shared=60_000, defines=DEFINES)
-    kernel = Emulator().raw_module(launcher.program("right.cu", tuple(DEFINES.items())), ()).get_function("nothing")
-    with pytest.raises(EmulatedKernelError, match="60000 bytes of shared memory were not asked for"):
-        kernel((1, 1, 1), (1, 1, 1), (), shared_mem=60_000)
 
 
 def test_text_that_is_no_cuda_is_refused(device):

@@ -1,11 +1,15 @@
 """AdamW on the device: the same steps, in a few launches, and nothing that the host waits for."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.cuda.conftest import pretended_device
+from tests.cuda.emulator.emulator import Emulator
 from tinygrad_gpt.kernels import reference_only
+from tinygrad_gpt.kernels.cuda.optimizer import sent
 from tinygrad_gpt.laws.strategies import normal
 from tinygrad_gpt.optim import AdamW, clip_grad_norm, grad_norm
 from tinygrad_gpt.tape import Tensor
@@ -164,6 +168,35 @@ def test_the_norm_of_gradients_and_what_clipping_leaves(device, small_chunks):
     ours["d"].grad[1, 3] = math.nan
     with pytest.raises(FloatingPointError, match="gradient of d is not finite"):
         grad_norm(ours)
+
+
+def test_a_learning_rate_may_be_numpys(device):
+    found = []
+    for kind in (float, np.float64, np.float32):
+        optimizer = AdamW(tensors(device.asarray))
+        optimizer.step(lr=kind(0.25), max_norm=kind(1))
+        found.append(held(optimizer, device.get))
+    assert found[0] == found[1] == found[2]
+
+
+def test_tables_are_sent_anew_for_another_stream(device, monkeypatch):
+    """What one stream has sent need not have arrived when another one's kernels look."""
+    optimizer = AdamW(tensors(device.asarray))
+    optimizer.step()
+    for address, anew in ((0, False), (0x500, True), (0x500, False), (0, False)):
+        monkeypatch.setattr(device.xp.cuda, "get_current_stream", lambda address=address: SimpleNamespace(ptr=address))
+        device.transfers.clear()
+        optimizer.step()
+        assert bool(device.transfers) == anew
+
+
+def test_tables_do_not_outlive_their_device():
+    if Emulator.missing():
+        pytest.skip(Emulator.missing())
+    with pretended_device() as device:
+        AdamW(tensors(device.asarray)).step()
+        assert sent.cache_info().currsize
+    assert not sent.cache_info().currsize
 
 
 def test_a_bound_is_positive(device):

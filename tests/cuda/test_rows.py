@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import cuda
-from tinygrad_gpt.kernels.cuda import precision
+from tinygrad_gpt.kernels.cuda import columns, precision
 from tinygrad_gpt.kernels.cuda.columns import column_sums
 from tinygrad_gpt.kernels.cuda.elementwise import cast
 from tinygrad_gpt.laws.strategies import normal
@@ -83,6 +83,16 @@ def test_columns_are_summed_in_pieces(device, monkeypatch):
     x = single(0, 83, 35)
     (got,) = same_bits(device, lambda: [column_sums(device.asarray(x))])
     np.testing.assert_allclose(got, x.sum(0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 128, 129, 16_384, 16_385, 2_000_000])
+def test_columns_are_summed_in_two_launches_at_most(rows, monkeypatch):
+    seen = []
+    monkeypatch.setattr(columns, "launch", lambda *args, **options: seen.append(options["grid"][1]))
+    column_sums(np.broadcast_to(np.float32(0), (rows, 1)))
+    assert seen[-1] == 1
+    assert len(seen) <= 2
+    assert max(seen) <= columns.MOST
 
 
 # ---- storage in bfloat16
@@ -171,6 +181,36 @@ def test_chunks_of_logits_add_up(chunk, device, monkeypatch):
     for dloss in (np.float32(1), np.float32(-0.3)):  # what is kept serves more than once
         for got, want in zip(fast_vjp(device.asarray(dloss))[:2], vjp(dloss)[:2], strict=True):
             np.testing.assert_allclose(device.get(got), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(10, [5, 5]), (19, [7, 7, 5]), (9, [9]), (1, [1])])
+def test_chunks_of_logits_are_alike(rows, sizes, device, monkeypatch):
+    """As few as there can be, and the last, which is kept for the way back, is no leftover."""
+    module, seen = sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], []
+    monkeypatch.setattr(module, "CHUNK", 9 * 15)
+    monkeypatch.setattr(module, "gemm", lambda a, b, out, **how: seen.append(len(out)) or cuda.gemm(a, b, out, **how))
+    arrays = single(0, rows, 4), single(1, 15, 4), np.arange(rows) % 15
+    cuda.linear_cross_entropy(*map(device.asarray, arrays))
+    assert seen == sizes
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_where_no_row_counts_it_is_as_the_op_has_it(reduction, device):
+    """The mean of nothing is nan, and so is its gradient; the sum is 0."""
+    x, weight, targets = single(0, 3, 4), single(1, 7, 4), np.full(3, 5)
+    chosen = {"ignore_index": 5, "reduction": reduction}
+    for name, arrays in {
+        "cross_entropy": (x @ weight.T, targets),
+        "linear_cross_entropy": (x, weight, targets),
+    }.items():
+        got, vjp = getattr(cuda, name)(*map(device.asarray, arrays), **chosen)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            want, want_vjp = getattr(ops, name)(*arrays, **chosen)
+            slopes = zip(vjp(device.asarray(np.float32(1))), want_vjp(np.float32(1)), strict=True)
+            slopes = [(device.get(a), b) for a, b in slopes if b is not None]
+        np.testing.assert_array_equal(device.get(got), want)
+        for a, b in slopes:
+            np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 def test_long_rows_of_logits_under_every_schedule(device):

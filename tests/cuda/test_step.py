@@ -59,6 +59,24 @@ def test_training_follows_that_on_the_cpu(variant, device):
         np.testing.assert_allclose(device.get(tensor.data), same.parameters()[name].data, atol=2e-5, err_msg=name)
 
 
+def test_a_model_takes_over_arrays_of_the_device(device):
+    model = tiny("cuda")
+    weights = {name: tensor.data for name, tensor in model.parameters().items()}
+    copy = GPT(model.config, device="cuda", weights=weights)
+    other = GPT(model.config, seed=9, device="cuda")
+    other.load(weights)
+    here = GPT(model.config, weights=weights)
+    for name, array in weights.items():
+        want = device.get(array)
+        for taken in (copy, other):
+            mine = taken.parameters()[name].data
+            assert isinstance(mine, device.xp.ndarray)
+            assert device.get(mine).tobytes() == want.tobytes()
+            mine += 1  # its own
+            assert device.get(array).tobytes() == want.tobytes()
+        assert here.parameters()[name].data.tobytes() == want.tobytes()
+
+
 @pytest.mark.parametrize("variant", VARIANTS[:2], ids=str)
 def test_a_pass_there_and_back_moves_the_batch_alone(variant, device):
     model = tiny("cuda", **variant)

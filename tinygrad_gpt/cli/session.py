@@ -47,7 +47,11 @@ class StopHere(Exception):  # noqa: N818 (nothing is wrong)
 
 
 class Session:
-    """One run, from its beginning or from a checkpoint.  Nothing it does between two steps changes the training."""
+    """One run: trains, reports and saves.  Nothing it does between two steps changes the training.
+
+    Each step's loss and norm are written down as it ends, so on a GPU the command line waits for every step; `train`
+    itself does not.
+    """
 
     def __init__(self, options: Train, plan: Plan, folder: RunFolder, stop: Stop, resumed: Resumed | None) -> None:
         self.options, self.plan, self.folder, self.stop, self.resumed = options, plan, folder, stop, resumed
@@ -177,8 +181,10 @@ class Session:
         return self.step > 0 and (self.step % self.plan.checkpoint_every == 0 or self.step == self.plan.steps)
 
     def is_sample_due(self) -> bool:
-        """Whether an epoch, or the run, ends with this step."""
-        return self.step > 0 and (self.step % self.plan.steps_per_epoch == 0 or self.step == self.plan.steps)
+        """Whether an epoch, or the run, ends with this step; of epochs that are short, one for a row of the table."""
+        epoch, every = self.plan.steps_per_epoch, self.plan.eval_every
+        ends_epoch = self.step % epoch == 0 and self.step // every > (self.step - epoch) // every  # one a row at most
+        return self.step > 0 and (ends_epoch or self.step == self.plan.steps)
 
     def after_step(self) -> None:
         """What comes after a step.  Raises StopHere if a stop is asked for in the midst of it."""

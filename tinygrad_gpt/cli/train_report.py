@@ -1,6 +1,8 @@
 """What `tinygrad-gpt train` prints: a header, a row per evaluation, a summary."""
 
 import shlex
+import shutil
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +98,15 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
         "resume with": resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder),
     }
-    return "\n" + "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value)
+    return "\n" + "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value)
+
+
+def wrapped(line: str) -> str:
+    """A line of the summary, folded to the terminal; a command to copy stays whole."""
+    if line.startswith(("resume with", "go on with")):
+        return line
+    width = max(60, min(120, shutil.get_terminal_size().columns))
+    return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
 
 
 def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]]) -> dict[str, str]:
@@ -114,7 +124,10 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]]) -> dict[
         lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}" + kept_as(folder, lowest["step"])
         if has_overfitted(lowest, last):
             lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
-    among = f"as if choosing among that many of the vocabulary's {plan.model.config.vocab_size:,} tokens"
+    vocab_size = plan.model.config.vocab_size
+    among = f"as if choosing among that many of the vocabulary's {vocab_size:,} tokens"
+    if (last["perplexity"] or 0) > vocab_size:
+        among = f"worse than guessing evenly among the vocabulary's {vocab_size:,} tokens"
     lines["perplexity"] = f"{from_to(first, last, 'perplexity', perplexity_text)}, {among}"
     return lines
 

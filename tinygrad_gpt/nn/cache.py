@@ -10,7 +10,7 @@ move by one place, and nothing remembered is true any more.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -115,8 +115,9 @@ def cached_attention(qkv: Array, keys: Array, values: Array, new: NewTokens) -> 
 
 
 # On a GPU in one launch.  The table cannot name them itself: kernels know the ops below them, not the model above.
-FASTER[remember, "cupy", "float32"] = FASTER[remember, "cupy", "bfloat16"] = cuda.remember
-FASTER[cached_attention, "cupy", "float32"] = FASTER[cached_attention, "cupy", "bfloat16"] = cuda.cached_attention
+for dtype in ("float32", "bfloat16"):
+    FASTER[remember, "cupy", dtype] = partial(cuda.remember, otherwise=remember)
+    FASTER[cached_attention, "cupy", dtype] = partial(cuda.cached_attention, otherwise=cached_attention)
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Array:

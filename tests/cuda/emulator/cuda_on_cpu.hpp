@@ -71,7 +71,6 @@ static std::function<void()> body;
 static int current, threads, schedule = 0;
 static unsigned char slot[1024][16];   // what each lane offers to a shuffle
 static int votes[1024];
-static std::vector<char> dynamic;      // shared memory whose size the launch gives
 static char failure[256];
 
 inline void fail(const char* what) {
@@ -157,7 +156,7 @@ static void prepare(int i) {
   makecontext(&f.context, entry, 0);
 }
 // Runs a kernel; what went wrong, or null.
-inline const char* launch(dim3 grid, dim3 block, size_t shared, std::function<void()> kernel) {
+inline const char* launch(dim3 grid, dim3 block, std::function<void()> kernel) {
   body = kernel;
   gridDim = grid;
   blockDim = block;
@@ -177,7 +176,6 @@ inline const char* launch(dim3 grid, dim3 block, size_t shared, std::function<vo
   for (long n = 0; n < blocks && !failure[0]; n++) {
     long b = reversed ? blocks - 1 - n : n;
     blockIdx = dim3(b % grid.x, b / grid.x % grid.y, b / ((long)grid.x * grid.y));
-    dynamic.assign(shared + 16, (char)0xff);
     if (!dl_iterate_phdr(fill_shared, nullptr)) fail("shared memory was not found");
     for (int i = 0; i < threads; i++) prepare(i);
     run_block();
@@ -190,13 +188,8 @@ void apply(void (*kernel)(P...), void** args, std::index_sequence<I...>) {
   kernel(*reinterpret_cast<std::remove_reference_t<P>*>(args[I])...);
 }
 template <class... P>
-const char* call(void (*kernel)(P...), const unsigned* grid, const unsigned* block, size_t shared, void** args) {
-  return launch(dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), shared,
-                [=] { apply(kernel, args, std::index_sequence_for<P...>()); });
-}
-inline char* dynamic_shared() {
-  size_t start = reinterpret_cast<size_t>(dynamic.data());
-  return dynamic.data() + (16 - start % 16) % 16;
+const char* call(void (*kernel)(P...), const unsigned* grid, const unsigned* block, void** args) {
+  return launch(dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), [=] { apply(kernel, args, std::index_sequence_for<P...>()); });
 }
 template <class T> T from_lane(T value, int source) {
   static_assert(sizeof(T) <= 16, "a shuffle moves at most 16 bytes");

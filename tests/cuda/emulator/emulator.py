@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -77,18 +76,15 @@ class Kernel:
         self.module, self.name = module, name
         self.run = getattr(module.library, f"run_{name}")
         self.run.restype = ctypes.c_char_p
-        self.max_dynamic_shared_size_bytes = 48 * 1024
 
-    def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
-        if shared_mem > self.max_dynamic_shared_size_bytes:
-            raise EmulatedKernelError(f"{self.name}: {shared_mem} bytes of shared memory were not asked for")
+    def __call__(self, grid: Any, block: Any, args: Any) -> None:
         values = [cell(value) for value in args]
         pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
         three = ctypes.c_uint * 3
         emulator = self.module.emulator
         emulator.launches.append(self.name)
         self.module.library.set_schedule(emulator.schedule)
-        problem = self.run(three(*grid), three(*block), ctypes.c_size_t(shared_mem), pointers)
+        problem = self.run(three(*grid), three(*block), pointers)
         if problem:
             raise EmulatedKernelError(f"{self.name}: {problem.decode()}")
         emulator.after_launch(self.name)
@@ -130,16 +126,12 @@ def built(code: str, options: tuple[str, ...]) -> Path:
     return library
 
 
-DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*)?([\w\s]+?)\s+(\w+)\[\];")
-
-
 def as_program(code: str) -> str:
     """The text, with an entry point for each kernel that the outside can call."""
-    text = DYNAMIC.sub(r"\1* \2 = reinterpret_cast<\1*>(emu::dynamic_shared());", code)
     entries = "\n".join(
-        f"const char* run_{name}(const unsigned* grid, const unsigned* block, size_t shared, void** args)"
-        f" {{ return emu::call({name}, grid, block, shared, args); }}"
+        f"const char* run_{name}(const unsigned* grid, const unsigned* block, void** args)"
+        f" {{ return emu::call({name}, grid, block, args); }}"
         for name in entry_points(code)
     )
     setter = "void set_schedule(int schedule) { emu::schedule = schedule; }"
-    return f'#include "cuda_on_cpu.hpp"\n{text}\nextern "C" {{\n{setter}\n{entries}\n}}\n'
+    return f'#include "cuda_on_cpu.hpp"\n{code}\nextern "C" {{\n{setter}\n{entries}\n}}\n'

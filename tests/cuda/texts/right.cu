@@ -5,7 +5,7 @@
 // y = by * x, each block's part reversed through shared memory.
 extern "C" __global__ void __launch_bounds__(1024)
 reversed(const float* __restrict__ x, float* y, /* what to multiply by */ float by, size_t n) {
-  extern __shared__ float part[];
+  __shared__ float part[1024];
   const size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x;
   part[threadIdx.x] = i < n ? x[i] : 0.f;
   __syncthreads();
@@ -43,12 +43,6 @@ extern "C" __global__ void block_sums(const float* x, float* y, int* positive, i
     y[blockIdx.x] = total;
     positive[blockIdx.x] = count;
   }
-}
-
-// Groups of four.
-extern "C" __global__ void by_fours(const float4* x, float4* y, int groups) {
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i < groups) y[i] = make_float4(x[i].w, x[i].z, x[i].y, x[i].x);
 }
 
 extern "C" __global__ void nothing() {}

@@ -2,6 +2,7 @@
 
 The kernels are told in attention.cu, those of bfloat16 on tensor cores in attention_bfloat16.cu.  A head has up to 128
 numbers, in bfloat16 a multiple of 16; bfloat16 of another width goes through float32, a wider head through the op.
+float32 is multiplied in float32 under every precision, "tf32" too.
 """
 
 import math

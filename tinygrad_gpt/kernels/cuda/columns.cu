@@ -1,11 +1,11 @@
 // Sums of columns, in two launches of one kernel and always in the same order: first of a block's rows, then of those
 // sums.
 //
-// Blocks of 32 x 8 threads.  A block takes 32 columns and rows_per_block rows, each thread every eighth of them in one
-// column; its sums are row blockIdx.y of `sums`.  Launched a second time on those, in one block of rows, it is done.
+// Blocks of 32 x TALL threads.  A block takes 32 columns and rows_per_block rows, each thread every TALL-th of them in
+// one column; its sums are row blockIdx.y of `sums`.  Launched a second time on those, in one block of rows, it is done.
+//
+// Defines.  T; TALL, at most 32.
 #include "common.cuh"
-
-#define TALL 8
 
 extern "C" __global__ void column_sums(const T* x, float* sums, size_t rows, int columns, size_t rows_per_block) {
   __shared__ float part[TALL][WARP];

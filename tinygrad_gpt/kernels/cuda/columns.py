@@ -4,8 +4,8 @@ from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels.cuda.arrays import WARP, blocks_for, stored_as
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
-TALL = 8  # as in columns.cu
-FEWEST, MOST = 128, 1024  # rows that a block sums, at least; blocks along the rows, at most
+TALL = 8  # rows that a block sums at a time
+FEWEST, MOST = 128, 128  # rows that a block sums, at least; blocks along the rows, at most: one sums what they leave
 
 
 def column_sums(x: Array) -> Array:
@@ -25,6 +25,6 @@ def column_sums(x: Array) -> Array:
         per_block,
         grid=grid,
         block=(WARP, TALL),
-        defines=stored_as(x),
+        defines={**stored_as(x), "TALL": TALL},
     )
     return sums if pieces == 1 else column_sums(sums)

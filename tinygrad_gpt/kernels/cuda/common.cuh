@@ -28,7 +28,7 @@ struct alignas(4 * sizeof(Value)) Four {
 };
 template <typename Value>
 __device__ __forceinline__ bool aligned(const Value* x) {
-  return x == nullptr || size_t(x) % sizeof(Four<Value>) == 0;
+  return size_t(x) % sizeof(Four<Value>) == 0;
 }
 template <typename Value>
 __device__ __forceinline__ Four<Value> load_four(const Value* x) {

@@ -32,7 +32,7 @@ extern "C" __global__ void cross_entropy_forward(const T* logits, const long lon
   nll[blockIdx.x] = logf(powers.total) - (target.logit - powers.top);
 }
 
-// dlogits = (softmax - one-hot) dloss / divisor, and 0 in rows that do not count.
+// dlogits = (softmax - one-hot) dloss / divisor, and 0 in rows that do not count; nan if none does and the divisor is 0.
 extern "C" __global__ void cross_entropy_backward(const T* logits, const long long* targets, const float* tops,
                                                   const float* log_totals, const float* dloss, const float* divisor,
                                                   T* dlogits, int n, bool ignores, long long ignored) {
@@ -42,7 +42,7 @@ extern "C" __global__ void cross_entropy_backward(const T* logits, const long lo
   const bool counts = !(ignores && target == ignored);
   const int fours = aligned(dlogits) ? fours_in(logits, n, n) : 0;
   map_row(logits + start, dlogits + start, n, fours, threadIdx.x, blockDim.x, [&](int i, float x) {
-    return counts ? (expf(x - top - log_total) - (i == target ? 1.0f : 0.0f)) * share : 0.0f;
+    return (counts ? expf(x - top - log_total) - (i == target ? 1.0f : 0.0f) : 0.0f) * share;
   });
 }
 

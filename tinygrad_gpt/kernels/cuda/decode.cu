@@ -8,13 +8,12 @@
 //
 // Layout.  qkv (B, T, 3C) and y (B, T, C), stored as STORAGE; keys and values (B, H, L, D) of float; spans (2, B): how
 // many tokens of each row were seen, and how many are new.  The rest of a row is padding: y is 0 there.
-// Grid (T, H, B), one query of one head to a block of 8 warps.  A warp takes the keys 4 w ... 4 w + 3 of every 32, its
-// lanes share the D numbers of a row, and it keeps a mean of its own; at the end the 8 means become one.
+// Grid (T, H, B), one query of one head to a block of WARPS warps.  Warp w takes the keys 4 w ... 4 w + 3 of every
+// 4 WARPS, its lanes share the D numbers of a row, and it keeps a mean of its own; at the end the means become one.
 //
-// Defines.  D, the head size.  STORAGE.
+// Defines.  D, the head size, up to 256: beyond, a lane has no registers for its part of a row.  STORAGE.  WARPS, 8.
 #include "common.cuh"
 
-#define WARPS 8
 #define KEYS 4                         // that a warp reads together: loads under way at once
 #define PART ((D + WARP - 1) / WARP)   // numbers of a row that a lane has
 

@@ -14,7 +14,7 @@ MOST = 2**16 - 1  # blocks along the second axis of a grid
 
 def dropout(x: Array, keep: Array | Keep) -> tuple[Array, Vjp]:
     """x times a mask of its shape, which is given, or drawn as it is needed: then nothing is saved but its name."""
-    if keep.shape != x.shape or not x.size:
+    if keep.shape != x.shape:
         return reference(x, keep)
     if isinstance(keep, Keep):
         return dropped(x, keep), lambda dy: (dropped(dy, keep), None)

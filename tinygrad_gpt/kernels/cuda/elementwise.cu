@@ -1,25 +1,27 @@
 // Entry by entry: sums and products across storage types, and from one storage type to another.
 //
 // A thread takes four entries.
+//
+// Defines.  A_TYPE, how a and y are stored; B_TYPE, how b is.
 #include "common.cuh"
 
-// y of TO, from x of FROM.
-extern "C" __global__ void cast(const FROM* x, TO* y, size_t n) {
-  map_four(x, y, n, [](size_t, float v) { return v; });
+// y = b, stored as A_TYPE.
+extern "C" __global__ void cast(const B_TYPE* b, A_TYPE* y, size_t n) {
+  map_four(b, y, n, [](size_t, float v) { return v; });
 }
 
-// y = a + b, stored as a: the residual stream stays float while what is added to it is FROM.
-extern "C" __global__ void add(const TO* a, const FROM* b, TO* y, size_t n) {
+// y = a + b: the residual stream stays float while what is added to it may be narrower.
+extern "C" __global__ void add(const A_TYPE* a, const B_TYPE* b, A_TYPE* y, size_t n) {
   map_four(a, b, y, n, [](float u, float v) { return u + v; });
 }
 
-// y = x times one number over another, both on the device.
-extern "C" __global__ void scale(const FROM* x, const float* above, const float* below, TO* y, size_t n) {
+// y = a times one number over another, both on the device.
+extern "C" __global__ void scale(const A_TYPE* a, const float* above, const float* below, A_TYPE* y, size_t n) {
   const float factor = *above / *below;
-  map_four(x, y, n, [factor](size_t, float v) { return v * factor; });
+  map_four(a, y, n, [factor](size_t, float v) { return v * factor; });
 }
 
-// y = x times a mask.
-extern "C" __global__ void multiply(const TO* x, const FROM* mask, TO* y, size_t n) {
-  map_four(x, mask, y, n, [](float v, float keep) { return v * keep; });
+// y = a b.
+extern "C" __global__ void multiply(const A_TYPE* a, const B_TYPE* b, A_TYPE* y, size_t n) {
+  map_four(a, b, y, n, [](float u, float v) { return u * v; });
 }

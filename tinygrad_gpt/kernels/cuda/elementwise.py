@@ -10,13 +10,18 @@ from tinygrad_gpt.ops.arithmetic import add as reference
 FILE = "elementwise.cu"
 
 
+def types_of(a: Array, b: Array) -> dict[str, str]:
+    """The defines that tell a kernel how a (and y) and b are stored."""
+    return {"A_TYPE": type_of(a), "B_TYPE": type_of(b)}
+
+
 def cast(x: Array, dtype: Any) -> Array:
     """x in another of float32 and bfloat16; itself if it is that already."""
     if x.dtype == dtype:
         return x
     x = contiguous(x)
     y = array_module(x).empty(x.shape, dtype)
-    launch(FILE, "cast", x, y, x.size, **fours(x.size), defines={"FROM": type_of(x), "TO": type_of(y)})
+    launch(FILE, "cast", x, y, x.size, **fours(x.size), defines=types_of(y, x))
     return y
 
 
@@ -24,8 +29,7 @@ def scaled(x: Array, above: Array, below: Array) -> Array:
     """x * above / below, for two float32 numbers () on the device."""
     x = contiguous(x)
     y = array_module(x).empty_like(x)
-    defines = {"FROM": type_of(x), "TO": type_of(y)}
-    launch(FILE, "scale", x, contiguous(above), below, y, x.size, **fours(x.size), defines=defines)
+    launch(FILE, "scale", x, contiguous(above), below, y, x.size, **fours(x.size), defines=types_of(x, x))
     return y
 
 
@@ -33,8 +37,7 @@ def multiplied(x: Array, mask: Array) -> Array:
     """x * mask, stored as x is."""
     x, mask = contiguous(x), contiguous(mask)
     y = array_module(x).empty_like(x)
-    defines = {"FROM": type_of(mask), "TO": type_of(x)}
-    launch(FILE, "multiply", x, mask, y, x.size, **fours(x.size), defines=defines)
+    launch(FILE, "multiply", x, mask, y, x.size, **fours(x.size), defines=types_of(x, mask))
     return y
 
 
@@ -44,5 +47,5 @@ def add(a: Array, b: Array) -> tuple[Array, Vjp]:
         return reference(a, b)
     a, b = contiguous(a), contiguous(b)
     y, dtype = array_module(a).empty_like(a), b.dtype
-    launch(FILE, "add", a, b, y, y.size, **fours(y.size), defines={"FROM": type_of(b), "TO": type_of(a)})
+    launch(FILE, "add", a, b, y, y.size, **fours(y.size), defines=types_of(a, b))
     return y, lambda dy: (dy, cast(dy, dtype))

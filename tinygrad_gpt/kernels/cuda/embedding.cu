@@ -2,9 +2,9 @@
 //
 // The gradient needs the ids in order.  N ids are sorted by counting for each how many come before it: N^2 comparisons,
 // but of what lies in shared memory, and in a plain launch that nobody waits for.
+//
+// Defines.  TILE, ids compared with at a time, and threads of a block of sort_ids.
 #include "common.cuh"
-
-#define TILE 256  // ids compared with at a time, and threads of a block; embedding.py has it too
 
 // y (N, C) = table[ids], a block per row.  Ids count from the end if negative; outside the table a row is nan.
 extern "C" __global__ void gather_rows(const float* table, const long long* ids, float* y, long long V, int C) {

@@ -6,7 +6,8 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.ops.embedding import embedding as reference
 
 FILE = "embedding.cu"
-TILE = 256  # as in embedding.cu
+TILE = 256  # ids that are sorted by a block
+DEFINES = {"TILE": TILE}
 MOST = 2**31 - 1  # ids
 
 
@@ -23,14 +24,14 @@ def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
     shape, flat = ids.shape, contiguous(ids.astype("int64", copy=False)).reshape(-1)
     N, threads = len(flat), threads_for(C, most=256)
     y = xp.empty((N, C), table.dtype)
-    launch(FILE, "gather_rows", table, flat, y, V, C, grid=N, block=threads)
+    launch(FILE, "gather_rows", table, flat, y, V, C, grid=N, block=threads, defines=DEFINES)
 
     def vjp(dy: Array) -> tuple[Array, None]:
         order, in_order = xp.empty_like(flat), xp.empty_like(flat)
-        launch(FILE, "sort_ids", flat, order, in_order, V, N, grid=blocks_for(N, TILE), block=TILE)
+        launch(FILE, "sort_ids", flat, order, in_order, V, N, grid=blocks_for(N, TILE), block=TILE, defines=DEFINES)
         dtable = xp.zeros((V, C), y.dtype)
         runs = as_rows(dy), order, in_order, dtable, V, C, N
-        launch(FILE, "sum_runs", *runs, grid=(N, blocks_for(C, threads)), block=threads)
+        launch(FILE, "sum_runs", *runs, grid=(N, blocks_for(C, threads)), block=threads, defines=DEFINES)
         return dtable, None
 
     return y.reshape(*shape, C), vjp

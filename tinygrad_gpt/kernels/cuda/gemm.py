@@ -5,6 +5,8 @@ on bfloat16.  cuBLAS itself reads any matrix whose rows or columns lie together,
 
 cuBLAS thinks in columns: in its eyes the memory of a row-major C holds Cᵀ.  So C = A B is asked for as Cᵀ = Bᵀ Aᵀ: the
 operands change places, and a matrix that is row-major here is one that need not be transposed there.
+
+Stacks of matrices are one call too.  No kernel of this folder has any to multiply; attention written as products would.
 """
 
 import math
@@ -22,8 +24,8 @@ DEFAULT_ALGORITHM = -1
 LARGEST = 2**31 - 1  # of cuBLAS's sizes and leading dimensions
 
 
-def gemm(a: Array, b: Array, out: Array | None = None, *, alpha: float = 1.0, beta: float = 0.0) -> Array:
-    """out = alpha a b + beta out.  a (..., M, K), b (..., K, N)  ->  out (..., M, N); a new array unless given.
+def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> Array:
+    """out = a b + beta out.  a (..., M, K), b (..., K, N)  ->  out (..., M, N); a new array unless given.
 
     Transposed and sliced views are read, and written, where they are.  Leading axes are a batch, the same for all, at
     one fixed distance (or at none: a matrix may be repeated).  float32 (exact, or on tensor cores under
@@ -52,7 +54,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, alpha: float = 1.0, be
         raise ValueError(f"gemm: the rows of out must lie together; got shape {out.shape} with strides {out.strides}")
     if math.prod(batch) > 1 and operands[2][2] == 0:
         raise ValueError("gemm: out holds one matrix for many products")
-    multiply(operands, (b, a, out), (n, m, k), math.prod(batch), alpha, beta, compute)
+    multiply(operands, (b, a, out), (n, m, k), math.prod(batch), beta, compute)
     return out
 
 
@@ -64,15 +66,14 @@ def multiply(
     arrays: tuple[Array, Array, Array],
     sizes: tuple[int, int, int],
     batch: int,
-    alpha: float,
     beta: float,
     compute: int,
 ) -> None:
-    """The call of cuBLAS: third = alpha first second + beta third, in its order of things."""
+    """The call of cuBLAS: third = first second + beta third, in its order of things."""
     (ta, lda, step_a), (tb, ldb, step_b), (_, ldc, step_c) = layouts
     (A, type_a), (B, type_b), (C, type_c) = ((x.data.ptr, CUDA_TYPES[x.dtype.name]) for x in arrays)
     coefficient = "float64" if compute == COMPUTE_64F else "float32"
-    by, keep = constant(alpha, coefficient), constant(beta, coefficient)
+    by, keep = constant(1.0, coefficient), constant(beta, coefficient)
     one, two = by.ctypes.data, keep.ctypes.data
     blas, handle = backend.cublas(), backend.cublas_handle()
     first, second, third = (A, type_a, lda), (B, type_b, ldb), (C, type_c, ldc)

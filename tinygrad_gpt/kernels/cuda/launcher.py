@@ -47,18 +47,8 @@ DTYPES = {  # of CUDA's types
     "double": "float64",
     "__nv_bfloat16": "bfloat16",
 }
-VECTORS = {  # loaded as one: entries, which must start at a multiple of their common size
-    "float2": ("float32", 2),
-    "float4": ("float32", 4),
-    "int2": ("int32", 2),
-    "int4": ("int32", 4),
-    "uint2": ("uint32", 2),
-    "uint4": ("uint32", 4),
-    "__nv_bfloat162": ("bfloat16", 2),
-}
 MOST_THREADS = 1024  # in a block
 MOST_BLOCKS = (2**31 - 1, 2**16 - 1, 2**16 - 1)
-STATIC_SHARED = 48 * 1024  # bytes; for more a kernel has to ask
 
 
 @dataclass(frozen=True)
@@ -76,14 +66,13 @@ def launch(
     *args: Array | float | None,
     grid: int | tuple[int, ...],
     block: int | tuple[int, ...],
-    shared: int = 0,
     defines: Mapping[str, Define] | None = None,
 ) -> None:
     """Run a kernel of kernels/cuda/FILE on the arrays' device, on the current stream, without waiting for it.
 
     Arrays go to pointers and must be C-contiguous, of the pointer's dtype, on the current device; None is a null
-    pointer; numbers become the declared type.  shared is the dynamic shared memory in bytes.  A grid without blocks
-    (no rows, say) launches nothing.
+    pointer; numbers, Python's or NumPy's, become the declared type.  A grid without blocks (no rows, say) launches
+    nothing.
 
     Raises TypeError or ValueError naming the kernel, the parameter and what it takes.
     """
@@ -100,9 +89,7 @@ def launch(
         raise ValueError(f"{where}: block must have 1 to {MOST_THREADS} threads; got {block}")
     if any(n > most for n, most in zip(grid, MOST_BLOCKS, strict=True)):
         raise ValueError(f"{where}: grid may be at most {MOST_BLOCKS}; got {grid}")
-    if shared > STATIC_SHARED:
-        function.max_dynamic_shared_size_bytes = shared
-    function(grid, block, values, shared_mem=shared)
+    function(grid, block, values)
 
 
 def extent(n: int | tuple[int, ...]) -> tuple[int, int, int]:
@@ -115,7 +102,8 @@ def one_device(where: str, args: tuple[Any, ...]) -> None:
     """Raise ValueError unless all arrays are on the current device."""
     here = backend.current_device()
     for value in args:
-        if hasattr(value, "device") and value.device.id != here:
+        on_some = hasattr(value, "device") and not isinstance(value, np.generic)  # whose device is "cpu"
+        if on_some and value.device.id != here:
             raise ValueError(f"{where}: all arrays must be on the current device {here}; got one on {value.device.id}")
 
 
@@ -205,7 +193,7 @@ def parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> P
     for _ in defines:  # a macro may name another
         type_ = str(defines.get(type_, type_))
     pointer = tokens.count("*") == 1
-    known = type_ in DTYPES or (pointer and (type_ in VECTORS or type_ == "void"))
+    known = type_ in DTYPES or (pointer and type_ == "void")
     if not known or tokens.count("*") > 1:
         raise ValueError(f"parameter `{declaration.strip()}` of {kernel} has a type that no argument fits")
     return Parameter(name, type_, pointer)
@@ -223,7 +211,7 @@ def check_for(parameter: Parameter, where: str) -> Check:
 
 def check_array(type_: str, where: str) -> Check:
     """A check for an array, or None."""
-    name, together = VECTORS.get(type_, (DTYPES.get(type_), 1))
+    name = DTYPES.get(type_)  # None for void: any
 
     def check(value: Any) -> Any:
         if value is None:
@@ -234,8 +222,6 @@ def check_array(type_: str, where: str) -> Check:
             raise TypeError(f"{where} must be {name}; got {value.dtype.name}")
         if not value.flags.c_contiguous:
             raise ValueError(f"{where} must be C-contiguous; got strides {value.strides} of shape {value.shape}")
-        if together > 1 and (value.size % together or value.data.ptr % (together * value.itemsize)):
-            raise ValueError(f"{where} must be whole groups of {together} entries, aligned to them")
         return value
 
     return check
@@ -258,7 +244,7 @@ def check_int(dtype: np.dtype[Any], where: str) -> Check:
 
     def check(value: Any) -> Any:
         try:
-            number = operator.index(value)
+            number = operator.index(bool(value) if isinstance(value, np.bool_) else value)
         except TypeError:
             number = None
         if number is None or (hasattr(value, "device") and not isinstance(value, np.generic)):

@@ -5,10 +5,10 @@
 // shared memory, each lane in columns of its own; one partial sum per block leaves it.  Columns are summed by
 // columns.cu.
 //
-// x, its gradient, gain, bias and the statistics are float; y and dy are T.  Backward needs 2 C warps <= SUMS.
+// x, its gradient, gain, bias and the statistics are float; y and dy are T.
+//
+// Defines.  T; SUMS, floats in the shared memory of a block on the way back, which needs 2 C warps of them.
 #include "rows.cuh"
-
-#define SUMS 12288  // 48 KB of float, what a block gets without asking; layer_norm.py has it too
 
 extern "C" __global__ void layer_norm_forward(const float* x, const float* gain, const float* bias, T* y, float* mean,
                                               float* rstd, size_t rows, int C, float eps) {

@@ -3,13 +3,13 @@
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import TYPES, WARP, as_rows, blocks_for, contiguous
 from tinygrad_gpt.kernels.cuda.columns import column_sums
-from tinygrad_gpt.kernels.cuda.launcher import launch
+from tinygrad_gpt.kernels.cuda.launcher import Define, launch
 from tinygrad_gpt.kernels.cuda.precision import bfloat16, current_precision
 from tinygrad_gpt.ops.layer_norm import layer_norm as reference
 
 FILE = "layer_norm.cu"
 ROWS = 4  # of a block on the way there
-SUMS = 12288  # floats in the shared memory of a block on the way back, as in layer_norm.cu
+SUMS = 12288  # floats in the shared memory of a block on the way back: 48 KB, what it gets without asking
 MOST_WARPS, MOST_BLOCKS = 8, 528  # there; four blocks for each of an H100's 132 multiprocessors
 
 
@@ -28,7 +28,7 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
     N = len(rows)
     y = xp.empty(rows.shape, bfloat16() if current_precision() == "bfloat16" else rows.dtype)
     mean, rstd = xp.empty(N, rows.dtype), xp.empty(N, rows.dtype)
-    stored = {"T": TYPES[y.dtype.name]}
+    stored: dict[str, Define] = {"T": TYPES[y.dtype.name], "SUMS": SUMS}
     forward = rows, gain, contiguous(bias), y, mean, rstd, N, C, eps
     launch(FILE, "layer_norm_forward", *forward, grid=blocks_for(N, ROWS), block=ROWS * WARP, defines=stored)
 

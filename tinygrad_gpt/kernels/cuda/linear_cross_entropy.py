@@ -15,7 +15,7 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.kernels.cuda.linear import multipliable
 from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
 
-CHUNK = 2**29  # logits of a chunk: 2 GB of float32; where there are several, two are held on the way back
+CHUNK = 2**29  # logits of a chunk: 2 GB of float32; where there are several, two full ones are held on the way back
 APART = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
 
 
@@ -57,7 +57,7 @@ def linear_cross_entropy(
         )
         return logits[:, :V]
 
-    per_chunk = max(1, CHUNK // V)
+    per_chunk = blocks_for(N, blocks_for(N, max(1, CHUNK // V)))  # all alike: the last, which is kept, is a full one
     chunks = [slice(start, min(start + per_chunk, N)) for start in range(0, N, per_chunk)]
     last: Array = None
     for chunk in chunks:

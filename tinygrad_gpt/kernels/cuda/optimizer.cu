@@ -1,4 +1,4 @@
-// AdamW and the gradient's norm, each in one launch over all parameters.  The arithmetic is kernels/cpu/adamw.py's.
+// AdamW in one launch over all parameters, the gradient's norm in two.  The arithmetic is kernels/cpu/adamw.py's.
 //
 // Parameters lie anywhere: `arrays` holds the addresses of p, dp, m and v of each (4 a row), `chunks` for each block
 // the number of its parameter, and where in it the block's entries begin and end.  Only those with a gradient are

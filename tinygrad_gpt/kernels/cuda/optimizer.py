@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, array_module, current_device, to_device
+from tinygrad_gpt.backend import Array, array_module, current_device, current_stream, to_device
 from tinygrad_gpt.kernels.cuda.arrays import THREADS, contiguous
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
@@ -114,10 +114,10 @@ def chunks_of(arrays: Sequence[Array]) -> Array:
 
 def on_device(dtype: str, values: tuple[int, ...]) -> Array:
     """Numbers on the device in use, sent there when they are new."""
-    return sent(current_device(), dtype, values)
+    return sent(current_device(), current_stream(), dtype, values)
 
 
 @lru_cache(maxsize=TABLES)
-def sent(device: int, dtype: str, values: tuple[int, ...]) -> Array:
-    """The same for a device by number."""
+def sent(device: int, stream: int, dtype: str, values: tuple[int, ...]) -> Array:
+    """The same for a device, and for the one stream on which the numbers are known to have arrived."""
     return to_device(np.array(values, dtype), "cuda")

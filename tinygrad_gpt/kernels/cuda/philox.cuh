@@ -37,8 +37,8 @@ __device__ __forceinline__ unsigned kept_of_16(unsigned long long seed, unsigned
   unsigned bits = 0;
 #pragma unroll
   for (int i = 0; i < 16; i++) {
-    const unsigned lane = unsigned(random.word[i / 4] >> (16 * (i % 4))) & 0xffffu;
-    bits |= unsigned(lane < kept) << i;
+    const unsigned draw = unsigned(random.word[i / 4] >> (16 * (i % 4))) & 0xffffu;
+    bits |= unsigned(draw < kept) << i;
   }
   return bits;
 }

@@ -1,7 +1,8 @@
 """How exact the arithmetic between kernels is: a setting of the block of code, not of any array.
 
     float32     products in float32, every bit of it
-    tf32        products of float32 arrays on tensor cores, which read 10 bits of each fraction (relative error 3e-4)
+    tf32        products of linear layers and of the head on tensor cores, which read 10 bits of each fraction (relative
+                error 3e-4); attention stays in float32
     bfloat16    activations and their gradients stored in bfloat16, products summed in float32; parameters, their
                 gradients, AdamW's moments, statistics, losses and the residual stream stay float32
 
