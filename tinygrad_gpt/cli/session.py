@@ -47,7 +47,7 @@ class StopHere(Exception):  # noqa: N818 (nothing is wrong)
 
 
 class Session:
-    """One run: trains, reports and saves.  Nothing it does between two steps changes the training.
+    """One run, from its beginning or from a checkpoint.  Nothing it does between two steps changes the training.
 
     Each step's loss and norm are written down as it ends, so on a GPU the command line waits for every step; `train`
     itself does not.
