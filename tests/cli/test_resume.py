@@ -15,6 +15,7 @@ import tinygrad_gpt
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after
 from tinygrad_gpt.cli.session import Session
+from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.training import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -27,6 +28,9 @@ def polls(text, folder):
         patch.setattr(Session, "poll", lambda session, *_: (calls.append(1), poll(session)))
         assert call("train", text, *SHORT, "--out", folder).code == 0
     return len(calls)
+
+
+THREADS = default_num_threads()
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +151,13 @@ def test_what_does_not_change_the_training_may_change(run, whole, flags):
 
 @pytest.mark.parametrize(
     ("flags", "note"),
-    [(["--threads", "2"], "threads 1, now 2"), (["--accumulation", "2"], "--accumulation 2, not 1")],
+    [
+        (
+            ["--threads", str(THREADS + 1)],
+            f"threads {THREADS}, now {THREADS + 1}",
+        ),
+        (["--accumulation", "2"], "--accumulation 2, not 1"),
+    ],
 )
 def test_what_rounds_otherwise_is_told(run, whole, flags, note):
     result = call("train", "--resume", run, *flags)

@@ -64,6 +64,14 @@ def away(got, want):
     return np.linalg.norm(got - want) / (np.linalg.norm(want) + 1e-30 + 1e-7 * want.size**0.5)
 
 
+def without_last_digits(x, dtype, start):
+    """x with every other number, from `start`, a last digit of the dtype less: as far apart are two right answers."""
+    if x.dtype.kind != "f":
+        return x
+    digit = 2.0**-7 if dtype == "bfloat16" else 2.0**-23
+    return x * (1 - digit * (np.arange(x.size) % 2 == start).reshape(x.shape))
+
+
 @pytest.mark.parametrize(("op", "dtype", "kernel"), NAMED)
 @DRAWN
 @given(data=st.data())
@@ -76,11 +84,13 @@ def test_it_agrees_with_its_op_at_odd_shapes_under_every_schedule(op, dtype, ker
     with precision("bfloat16" if dtype == "bfloat16" else "float32"):
         first = results(on(device, kernel), arrays, chosen, seed)
         exact = [x.astype(np.float64) if x.dtype.kind in "fV" else x for x in arrays]
-        for got, want in zip(first, results(op, exact, chosen, seed), strict=True):
+        nearby = [results(op, [without_last_digits(x, dtype, n) for x in exact], chosen, seed) for n in (0, 1)]
+        for got, want, *moved in zip(first, results(op, exact, chosen, seed), *nearby, strict=True):
             assert (got is None) == (want is None)
             if want is not None:
                 assert got.shape == want.shape
-                assert away(got, want) < TOLERANCE[dtype]
+                room = 4 * max(away(other, want) for other in moved)  # what the numbers themselves leave open
+                assert away(got, want) < TOLERANCE[dtype] + room
         for x, dx in zip(arrays, first[1:], strict=True):
             assert dx is None or dx.dtype == x.dtype
         for schedule in SCHEDULES[1:]:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.cli.conftest import call
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws import mutants
 from tinygrad_gpt.laws.catalogue import DROPPED
@@ -119,4 +120,21 @@ def test_without_hypothesis_one_line_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last == "ImportError: tinygrad_gpt.laws needs hypothesis: pip install hypothesis"
+    assert last == 'ImportError: tinygrad_gpt.laws needs hypothesis: pip install ".[laws]"'
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_an_object_that_ends_the_program_has_not_held(tmp_path, code):
+    (tmp_path / f"users_leaver_{code}.py").write_text(
+        "import sys\nfrom tinygrad_gpt.laws import SamplerUnderTest\n"
+        f"leaver = SamplerUnderTest(name='leaver', probabilities=lambda *_, **__: sys.exit({code}))\n"
+    )
+    result = call("laws", f"users_leaver_{code}:leaver", "--profile", "ci", "--only", "S06")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"tinygrad-gpt laws: the code that was run ended the program, with exit code {code}\n"
+
+
+def test_the_command_says_the_same(monkeypatch):
+    monkeypatch.setattr("tinygrad_gpt.cli.laws.find_spec", lambda name: None)
+    said = 'tinygrad-gpt laws: hypothesis is not installed: pip install ".[laws]"\n'
+    assert tuple(call("laws", "any:thing")) == (2, "", said)

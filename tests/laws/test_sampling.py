@@ -229,6 +229,20 @@ def test_a_policy_that_is_not_kept_breaks_a_law(policy):
         laws.check_sampler(sut, profile="ci", only=["S05", "S15", "S25"])
 
 
+def test_digits_that_float32_does_not_have_are_not_asked_for_twice():
+    """exp(-97) is 6e-43, of which float32 knows three digits: its logarithm, divided by 10, is off by 1e-4."""
+    lost, kept = [0.0, 1.71484375, -8.0], [0.0, 1.71484375, -4.0]
+    laws.find("S09").replay(single, logits=np.array([lost, kept]), first=0.1, second=10.0)
+    floored = laws.SamplerUnderTest(
+        name="has a floor",
+        probabilities=lambda x, temperature=1.0: in_float32(x, max(temperature, 0.2)),
+        capabilities={"temperature"},
+        rtol=1e-5,
+    )
+    with pytest.raises(laws.LawBroken):
+        laws.find("S09").replay(floored, logits=np.array([lost, kept]), first=0.1, second=10.0)
+
+
 def test_a_sampler_in_float32_may_underflow_but_not_lose_what_is_likely():
     logits = np.array([[0.0, -90.0, -176.0]])  # 0, 8e-40 and 4e-77: no float32 has the digits of the last two
     for id, case in {"S06": {}, "S10": {"temperature": 1.0}}.items():

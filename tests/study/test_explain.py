@@ -1,8 +1,10 @@
 """explain: what a page shows is what the op answers, and a wrong gradient is shown to be wrong."""
 
+import ast
 import dataclasses
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 
 import tinygrad_gpt as tg
 from tinygrad_gpt.study.digits import decimals
+from tinygrad_gpt.study.docstrings import blocks
 from tinygrad_gpt.study.examples import EXAMPLES
-from tinygrad_gpt.study.explain import FAMILIES, OPS, explain, listing
+from tinygrad_gpt.study.explain import FAMILIES, IN_NUMBERS, OPS, explain, listing
 from tinygrad_gpt.study.worked import Comparison, work_out
 
 names = st.sampled_from(sorted(OPS))
@@ -157,13 +160,36 @@ def test_wrong_gradients_that_people_write_are_marked(name, op, wrong):
     assert "< 1e-12" not in apart
 
 
+def preformatted(explanation):
+    """The lines of a page that stand as they were written: formulas, doctests, code."""
+    lines = [
+        line for block in blocks(explanation.docstring) if block.kind in ("formula", "doctest") for line in block.lines
+    ]
+    lines += explanation.code.splitlines()
+    steps = [step for worked in explanation.examples for step in (*worked.forward, *worked.backward)]
+    return {f"    {line}".rstrip() for line in lines + [line for step in steps for line in step.source.splitlines()]}
+
+
 @given(names, seeds, st.integers(60, 120))
-def test_a_page_keeps_to_its_width(name, seed, width):
-    lines = explain(name, seed=seed).text(width).splitlines()
-    numbers = lines.index(next(line for line in lines if line.startswith("The code")))
-    assert max(map(len, lines[:numbers])) <= width
-    assert max(map(len, lines)) <= max(width, 80)  # an array is not broken
+def test_prose_keeps_to_the_width_and_no_formula_or_line_of_code_is_folded(name, seed, width):
+    explanation = explain(name, seed=seed)
+    lines, as_written = explanation.text(width).splitlines(), preformatted(explanation)
+    assert as_written - {""} <= set(lines)
+    assert max(len(line) for line in lines if line not in as_written) <= max(width, 80)  # an array is not broken
+    prose = lines[: next(i for i, line in enumerate(lines) if line.startswith("The code"))]
+    assert max(len(line) for line in prose if line not in as_written) <= width
     assert not any(line != line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_the_code_on_a_page_is_python(name):
+    explanation = explain(name)
+    page = explanation.text(60)
+    _, _, rest = page.partition(f"The code, {explanation.path}\n")
+    code = rest.split("\n", 2)[2].split("\nIt calls ")[0].split("\n" + IN_NUMBERS)[0]
+    for worked in explanation.examples:
+        code = code.split(f"\n{worked.title or IN_NUMBERS}\n")[0]
+    assert ast.dump(ast.parse(textwrap.dedent(code))) == ast.dump(ast.parse(explanation.code))
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -180,7 +206,6 @@ def test_a_page_has_all_of_it(name):
         "apart, at",
     ):
         assert word in text
-    assert max(map(len, text.splitlines())) <= 80
     words = set(text.split())
     assert set((explain(name).docstring).split()) - words <= {"..."}  # not a word of the derivation is lost
 

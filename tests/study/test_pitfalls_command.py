@@ -38,7 +38,15 @@ def test_the_list_has_a_line_for_each_and_fits_a_terminal():
 def test_without_a_terminal_a_lesson_is_told_at_once(key):
     result = call("pitfalls", key)
     assert (result.code, result.err) == (0, "")
-    parts = ["2. a rose is a rose", "It runs:", "The code:", "What catches it:", "G09, what is read twice", "The mend:"]
+    parts = [
+        "2. a rose is a rose",
+        "It runs:",
+        "The code:",
+        "\nIt is line 7.\n",
+        "What catches it:",
+        "G09, what is read twice",
+        "The mend:",
+    ]
     places = [result.out.index(part) for part in [*parts, "\n  +        np.add.at(dtable, ids, dy)", "Why. "]]
     assert places == sorted(places)
     assert "Which line" not in result.out
@@ -55,7 +63,7 @@ def test_without_a_terminal_a_lesson_is_told_at_once(key):
         (["3", "x"], "unexpected argument 'x'"),
         (["3", "--file", "x"], "--file is for exercises"),
         (["--file", "x"], "--file is for exercises"),
-        (["exercise", "layernorm"], "no exercise 'layernorm'; did you mean layer_norm?"),
+        (["exercise", "layer_nrm"], "no exercise 'layer_nrm'; did you mean layer_norm?"),
         (["exercise", "nothing like it"], "no exercise 'nothing like it'; they are multiply, add"),
         (["exercise", "--file", "x"], "--file needs the name of an exercise: multiply, add"),
         (["exercise", "gelu", "--file="], "--file must name a file"),
@@ -73,12 +81,38 @@ def test_bad_input_is_one_line_and_2(argv, said, folder):
     assert list(folder.iterdir()) == []
 
 
-def test_without_hypothesis_one_line_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    for argv in ([], ["1"], ["exercise", "gelu"]):
-        result = call("pitfalls", *argv)
-        assert (result.code, result.out) == (2, "")
-        assert result.err == "tinygrad-gpt pitfalls: hypothesis is not installed: pip install hypothesis\n"
+def without_hypothesis(*argv):
+    """The command in a Python that has no Hypothesis."""
+    hide = """
+import importlib.util, sys
+sys.modules["hypothesis"] = None  # importing it is an ImportError
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "hypothesis" else real(name, package)
+from tinygrad_gpt.cli import main
+sys.exit(main(["pitfalls", *sys.argv[1:]]))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(tinygrad_gpt.__file__).parents[1])}
+    return subprocess.run([sys.executable, "-c", hide, *argv], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("argv", [[], ["exercise"], ["exercise", "gelu"]])
+def test_lists_and_the_file_to_start_from_need_no_hypothesis(argv, folder):
+    done = without_hypothesis(*argv)
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder / "gelu.py").unlink(missing_ok=True)
+    assert done.stdout == call("pitfalls", *argv).out
+
+
+@pytest.mark.parametrize("argv", [["1"], ["repeated-ids", "--show"], ["exercise", "gelu"]])
+def test_without_hypothesis_one_line_says_how_to_get_it(argv, folder):
+    (folder / "gelu.py").write_text("def gelu(x): pass\n")
+    done = without_hypothesis(*argv)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'tinygrad-gpt pitfalls: hypothesis is not installed: pip install ".[laws]"\n'
+
+
+def test_the_list_is_the_pitfalls_own():
+    assert tuple((p.name, p.area, p.title) for p in pitfalls.every()) == pitfalls.CONTENTS
 
 
 # ---- questions
@@ -108,6 +142,7 @@ def test_guesses_are_judged_until_one_is_right(capsys):
     assert "A number from 1 to 10, or Enter." in after[2]
     assert "A number from 1 to 10, or Enter." in after[3]
     assert "Yes, line 7." in after[4]
+    assert "It is line" not in out
     assert out.index("Yes, line 7.") < out.index("What catches it:") < out.index("Enter for the mend")
     assert "Why. " in out
 
@@ -115,7 +150,20 @@ def test_guesses_are_judged_until_one_is_right(capsys):
 def test_enter_tells_at_once(capsys):
     out = lesson_with(["", ""], capsys)
     assert "Yes" not in out
+    assert "Enter to be told: \nIt is line 7.\n" in out
     assert "Why. " in out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("softmax-axis", "It is lines 3, 4 and 7."),
+        ("mean-of-exps", "It is lines 3 and 4."),
+        ("grad-overwritten", "Something is missing between lines 8 and 9."),
+    ],
+)
+def test_several_lines_and_lines_that_are_missing_are_told(name, said):
+    assert said in call("pitfalls", name, "--show").out.splitlines()
 
 
 @pytest.mark.parametrize(("answers", "shown"), [([], "Which line"), (["1"], "as it should be"), ([""], "for the mend")])
@@ -224,6 +272,24 @@ def test_an_exercise_from_the_first_file_to_the_right_answer(folder, flags):
     assert f"{path.name}: multiply is right, by these laws:" in result.out
 
 
+@pytest.mark.parametrize("spelling", ["layernorm", "Layer-Norm", "LAYER NORM"])
+def test_an_exercise_is_known_by_any_spelling(folder, spelling):
+    assert call("pitfalls", "exercise", spelling).out.startswith("layer_norm.py is there to start from")
+    assert "tinygrad-gpt pitfalls exercise layer_norm\n" in (folder / "layer_norm.py").read_text()
+
+
 def test_a_name_with_a_space_is_quoted_in_the_file_to_start_from(folder):
     assert call("pitfalls", "exercise", "gelu", "--file", "my gelu.py").code == 0
     assert "exercise gelu --file 'my gelu.py'\n" in (folder / "my gelu.py").read_text()
+
+
+@pytest.mark.parametrize("code", ["'no'", "0", ""])
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_solution_that_leaves_the_program_under_a_law_is_wrong(folder, code, where):
+    leave = f"(sys.exit({code}) if a.dtype == 'float32' else a)"  # the cases before the laws are of float64
+    forward, backward = (leave, "a") if where == "forward" else ("a", leave)
+    solution = f"import sys\ndef multiply(a, b):\n    return {forward} * b, lambda dy: (dy * b, dy * {backward})\n"
+    (folder / "multiply.py").write_text(solution)
+    result = call("pitfalls", "exercise", "multiply")
+    assert (result.code, result.err) == (1, "")
+    assert "RuntimeError: SystemExit" in result.out

@@ -79,3 +79,13 @@ def test_checks_stand_with_their_array_and_nan_is_none():
     got = content(page(t, checks=[Check(0, (1,), 1.0, 1.0, np.nan, 1.0)], note="how"))
     assert got["values"][0]["checks"] == [[[1], 1.0, 1.0, None, None]]
     assert got["note"] == "how"
+
+
+def test_a_mark_of_the_page_s_own_in_what_it_is_given_is_text():
+    title = "TITLE of DATA /* STYLE */ /* PROGRAM */"
+    x = Tensor(np.ones(2), requires_grad=True)
+    with trace({"DATA": x}) as t:
+        x.sum().backward()
+    text = page(t, title=title, note=title)
+    assert (content(text)["title"], content(text)["note"], content(text)["values"][0]["name"]) == (title, title, "DATA")
+    assert f"<title>{title}</title>" in text

@@ -9,12 +9,13 @@ import subprocess
 import numpy as np
 import pytest
 
+from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.study.report import page
 from tinygrad_gpt.study.spot_check import spot_checks
 from tinygrad_gpt.study.trace import trace
-from tinygrad_gpt.tape import Tensor
+from tinygrad_gpt.tape import Tensor, apply
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -179,11 +180,12 @@ def test_keys_move_search_and_close(ask, text, recorded):
         key("Escape", $("#search")); steps.push(document.activeElement === document.body);
         key("Escape"); steps.push([$("#detail").hidden, document.activeElement.id]);
         key("ArrowDown"); steps.push($("#detail").hidden);
+        key("Home"); key("ArrowDown", $("#detail pre")); key("End", $("#detail pre")); steps.push(current());
         return steps;"""
     last = t.events[-1].op.index
     assert ask(text, script) == [
         *([False, "op-2"], [False, "op-1"], [True, "op-1"], [True, f"op-{last}"], [False, "op-0"]),
-        *("search", True, [True, "op-0"], False),
+        *("search", True, [True, "op-0"], False, [False, "op-0"]),
     ]
 
 
@@ -237,13 +239,44 @@ COLOURS = """
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_has_the_systems_colours_and_a_switch(ask, text, dark):
+def test_it_has_the_systems_colours_and_every_click_of_the_switch_changes_them(ask, text, dark):
     flags = ["--blink-settings=preferredColorScheme=0"] if dark else []
-    system, light, forced, again = ask(text, COLOURS, 1280, 900, *flags)
-    assert min(light[0]) > 200
-    assert max(forced[0]) < 60
-    assert forced[1] != light[1]  # heat maps are painted anew
-    assert system == again == (forced if dark else light)
+    system, first, second, third = ask(text, COLOURS, 1280, 900, *flags)
+    bright, dim = (first, system) if dark else (system, first)
+    assert min(bright[0]) > 200
+    assert max(dim[0]) < 60
+    assert bright[1] != dim[1]  # heat maps are painted anew
+    assert (second, third) == (system, first)
+
+
+def test_steps_are_counted_as_ops_are(ask, text, recorded):
+    last = len(recorded[0].events) - 1
+    script = """
+        const told = () => $("#status").textContent.split("  ")[0];
+        const seen = [told()]; $("#op-4").click(); seen.push(told()); key("End"); seen.push(told());
+        return seen;"""
+    assert ask(text, script) == [f"0/{last}", f"4/{last}", f"{last}/{last}"]
+
+
+def test_a_constant_gradient_has_a_size_and_ids_have_no_mean(ask):
+    x, table, ids = (
+        Tensor(np.ones(4), requires_grad=True),
+        Tensor(np.ones((3, 2)), requires_grad=True),
+        np.array([1, 2]),
+    )
+    with trace() as t:
+        (x * 0.5).sum().backward()
+    sent = 'show(events.length - 1); return all("#detail .card p").map(p => p.textContent);'
+    assert any("mean 0.5, rms 0.5," in told for told in ask(page(t), sent))
+    with trace() as t:
+        apply(ops.embedding, table, ids).sum().backward()
+    told = ask(page(t), 'return all("#detail .card p").map(p => p.textContent);')
+    assert "2 int64" in told
+
+
+def test_the_place_names_its_function(ask, text):
+    told = ask(text, 'return $("#detail .where").textContent;')
+    assert re.match(r"tinygrad_gpt/nn/gpt.py:\d+ in hidden\(\)  x = ", told)
 
 
 @pytest.mark.parametrize("width", [320, 375, 768, 1280])
@@ -260,7 +293,7 @@ def test_nothing_scrolls_sideways(ask, text, width):
         for (let i = 0; i < 70; i++) {{
           frame.contentWindow.step(1);
           for (const summary of inside.querySelectorAll("details:not([open]) > summary")) summary.click();
-          for (const part of ["header", ".player", "#model", "#detail"]) {{
+          for (const part of ["header", "#facts", ".player", "#model", "#detail"]) {{
             const pane = inside.querySelector(part);
             if (pane.scrollWidth > pane.clientWidth + 1) wide.push([i, part, pane.scrollWidth, pane.clientWidth]);
           }}

@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import re
 import weakref
 from contextlib import nullcontext
 from itertools import pairwise
@@ -389,15 +390,86 @@ def test_an_op_may_be_an_object():
 def test_the_tree_has_a_line_for_each_op_and_the_cards_for_each_event(config, seed, checkpointing):
     with trace() as t:
         step(GPT(config, activation_checkpointing=checkpointing), seed)
-    text = tree(t)
+    text = tree(t, 120)
     lines = [line for line in text.splitlines() if ".py:" in line]
     assert [line.split()[:2] for line in lines] == [[str(op.index), op.name] for op in t.ops if op.within is None]
     assert f"loss {float(t.loss.array):.6g}" in text
     shown = list(cards(t))
     assert len(shown) == len(t.events)
-    for number, (event, card) in enumerate(zip(t.events, shown, strict=True), start=1):
-        assert card.startswith(f"[{number}/{len(t.events)}] {event.way}")
+    for number, (event, card) in enumerate(zip(t.events, shown, strict=True)):
+        assert card.startswith(f"[{number}/{len(t.events) - 1}] {event.way}")  # counted as ops are
         assert f"{event.op.index} {event.op.name}" in card
+
+
+def as_if_each_took_a_millisecond(t):
+    """The trace with times that are as wide on every machine."""
+    for op in t.ops:
+        op.seconds = op.vjp_seconds = 1e-3
+    return t
+
+
+@given(models, seeds, st.integers(80, 120))
+def test_no_line_is_wider_than_the_terminal_and_no_word_of_a_card_is_cut(config, seed, width):
+    with trace() as t:
+        step(GPT(config), seed)
+    lines = tree(as_if_each_took_a_millisecond(t), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in tree(t, width)
+    for narrow, wide in zip(cards(t, width), cards(t, 1000), strict=True):
+        assert max(map(len, narrow.splitlines())) <= width
+        assert narrow.split() == wide.split()
+
+
+def test_long_names_and_large_shapes_keep_to_the_width_too():
+    weight = Tensor(np.ones((1, 1, 1, 1, 1, 1, 1, 1, 1, 1000)), requires_grad=True)
+
+    def a_function_with_a_name_that_is_longer_than_anybody_would_ever_want_to_read_on_a_terminal_of_today(x):
+        return x * weight
+
+    with trace() as t:
+        a_function_with_a_name_that_is_longer_than_anybody_would_ever_want_to_read_on_a_terminal_of_today(weight).tanh()
+    assert max(map(len, tree(t, 80).splitlines())) == 80
+    assert "1x1x1x1x1x1x1x1x1x1000" in tree(t, 80)
+
+
+def test_a_gradient_of_equal_entries_has_a_size():
+    x = Tensor(np.ones(4), requires_grad=True)
+    with trace() as t:
+        (x * 0.5).sum().backward()
+    product, total = (line.split() for line in tree(t, 120).splitlines() if ".py:" in line)
+    assert (product[1:5], total[1:4]) == (["multiply", "4", "0", "1"], ["sum", "scalar", "1"])
+    shown = list(cards(t))
+    assert "mean 0.5, rms 0.5, from 0.5 to 0.5" in shown[-1]
+    assert "mean 1, std 0, from 1 to 1" in shown[0]
+    got = as_dict(t)["values"][0]["gradient"]
+    assert (got["rms"], got["std"]) == (0.5, 0.0)
+
+
+def test_in_little_room_bytes_are_rounded_before_a_name_is_cut():
+    ids = np.zeros((2, 24), int)
+    with trace() as t:
+        GPT(GPTConfig(vocab_size=5064, context_length=64, emb_dim=128, n_heads=4, n_layers=1)).loss(ids, ids).backward()
+    as_if_each_took_a_millisecond(t)
+    head = next(line.split() for line in tree(t, 80).splitlines() if "linear_cross_entropy" in line)
+    kept = t.ops[-1].kept_bytes
+    assert head[-2] == f"{kept / 1000:,.0f}k"
+    assert f" {kept:,} " in tree(t, 120)
+
+
+@given(models, seeds)
+def test_the_root_mean_square_is_numpys(config, seed):
+    with trace() as t:
+        step(GPT(config), seed)
+    for value in t.values:
+        if value.gradient is not None:
+            rms = np.sqrt((np.asarray(value.gradient, float) ** 2).mean())
+            assert value.gradient_stats.rms == pytest.approx(rms, rel=1e-12)
+
+
+def test_of_ids_there_are_no_statistics():
+    with trace() as t:
+        step(GPT(GPTConfig(vocab_size=7, context_length=4, emb_dim=4, n_heads=2, n_layers=1)), 0)
+    assert re.search(r"\n  in   ids +2x4 +int64\n", next(cards(t)))
 
 
 @given(models, seeds)

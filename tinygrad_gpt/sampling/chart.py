@@ -37,7 +37,7 @@ def probability_bars(
     if chosen is not None and chosen not in tokens:
         tokens.append(chosen)
     text = labels if callable(labels) else labels.__getitem__
-    names = [shortened(visible(text(token)), LONGEST_LABEL) for token in tokens]
+    names = [cut_to(visible(text(token)), LONGEST_LABEL) for token in tokens]
     widest = max(len("token"), *(columns(name) for name in names))
     bar_width = max(1, (width - len(MARK) - 1 - widest - 2 * (GAP + PERCENT)) // 2)
     scale = bar_width / max(before[tokens].max(), after[tokens].max())
@@ -82,7 +82,7 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - columns(text))
 
 
-def shortened(text: str, width: int) -> str:
+def cut_to(text: str, width: int) -> str:
     """text, or as much of its beginning as leaves room for an ellipsis within `width` columns."""
     if columns(text) <= width:
         return text

@@ -67,11 +67,11 @@ class Explanation:
         return all(worked.agrees for worked in self.examples)
 
     def text(self, width: int = WIDTH) -> str:
-        """The page, in so many columns."""
+        """The page, its prose in so many columns."""
         parts = [self.name, "=" * len(self.name), ""]
         for block in blocks(self.docstring):
             parts += [block_text(block, width), *([""] if block.kind != "section" else [])]
-        parts += [heading(f"The code, {self.path}"), code_text(self.code, width), ""]
+        parts += [heading(f"The code, {self.path}"), code_text(self.code), ""]
         if self.uses:
             parts += [f"It calls {' and '.join(self.uses)}: see there.", ""]
         for worked in self.examples:

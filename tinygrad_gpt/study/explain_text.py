@@ -1,6 +1,5 @@
-"""The page of an op as text: prose in the width there is, formulae and numbers as they are."""
+"""The page of an op as text: prose in the width there is; formulae, code and numbers as they are, however long."""
 
-import re
 import textwrap
 from typing import Any
 
@@ -27,9 +26,9 @@ def heading(title: str) -> str:
 def block_text(block: Block, width: int) -> str:
     """A part of the docstring."""
     if block.kind == "doctest":
-        return "\n" + "\n".join(doctest_line(line, width) for line in block.lines)
+        return "\n" + textwrap.indent("\n".join(block.lines), "    ")
     if block.kind == "formula":
-        return "\n".join(fitted(f"    {line}", width) for line in block.lines)
+        return textwrap.indent("\n".join(block.lines), "    ")
     if block.kind == "section":
         label = f"{block.label}.".ljust(LABEL)
         return textwrap.fill(
@@ -38,45 +37,9 @@ def block_text(block: Block, width: int) -> str:
     return textwrap.fill(" ".join(block.lines), width, break_on_hyphens=False)
 
 
-def fitted(line: str, width: int) -> str:
-    """A line of formulae; too long, it goes on below, from the last gap that lies within the width."""
-    if len(line) <= width:
-        return line
-    indent = len(line) - len(line.lstrip())
-    gaps = [gap for gap in re.finditer(" {2,}", line) if gap.start() > indent]
-    if not gaps:
-        return textwrap.fill(line.lstrip(), width, initial_indent=" " * indent, subsequent_indent=" " * (indent + 4))
-    gap = next((gap for gap in reversed(gaps) if gap.start() <= width), gaps[0])
-    rest = " " * min(gap.end(), max(indent, width - len(line) + gap.end())) + line[gap.end() :]
-    return fitted(line[: gap.start()], width) + "\n" + fitted(rest, width)
-
-
-def doctest_line(line: str, width: int) -> str:
-    """A line of a doctest, continued as Python's prompt does."""
-    goes_on = "    ...     " if line.startswith(">>>") else "    "
-    return textwrap.fill(line, width, initial_indent="    ", subsequent_indent=goes_on, break_on_hyphens=False)
-
-
-def code_text(source: str, width: int, indent: str = "    ") -> str:
-    """Lines of code; a comment at the end of a line that is too long stands above it."""
-    found = []
-    for line in source.splitlines():
-        before = line[: len(line) - len(line.lstrip())]
-        code, comment = (line, "")
-        if len(indent + line) > width and "  # " in line:
-            code, _, comment = line.partition("  # ")
-            found.append(f"{indent}{before}# {comment}")
-        found.append(
-            textwrap.fill(
-                code.strip(),
-                width,
-                initial_indent=indent + before,
-                subsequent_indent=f"{indent}{before}    ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
-    return "\n".join(found)
+def code_text(source: str) -> str:
+    """Lines of code as they stand in the file: folded, they would be another program."""
+    return textwrap.indent(source, "    ")
 
 
 def worked_text(worked: Worked, width: int) -> str:
@@ -125,7 +88,7 @@ def step_text(step: Step, width: int) -> str:
     shown = [named(name, value, width, indent) for name, value in values]
     if step.condition is not None:
         shown.append(f"{indent}-> {step.condition}")
-    return "\n".join([code_text(step.source, width), *shown])
+    return "\n".join([code_text(step.source), *shown])
 
 
 def one_by_one(name: str, value: Any) -> list[tuple[str, Any]]:

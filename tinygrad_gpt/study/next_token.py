@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import probabilities
-from tinygrad_gpt.sampling.chart import bar, columns, padded, percent, shortened, visible
+from tinygrad_gpt.sampling.chart import bar, columns, cut_to, padded, percent, visible
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
 
@@ -93,7 +93,7 @@ def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10,
     """The n likeliest tokens at each temperature, after the cut; below them entropy, perplexity, how many remain."""
     rows = [probabilities(view.logits, temperature=T, **cut.settings()) for T in temperatures]
     tokens = view.likeliest(n)
-    names = [shortened(view.label(token), LONGEST_LABEL) for token in tokens]
+    names = [cut_to(view.label(token), LONGEST_LABEL) for token in tokens]
     widest = max(len("can be drawn"), *(columns(name) for name in names))
     cell = max(14, min(30, (width - widest) // len(rows) - 2))
     scale = max(1, cell - 7) / max(float(row.max()) for row in rows)
@@ -121,11 +121,9 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
-    names = [
-        shortened(view.label(token), LONGEST_LABEL).encode("utf-8", "backslashreplace").decode() for token in tokens
-    ]
+    names = [cut_to(view.label(token), LONGEST_LABEL).encode("utf-8", "backslashreplace").decode() for token in tokens]
     drawn = Figure(figsize=(11 if cut.settings() else 8, 4.6), layout="constrained")
-    title = drawn.suptitle(f"next token after {shortened(visible(view.text), 70)}", fontsize="medium")
+    title = drawn.suptitle(f"next token after {cut_to(visible(view.text), 70)}", fontsize="medium")
     title.set_parse_math(False)
     panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]

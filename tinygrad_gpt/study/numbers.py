@@ -24,6 +24,16 @@ class Stats:
     norm: float  # root of the sum of squares
     n_bad: int  # entries that are nan or infinite
 
+    @property
+    def rms(self) -> float:
+        """Root of the mean square: how large entries are, also where all are equal and the deviation is 0."""
+        return self.norm / math.sqrt(max(1, math.prod(self.shape)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are ids or a mask, of whose mean there is nothing to say."""
+        return np.dtype(self.dtype).kind in "iub"
+
 
 def stats_of(array: Array) -> Stats:
     """The numbers of an array, computed in float64."""

@@ -7,6 +7,7 @@ place: `h.0.mlp`.  Code without such a dictionary has the names of the functions
 
 import linecache
 import os
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,11 @@ class Line:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.number}"
+
+    @property
+    def caller(self) -> str:
+        """The function as it is spoken of: `hidden()`; a module, a lambda by Python's name for it."""
+        return f"{self.function}()" if self.function.isidentifier() else self.function
 
 
 class Places:
@@ -150,13 +156,21 @@ def line_of(frame: FrameType) -> Line:
 
 def short(file: str) -> str:
     """A file's name as its reader knows it: from the package's or the working folder, else its last part."""
-    return shortened(file, os.getcwd())
+    return from_folder(file, os.getcwd())
 
 
 @cache
-def shortened(file: str, here: str) -> str:
+def from_folder(file: str, here: str) -> str:
     """The same, with the working folder given."""
     path = Path(file)
     if PACKAGE in path.parents:
         return path.relative_to(PACKAGE.parent).as_posix()
     return path.relative_to(here).as_posix() if Path(here) in path.parents else path.name
+
+
+def place(path: Path, error: BaseException) -> str:
+    """File and line where an error came up: the last line that is in this file."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f"{path.name}, line {error.lineno}"
+    lines = [f"line {f.lineno}" for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return ", ".join([path.name, *lines[-1:]])

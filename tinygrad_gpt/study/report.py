@@ -9,6 +9,7 @@ import html
 import inspect
 import json
 import math
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -45,11 +46,8 @@ def page(
         "/* PROGRAM */": "\n".join(map(part, PROGRAM)),
         "DATA": data.replace("<", "\\u003c"),  # so that nothing in it can end the script
     }
-    text = part("page.html")
-    for mark, content_of_mark in parts.items():
-        before, after = text.split(mark)
-        text = before + content_of_mark + after
-    return text
+    marks = re.compile("|".join(map(re.escape, parts)))
+    return marks.sub(lambda mark: parts[mark[0]], part("page.html"))  # once through: what is put in may hold a mark
 
 
 def part(name: str) -> str:

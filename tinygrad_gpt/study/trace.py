@@ -154,11 +154,11 @@ class Trace(AbstractContextManager["Trace"]):
         """Bytes that all vjps together keep in memory, each array counted once."""
         return sum({id(buffer(kept.array)): kept.nbytes for op in self.ops for kept in op.kept}.values())
 
-    def tree(self) -> str:
-        """The model as a tree with a line for each op."""
+    def tree(self, width: int = 80) -> str:
+        """The model as a tree with a line for each op, in so many columns."""
         from tinygrad_gpt.study.tree import tree
 
-        return tree(self)
+        return tree(self, width)
 
     def around(self, function: Function, run: Function) -> Function:
         """The function that the tape calls instead: run, watched."""
@@ -316,6 +316,11 @@ def shown(value: Any) -> str:
 
 def trace(parameters: Mapping[str, Tensor] | None = None) -> Trace:
     """A block in which every op and every vjp is recorded; see above.
+
+    What is recorded is what runs: kernels, with arrays of their own for the way back.  `tinygrad-gpt trace` shows the
+    ops as their files have them instead, and so does
+
+        with tg.reference_only(), trace() as t:
 
     parameters are names for tensors of your own.  A GPT's names are found where its methods are called, and a tensor
     without a name has that of the variable that holds it.

@@ -24,7 +24,7 @@ def as_dict(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
         "events": [{"way": event.way, "op": event.op.index} for event in trace.events],
         "ops": [of_op(op) for op in trace.ops],
         "values": [of_value(value) for value in trace.values],
-        "checks": [finite(asdict(check) | {"difference": check.difference}) for check in checks],
+        "checks": [none_for_nonfinite(asdict(check) | {"difference": check.difference}) for check in checks],
     }
 
 
@@ -67,10 +67,10 @@ def of_value(value: Value) -> dict[str, Any]:
 
 def of_stats(stats: Stats) -> dict[str, Any]:
     """The numbers of an array."""
-    return finite(asdict(stats))
+    return none_for_nonfinite(asdict(stats) | {"rms": stats.rms})
 
 
-def finite(numbers: dict[str, Any]) -> dict[str, Any]:
+def none_for_nonfinite(numbers: dict[str, Any]) -> dict[str, Any]:
     """None in the place of numbers that JSON has no word for."""
     return {
         name: None if isinstance(number, float) and not math.isfinite(number) else number

@@ -1,35 +1,66 @@
-"""A trace in the terminal: the model as a tree, and each op or vjp as a card of its own."""
+"""A trace in the terminal: the model as a tree, and each op or vjp as a card of its own; both keep to a width."""
 
+import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tinygrad_gpt.study.formulas import RULES
 from tinygrad_gpt.study.numbers import Stats
-from tinygrad_gpt.study.places import levels
+from tinygrad_gpt.study.places import Line, levels
 from tinygrad_gpt.study.trace import FORWARD, Event, Op, Term, Trace, Value
 
-INDENT = "  "
-SHAPE = 14  # width
-COLUMNS = "{:<34} {:<14} {:>9} {:>9} {:>8} {:>8} {:>8}  {}"
+WIDTH = 80  # columns
 HEADINGS = (
-    COLUMNS.format("", "", "std of", "std of", "us", "us", "bytes", "")
-    + "\n"
-    + COLUMNS.format("op", "shape", "value", "gradient", "forward", "backward", "kept", "line")
+    ("", "", "std of", "rms of", "us", "us", "bytes", ""),
+    ("op", "shape", "value", "gradient", "forward", "backward", "kept", "line"),
 )
+SHORT_HEADINGS = (HEADINGS[0], ("op", "shape", "value", "grad", "fwd", "bwd", "kept", "line"))
+LEFT = (0, 1, 7)  # columns of words; the others are numbers, and end below each other
+Row = tuple[str, ...]
 
 
-def tree(trace: Trace) -> str:
-    """Boxes by indentation, in the order of the forward pass: a line for each op, with its gradient beside it."""
-    lines: list[str] = [HEADINGS]
+@dataclass(frozen=True)
+class Layout:
+    """How a tree is written."""
+
+    folders: bool  # files' names with their folders, and headings in full
+    exact: bool  # every byte, not thousands or millions of them
+    indent: int
+    gap: int  # spaces between columns
+
+
+LAYOUTS = (Layout(True, True, 2, 2), Layout(False, True, 2, 1), Layout(False, False, 2, 1), Layout(False, False, 1, 1))
+
+
+def tree(trace: Trace, width: int = WIDTH) -> str:
+    """Boxes by indentation, in the order of the forward pass: a line for each op, with its gradient beside it.
+
+    The first layout in which no line is longer than the width is taken; names are cut if there is none.
+    """
+    for layout in LAYOUTS:
+        rows = list(entries(trace, layout))
+        widths = widths_of(rows)
+        too_long = total(widths, layout.gap) - width
+        if too_long <= 0:
+            break
+    else:
+        widths[0] -= min(too_long, widths[0] - len("0 op"))
+    lines = [laid_out(row, widths, layout.gap, width) for row in rows]
+    return "\n".join([*lines, "", textwrap.fill(summary(trace), width)])
+
+
+def entries(trace: Trace, layout: Layout) -> Iterator[Row]:
+    """The rows of the tree: headings, a box's name alone, or an op's columns."""
+    yield from HEADINGS if layout.folders else SHORT_HEADINGS
     open_scope: list[str] = []
     for op in trace.ops:
         if op.within is not None:
             continue
         scope = levels(op.scope)
         shared = common_length(scope, open_scope)
-        lines += [INDENT * depth + name for depth, name in enumerate(scope) if depth >= shared]
+        yield from ((" " * layout.indent * depth + name,) for depth, name in enumerate(scope) if depth >= shared)
         open_scope = scope
-        lines.append(row(op, len(scope)))
-    return "\n".join([*lines, "", summary(trace)])
+        yield row(op, " " * layout.indent * len(scope), layout)
 
 
 def common_length(a: list[str], b: list[str]) -> int:
@@ -40,24 +71,57 @@ def common_length(a: list[str], b: list[str]) -> int:
     return n
 
 
-def row(op: Op, depth: int) -> str:
-    """One line of the tree."""
-    name = f"{INDENT * depth}{op.index} {op.name}"
+def row(op: Op, indent: str, layout: Layout) -> Row:
+    """The columns of an op."""
     gradient = op.output.gradient_stats
-    return COLUMNS.format(
-        name,
+    return (
+        f"{indent}{op.index} {op.name}",
         shape(op.output.stats),
-        f"{op.output.stats.std:.2g}",
-        "" if gradient is None else f"{gradient.std:.2g}",
+        "" if op.output.stats.whole or not op.output.stats.shape else f"{op.output.stats.std:.2g}",
+        "" if gradient is None else f"{gradient.rms:.2g}",
         microseconds(op.seconds),
         microseconds(op.vjp_seconds),
-        f"{op.kept_bytes:,}",
-        op.lines[0] if op.lines else "",
+        f"{op.kept_bytes:,}" if layout.exact else rounded(op.kept_bytes),
+        place(op.lines[0], layout.folders) if op.lines else "",
     )
 
 
+def place(line: Line, folders: bool) -> str:
+    """A file and a line in it."""
+    return str(line) if folders else str(line).rpartition("/")[2]
+
+
+def rounded(n: int) -> str:
+    """A number of bytes in six characters or fewer."""
+    return f"{n:,}" if n < 1e5 else f"{n / 1e3:,.0f}k" if n < 1e7 else f"{n / 1e6:,.0f}M"
+
+
+def widths_of(rows: list[Row]) -> list[int]:
+    """How wide each column is."""
+    return [max(len(row[i]) for row in rows if len(row) > 1) for i in range(len(HEADINGS[0]))]
+
+
+def total(widths: list[int], gap: int) -> int:
+    """How long a line is."""
+    return sum(widths) + gap * (len(widths) - 1)
+
+
+def laid_out(row: Row, widths: list[int], gap: int, width: int) -> str:
+    """A line of the tree; what does not fit in, ends in …"""
+    if len(row) == 1:
+        return cut(row[0], width)
+    cells = [cut(row[0], widths[0]), *row[1:]]
+    padded = [cells[i].ljust(n) if i in LEFT else cells[i].rjust(n) for i, n in enumerate(widths)]
+    return cut((" " * gap).join(padded).rstrip(), width)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, or what there is room for."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def summary(trace: Trace) -> str:
-    """The step in a line or two."""
+    """The step in a sentence."""
     forward = sum(op.seconds for op in trace.ops)
     backward = sum(op.vjp_seconds or 0.0 for op in trace.ops)
     vjps = len(trace.events) - len(trace.ops)
@@ -68,10 +132,16 @@ def summary(trace: Trace) -> str:
     return f"{text}; {trace.kept_bytes:,} bytes kept for the way back"
 
 
-def cards(trace: Trace) -> Iterator[str]:
-    """Every op and every vjp in order of time, each as a text of some lines."""
-    for number, event in enumerate(trace.events, start=1):
-        yield "\n".join([heading(trace, event, number), *body(trace, event)])
+def cards(trace: Trace, width: int = WIDTH) -> Iterator[str]:
+    """Every op and every vjp in order of time, each as a text of some lines; steps count from 0, as ops do."""
+    for number, event in enumerate(trace.events):
+        yield "\n".join([folded(heading(trace, event, number), width), *body(event, width)])
+
+
+def folded(text: str, width: int) -> str:
+    """A text over as many lines as it takes, no word cut; further lines stand further in."""
+    inside = " " * (len(text) - len(text.lstrip()) + 5)
+    return textwrap.fill(text, width, subsequent_indent=inside, break_long_words=False, break_on_hyphens=False)
 
 
 def heading(trace: Trace, event: Event, number: int) -> str:
@@ -79,35 +149,71 @@ def heading(trace: Trace, event: Event, number: int) -> str:
     arrow = "forward ↓" if event.way == FORWARD else "backward ↑"
     again = "" if event.op.within is None else f", again within op {event.op.within}"
     where = event.op.scope or "the model itself"
-    return f"[{number}/{len(trace.events)}] {arrow}  {event.op.index} {event.op.name}  in {where}{again}"
+    return f"[{number}/{len(trace.events) - 1}] {arrow}  {event.op.index} {event.op.name}  in {where}{again}"
 
 
-def body(trace: Trace, event: Event) -> Iterator[str]:
+def body(event: Event, width: int) -> Iterator[str]:
     """What happened, line by line."""
     op = event.op
-    if event.way == FORWARD:
-        for line in op.lines[:1]:
-            yield f"  {line}  {line.text}"
-        for value in op.inputs:
-            yield f"  in   {value.name:<28} {numbers(value.stats)}"
-        yield f"  out  {op.output.name:<28} {numbers(op.output.stats)}"
-        for name, setting in op.settings.items():
-            yield f"  with {name} = {setting}"
-        if op.kept:
-            yield f"  kept {op.kept_bytes:,} bytes: {', '.join(dict.fromkeys(kept.name for kept in op.kept))}"
-        yield f"  took {microseconds(op.seconds)} us" + (f" in {op.kernel}" if op.kernel else "")
-        return
-    if op.output.gradient_stats is not None:
-        yield f"  dy   {'':<28} {numbers(op.output.gradient_stats)}"
+    yield from of_forward(op, width) if event.way == FORWARD else of_backward(op, width)
+
+
+def of_forward(op: Op, width: int) -> Iterator[str]:
+    """What an op did."""
+    for line in op.lines[:1]:
+        yield called(line, width)
+    arrays = [("in", value.name, value.stats) for value in op.inputs]
+    yield from table([*arrays, ("out", op.output.name, op.output.stats)], width)
+    for name, setting in op.settings.items():
+        yield folded(f"  with {name} = {setting}", width)
+    if op.kept:
+        names = ", ".join(dict.fromkeys(kept.name for kept in op.kept))
+        yield folded(f"  kept {op.kept_bytes:,} bytes: {names}", width)
+    yield f"  took {microseconds(op.seconds)} us" + (f" in {op.kernel}" if op.kernel else "")
+
+
+def of_backward(op: Op, width: int) -> Iterator[str]:
+    """What its vjp did."""
+    arrived = op.output.gradient_stats
+    if arrived is not None:
+        yield from table([("dy", f"of {op.output.name}", arrived)], width, gradient=True)
     for slot, (value, wanted) in enumerate(zip(op.inputs, op.wanted, strict=True)):
         terms = [term for term in value.terms if term.op == op.index and term.slot == slot]
         if wanted and terms:
-            yield f"  to   {value.name:<28} {numbers(terms[-1].stats)}"
+            yield from table([("to", value.name, terms[-1].stats)], width, gradient=True)
             if len(value.terms) > 1:
-                yield f"       {of_sum(value, terms[-1])}"
+                yield folded(f"       {of_sum(value, terms[-1])}", width)
     if op.name in RULES:
-        yield f"  {RULES[op.name]}"
+        yield folded(f"  {RULES[op.name]}", width)
     yield f"  took {microseconds(op.vjp_seconds)} us"
+
+
+def called(line: Line, width: int) -> str:
+    """Who called, from which line, and its code: below, if the line would be too long."""
+    where = f"  {line} in {line.caller}"
+    if len(f"{where}  {line.text}") <= width:
+        return f"{where}  {line.text}"
+    return folded(where, width) + "\n" + folded(f"       {line.text}", width)
+
+
+def table(rows: list[tuple[str, str, Stats]], width: int, gradient: bool = False) -> list[str]:
+    """A line for each array; its numbers on a line of their own where they would not fit."""
+    names, shapes = max(len(name) for _, name, _ in rows), max(len(shape(stats)) for *_, stats in rows)
+    lines = [
+        f"  {kind:<4} {name:<{names}}  {shape(stats):<{shapes}}  {numbers(stats, gradient)}"
+        for kind, name, stats in rows
+    ]
+    if max(map(len, lines)) > width:
+        lines = [apart(kind, name, stats, width, gradient) for kind, name, stats in rows]
+    return lines
+
+
+def apart(kind: str, name: str, stats: Stats, width: int, gradient: bool) -> str:
+    """An array in a line, or in two if one is too short."""
+    array, told = f"  {kind:<4} {name}  {shape(stats)}", numbers(stats, gradient)
+    if len(f"{array}  {told}") <= width:
+        return f"{array}  {told}"
+    return folded(array, width) + "\n" + folded(f"       {told}", width)
 
 
 def of_sum(value: Value, term: Term) -> str:
@@ -122,13 +228,18 @@ def shape(stats: Stats) -> str:
     return "x".join(map(str, stats.shape)) or "scalar"
 
 
-def numbers(stats: Stats) -> str:
-    """An array in a line."""
+def numbers(stats: Stats, gradient: bool = False) -> str:
+    """An array in a line.  Ids are told apart from numbers: their mean means nothing.
+
+    Of a gradient the root mean square says how large it is, the deviation would be 0 where all its entries are equal.
+    """
+    if stats.whole:
+        return stats.dtype
     bad = f"  {stats.n_bad} NOT FINITE" if stats.n_bad else ""
     if not stats.shape:
-        return f"{'scalar':<{SHAPE}} {stats.mean:.6g}{bad}"
-    within = f"from {stats.min:.3g} to {stats.max:.3g}"
-    return f"{shape(stats):<{SHAPE}} mean {stats.mean:.3g}, std {stats.std:.3g}, {within}{bad}"
+        return f"{stats.mean:.6g}{bad}"
+    spread = f"rms {stats.rms:.3g}" if gradient else f"std {stats.std:.3g}"
+    return f"mean {stats.mean:.3g}, {spread}, from {stats.min:.3g} to {stats.max:.3g}{bad}"
 
 
 def microseconds(seconds: float | None) -> str:

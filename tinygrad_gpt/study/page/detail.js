@@ -17,14 +17,14 @@ function jump(op, way, text) {
     : make("button", { type: "button", onclick: () => show(event, true) }, text);
 }
 
-function card(title, stats, map, ...more) {
+function card(title, stats, map, gradient, ...more) {
   return make(
     "div",
     { class: "card" },
     make("h3", {}, title),
-    make("p", {}, inWords(stats)),
+    make("p", {}, inWords(stats, gradient)),
     ...more,
-    heatMap(map, stats, title instanceof Node ? title.textContent : title),
+    heatMap(map, stats, title instanceof Node ? title.textContent : title, gradient),
   );
 }
 
@@ -41,12 +41,13 @@ function valueSection(op) {
     make(
       "div",
       { class: "cards" },
-      card("out", output.stats, output.map),
+      card("out", output.stats, output.map, false),
       op.inputs.map((v, slot) =>
         card(
           make("span", {}, `in ${slot}: `, named(values[v])),
           values[v].stats,
           values[v].map,
+          false,
           !op.wanted[slot] && make("p", {}, "asks for no gradient"),
         ),
       ),
@@ -99,6 +100,7 @@ function gradientSection(op, i) {
     "arrives: dy",
     output.gradient,
     output.gradientMap,
+    true,
     output.terms.length ? terms(output, -1) : make("p", {}, "Backward begins here, with dLoss/dLoss = 1."),
   );
   const sent = op.inputs.map((v, slot) => {
@@ -109,18 +111,18 @@ function gradientSection(op, i) {
       count = value.terms.length;
     const about =
       count === 1
-        ? [make("p", {}, "the only term of its gradient:"), make("p", {}, inWords(term.stats))]
+        ? [make("p", {}, "the only term of its gradient:"), make("p", {}, inWords(term.stats, true))]
         : [
-            make("p", {}, `term ${n + 1} of ${count}: ${inWords(term.stats)}`),
+            make("p", {}, `term ${n + 1} of ${count}: ${inWords(term.stats, true)}`),
             terms(value, i),
-            make("p", {}, `the sum of all ${count}: ${inWords(value.gradient)}`),
+            make("p", {}, `the sum of all ${count}: ${inWords(value.gradient, true)}`),
           ];
     return make(
       "div",
       { class: "card" },
       make("h3", {}, make("span", {}, `to in ${slot}: `, named(value))),
       about,
-      heatMap(value.gradientMap, value.gradient, `gradient of ${value.name}`),
+      heatMap(value.gradientMap, value.gradient, `gradient of ${value.name}`, true),
     );
   });
   return section("Gradient", make("div", { class: "cards" }, arrived, sent));
@@ -256,7 +258,7 @@ function about(title, html) {
 function whereSection(op) {
   if (!op.lines.length) return null;
   const [line, ...outer] = op.lines.map(([place, name, text]) =>
-    make("div", { class: "where" }, make("code", {}, place), ` in ${name}: `, make("code", {}, text)),
+    make("div", { class: "where" }, make("code", {}, place), ` in ${/^\w+$/.test(name) ? `${name}()` : name}  `, make("code", {}, text)),
   );
   return outer.length ? make("div", {}, line, section("Called from", outer)) : line;
 }

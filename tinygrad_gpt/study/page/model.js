@@ -4,12 +4,7 @@ const extent = (of) => {
   const all = of.filter((x) => x > 0).map(Math.log);
   return [Math.min(...all), Math.max(...all)];
 };
-const size = (stats) =>
-  stats === null
-    ? null
-    : stats[0].length
-      ? Math.sqrt((stats[2] ?? 0) ** 2 + (stats[3] ?? 0) ** 2)
-      : Math.abs(stats[2] ?? 0);
+const size = (stats) => (stats === null ? null : (rms(stats) ?? 0));
 const outputs = ops.map((op) => values[op.output]);
 const valueExtent = extent(outputs.map((v) => size(v.stats))),
   gradientExtent = extent(outputs.map((v) => size(v.gradient)));

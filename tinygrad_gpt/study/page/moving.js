@@ -24,9 +24,9 @@ function show(event, follow = false) {
     i === current ? button.setAttribute("aria-current", "step") : button.removeAttribute("aria-current");
   });
   at("slider").value = state.event;
-  at("slider").setAttribute("aria-valuetext", `step ${state.event + 1} of ${events.length}`);
+  at("slider").setAttribute("aria-valuetext", `step ${state.event} of 0 to ${events.length - 1}`);
   const op = ops[current];
-  const which = `${state.event + 1}/${events.length}  ${forward ? "forward ↓" : "backward ↑"}`;
+  const which = `${state.event}/${events.length - 1}  ${forward ? "forward ↓" : "backward ↑"}`;
   at("status").textContent = `${which}  ${current} ${op.name}${op.scope ? " in " + op.scope : ""}`;
   detail();
   edges();
@@ -129,6 +129,7 @@ function onKey(event) {
     return;
   }
   if (event.target === at("slider") && event.key !== "/") return;
+  if (event.target.closest?.("pre") && /^(Arrow|Home|End)/.test(event.key)) return; // they scroll the code
   const actions = {
     ArrowDown: () => step(1),
     ArrowRight: () => step(1),
@@ -155,6 +156,7 @@ function help() {
 }
 
 function start() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
   at("title").textContent = data.title;
   at("facts").append(
     ...Object.entries(data.facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
@@ -178,10 +180,14 @@ function start() {
     at(id).addEventListener("click", () => step(by));
   at("play").addEventListener("click", play);
   at("search").addEventListener("input", search);
-  at("theme").addEventListener("click", () => theme({ auto: "light", light: "dark", dark: "auto" }[state.theme]));
+  at("theme").addEventListener("click", () => {
+    const system = dark.matches ? "dark" : "light",
+      other = (state.theme === "auto" ? system : state.theme) === "dark" ? "light" : "dark";
+    theme(other === system ? "auto" : other); // every click changes what is seen
+  });
   at("help-button").addEventListener("click", help);
   document.addEventListener("keydown", onKey);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(state.theme));
+  dark.addEventListener("change", () => theme(state.theme));
   addEventListener("resize", edges);
   let wish = null;
   try {

@@ -43,9 +43,14 @@ const number = (x) =>
         : String(+x.toPrecision(4));
 const bytes = (n) => (n < 10000 ? `${n} B` : n < 1e7 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 const micro = (s) => (s === null ? "" : s < 1e-3 ? `${(1e6 * s).toFixed(0)} µs` : `${(1000 * s).toFixed(2)} ms`);
-function inWords([dims, dtype, mean, std, min, max, norm, bad]) {
+// How large entries are: of a gradient, too, whose entries are all equal, or that has one alone
+const rms = ([dims, , , , , , norm]) => (norm === null ? null : norm / Math.sqrt(dims.reduce((a, b) => a * b, 1)));
+function inWords(stats, gradient = false) {
+  const [dims, dtype, mean, std, min, max, norm, bad] = stats;
+  if (/int|bool/.test(dtype)) return `${dims.join("×") || "scalar"} ${dtype}`; // the mean of ids says nothing
   if (!dims.length) return `${number(mean)}, ${dtype}`;
-  const parts = [`${dims.join("×")} ${dtype}`, `mean ${number(mean)}`, `deviation ${number(std)}`];
+  const spread = gradient ? `rms ${number(rms(stats))}` : `deviation ${number(std)}`;
+  const parts = [`${dims.join("×")} ${dtype}`, `mean ${number(mean)}`, spread];
   parts.push(`from ${number(min)} to ${number(max)}`, `norm ${number(norm)}`);
   return (bad ? [...parts, `${bad} NOT FINITE`] : parts).join(", ");
 }
@@ -56,13 +61,13 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).split(",").map(Number);
 }
 
-function heatMap(map, stats, title) {
+function heatMap(map, stats, title, gradient = false) {
   if (!map || !stats[0].length) return null;
   const [rows, columns, scale, text, trueRows, trueColumns] = map;
   const grid = Int8Array.from(atob(text), (c) => c.charCodeAt(0));
   const canvas = make("canvas", {
     role: "img",
-    "aria-label": `${title}: ${inWords(stats)}`,
+    "aria-label": `${title}: ${inWords(stats, gradient)}`,
     width: columns,
     height: rows,
   });

@@ -1,11 +1,12 @@
 """Somebody's file: read, run and called, with every mistake in it told in one line."""
 
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tinygrad_gpt.study.places import place
 
 
 class Complaint(Exception):  # noqa: N818 - about the learner's code, not an error of ours
@@ -37,11 +38,3 @@ def call(path: Path, action: Callable[[], Any]) -> Any:
     except (Exception, SystemExit) as error:
         text = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
         raise Complaint(f"{place(path, error)}: {type(error).__name__}{text and ': '}{text}") from None
-
-
-def place(path: Path, error: BaseException) -> str:
-    """File and line where the error came up: the last one that is the learner's."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        return f"{path.name}, line {error.lineno}"
-    lines = [f"line {f.lineno}" for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return ", ".join([path.name, *lines[-1:]])

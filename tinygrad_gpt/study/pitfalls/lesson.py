@@ -10,12 +10,6 @@ from tinygrad_gpt.study.pitfalls.pitfall import Code, Pitfall
 WIDTH = 80
 
 
-def listing(pitfalls: tuple[Pitfall, ...]) -> str:
-    """A line per pitfall: number, name, area, title."""
-    rows = (f"{i:>2}  {p.name:<22} {p.area:<10} {p.title}" for i, p in enumerate(pitfalls, 1))
-    return "\n".join(rows)
-
-
 def opening(number: int, pitfall: Pitfall) -> str:
     """What the code is for, what happens when it is used, and the code."""
     heading = f"{number}. {pitfall.title}  ({pitfall.area})"
@@ -40,6 +34,16 @@ def verdict(pitfall: Pitfall, number: int) -> str:
     if pitfall.is_wrong(number):
         return f"Yes, line {number}."
     return f"Line {number} is as it should be."
+
+
+def told(pitfall: Pitfall) -> str:
+    """Where the mistake is, for somebody who does not guess."""
+    numbers = [str(number) for number in range(1, len(pitfall.code) + 1) if pitfall.is_wrong(number)]
+    if len(numbers) == 1:
+        return f"It is line {numbers[0]}."
+    if any(i == j for i, j, _ in pitfall.changes()):
+        return f"Something is missing between lines {' and '.join(numbers)}."
+    return f"It is lines {', '.join(numbers[:-1])} and {numbers[-1]}."
 
 
 def caught(pitfall: Pitfall) -> str:

@@ -4,10 +4,10 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinygrad_gpt import laws
-from tinygrad_gpt.laws.law import UnderTest
+if TYPE_CHECKING:
+    from tinygrad_gpt.laws.law import UnderTest
 
 Code = Callable[..., Any]
 PROFILE = "ci"  # always the same cases, so that everybody sees the same failure
@@ -29,19 +29,19 @@ class Pitfall:
     wrong: Code
     mended: Code
     symptom: Callable[[Code], None]
-    broken: UnderTest
-    whole: UnderTest
+    broken: "UnderTest"
+    whole: "UnderTest"
     laws: tuple[str, ...]  # ids of all laws that the wrong code breaks, the most telling first
     why: str
     sources: tuple[str, ...] = ()  # published bugs of this kind
 
     def check(self) -> None:
         """Raises laws.LawBroken: the law that the wrong code breaks, on the smallest case found."""
-        laws.find(self.laws[0]).check(self.broken, PROFILE)
+        holds(self.laws[0], self.broken)
 
     def check_mended(self) -> None:
         """The same law on the mended code."""
-        laws.find(self.laws[0]).check(self.whole, PROFILE)
+        holds(self.laws[0], self.whole)
 
     @property
     def code(self) -> list[str]:
@@ -68,6 +68,13 @@ class Pitfall:
         """The wrong code against the mended one: lines that go (-), lines that come (+), a line around them."""
         lines = difflib.unified_diff(self.code, self.mended_code, n=1, lineterm="")
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+
+
+def holds(law: str, sut: "UnderTest") -> None:
+    """Raises laws.LawBroken if it does not."""
+    from tinygrad_gpt import laws  # here, so that the list of pitfalls needs no Hypothesis
+
+    laws.find(law).check(sut, PROFILE)
 
 
 def source(code: Code) -> list[str]:
