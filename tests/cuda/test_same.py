@@ -23,6 +23,7 @@ DRAWN = settings(  # each is run under six schedules
     max_examples=max(3, settings().max_examples // 8), suppress_health_check=list(HealthCheck)
 )
 TOLERANCE = {"float32": 3e-6, "bfloat16": 2e-2}  # relative, of whole arrays
+LEAST = {"float32": 1.0, "bfloat16": 0.05}
 ROWS = {(op, dtype): kernel for (op, module, dtype), kernel in FASTER.items() if module == "cupy" and op in ops.EVERY}
 NAMED = [pytest.param(op, dtype, kernel, id=f"{op.__name__}-{dtype}") for (op, dtype), kernel in ROWS.items()]
 
@@ -58,10 +59,14 @@ def results(function, arrays, settings, seed):
     return [y, *vjp(dy)]
 
 
-def away(got, want):
-    """How far apart two arrays are, relative to the size of the second."""
+def away(got, want, least):
+    """How far apart two arrays are, relative to the size of the second, or to entries of `least` if that is more.
+
+    What goes in is of size 1.  A result much smaller, like the gradient of a layer norm of two, is what is left when
+    numbers of size 1 have cancelled, with their roundings.
+    """
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    return np.linalg.norm(got - want) / (np.linalg.norm(want) + 1e-30 + 1e-7 * want.size**0.5)
+    return np.linalg.norm(got - want) / (np.linalg.norm(want) + least * want.size**0.5)
 
 
 def without_last_digits(x, dtype, start):
@@ -89,8 +94,9 @@ def test_it_agrees_with_its_op_at_odd_shapes_under_every_schedule(op, dtype, ker
             assert (got is None) == (want is None)
             if want is not None:
                 assert got.shape == want.shape
-                room = 4 * max(away(other, want) for other in moved)  # what the numbers themselves leave open
-                assert away(got, want) < TOLERANCE[dtype] + room
+                least = LEAST[dtype]
+                room = 4 * max(away(other, want, least) for other in moved)  # what the numbers themselves leave open
+                assert away(got, want, least) < TOLERANCE[dtype] + room
         for x, dx in zip(arrays, first[1:], strict=True):
             assert dx is None or dx.dtype == x.dtype
         for schedule in SCHEDULES[1:]:

@@ -5,9 +5,6 @@ They are made from the scripts by jupytext and hold no output, so that a differe
 
 from pathlib import Path
 
-import jupytext
-import nbformat
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = EXAMPLES / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -15,6 +12,9 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 def notebook_of(script):
     """A script as the text of a notebook: the same every time."""
+    import jupytext  # here: this module is imported where neither is installed, too
+    import nbformat
+
     notebook = jupytext.read(script, fmt="py:percent")
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i}"  # else a random one
