@@ -4,28 +4,16 @@ import html
 import json
 import math
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
+from tests.study.browser import CHROMIUM, FLAGS
 from tinygrad_gpt.sampling import draw, probabilities
 from tinygrad_gpt.study.next_token import Cut, NextToken, entropy, page
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",  # else it refuses to run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=20000",
-]
 rng = np.random.default_rng(5)
 LOGITS = {
     "small": np.float32([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79]),

@@ -3,12 +3,12 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
+from tests.study.browser import CHROMIUM, FLAGS
 from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.rng import Dropout
@@ -18,20 +18,7 @@ from tinygrad_gpt.study.trace import trace
 from tinygrad_gpt.tape import Tensor, apply
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",  # else it refuses to run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",  # what the page logs
-    "--virtual-time-budget=20000",
-]
+LOGGING = ["--hide-scrollbars", "--enable-logging=stderr"]  # what the page logs is looked at
 CONFIG = GPTConfig(vocab_size=11, context_length=8, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.1, tie_weights=True)
 ANSWER = """<script>addEventListener("load", async () => {
   const key = (name, target = document.body) =>
@@ -73,7 +60,7 @@ def ask(tmp_path):
         path = tmp_path / "page.html"
         path.write_text(text.replace("</body>", ANSWER % script + "</body>"), "utf-8")
         where = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"]
-        command = [CHROMIUM, *FLAGS, *where, *flags, "--dump-dom", path.as_uri() + hash]
+        command = [CHROMIUM, *FLAGS, *LOGGING, *where, *flags, "--dump-dom", path.as_uri() + hash]
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
         logged = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         assert not logged, logged
