@@ -147,9 +147,17 @@ def furnish(folder, run):
 
 
 def listing(folder):
-    """Everything there is, whatever it is."""
-    found = sorted(folder.rglob("*"))
-    return {path: path.read_bytes() if path.is_file() and not path.is_symlink() else os.lstat(path) for path in found}
+    """Everything there is, whatever it is.
+
+    Not the times of folders: a run that is refused has had the lock, and a second may end between that and the look.
+    """
+
+    def seen(path):
+        if path.is_symlink():
+            return os.readlink(path)
+        return path.read_bytes() if path.is_file() else os.lstat(path).st_mode
+
+    return {path: seen(path) for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture
