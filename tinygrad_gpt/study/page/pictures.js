@@ -58,7 +58,10 @@ function inWords(stats, gradient = false) {
 // Heat maps
 
 function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).split(",").map(Number);
+  const probe = document.body.appendChild(make("i", { style: `color: var(${name})` })); // light or dark is settled there
+  const found = getComputedStyle(probe).color.match(/\d+/g).map(Number);
+  probe.remove();
+  return found;
 }
 
 function heatMap(map, stats, title, gradient = false) {
