@@ -70,7 +70,7 @@ def test_markdown(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["users_samplers"], "name must look like pkg.module:name; got 'users_samplers'\n"),
+        (["users_samplers"], "name must look like pkg.module:name, a module as import names it; got "),
         (["no_such_module:x"], "No module named 'no_such_module'\n"),
         (["users_samplers:none"], "module 'users_samplers' has no attribute 'none'\n"),
         (
@@ -112,7 +112,7 @@ def test_the_page_is_printed_for_those_who_know_how(capsys):
 
 def test_bad_input_names_the_program_that_was_called(capsys):
     assert check_by_name("nonsense") == 2
-    assert capsys.readouterr().err.startswith("tinygrad-gpt laws: name must look like pkg.module:name; got 'nonsense'")
+    assert capsys.readouterr().err.startswith("tinygrad-gpt laws: name must look like pkg.module:name, a module")
 
 
 def test_without_hypothesis_one_line_says_what_to_install():

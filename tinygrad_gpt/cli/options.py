@@ -191,7 +191,8 @@ def out_of(allowed: Range, value: float) -> str:
 def not_understood(argument: str, kind: type) -> str:
     """What to say about an argument that no option takes."""
     if not argument.startswith("-") or argument == "-":
-        return f"unexpected argument {argument!r}"
+        texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
+        return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
     flag = argument.split("=")[0].replace("_", "-")
     known = {option.flag for option in options_of(kind) if not option.positional}
     return f"unknown option {argument.split('=')[0]}{did_you_mean(flag, known)}"
