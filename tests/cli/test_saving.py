@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -173,17 +172,18 @@ def test_two_runs_in_one_folder_are_refused(text, tmp_path):
 
 
 RACE = """
-import sys, time
+import sys
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.run_folder import RunFolder
-time.sleep(max(0, float(sys.argv[1]) - time.time()))
+print("ready", flush=True)
+sys.stdin.readline()
 try:
     with RunFolder("run", "", overwrite=True) as folder:
         folder.create()
         print("mine", flush=True)
-        time.sleep(1)
+        sys.stdin.read()
 except UserError:
-    print("refused")
+    print("refused", flush=True)
 """
 
 
@@ -191,9 +191,15 @@ def test_of_many_that_take_over_a_dead_ones_lock_one_has_it(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
     environment = {**os.environ, "PYTHONPATH": str(Path(session.__file__).parents[2])}
-    command = [sys.executable, "-c", RACE, str(time.time() + 2.5)]
-    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, encoding="utf-8") for _ in range(4)]
-    answers = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    racers = [subprocess.Popen([sys.executable, "-c", RACE], env=environment, **pipes) for _ in range(4)]
+    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    answers = [racer.stdout.readline().strip() for racer in racers]  # whose it is keeps it until all have answered
+    for racer in racers:
+        racer.communicate(timeout=60)
     assert sorted(answers) == ["mine", "refused", "refused", "refused"]
     assert not (tmp_path / "run" / "run.lock").exists()
 
