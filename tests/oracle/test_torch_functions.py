@@ -11,9 +11,6 @@ WHY = {
     "torch-div": ZERO_DIMS,
     "torch-pow": ZERO_DIMS,
     "torch-where": ZERO_DIMS,
-    "torch-layer_norm": {
-        "G11": "the float32 gradient of a row of nearly equal entries has lost digits to cancellation"
-    },
     "torch-max": {"G23": "among ties the first gets the whole gradient; amax shares it"},
     "torch-cat": {"G16": "0-d tensors are refused by a RuntimeError"},
     "torch-sdpa": {"G21": "the CPU's flash kernel makes zeros of a nan in a query where there are few keys"},
