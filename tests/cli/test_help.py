@@ -23,6 +23,11 @@ def test_the_program_lists_its_commands(tg, argv):
     assert all(f"  {name}" in result.out for name in COMMANDS)
 
 
+def test_help_before_a_command_is_help_after_it(tg):
+    assert tg("help", "doctor") == tg("doctor", "--help")
+    assert tg("help", "trian").err == "tinygrad-gpt: unknown command 'trian'; did you mean train?\n"
+
+
 def test_the_version_is_the_packages(tg):
     assert tg("--version").out == f"tinygrad-gpt {tinygrad_gpt.__version__}\n"
 

@@ -8,6 +8,7 @@ def test_it_shows_the_distribution_and_writes_both_files(tg, run, tmp_path):
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("next token after 'To be'; top-k 3\n\ntoken ")
     assert re.search(r"can be drawn +1 of 256 +3 of 256", result.out)
+    assert re.search(r"\nwrote s\.png, \d+(\.\d+)? kB\nwrote s\.html, \d+(\.\d+)? kB\n$", result.out)
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert "<!doctype html>" in (tmp_path / "s.html").read_text("utf-8")
 

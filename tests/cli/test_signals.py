@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import threading
 import time
 
@@ -181,6 +182,18 @@ def test_what_stoppable_promises(number, code):
         with pytest.raises(Stopped):
             signal.raise_signal(number)
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_at_a_terminal_the_first_one_is_answered(monkeypatch):
+    ours, theirs = os.openpty()
+    with open(theirs, "w") as terminal, stoppable() as stop:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        stop.at_once = False
+        signal.raise_signal(signal.SIGINT)
+    answer = os.read(ours, 1000).decode().split("\r\n")
+    os.close(ours)
+    assert answer == ["", "stopping after this step; once more stops at once, without saving", ""]
 
 
 def test_outside_the_main_thread_and_beside_another_handler_signals_are_left_alone():

@@ -238,10 +238,12 @@ def test_a_signal_ends_the_run_after_the_step_with_what_there_is(program, text_f
         process.kill()
         process.wait()
     assert (process.returncode, err) == (code, "")
-    assert "stopped before step 100,000" in out
     folder = tmp_path / "run"
+    last = log(folder, "step")[-1]["step"]
+    assert f"\nstopped     after {last} of 100,000 steps, " in out
+    assert re.search(r"\ntrain loss  \d\.\d{3}, at step 0\n", out)
     assert {path.name for path in folder.iterdir()} == FILES - {"sample.txt", "loss.png"}  # it had come to neither
-    assert log(folder, "step")[-1]["step"] == load_checkpoint(folder / "model.safetensors").step
+    assert last == load_checkpoint(folder / "model.safetensors").step
 
 
 def test_when_nobody_reads_the_output_the_run_ends_quietly(program, text_file, tiny, tmp_path):

@@ -50,7 +50,7 @@ ROWS = {
     "a text that is too short": [
         (
             "train short.txt --tokenizer bytes --context-length 64",
-            "text has 37 tokens; context_length 64 needs at least 65",
+            "text has 37 tokens; context_length 64 needs at least 65: use a context_length of 3 or less, or more text",
         ),
         (
             "train {text} --tokenizer bytes --context-length 900 --val-fraction 0.2",
@@ -183,6 +183,7 @@ ROWS = {
     ],
     "an output folder that cannot be": [
         ("train {text} --out=", "--out must name a folder"),
+        ("train {text} --overwrite", "--overwrite needs --out: without it a run gets a new folder"),
         ("train {text} --out short.txt", "'short.txt' is a file, not a folder"),
         ("train {text} --out short.txt/run", "short.txt' is a file, not a folder"),
         ("train {text} --out folder", "--out 'folder' is not empty: choose another folder, or --overwrite"),
@@ -206,11 +207,19 @@ ROWS = {
     "an unknown flag, command or name": [
         ("train {text} --contxt-length 3", "unknown option --contxt-length; did you mean --context-length?"),
         ("train {text} --zzz", "unknown option --zzz"),
+        ("train {text} --learning-rate 1", "unknown option --learning-rate; did you mean --lr?"),
+        ("train {text} --dropout=0.1", "unknown option --dropout; did you mean --drop-rate?"),
+        ("train {text} --gpu", "unknown option --gpu; did you mean --device?"),
+        ("generate {run} a --temp 1", "unknown option --temp; did you mean --temperature?"),
+        ("generate --prompt hi", "unknown option --prompt"),
+        ("generate {run} --prompt -- hi", "unknown option --prompt"),
+        ("doctor --temp 1", "unknown option --temp\n"),
         ("generate {run} a b", "unexpected argument 'b'; put quotes around a text with spaces"),
         ("generate {run} a --temprature 1", "unknown option --temprature; did you mean --temperature?"),
         ("doctor now", "unexpected argument 'now'\n"),
         ("laws", "needs NAME"),
         ("laws nonsense", "pkg.module:name"),
+        ("laws own.py:x", "a module as import names it; got 'own.py:x'"),
         ("laws ../own:x", "name must look like pkg.module:name, a module as import names it; got '../own:x'"),
         ("laws a:b --format yaml", "--format must be one of text, markdown, json; got 'yaml'"),
         ("trian", "unknown command 'trian'; did you mean train?"),
@@ -229,6 +238,7 @@ ROWS = {
     ],
     "what is missing": [
         ("train {text} --lr", "--lr needs a value: a number"),
+        ("train --resume", "--resume needs a value\n"),
         ("train {text} --precision tf32", "--precision tf32 needs a GPU (--device cuda); a CPU computes in float32"),
         ("generate {run}", "needs TEXT"),
         ("generate", "needs RUN and TEXT"),

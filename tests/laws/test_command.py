@@ -77,7 +77,7 @@ def test_markdown(capsys):
             ["users_samplers:good", "--profile", "fast"],
             "profile must be one of dev, ci, thorough, mutants or ",
         ),
-        (["users_samplers:good", "--only", "S99"], "only names S99; the laws of sampling are "),
+        (["users_samplers:good", "--only", " s99"], "only names S99; the laws of sampling are "),
         ([], "needs a name, as pkg.module:name\n"),
         (["users_samplers:good", "--fast"], "unrecognized arguments: --fast\n"),
         (["users_samplers:softmax"], "an object under test is made with an adapter such as "),

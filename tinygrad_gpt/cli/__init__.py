@@ -67,6 +67,8 @@ def tell(line: str) -> None:
 def dispatch(arguments: list[str]) -> int:
     """Hand the arguments after the command's name to the command's module."""
     name, *rest = arguments or ["--help"]
+    if name == "help" and rest:
+        name, rest = rest[0], ["--help"]
     if name in ("-h", "--help", "help"):
         print(overview())
         return 0

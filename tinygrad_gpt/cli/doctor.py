@@ -121,6 +121,7 @@ def matmul_flops(seconds: float = 0.5) -> float:
 
 def presets(speed: float) -> Iterator[tuple[str, str]]:
     """What `train --preset NAME` would take on this CPU, and the largest that is bearable."""
+    yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
     here, best = memory_here(), "tiny"
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
@@ -131,7 +132,7 @@ def presets(speed: float) -> Iterator[tuple[str, str]]:
             best = name
         memory = f"{human(needed, 'B')} of memory" + ("" if fits else ", more than there is")
         size = f"{human(count_parameters(config)):>7} parameters"
-        yield "preset" if name == "tiny" else "", f"{name:<10} {size}, {time_in_words(minutes)}, {memory}"
+        yield "", f"{name:<10} {size}, {time_in_words(minutes)}, {memory}"
     yield "suggestion", f"tinygrad-gpt train --preset {best}"
 
 

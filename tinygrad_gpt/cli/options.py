@@ -7,6 +7,7 @@ here.  Nested dataclasses are groups of the help; names are unique across groups
 import contextlib
 import dataclasses
 import io
+import itertools
 import math
 import re
 import types
@@ -19,6 +20,20 @@ from tinygrad_gpt.cli.errors import UserError, did_you_mean
 
 Options = TypeVar("Options")
 TOP = 2**64  # no whole number is larger
+OFTEN_CALLED = {  # our flags, and what other programs call them
+    "--lr": ("learning-rate",),
+    "--drop-rate": ("dropout",),
+    "--device": ("gpu", "cuda"),
+    "--temperature": ("temp",),
+    "--context-length": ("block-size", "max-length", "seq-len"),
+    "--emb-dim": ("n-embd", "hidden-size", "d-model"),
+    "--n-heads": ("n-head",),
+    "--n-layers": ("n-layer",),
+    "--epochs": ("num-epochs", "num-train-epochs"),
+    "--steps": ("max-iters", "max-steps", "iters"),
+    "--max-new-tokens": ("num-tokens", "length", "n"),
+    "--out": ("output", "out-dir", "output-dir"),
+}
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -152,7 +167,8 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
     except SystemExit as stopped:
         if not stopped.code:
             raise HelpShown from None
-        raise UserError(condensed(box.getvalue(), kind)) from None
+        strange = [word for word in before_dashes(argv) if is_unknown_flag(word, kind)]
+        raise UserError(not_understood(strange[0], kind) if strange else condensed(box.getvalue(), kind)) from None
     if unknown:
         raise UserError(not_understood(unknown[0], kind))
     check_ranges(options)
@@ -188,6 +204,18 @@ def out_of(allowed: Range, value: float) -> str:
     return f"{kind}{allowed}; got {shortened(str(value))}"
 
 
+def before_dashes(argv: Sequence[str]) -> Iterator[str]:
+    """The words that can be flags: those before a word --."""
+    return itertools.takewhile(lambda word: word != "--", argv)
+
+
+def is_unknown_flag(word: str, kind: type) -> bool:
+    """Whether a word is a flag, and none of kind's."""
+    flags = {option.flag for option in options_of(kind)}
+    flag = word.split("=")[0].replace("_", "-")
+    return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
+
+
 def not_understood(argument: str, kind: type) -> str:
     """What to say about an argument that no option takes."""
     if not argument.startswith("-") or argument == "-":
@@ -195,7 +223,9 @@ def not_understood(argument: str, kind: type) -> str:
         return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
     flag = argument.split("=")[0].replace("_", "-")
     known = {option.flag for option in options_of(kind) if not option.positional}
-    return f"unknown option {argument.split('=')[0]}{did_you_mean(flag, known)}"
+    called = next((ours for ours, theirs in OFTEN_CALLED.items() if ours in known and flag[2:] in theirs), None)
+    guess = f"; did you mean {called}?" if called else did_you_mean(flag, known)
+    return f"unknown option {argument.split('=')[0]}{guess}"
 
 
 def condensed(box: str, kind: type) -> str:
@@ -207,7 +237,7 @@ def condensed(box: str, kind: type) -> str:
     named = re.search(r"(?:Error parsing|for argument|Missing value for argument) '?([-\w]+)", message)
     option = flags.get(named[1]) if named else None
     if option and message.startswith("Missing value"):
-        return f"{option.flag} needs a value: {option.allowed}"
+        return f"{option.flag} needs a value" + (f": {option.allowed}" if option.type is not str else "")
     if option:
         given = re.search(r"instantiated from \[(.*?)\]\.|choice (.*) for argument|(?:base 10|float): (.*)$", message)
         value = next(filter(None, given.groups()), "") if given else ""

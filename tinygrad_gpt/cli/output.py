@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason, user_input
+from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.files import replacing
 
 
@@ -22,9 +23,10 @@ def check_output(flag: str, name: str | None) -> None:
 
 
 def write_output(name: str, content: bytes) -> None:
-    """Write the file, whole or not at all.  Raises CommandFailed if that cannot be done."""
+    """Write the file, whole or not at all, and print its name and size.  Raises CommandFailed if it cannot be."""
     try:
         with replacing(name) as file:
             file.write(content)
     except OSError as error:
         raise CommandFailed(f"could not write {name!r}: {reason(error)}") from error
+    print(f"wrote {name}, {human(len(content), 'B')}")

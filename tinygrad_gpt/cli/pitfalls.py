@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
 def need_hypothesis() -> None:
     """Raise UserError if it is not installed: lessons and checks are the laws' work."""
     if find_spec("hypothesis") is None:
-        raise UserError('hypothesis is not installed: pip install ".[laws]"')
+        raise UserError("hypothesis is not installed: pip install hypothesis")
 
 
 def at_a_terminal() -> bool:

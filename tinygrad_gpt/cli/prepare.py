@@ -222,8 +222,9 @@ def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, A
     """The batches to train on, and the tokens of both parts of the text."""
     length = config.context_length
     with user_input():
-        check_length(len(corpus.tokens), length)
-        train_tokens, val_tokens = split_tokens(corpus.tokens, options.text.val_fraction)
+        train_tokens, val_tokens = parts = split_tokens(corpus.tokens, options.text.val_fraction)
+        shortest = min(map(len, parts)) if options.text.val_fraction else None
+        check_length(len(corpus.tokens), length, shortest=shortest)
         if options.text.val_fraction:
             check_length(len(val_tokens), length, f"validation split (--val-fraction {options.text.val_fraction:g})")
         batches = Batches(

@@ -84,6 +84,13 @@ class Stop:
         return 0 if self.signal is None else 128 + self.signal
 
 
+def say_at_terminal(line: str) -> None:
+    """A line on stderr, if somebody looks; not by print, in whose midst a signal may have come."""
+    with suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
+
+
 @contextmanager
 def stoppable() -> Iterator[Stop]:
     """Within the block the first Ctrl-C (or SIGTERM) asks for a stop; a second one raises Stopped at once.
@@ -96,6 +103,7 @@ def stoppable() -> Iterator[Stop]:
         at_once, stop.signal = stop.at_once or stop.requested, number
         if at_once:
             raise Stopped(number)
+        say_at_terminal("stopping after this step; once more stops at once, without saving")
 
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -331,9 +331,7 @@ def title(options: Trace) -> str:
 
 def write(path: str, text: str) -> None:
     """A file, whole or not at all."""
-    content = text.encode("utf-8", "backslashreplace")
-    write_output(path, content)
-    print(f"wrote {path}, {human(len(content), 'B')}")
+    write_output(path, text.encode("utf-8", "backslashreplace"))
 
 
 def walk(recording: Recording, width: int) -> None:

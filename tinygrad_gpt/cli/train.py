@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tinygrad_gpt.cli.config_file import read_config
-from tinygrad_gpt.cli.errors import CommandFailed, reason
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason
 from tinygrad_gpt.cli.machine import machine
 from tinygrad_gpt.cli.options import parse, with_values
 from tinygrad_gpt.cli.prepare import disk_needed, prepare, run_name
@@ -26,6 +26,8 @@ def main(argv: Sequence[str]) -> int:
         if options.run.config is not None:
             default = with_values(Train(), read_config(options.run.config, Train))
             options = with_epochs(parse(Train, argv, PROG, default), argv, PROG)
+        if options.run.overwrite and options.run.out is None:
+            raise UserError("--overwrite needs --out: without it a run gets a new folder")
         with RunFolder(options.run.out, run_name(options), overwrite=options.run.overwrite) as folder:
             return train_in(folder, options, stop)
 

@@ -131,19 +131,29 @@ class Run:
     out: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Run folder to make. Default: runs/NAME-N, the next that is free."""
     overwrite: bool = False
-    """Replace the run that is in the run folder."""
-    resume: Annotated[str | None, arg(metavar="RUN", help_behavior_hint="")] = None
-    """Go on with the run in this folder from its last checkpoint, with its options, bit for bit as if it had not
-    stopped. Beside it: what does not change the training, and more --epochs or --steps."""
+    """Replace the run that is in the folder of --out."""
+    resume: Annotated[
+        str | None,
+        arg(
+            metavar="RUN",
+            help="Go on with the run in this folder from its last checkpoint, with its options, bit for bit as if it "
+            "had not stopped. Beside it: what does not change the training, and more --epochs or --steps.",
+            help_behavior_hint="",
+        ),
+    ] = None
     checkpoint_every: Annotated[int | None, Range(1), SILENT] = None
     """Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run."""
     keep: Annotated[int, Range(2, 10**6)] = 2
     """Newest checkpoints to keep; the one with the lowest validation loss stays besides."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """On a GPU: tf32 multiplies on tensor cores, bfloat16 also stores activations in 16 bits; parameters, gradients
-    and AdamW's moments stay float32."""
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"],
+        arg(
+            help="On a GPU: tf32 multiplies on tensor cores, bfloat16 also stores activations in 16 bits; parameters, "
+            "gradients and AdamW's moments stay float32."
+        ),
+    ] = "float32"
     threads: Threads = None
     config: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """TOML file with any of these options, such as a run folder's config.toml; flags given beside it count more."""

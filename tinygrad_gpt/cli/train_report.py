@@ -85,18 +85,19 @@ def table_row(record: Mapping[str, Any]) -> str:
 def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     """What the run has reached, where it is, and what to do with it."""
     tokens = f"{plan.tokens_seen(outcome.step):,} tokens"
-    done = f"{count(outcome.step, 'step')}, {tokens}, {duration(outcome.seconds)}"
+    steps = f"after {outcome.step:,} of {plan.steps:,} steps" if outcome.is_stopped else count(outcome.step, "step")
+    done = f"{steps}, {tokens}, {duration(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
     n_checkpoints = len(Checkpoints(folder / CHECKPOINTS).paths())
     lines = {
-        "done": f"{done}, stopped before step {plan.steps:,}" if outcome.is_stopped else done,
+        "stopped" if outcome.is_stopped else "done": done,
         "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
-        **losses(plan, folder, outcome.evaluations),
+        **losses(plan, folder, outcome.evaluations, outcome.step),
         "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",
         "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
         "resume with": resume_command(folder) if outcome.is_stopped else "",
-        "go on with": generate_command(plan, folder),
+        "go on with": generate_command(plan, folder) if outcome.step else "",
     }
     return "\n" + "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value)
 
@@ -109,16 +110,17 @@ def wrapped(line: str) -> str:
     return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
 
 
-def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]]) -> dict[str, str]:
-    """From where to where the losses went, and where the validation loss was lowest."""
+def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: int) -> dict[str, str]:
+    """From where to where the losses went by this step, and where the validation loss was lowest."""
     if not evaluations:
         return {}
     first, last = evaluations[0] if len(evaluations) > 1 else None, evaluations[-1]
     scored = [record for record in evaluations if record["val_loss"] is not None]
     lowest = min(scored, key=lambda record: float(record["val_loss"]), default=last)
+    when = f", at step {last['step']:,}" if last["step"] < step else ""
     lines = {
-        "train loss": from_to(first, last, "train_loss", decimals),
-        "val loss": from_to(first, last, "val_loss", decimals) if scored else "",
+        "train loss": from_to(first, last, "train_loss", decimals) + when,
+        "val loss": from_to(first, last, "val_loss", decimals) + when if scored else "",
     }
     if lowest["step"] < last["step"] and decimals(lowest["val_loss"]) != decimals(last["val_loss"]):
         lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}" + kept_as(folder, lowest["step"])
@@ -188,8 +190,10 @@ def plot_title(plan: Plan) -> str:
 
 
 def decimals(loss: float | None) -> str:
-    """A loss with the digits that mean something."""
-    return "-" if loss is None else f"{loss:.3f}"
+    """A loss with the digits that mean something, in powers of ten where it is huge."""
+    if loss is None:
+        return "-"
+    return f"{loss:.3f}" if loss < 10**5 else f"{loss:.2e}"
 
 
 def perplexity_text(perplexity: float | None) -> str:

@@ -53,7 +53,7 @@ def check_by_name(
     try:
         settings_for(profile)
         suts = load(name)
-        chosen = only.split(",") if only else None
+        chosen = [id.strip().upper() for id in only.split(",")] if only else None
         reports = [check(sut, profile=profile or default_profile(), on_fail="report", only=chosen) for sut in suts]
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         complain(program, error)
@@ -81,7 +81,7 @@ def complain(program: str, error: object) -> None:
 def load(name: str) -> list[Any]:
     """The objects under test that pkg.module:name holds.  ValueError if the name has no such form."""
     module, colon, attribute = name.partition(":")
-    if not (colon and attribute and all(part.isidentifier() for part in module.split("."))):
+    if not (colon and attribute and all(part.isidentifier() for part in module.split("."))) or module.endswith(".py"):
         raise ValueError(f"name must look like pkg.module:name, a module as import names it; got {name!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the working directory, as with python -m

@@ -101,11 +101,15 @@ class Batches:
         return windows[:, :-1].copy(), windows[:, 1:].copy()
 
 
-def check_length(n_tokens: int, context_length: int, name: str = "text") -> None:
-    """Raise ValueError, with the arithmetic, if n_tokens are too few for one chunk and its last target."""
+def check_length(n_tokens: int, context_length: int, name: str = "text", *, shortest: int | None = None) -> None:
+    """Raise ValueError, with the arithmetic, if n_tokens are too few for one chunk and its last target.
+
+    shortest: tokens of the text's shortest part, if it is cut into parts that need as many each.
+    """
     if n_tokens > context_length:
         return
-    shorter = f"use a context_length of {n_tokens - 1} or less, or more text" if n_tokens > 1 else "use more text"
+    most = (n_tokens if shortest is None else shortest) - 1
+    shorter = f"use a context_length of {most} or less, or more text" if most > 0 else "use more text"
     raise ValueError(
         f"{name} has {n_tokens} token{'' if n_tokens == 1 else 's'}; "
         f"context_length {context_length} needs at least {context_length + 1}: {shorter}"
