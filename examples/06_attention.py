@@ -24,7 +24,7 @@ q, k, v = rng.normal(size=(3, T, D))
 
 # %%
 scores = q @ k.T / np.sqrt(D)
-print("scores\n", scores.round(2))
+print("scores", scores.round(2), sep="\n")
 
 # %% [markdown]
 # **Mask and softmax.** A token may look at itself and at what came before: later scores are set to -∞, which
@@ -35,7 +35,7 @@ allowed = np.tri(T, dtype=bool)
 masked = np.where(allowed, scores, -np.inf)
 weights = np.exp(masked - masked.max(-1, keepdims=True))
 weights /= weights.sum(-1, keepdims=True)
-print("\nweights: row i says whom token i looks at\n", weights.round(2))
+print("\nweights: row i says whom token i looks at", weights.round(2), sep="\n")
 
 # %% [markdown]
 # **Output.** Each token takes a weighted mean of the values. The op takes queries, keys and values side by
@@ -44,7 +44,7 @@ print("\nweights: row i says whom token i looks at\n", weights.round(2))
 # %%
 qkv = np.concatenate([q, k, v], axis=-1)[None]  # (1, 4, 6)
 y, vjp = ops.causal_attention(qkv, n_heads=1)
-print("\noutput, by hand and by the op\n", np.hstack([weights @ v, y[0]]).round(3))
+print("\noutput, by hand and by the op", np.hstack([weights @ v, y[0]]).round(3), sep="\n")
 assert np.allclose(weights @ v, y[0])
 
 # %% [markdown]
@@ -57,7 +57,7 @@ dy[0, 1] = 1
 (dqkv,) = vjp(dy)
 dq, dk, dv = np.split(dqkv[0], 3, axis=-1)
 for name, gradient in (("dq", dq), ("dk", dk), ("dv", dv)):
-    print(f"\n{name}, token by token\n", gradient.round(3))
+    print(f"\n{name}, token by token", gradient.round(3), sep="\n")
 assert not dqkv[0, 2:].any(), "the future has leaked"
 
 # %% [markdown]
