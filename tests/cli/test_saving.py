@@ -193,13 +193,15 @@ def test_of_many_that_take_over_a_dead_ones_lock_one_has_it(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(session.__file__).parents[2])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     racers = [subprocess.Popen([sys.executable, "-c", RACE], env=environment, **pipes) for _ in range(4)]
-    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
-    for racer in racers:
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    answers = [racer.stdout.readline().strip() for racer in racers]  # whose it is keeps it until all have answered
-    for racer in racers:
-        racer.communicate(timeout=60)
+    try:
+        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        answers = [racer.stdout.readline().strip() for racer in racers]  # whose it is keeps it until all have answered
+    finally:
+        for racer in racers:
+            racer.communicate(timeout=60)
     assert sorted(answers) == ["mine", "refused", "refused", "refused"]
     assert not (tmp_path / "run" / "run.lock").exists()
 

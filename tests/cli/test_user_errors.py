@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from safetensors.numpy import load, save
 
 from tests.cli.conftest import TINY_FLAGS, call
 from tinygrad_gpt import backend
-from tinygrad_gpt.cli import machine, session
+from tinygrad_gpt.cli import COMMANDS, machine, session
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -294,7 +295,10 @@ def prepared(folder, run):
 
 
 def listing(folder):
-    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+    def seen(path):
+        return path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else os.lstat(path).st_mode
+
+    return {path: seen(path) for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture(scope="module")
@@ -447,7 +451,9 @@ def test_what_is_forbidden_is_told(tg, run, reachable, line, expected):
     Path("sealed/model.safetensors").chmod(0)
     Path("closed").chmod(0o555)
     before = listing(reachable)
-    tg("pitfalls", "exercise")  # imports what nobody may not
+    tg("pitfalls", "exercise")  # imports what nobody may not, as do these
+    for command in COMMANDS:
+        import_module(f"tinygrad_gpt.cli.{command}")
     with nobody():
         result = tg(*shlex.split(line))
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)

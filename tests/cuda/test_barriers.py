@@ -29,7 +29,7 @@ BARRIER = re.compile(r"__sync(?:threads|warp)\(\);")
 
 @cache
 def drawn(op):
-    """The three largest of some cases, always the same."""
+    """The three largest of some cases, the same as long as the code is."""
     found = []
 
     @settings(

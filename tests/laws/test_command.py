@@ -70,7 +70,13 @@ def test_markdown(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["users_samplers"], "name must look like pkg.module:name, a module as import names it; got "),
+        (
+            ["users_samplers"],
+            "name must look like pkg.module:name, a module as import names it; got 'users_samplers'\n",
+        ),
+        (["no-such/module:x"], "name must look like pkg.module:name, a module as import names it; got 'no-such/"),
+        ([".module:x"], "name must look like pkg.module:name, a module as import names it; got '.module:x'\n"),
+        (["no-such-module:x"], "No module named 'no-such-module'\n"),
         (["no_such_module:x"], "No module named 'no_such_module'\n"),
         (["users_samplers:none"], "module 'users_samplers' has no attribute 'none'\n"),
         (

@@ -12,7 +12,7 @@ from tests.study.browser import CHROMIUM, FLAGS
 from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.study.report import page
+from tinygrad_gpt.study.report import page, part
 from tinygrad_gpt.study.spot_check import spot_checks
 from tinygrad_gpt.study.trace import trace
 from tinygrad_gpt.tape import Tensor, apply
@@ -219,10 +219,16 @@ def test_play_walks_to_the_end_and_can_be_stopped(ask, text, recorded):
 
 COLOURS = """
     const paper = () => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
-    const pixel = () => $("#detail canvas").toDataURL();
-    const seen = [[paper(), pixel()]];
-    for (let i = 0; i < 3; i++) { $("#theme").click(); seen.push([paper(), pixel()]); }
+    const look = () => [paper(), $("#detail canvas").toDataURL(), ["--low", "--zero", "--high"].map(colour)];
+    const seen = [look()];
+    for (let i = 0; i < 3; i++) { $("#theme").click(); seen.push(look()); }
     return seen;"""
+
+
+def heat_map_colours(which):
+    """As the style has them, in light (0) or dark (1)."""
+    pairs = re.findall(r"--(?:low|zero|high): light-dark\(rgb\((.*)\), rgb\((.*)\)\)", part("page.css"))
+    return [[int(n) for n in pair[which].split()] for pair in pairs]
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -233,6 +239,7 @@ def test_it_has_the_systems_colours_and_every_click_of_the_switch_changes_them(a
     assert min(bright[0]) > 200
     assert max(dim[0]) < 60
     assert bright[1] != dim[1]  # heat maps are painted anew
+    assert (bright[2], dim[2]) == (heat_map_colours(0), heat_map_colours(1))
     assert (second, third) == (system, first)
 
 

@@ -81,7 +81,8 @@ def complain(program: str, error: object) -> None:
 def load(name: str) -> list[Any]:
     """The objects under test that pkg.module:name holds.  ValueError if the name has no such form."""
     module, colon, attribute = name.partition(":")
-    if not (colon and attribute and all(part.isidentifier() for part in module.split("."))) or module.endswith(".py"):
+    is_path = "" in module.split(".") or "/" in module or "\\" in module or module.endswith(".py")
+    if not (colon and attribute) or is_path:
         raise ValueError(f"name must look like pkg.module:name, a module as import names it; got {name!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the working directory, as with python -m

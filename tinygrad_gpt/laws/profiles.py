@@ -1,9 +1,11 @@
 """How hard to look: the named Hypothesis settings that the laws run under, every field that matters made explicit.
 
     dev        25 cases, new ones every time, failures kept in .hypothesis    (the default)
-    ci         100 cases, always the same
+    ci         100 cases, the same every time
     thorough   2000 cases, new ones every time, failures kept
-    mutants    100 cases, always the same, no shrinking: only whether the law is broken
+    mutants    100 cases, the same every time, no shrinking: only whether the law is broken
+
+The same, that is, as long as the code is: Hypothesis draws some numbers from the constants in the modules imported.
 
 The environment variable HYPOTHESIS_PROFILE names the default.
 """

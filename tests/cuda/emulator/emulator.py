@@ -100,10 +100,18 @@ def cell(value: Any) -> np.ndarray:
 
 
 @cache
+def compiler() -> str:
+    """Its version: another one builds other libraries."""
+    return subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+@cache
 def built(code: str, options: tuple[str, ...]) -> Path:
     """The library of a text: built once per content, by whoever comes first."""
     program = as_program(code)
-    key = hashlib.sha256("\0".join([program, HEADER.read_text(), *options, *FLAGS]).encode()).hexdigest()[:32]
+    key = hashlib.sha256("\0".join([program, HEADER.read_text(), *options, *FLAGS, compiler()]).encode()).hexdigest()[
+        :32
+    ]
     library = BUILT / f"{key}.so"
     BUILT.mkdir(mode=0o700, exist_ok=True)
     if BUILT.stat().st_uid != USER:

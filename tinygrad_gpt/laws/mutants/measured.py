@@ -95,7 +95,7 @@ INTRODUCTION = """# Which law kills which mutant
 <!-- Written by `python -m tinygrad_gpt.laws.mutants`; it takes minutes.  Edit laws and mutants, not this page. -->
 
 Measured: every [law](laws.md) against every mutant of its area that has what the law needs, in 100 cases that are
-always the same. A law *names* the mutants that it must kill, and CI tries those; what it kills *besides* is given by
-number, and may change with the cases. A `!` would mark a named mutant that survived. To kill more is
-no merit: a law about checks of the input breaks every mutant that was written without them.
+the same as long as the code is. A law *names* the mutants that it must kill, and CI tries those; what it kills
+*besides* is given by number, and may change with the cases. A `!` would mark a named mutant that survived. To kill more
+is no merit: a law about checks of the input breaks every mutant that was written without them.
 """

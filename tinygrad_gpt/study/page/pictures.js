@@ -58,7 +58,7 @@ function inWords(stats, gradient = false) {
 // Heat maps
 
 function colour(name) {
-  const probe = document.body.appendChild(make("i", { style: `color: var(${name})` })); // light or dark is settled there
+  const probe = document.body.appendChild(make("i", { style: `color: var(${name})` })); // as text it still says light-dark()
   const found = getComputedStyle(probe).color.match(/\d+/g).map(Number);
   probe.remove();
   return found;
