@@ -42,6 +42,20 @@ def call(*argv):
     return Result(code, *(s.buffer.getvalue().decode("utf-8") for s in (out, err)))
 
 
+def listing(folder):
+    """Everything there is, whatever it is.
+
+    Not the times of folders: taking the lock and giving it back changes them, also in a run that is refused.
+    """
+
+    def seen(path):
+        if path.is_symlink():
+            return os.readlink(path)
+        return path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else os.lstat(path).st_mode
+
+    return {path: seen(path) for path in sorted(folder.rglob("*"))}
+
+
 def plain_plot(records, path, *, title):
     """In place of plot_losses, which takes most of the time of a tiny run: what it would draw."""
     rows = [[record["epoch"], record["tokens_seen"], record["train_loss"], record["val_loss"]] for record in records]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.cli.conftest import TEXT
+from tests.cli.conftest import TEXT, listing
 from tinygrad_gpt.cli import COMMANDS
 from tinygrad_gpt.cli.options import options_of
 from tinygrad_gpt.cli.train_options import Train
@@ -144,20 +144,6 @@ def furnish(folder, run):
     shutil.copytree(run, folder / "run")
     shutil.copytree(run, folder / "cut")
     os.truncate(folder / "cut" / "model.safetensors", 100)
-
-
-def listing(folder):
-    """Everything there is, whatever it is.
-
-    Not the times of folders: taking the lock and giving it back changes them, also in a run that is refused.
-    """
-
-    def seen(path):
-        if path.is_symlink():
-            return os.readlink(path)
-        return path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else os.lstat(path).st_mode
-
-    return {path: seen(path) for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture

@@ -52,27 +52,29 @@ class Plan:
             vocab_size = 9
 
 
-def of(folder, evaluations):
+def losses_by_the_end(folder, evaluations):
     return losses(Plan, folder, evaluations, evaluations[-1]["step"] if evaluations else 0)
 
 
 def test_the_summary_says_where_the_validation_loss_was_lowest(tmp_path):
     falling = [evaluation(0, 5.0, 5.0), evaluation(4, 4.0, 4.5), evaluation(8, 3.0, 4.4)]
-    assert of(tmp_path, falling)["val loss"] == "5.000 -> 4.400"
-    assert not {"lowest", "overfitting"} & of(tmp_path, falling).keys()
+    assert losses_by_the_end(tmp_path, falling)["val loss"] == "5.000 -> 4.400"
+    assert not {"lowest", "overfitting"} & losses_by_the_end(tmp_path, falling).keys()
     rising = [*falling, evaluation(12, 2.0, 5.5)]
-    assert of(tmp_path, rising)["lowest"] == "4.400 at step 8"
-    assert "overfitting" in of(tmp_path, rising)
+    assert losses_by_the_end(tmp_path, rising)["lowest"] == "4.400 at step 8"
+    assert "overfitting" in losses_by_the_end(tmp_path, rising)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "checkpoint-00000008.safetensors").touch()
-    assert of(tmp_path, rising)["lowest"].endswith(", kept as checkpoints/checkpoint-00000008.safetensors")
-    assert "overfitting" not in of(tmp_path, [*falling, evaluation(12, 3.5, 5.5)])  # both rose
-    assert "overfitting" not in of(tmp_path, [*falling, evaluation(12, 2.0, 4.41)])
+    assert losses_by_the_end(tmp_path, rising)["lowest"].endswith(
+        ", kept as checkpoints/checkpoint-00000008.safetensors"
+    )
+    assert "overfitting" not in losses_by_the_end(tmp_path, [*falling, evaluation(12, 3.5, 5.5)])  # both rose
+    assert "overfitting" not in losses_by_the_end(tmp_path, [*falling, evaluation(12, 2.0, 4.41)])
 
 
 def test_what_is_not_there_is_left_out(tmp_path):
-    assert of(tmp_path, []) == {}
-    one = of(tmp_path, [evaluation(0, 5.0, None)])
+    assert losses_by_the_end(tmp_path, []) == {}
+    one = losses_by_the_end(tmp_path, [evaluation(0, 5.0, None)])
     assert (one["train loss"], one["val loss"]) == ("5.000", "")
     huge = losses(Plan, tmp_path, [evaluation(0, 5.0, 12345.0), evaluation(4, 1.3e15, 123456.0)], 5)
     assert huge["train loss"] == "5.000 -> 1.30e+15, at step 4"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from tests.cli.conftest import TINY_FLAGS, call
+from tests.cli.conftest import TINY_FLAGS, call, listing
 from tinygrad_gpt import backend
 from tinygrad_gpt.cli import COMMANDS, machine, session
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
@@ -292,13 +292,6 @@ def prepared(folder, run):
         shutil.copytree(run, folder / name)
     (folder / "mixed" / "tokenizer.json").write_bytes((folder / "three.json").read_bytes())
     save_tokenizer(Characters("a" + "".join(map(chr, range(256, 511)))), folder / "letters" / "tokenizer.json")
-
-
-def listing(folder):
-    def seen(path):
-        return path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else os.lstat(path).st_mode
-
-    return {path: seen(path) for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture(scope="module")

@@ -67,15 +67,15 @@ def test_markdown(capsys):
     assert run(capsys, "users_samplers:good", "--only", "S06", "--format", "markdown")[1].startswith("## good")
 
 
+NO_NAME = "name must look like pkg.module:name, a module as import names it; got "
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["users_samplers"],
-            "name must look like pkg.module:name, a module as import names it; got 'users_samplers'\n",
-        ),
-        (["no-such/module:x"], "name must look like pkg.module:name, a module as import names it; got 'no-such/"),
-        ([".module:x"], "name must look like pkg.module:name, a module as import names it; got '.module:x'\n"),
+        (["users_samplers"], f"{NO_NAME}'users_samplers'\n"),
+        (["no-such/module:x"], f"{NO_NAME}'no-such/module:x'\n"),
+        ([".module:x"], f"{NO_NAME}'.module:x'\n"),
         (["no-such-module:x"], "No module named 'no-such-module'\n"),
         (["no_such_module:x"], "No module named 'no_such_module'\n"),
         (["users_samplers:none"], "module 'users_samplers' has no attribute 'none'\n"),

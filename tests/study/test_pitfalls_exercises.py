@@ -34,7 +34,7 @@ return rstd * (dxhat - along), (dy * xhat).sum(rows), dy.sum(rows)""",
 ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / D**0.5
 return ds @ k, ds.T @ q, p.T @ dy""",
 }
-NUL_ERROR = "SyntaxError" if sys.version_info >= (3, 11, 4) else "ValueError"  # earlier ones name a text with NUL so
+NUL_ERROR = "SyntaxError" if sys.version_info >= (3, 11, 4) else "ValueError"  # of a text with NUL
 MISTAKES = [(exercise, mistake) for exercise in EVERY for mistake in exercise.mistakes]
 
 every = pytest.mark.parametrize("exercise", EVERY, ids=BY_NAME)

@@ -167,7 +167,8 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
     except SystemExit as stopped:
         if not stopped.code:
             raise HelpShown from None
-        strange = [word for word in before_dashes(argv) if is_unknown_flag(word, kind)]
+        words = itertools.takewhile(lambda word: word != "--", argv)  # what follows -- is never a flag
+        strange = [word for word in words if is_unknown_flag(word, kind)]
         raise UserError(not_understood(strange[0], kind) if strange else condensed(box.getvalue(), kind)) from None
     if unknown:
         raise UserError(not_understood(unknown[0], kind))
@@ -204,15 +205,15 @@ def out_of(allowed: Range, value: float) -> str:
     return f"{kind}{allowed}; got {shortened(str(value))}"
 
 
-def before_dashes(argv: Sequence[str]) -> Iterator[str]:
-    """The words that can be flags: those before a word --."""
-    return itertools.takewhile(lambda word: word != "--", argv)
+def flag_in(word: str) -> str:
+    """The flag that a word gives, as --name=value too."""
+    return word.split("=")[0].replace("_", "-")
 
 
 def is_unknown_flag(word: str, kind: type) -> bool:
     """Whether a word is a flag, and none of kind's."""
     flags = {option.flag for option in options_of(kind)}
-    flag = word.split("=")[0].replace("_", "-")
+    flag = flag_in(word)
     return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
 
 
@@ -221,7 +222,7 @@ def not_understood(argument: str, kind: type) -> str:
     if not argument.startswith("-") or argument == "-":
         texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
         return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
-    flag = argument.split("=")[0].replace("_", "-")
+    flag = flag_in(argument)
     known = {option.flag for option in options_of(kind) if not option.positional}
     called = next((ours for ours, theirs in OFTEN_CALLED.items() if ours in known and flag[2:] in theirs), None)
     guess = f"; did you mean {called}?" if called else did_you_mean(flag, known)

@@ -22,8 +22,10 @@ def check_output(flag: str, name: str | None) -> None:
         raise UserError(f"{flag} {name!r}: its folder cannot be written")
 
 
-def write_output(name: str, content: bytes) -> None:
+def write_output(name: str, content: bytes | str) -> None:
     """Write the file, whole or not at all, and print its name and size.  Raises CommandFailed if it cannot be."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "backslashreplace")
     try:
         with replacing(name) as file:
             file.write(content)

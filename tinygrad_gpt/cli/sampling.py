@@ -68,6 +68,5 @@ def main(argv: Sequence[str]) -> int:
         write_output(options.png, picture.getvalue())
     if options.html is not None:
         temperature = 1.0 if 1.0 in options.temperatures else options.temperatures[0]
-        text = page(view, temperature, cut, options.tokens)
-        write_output(options.html, text.encode("utf-8", "backslashreplace"))
+        write_output(options.html, page(view, temperature, cut, options.tokens))
     return 0

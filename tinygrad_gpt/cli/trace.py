@@ -150,9 +150,9 @@ def main(argv: Sequence[str]) -> int:
             checks = check(recording, chosen)
     if options.html is not None:
         text = page(recording, title=title(options), facts=facts, checks=checks, note=NOTE if checks else "")
-        write(options.html, text)
+        write_output(options.html, text)
     if options.json is not None:
-        write(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
+        write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     if options.step:
         walk(recording, width)
@@ -327,11 +327,6 @@ def check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None:
 def title(options: Trace) -> str:
     """What the page is about."""
     return f"A training step of {Path(options.target).name}" if options.target else "A training step, op by op"
-
-
-def write(path: str, text: str) -> None:
-    """A file, whole or not at all."""
-    write_output(path, text.encode("utf-8", "backslashreplace"))
 
 
 def walk(recording: Recording, width: int) -> None:

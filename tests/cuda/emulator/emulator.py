@@ -109,10 +109,8 @@ def compiler() -> str:
 def built(code: str, options: tuple[str, ...]) -> Path:
     """The library of a text: built once per content, by whoever comes first."""
     program = as_program(code)
-    key = hashlib.sha256("\0".join([program, HEADER.read_text(), *options, *FLAGS, compiler()]).encode()).hexdigest()[
-        :32
-    ]
-    library = BUILT / f"{key}.so"
+    content = "\0".join([program, HEADER.read_text(), *options, *FLAGS, compiler()])
+    library = BUILT / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.so"
     BUILT.mkdir(mode=0o700, exist_ok=True)
     if BUILT.stat().st_uid != USER:
         raise PermissionError(f"{BUILT} is somebody else's: what is in it will not be run")

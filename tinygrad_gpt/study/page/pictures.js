@@ -58,7 +58,8 @@ function inWords(stats, gradient = false) {
 // Heat maps
 
 function colour(name) {
-  const probe = document.body.appendChild(make("i", { style: `color: var(${name})` })); // as text it still says light-dark()
+  // The variable itself is text, light-dark(...); a colour that is made of it is one of the two.
+  const probe = document.body.appendChild(make("i", { style: `color: var(${name})` }));
   const found = getComputedStyle(probe).color.match(/\d+/g).map(Number);
   probe.remove();
   return found;

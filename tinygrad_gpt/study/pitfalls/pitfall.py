@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tinygrad_gpt.laws.law import UnderTest
 
 Code = Callable[..., Any]
-PROFILE = "ci"  # always the same cases, so that everybody sees the same failure
+PROFILE = "ci"  # the same cases for the same code, so that everybody sees the same failure
 ENDING = "_mended"  # of the mended function's name; not shown
 
 
