@@ -1,6 +1,7 @@
 """Hypothesis profiles, and a guard: no test may leave the process other than it found it."""
 
 import os
+import signal
 import threading
 
 import numpy as np
@@ -15,6 +16,9 @@ settings.register_profile("dev", max_examples=25, suppress_health_check=SLOW, **
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, suppress_health_check=SLOW, **COMMON)
 settings.register_profile("thorough", max_examples=2000, suppress_health_check=SLOW, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests send themselves Ctrl-C
 
 
 def process_state():
