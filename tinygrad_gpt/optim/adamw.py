@@ -50,8 +50,10 @@ def adamw_step(
     xp = array_module(p)
     if scale != 1:
         dp = dp * scale
-    m += (1 - beta1) * (dp - m)
-    v += (1 - beta2) * (dp * dp - v)
+    m *= beta1
+    m += (1 - beta1) * dp
+    v *= beta2  # v + (1 - beta2) * (dp**2 - v) would lose a small dp**2 beside a large v
+    v += (1 - beta2) * (dp * dp)
     mhat = m / (1 - beta1**step)
     vhat = v / (1 - beta2**step)
     typical = xp.sqrt(vhat) + eps
