@@ -114,7 +114,7 @@ class Tensor:
             return as_html(self.data, {"made by": str(self.node), "gradient": "passed on, not kept: this is no leaf"})
         if not self.requires_grad:
             return as_html(self.data, {"gradient": "not asked for"})
-        norm = None if self.grad is None else math.sqrt(float((self.grad * self.grad).sum()))
+        norm = None if self.grad is None else math.sqrt(float((self.grad.astype("float64") ** 2).sum()))
         return as_html(self.data, {"gradient": "none yet" if norm is None else f"in .grad, of norm {norm:.4g}"})
 
     def __len__(self) -> int:

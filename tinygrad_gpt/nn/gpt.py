@@ -23,6 +23,8 @@ OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B,
 
 FEW = 16  # tokens, whose products take less time than waking a thread of ours
 
+DTYPES = ("float32", "float64")  # the loss of a few thousand tokens, added up, is beyond float16
+
 INITIAL_STD = 0.02  # Radford et al. 2018, section 4.1
 
 
@@ -38,6 +40,8 @@ class GPT:
 
     With activation_checkpointing a block keeps its input alone for the way back, and runs a second time there: less
     memory for more time, the same gradients.
+
+    dtype is that of the parameters: float32 or float64.  `precision` stores activations in 16 bits, on a GPU.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class GPT:
         weights: Mapping[str, Array] | None = None,
         activation_checkpointing: bool = False,
     ) -> None:
+        if (name := np.dtype(dtype).name) not in DTYPES:
+            raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {name}")
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)

@@ -27,7 +27,7 @@ Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, widened
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
@@ -94,5 +94,5 @@ def unbroadcast(dy: Array, shape: tuple[int, ...], dtype: Any) -> Array | None:
     if dy.shape != shape:
         extra = dy.ndim - len(shape)
         stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 != dy.shape[i + extra])
-        dy = dy.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+        dy = widened(dy).sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
     return dy.astype(dtype, copy=False)

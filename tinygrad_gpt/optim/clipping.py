@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.backend import Array, array_module, narrowed, widened
 from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.tape import Tensor
@@ -25,7 +25,7 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     if scale < 1:
         for parameter in parameters.values():
             if parameter.grad is not None:
-                parameter.grad = parameter.grad * scale
+                parameter.grad = narrowed(widened(parameter.grad) * scale, parameter.grad.dtype)
     return norm
 
 
