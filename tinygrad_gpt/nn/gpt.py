@@ -17,7 +17,7 @@ from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
 from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
 from tinygrad_gpt.nn.loss import checked_targets
 from tinygrad_gpt.rng import Dropout, Purpose, normals
-from tinygrad_gpt.tape import Tensor, apply, no_grad, recomputed
+from tinygrad_gpt.tape import Tensor, apply, handed_over, no_grad, recomputed
 
 OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
@@ -59,11 +59,12 @@ class GPT:
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
+        not_ours = None if weights is None else True  # to be copied: our own are given away
         if weights is None:
             weights = initial_weights(config, seed, np.dtype(dtype))
         check_weights(config, weights)
         self._parameters = {
-            name: Tensor(to_device(np.array(to_host(weights[name]), dtype), self.device), requires_grad=True)
+            name: handed_over(to_device(np.array(to_host(weights[name]), dtype, copy=not_ours), self.device))
             for name in parameter_shapes(config)
         }
 
