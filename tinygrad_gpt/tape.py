@@ -274,7 +274,10 @@ class Tensor:
         return apply(ops.var, self, axis=axis, keepdims=keepdims, ddof=ddof)
 
     def std(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        """Standard deviation along axes, the root of `var`.  Where all entries are equal it has no slope: nan."""
+        """Standard deviation along axes, the root of `var`.
+
+        Where all entries are equal its gradient is nan: take (x.var() + eps).sqrt().
+        """
         return self.var(axis, keepdims, ddof).sqrt()
 
     def reshape(self, *shape: Any) -> Tensor:
