@@ -75,3 +75,9 @@ def test_the_norm_of_float16_gradients_is_as_exact_as_of_float32s():
     clip_grad_norm(parameters, exact * 2e-8)
     assert parameters["p1"].grad.dtype == np.float16
     np.testing.assert_allclose(parameters["p1"].grad, 6e4 * 2e-8, rtol=1e-3, atol=6e-8)
+
+
+def test_a_bfloat16_gradient_is_refused_by_name():
+    bfloat16 = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_dtypes").bfloat16
+    with pytest.raises(TypeError, match="gradient of p0 must be float32, float64 or float16; got bfloat16"):
+        grad_norm(with_gradient(np.ones(2, bfloat16)))
