@@ -589,6 +589,9 @@ def test_a_leaf_has_its_array_for_itself():
     a, b = Tensor(given_to_both, requires_grad=True), Tensor(given_to_both, requires_grad=True)
     a.data += 1
     assert (given_to_both.tolist(), b.data.tolist()) == ([1.0, 1.0], [1.0, 1.0])
+    foreign = memoryview(given_to_both)
+    Tensor(foreign, requires_grad=True).data[0] = 5
+    assert foreign[0] == 1.0
     fixed = np.broadcast_to(np.float32(1), (2, 2))
     assert Tensor(fixed, requires_grad=True).data.flags.writeable
 

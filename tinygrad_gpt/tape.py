@@ -87,8 +87,8 @@ class Tensor:
         self.data = as_array(given)
         if self.requires_grad and self.node is None:
             check_floating(self.data)
-            if self.data is given:
-                self.data = array_module(given).array(given)
+            if not isinstance(given, list | tuple | Number):  # somebody's memory, by whatever name
+                self.data = array_module(self.data).array(self.data)
 
     @property
     def shape(self) -> tuple[int, ...]:
