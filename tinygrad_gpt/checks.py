@@ -1,27 +1,100 @@
-"""What ids and whole numbers must be, and what to say when they are not.
+"""What numbers, ids and mappings must be, and what to say when they are not.
 
 On the host: a GPU would wrap ids that are out of range, silently.
 """
 
+import math
 import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, to_host
+from tinygrad_gpt.backend import Array, array_module, to_host
 
 
 def at_least_one(name: str, value: Any) -> int:
     """The value as a Python int.  Raises ValueError below 1, TypeError if it is no whole number."""
+    return whole_number(name, value, 1)
+
+
+def whole_number(name: str, value: Any, low: int, instead: str = "") -> int:
+    """The value as a Python int, if it is one of at least low.  instead is what else the caller allows, in words.
+
+    Raises TypeError for what is no whole number, ValueError below low.
+    """
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number of at least 1; got {value!r}")
-    if number < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1; got {value}")
+        raise TypeError(f"{name} must be a whole number of at least {low}{instead}; got {value!r}")
+    if number < low:
+        raise ValueError(f"{name} must be a whole number of at least {low}{instead}; got {value}")
     return number
+
+
+def number(name: str, value: Any, allowed: str, holds: Callable[[Any], bool]) -> Any:
+    """The value, if it is one real number and it holds; allowed says in words what it must be.
+
+    Raises TypeError for what is no number, ValueError for one that does not hold.
+    """
+    kind = np.asarray(to_host(value)).dtype.kind if np.ndim(value) == 0 else ""
+    if kind not in tuple("iuf"):
+        raise TypeError(f"{name} must be {allowed}; got {value!r}")
+    if not holds(value):
+        raise ValueError(f"{name} must be {allowed}; got {value}")
+    return value
+
+
+def not_negative(name: str, value: Any) -> Any:
+    """The value, if it is a finite number of at least 0."""
+    return number(name, value, "a finite number of at least 0", lambda x: math.isfinite(x) and x >= 0)
+
+
+def fraction(name: str, value: Any) -> Any:
+    """The value, if it is at least 0 and below 1."""
+    return number(name, value, "at least 0 and below 1", lambda x: 0 <= x < 1)
+
+
+def mapping(name: str, value: Any, of: str) -> Mapping[Any, Any]:
+    """The value, if it is a mapping; `of` says in words of what to what.  Raises TypeError."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of {of}; got {type(value).__name__}")
+    return value
+
+
+def check_has(name: str, value: Any, *attributes: str) -> None:
+    """Raise TypeError unless the value has these attributes."""
+    missing = [attribute for attribute in attributes if not hasattr(value, attribute)]
+    if missing:
+        raise TypeError(f"{name} must have {' and '.join(attributes)}; got {type(value).__name__}")
+
+
+def real_numbers(name: str, values: Any) -> Array:
+    """The values as an array where they lie, if they are real numbers, bfloat16 included; rows must be equally long.
+
+    Raises TypeError for what is no number, ValueError for rows of different lengths.
+    """
+    x = equal_rows(name, values)
+    if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
+        raise TypeError(f"{name} must be an array of real numbers; got dtype {x.dtype}")
+    return x
+
+
+def equal_rows(name: str, values: Any) -> Array:
+    """The values as an array where they lie.  Raises ValueError if they are rows of different lengths."""
+    try:
+        return array_module(values).asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, its rows equally long; got {type(values).__name__}") from error
+
+
+def first_few(names: Iterable[str]) -> str:
+    """The first three of some names in alphabetical order, and how many more there are."""
+    names = sorted(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def checked_ids(ids: Any, vocab_size: int, name: str = "ids") -> Array:
@@ -29,7 +102,7 @@ def checked_ids(ids: Any, vocab_size: int, name: str = "ids") -> Array:
 
     Raises TypeError, or ValueError with the value and the place of the first that is not.
     """
-    ids = to_host(ids)
+    ids = to_host(equal_rows(name, ids))
     if ids.size and ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be whole numbers; got {ids.dtype}")
     if ids.size and (ids.min() < 0 or ids.max() >= vocab_size):

@@ -22,6 +22,7 @@ from enum import IntEnum
 import numpy as np
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import fraction
 
 SEEDS = 2**64
 
@@ -152,4 +153,5 @@ class Keep:
 
 def kept_of(rate: float) -> int:
     """How many of 65,536 values of 16 bits keep their unit at this rate; at least one."""
+    fraction("rate", rate)
     return max(1, round((1 - rate) * 2**16))

@@ -28,6 +28,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
+from tinygrad_gpt.checks import at_least_one, equal_rows
 from tinygrad_gpt.kernels import fastest, setting
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
@@ -85,6 +86,8 @@ class Tensor:
             raise TypeError("data must be an array or numbers; got a Tensor")
         given = self.data
         self.data = as_array(given)
+        if self.data.dtype.kind not in "fiub" and self.data.dtype.name != "bfloat16":
+            raise TypeError(f"data must be an array or numbers, real ones; got dtype {self.data.dtype}")
         if self.requires_grad and self.node is None:
             check_floating(self.data)
             if not isinstance(given, list | tuple | Number):  # somebody's memory, by whatever name
@@ -128,6 +131,8 @@ class Tensor:
         return as_html(self.data, {"gradient": "none yet" if norm is None else f"in .grad, of norm {norm:.4g}"})
 
     def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a tensor of shape () has no length")
         return len(self.data)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -156,6 +161,8 @@ class Tensor:
 
         Raises ValueError if there is not exactly one.
         """
+        if self.size != 1:
+            raise ValueError(f"item needs a tensor of one entry; this one has shape {self.shape}")
         return float(self.data.item())
 
     def numpy(self) -> Array:
@@ -294,7 +301,8 @@ class Tensor:
 
     def split(self, sections: int, axis: int = -1) -> tuple[Tensor, ...]:
         """Equal parts along an axis."""
-        return tuple(apply(ops.split, self, sections=sections, part=i, axis=axis) for i in range(sections))
+        parts = range(at_least_one("sections", sections))
+        return tuple(apply(ops.split, self, sections=sections, part=i, axis=axis) for i in parts)
 
     def masked_fill(self, mask: Array, value: float) -> Tensor:
         """This tensor, but `value` where the mask, an array of bool, is set."""
@@ -345,7 +353,10 @@ def as_array(values: Any) -> Array:
         return values
     if holds_tensors(values):
         raise TypeError("an array cannot be made of tensors in a list; join them with concatenate")
-    return np.asarray(values)
+    array = np.asarray(equal_rows("data", values))
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"data must be an array or numbers; got {values!r}")
+    return array
 
 
 def holds_tensors(values: Any) -> bool:
@@ -379,9 +390,12 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     try:
         out, vjp = fastest(op, *arrays)(*arrays, **settings)
-    except ValueError as error:
+    except (ValueError, TypeError, IndexError) as error:
+        if not callable(op):
+            raise TypeError(f"op must be a function on arrays, such as ops.gelu; got {op!r}") from None
+        kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))
         shapes = ", ".join(str(getattr(array, "shape", array)) for array in arrays)
-        raise ValueError(f"{op.__name__} of {shapes}: {error}") from error
+        raise kind(f"{op.__name__} of {shapes}: {error}") from error
     parents = tuple((x.node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
     if not _recording.get() or all(parent is None for parent in parents):
         return Tensor(out)  # the vjp, and all it held, ends here
@@ -391,6 +405,8 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
 
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Tensors joined along an axis; arrays and lists among them take part as constants."""
+    if not len(tensors):
+        raise ValueError("concatenate needs one tensor or more; got none")
     return apply(ops.concatenate, *(alike(tensor, first_tensor(*tensors)) for tensor in tensors), axis=axis)
 
 
@@ -430,6 +446,8 @@ def walk(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
 
     A leaf may be met often.  Each term is handed over as soon as it is known, in an array that nobody else holds.
     """
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"loss must be a Tensor; got {type(loss).__name__}")
     if not loss.requires_grad:
         raise ValueError("backward needs a loss that depends on a tensor with requires_grad=True")
     if loss.node is None:

@@ -39,13 +39,13 @@ def test_a_single_step_is_the_peak_and_then_it_is_over():
 @pytest.mark.parametrize(
     ("step", "plan", "message"),
     [
-        (0, {}, "step must be at least 1; got 0"),
+        (0, {}, "step must be a whole number of at least 1; got 0"),
         (1, {"warmup_steps": 9}, "warmup_steps must be from 0 to below total_steps 9; got 9"),
-        (1, {"warmup_steps": -1}, "warmup_steps must be from 0 to below total_steps 9; got -1"),
+        (1, {"warmup_steps": -1}, "warmup_steps must be a whole number of at least 0; got -1"),
         (1, {"min_lr": 2.0}, "min_lr must be from 0 to peak_lr 1.0; got 2.0"),
-        (1, {"min_lr": -0.1}, "min_lr must be from 0 to peak_lr 1.0; got -0.1"),
-        (1, {"peak_lr": math.nan}, "min_lr must be from 0 to peak_lr nan; got 0.0"),
-        (1, {"peak_lr": math.inf}, "min_lr must be from 0 to peak_lr inf; got 0.0"),
+        (1, {"min_lr": -0.1}, "min_lr must be a finite number of at least 0; got -0.1"),
+        (1, {"peak_lr": math.nan}, "peak_lr must be a finite number of at least 0; got nan"),
+        (1, {"peak_lr": math.inf}, "peak_lr must be a finite number of at least 0; got inf"),
     ],
 )
 def test_bad_plans_are_named(step, plan, message):

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device, to_host
-from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.checks import checked_ids, mapping
 from tinygrad_gpt.kernels import blas_threads
 from tinygrad_gpt.nn.cache import Cache
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
@@ -54,8 +54,11 @@ class GPT:
         init: str = "gpt2",
         activation_checkpointing: bool = False,
     ) -> None:
-        if (name := np.dtype(dtype).name) not in DTYPES:
-            raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {name}")
+        if not isinstance(config, GPTConfig):
+            raise TypeError(f"config must be a GPTConfig; got {type(config).__name__}")
+        check_dtype(dtype)
+        if not isinstance(activation_checkpointing, bool):
+            raise TypeError(f"activation_checkpointing must be True or False; got {activation_checkpointing!r}")
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
@@ -112,6 +115,8 @@ class GPT:
         """ids (B, T) of int -> what the head sees of each token, (B, T, C)."""
         p, config = self._parameters, self.config
         ids = self.checked(ids)
+        if dropout is not None and not isinstance(dropout, Dropout):
+            raise TypeError(f"dropout must be a Dropout(seed, step), or None for no dropout; got {dropout!r}")
         drop = Drop(dropout, config.drop_rate)
         x = drop(apply(ops.embedding, p["wte.weight"], ids) + p["wpe.weight"][: ids.shape[1]])  # (B, T, C)
 
@@ -166,6 +171,13 @@ class GPT:
         return array_module(self._parameters["wte.weight"].data).asarray(ids)
 
 
+def check_dtype(dtype: Any) -> None:
+    """Raise TypeError unless a model's parameters can be of this dtype."""
+    allowed = [np.dtype(name) for name in DTYPES]
+    if dtype is None or dtype not in allowed:  # None would be float64, and what is no dtype compares as different
+        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {getattr(dtype, '__name__', dtype)}")
+
+
 def recomputing(of_block: OfBlock) -> OfBlock:
     """of_block, keeping its input alone for the way back."""
 
@@ -178,6 +190,9 @@ def recomputing(of_block: OfBlock) -> OfBlock:
 def check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
     """Raises ValueError listing the names that are missing or unexpected, and the shapes that differ."""
     shapes = parameter_shapes(config)
+    for name, weight in mapping("weights", weights, "GPT-2's names to arrays").items():
+        if not hasattr(weight, "shape"):
+            raise TypeError(f"weight {name} must be an array; got {type(weight).__name__}")
     problems = [f"{name} is missing" for name in shapes.keys() - weights.keys()]
     problems += [f"{name} is unexpected" for name in weights.keys() - shapes.keys()]
     problems += [

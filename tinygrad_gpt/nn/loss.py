@@ -4,7 +4,7 @@ from typing import Literal
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, to_host
-from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.checks import checked_ids, equal_rows
 from tinygrad_gpt.tape import Tensor, apply
 
 
@@ -21,13 +21,18 @@ def cross_entropy(
 
     Raises ValueError for a target outside the vocabulary, or if there is none to average over.
     """
+    if not isinstance(logits, Tensor) or not logits.ndim:
+        got = f"shape {logits.shape}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(f"logits must be a Tensor (..., V); got {got}")
     ids = array_module(logits.data).asarray(checked_targets(targets, logits.shape[-1], ignore_index, reduction))
     return apply(ops.cross_entropy, logits, ids, ignore_index=ignore_index, reduction=reduction)
 
 
 def checked_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
     """targets on the host, if they are in the vocabulary and something is left to average."""
-    host = to_host(targets)
+    if ignore_index is not None and (isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__")):
+        raise TypeError(f"ignore_index must be a whole number, or None for none; got {ignore_index!r}")
+    host = to_host(equal_rows("targets", targets))
     counted = host if ignore_index is None else host[host != ignore_index]
     checked_ids(counted, vocab_size, "targets")
     if reduction == "mean" and not counted.size:

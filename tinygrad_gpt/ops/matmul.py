@@ -30,6 +30,7 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 def matmul(a: Array, b: Array) -> tuple[Array, Vjp]:
     """Y = A B over the last two axes."""
+    y = a @ b
     left = a if a.ndim > 1 else a[None]
     right = b if b.ndim > 1 else b[:, None]
     rows, columns = left.shape[-2], right.shape[-1]
@@ -45,4 +46,4 @@ def matmul(a: Array, b: Array) -> tuple[Array, Vjp]:
             da, db = dy @ right.swapaxes(-1, -2), left.swapaxes(-1, -2) @ dy
         return unbroadcast(da, a.shape, a.dtype), unbroadcast(db, b.shape, b.dtype)
 
-    return a @ b, vjp
+    return y, vjp

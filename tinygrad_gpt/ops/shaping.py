@@ -37,6 +37,8 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Vjp]:
 def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, Vjp]:
     """Axis i of y is axis axes[i] of x; reversed by default."""
     order = tuple(i % x.ndim for i in axes) if axes else tuple(reversed(range(x.ndim)))
+    if sorted(order) != [*range(x.ndim)]:
+        raise ValueError(f"axes must name each of the {x.ndim} axes once; got {axes}")
     back = tuple(order.index(i) for i in range(x.ndim))
     return x.transpose(axes), lambda dy: (dy.transpose(back),)
 
@@ -78,6 +80,7 @@ def split(x: Array, *, sections: int, part: int, axis: int = -1) -> tuple[Array,
 def concatenate(*arrays: Array, axis: int = 0) -> tuple[Array, Vjp]:
     """Arrays joined along an axis."""
     xp = array_module(*arrays)
+    y = xp.concatenate(arrays, axis=axis)
     likes = [(array.shape, array.dtype) for array in arrays]
     ends = [0]
     for array in arrays:
@@ -87,4 +90,4 @@ def concatenate(*arrays: Array, axis: int = 0) -> tuple[Array, Vjp]:
         parts = xp.split(dy, ends[1:-1], axis=axis)
         return tuple(unbroadcast(part, *like) for part, like in zip(parts, likes, strict=True))
 
-    return xp.concatenate(arrays, axis=axis), vjp
+    return y, vjp

@@ -24,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host, wide_dtype, widened
+from tinygrad_gpt.checks import first_few, fraction, mapping, not_negative
 from tinygrad_gpt.kernels import FASTER, cpu, cuda, kernel_for
-from tinygrad_gpt.optim.clipping import clipping_factor, gradients, norm_of, positive_norm
+from tinygrad_gpt.optim.clipping import clipping_factor, gradients, named_tensors, norm_of, positive_norm
 from tinygrad_gpt.tape import Tensor
+
+UPDATED = ("float32", "float64", "float16")  # dtypes of parameters
 
 
 def adamw_step(
@@ -153,7 +156,11 @@ class AdamW:
     ) -> None:
         self.parameters = once_each(parameters)
         self.lr = not_negative("lr", lr)
-        self.betas = (share("beta1", betas[0]), share("beta2", betas[1]))
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"betas must be two numbers, (beta1, beta2); got {betas!r}")
+        if not callable(decays):
+            raise TypeError(f"decays must be a function of name and parameter, such as all_decay; got {decays!r}")
+        self.betas = (fraction("beta1", betas[0]), fraction("beta2", betas[1]))
         self.eps = not_negative("eps", eps)
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.decays = decays
@@ -213,8 +220,10 @@ class AdamW:
 
     def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Go on from a state.  Raises ValueError, and changes nothing, if names or shapes differ."""
+        mapping("optimizer state", state, "parameter name to step count and moments")
         if state.keys() != self.parameters.keys():
-            raise ValueError(f"optimizer state differs in {sorted(state.keys() ^ self.parameters.keys())}")
+            differing = first_few(state.keys() ^ self.parameters.keys())
+            raise ValueError(f"optimizer state must be of the same parameters; {differing} are in one of both alone")
         steps = {name: operator.index(entry["step"]) for name, entry in state.items()}
         for name, entry in state.items():
             shape = self.parameters[name].shape
@@ -230,30 +239,18 @@ class AdamW:
 
 def once_each(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters, a tensor with several names only under its first."""
-    if not isinstance(parameters, Mapping):
-        raise TypeError(f"parameters must be a dict of name to Tensor, as model.parameters() gives; got {parameters!r}")
     names: dict[Tensor, str] = {}
-    for name, parameter in parameters.items():
-        if parameter.dtype.name == "bfloat16":
-            raise TypeError(f"parameter {name} must be float32, float64 or float16; got bfloat16")
+    for name, parameter in named_tensors(parameters).items():
+        if parameter.dtype.name not in UPDATED:
+            raise TypeError(
+                f"parameter {name} must be {', '.join(UPDATED[:-1])} or {UPDATED[-1]}; got {parameter.dtype.name}"
+            )
         names.setdefault(parameter, name)
+    if not names:
+        raise ValueError("parameters must hold at least one tensor; got none")
     return {name: parameter for parameter, name in names.items()}
 
 
 def zero_moment(p: Array) -> Array:
     """The moment of a parameter that has made no step."""
     return array_module(p).zeros_like(p, dtype=wide_dtype(p.dtype))
-
-
-def not_negative(name: str, value: float) -> float:
-    """The value, if it is a finite number of at least 0."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be a finite number of at least 0; got {value}")
-    return value
-
-
-def share(name: str, value: float) -> float:
-    """The value, if it is at least 0 and below 1."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1; got {value}")
-    return value

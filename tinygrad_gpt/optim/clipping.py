@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from tinygrad_gpt.backend import Array, array_module, narrowed, widened
+from tinygrad_gpt.checks import mapping, number
 from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.tape import Tensor
@@ -20,6 +21,7 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     Raises ValueError if max_norm is not positive, FloatingPointError as grad_norm does.
     Source.  Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """
+    positive_norm(max_norm)
     norm = grad_norm(parameters)
     scale = clipping_factor(norm, max_norm)
     if scale < 1:
@@ -31,15 +33,13 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
 
 def clipping_factor(norm: float, max_norm: float) -> float:
     """What gradients of this norm are multiplied by: 1 up to max_norm.  Raises ValueError if that is not positive."""
-    positive_norm(max_norm)
-    return max_norm / norm if norm > max_norm else 1.0
+    return positive_norm(max_norm) / norm if norm > max_norm else 1.0
 
 
 def positive_norm(max_norm: float) -> float:
     """max_norm, if it is positive; infinity is."""
-    if not max_norm > 0:
-        raise ValueError(f"max_norm must be positive; got {max_norm}")
-    return max_norm
+    bound: float = number("max_norm", max_norm, "positive", lambda x: x > 0)
+    return bound
 
 
 def grad_norm(parameters: Mapping[str, Tensor]) -> float:
@@ -86,13 +86,23 @@ def gradients(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
 
     Raises, naming the parameter, ValueError if one has another shape, TypeError if one is bfloat16.
     """
-    grads = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
+    tensors = named_tensors(parameters)
+    grads = {name: parameter.grad for name, parameter in tensors.items() if parameter.grad is not None}
     for name, grad in grads.items():
         if grad.shape != parameters[name].shape:
             raise ValueError(f"gradient of {name} has shape {grad.shape}, not {parameters[name].shape}")
         if grad.dtype.name == "bfloat16":
             raise TypeError(f"gradient of {name} must be float32, float64 or float16; got bfloat16")
     return grads
+
+
+def named_tensors(parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The parameters, if they are tensors by name.  Raises TypeError."""
+    mapping("parameters", parameters, "name to Tensor, as model.parameters() gives")
+    for name, parameter in parameters.items():
+        if not isinstance(parameter, Tensor):
+            raise TypeError(f"parameter {name} must be a Tensor; got {type(parameter).__name__}")
+    return parameters
 
 
 def check_finite(grads: Mapping[str, Array]) -> None:

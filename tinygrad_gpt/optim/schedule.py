@@ -2,6 +2,8 @@
 
 import math
 
+from tinygrad_gpt.checks import at_least_one, not_negative, whole_number
+
 
 def cosine_schedule(
     step: int, *, peak_lr: float, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0
@@ -13,11 +15,11 @@ def cosine_schedule(
     Raises ValueError for a step below 1, a warm-up that leaves no step for the peak, or min_lr above peak_lr.
     Source.  Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, without restarts.
     """
-    if step < 1:
-        raise ValueError(f"step must be at least 1; got {step}")
-    if not 0 <= warmup_steps < max(total_steps, 1):
+    at_least_one("step", step)
+    at_least_one("total_steps", total_steps)
+    if not 0 <= whole_number("warmup_steps", warmup_steps, 0) < total_steps:
         raise ValueError(f"warmup_steps must be from 0 to below total_steps {total_steps}; got {warmup_steps}")
-    if not 0 <= min_lr <= peak_lr < math.inf:
+    if not not_negative("min_lr", min_lr) <= not_negative("peak_lr", peak_lr):
         raise ValueError(f"min_lr must be from 0 to peak_lr {peak_lr}; got {min_lr}")
     if step <= warmup_steps:
         return peak_lr * step / (warmup_steps + 1)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
+from tinygrad_gpt.checks import real_numbers
 
 TIES = ("exact", "all")
 
@@ -69,9 +70,7 @@ def checked_logits(logits: Array) -> Array:
     of -inf throughout, naming row and id.
     """
     xp = array_module(logits)
-    x = xp.asarray(logits)
-    if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
-        raise TypeError(f"logits must be an array of real numbers; got dtype {x.dtype}")
+    x = real_numbers("logits", logits)
     if not x.ndim or not x.shape[-1]:
         raise ValueError(f"logits must have shape (..., V) with V at least 1; got shape {x.shape}")
     x = xp.ascontiguousarray(x, dtype=xp.float64)

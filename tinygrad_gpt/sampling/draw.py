@@ -16,6 +16,7 @@ Check.  Slices [0, 0.5), empty and [0.5, 1); a border belongs to the slice that 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.checks import real_numbers
 from tinygrad_gpt.rng import Purpose, to_unit, words
 
 
@@ -23,10 +24,12 @@ def draw(probs: Array, u: Array) -> Array:
     """The token whose slice holds u in [0, 1).  probs (..., V), u (...) -> ids (...) of int64.
 
     A single row, probs (V,), takes u of any shape and gives as many draws.  Rows need not sum to 1.
-    Raises ValueError for u outside [0, 1) and for rows that are no distribution.
+    Raises ValueError for u outside [0, 1) and for rows that are no distribution, TypeError for what is no number.
     """
     xp = array_module(probs)
-    probs, u = xp.asarray(probs), xp.asarray(u, dtype=xp.float64)
+    probs, u = real_numbers("probs", probs), xp.asarray(real_numbers("u", u), dtype=xp.float64)
+    if not probs.ndim or not probs.shape[-1]:
+        raise ValueError(f"probs must have shape (..., V) with V at least 1; got shape {probs.shape}")
     cdf = probs.cumsum(-1, dtype=xp.float64)
     check_draw(probs, cdf, u)
     total = cdf[..., -1]

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.checks import at_least_one
+from tinygrad_gpt.checks import at_least_one, check_has, whole_number
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
@@ -86,6 +86,11 @@ def train(
     "skip"), a report's `check` and reading its loss or grad_norm whenever the caller likes.  By then later steps may
     have been made.  A caller who stops early, or saves, calls `check` first.
     """
+    check_has("model", model, "loss")
+    check_has("optimizer", optimizer, "step", "zero_grad")
+    check_has("batches", batches, "batch")
+    whole_number("steps", steps, 0)
+    at_least_one("start_step", start_step)
     at_least_one("accumulation", accumulation)
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"on_nonfinite must be one of raise, skip; got {on_nonfinite!r}")
