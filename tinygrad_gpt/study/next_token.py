@@ -19,6 +19,7 @@ from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.sampling.chart import bar, columns, cut_to, padded, percent, visible
+from tinygrad_gpt.sampling.checks import RULES
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is draw
     from matplotlib.figure import Figure
 
 LONGEST_LABEL = 20
-ON_PAGE = 60  # tokens whose text the page carries: the likeliest
+UNIFORM = "a number from 0 to below 1"
 COLOURS = ("#1f5fa8", "#d1601f", "#3a8f5c", "#8a4fa3", "#b08a1e", "#4c9aa8")
 GREY = "#8a8a8a"
 CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the curve of entropies
@@ -181,18 +182,20 @@ def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cu
 
 
 def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
-    """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number."""
-    tokens = view.likeliest(max(n, ON_PAGE))
+    """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number.
+
+    It carries the logit and the text of every id, since a draw may be any: some 0.9 MB for GPT-2's 50,257.
+    """
     logits = np.ascontiguousarray(view.logits, view.logits.dtype.newbyteorder("<"))
     data = {
         "text": view.text,
         "dtype": view.logits.dtype.name,
         "logits": base64.b64encode(logits.tobytes()).decode(),
-        "tokens": tokens,
-        "labels": [view.label(token) for token in tokens],
+        "labels": [view.label(token) for token in range(len(logits))],
         "shown": n,
         "settings": {"temperature": temperature, **vars(cut)},
+        "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": UNIFORM},
     }
-    safe = json.dumps(data).replace("<", "\\u003c")  # a token may read </script>
+    safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may read </script>
     template = files("tinygrad_gpt.study").joinpath("next_token.html").read_text("utf-8")
     return template.replace("/* DATA */ null", safe)
