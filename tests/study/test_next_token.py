@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.figures import faults
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.study.next_token import Cut, NextToken, entropy, figure, next_token, page, table
@@ -85,6 +86,25 @@ def test_without_a_limit_nothing_is_drawn_twice():
     _, over_temperature = figure(CHAPTER, [1], Cut(), n=4).axes
     curves = [line for line in over_temperature.get_lines() if len(line.get_xdata()) > 2]
     assert [line.get_label() for line in curves] == ["no limit"]
+
+
+@pytest.mark.parametrize(
+    ("logits", "label", "n", "cut"),
+    [
+        (np.zeros(60), "b'\\xe2\\x80'", 10, Cut()),
+        (np.zeros(60), "W" * 40, 60, Cut(top_k=50)),
+        (np.linspace(0, 20, 60), "'漢字漢字'", 4, Cut(top_k=50, top_p=0.95, min_p=0.01)),
+        (np.array([1.0, 0.5]), "' is'", 10, Cut(top_p=0.9)),
+    ],
+)
+def test_nothing_in_the_figure_is_cut_crowded_or_hidden(logits, label, n, cut):
+    view = NextToken(label * 20, np.float32(logits), lambda token: label)
+    assert faults(figure(view, [0.1, 1, 5], cut, n)) == []
+
+
+def test_every_temperature_has_a_colour_of_its_own():
+    bars = figure(CHAPTER, range(1, 10), Cut(), n=4).axes[0].containers
+    assert len({bar[0].get_facecolor() for bar in bars}) == 9
 
 
 def test_a_token_that_looks_like_mathematics_or_like_the_end_of_a_script_is_a_token(tmp_path):
