@@ -298,6 +298,23 @@ def test_nothing_is_cut_crowded_or_faint_at_any_op_and_width(tmp_path, text, rec
         assert got["sheet"] == ("fixed" if int(where.split()[0]) < 800 else "static")
 
 
+def a_layer_of_a_name_that_goes_on_and_on_and_on(x, weight):
+    return (x @ weight) * np.inf
+
+
+def test_long_names_and_what_is_not_finite_are_whole_too(tmp_path):
+    weight = Tensor(np.full((3, 3), -1.23456e-12), requires_grad=True)
+    names = {"a_parameter_with_a_name_of_forty_characters_": weight}
+    with np.errstate(all="ignore"), trace(names) as t:
+        y = Tensor(np.array([[-1.0, np.nan, 1e300]]), requires_grad=True)
+        for _ in range(3):
+            y = y + a_layer_of_a_name_that_goes_on_and_on_and_on(y, weight)
+        y.sum().backward()
+    script = EVERY_STATE.replace("STEPS", str([0, 1, 2, len(t.events) - 2, len(t.events) - 1]))
+    found = in_frames(tmp_path, page(t, title="A_title_" * 20), script, widths=(320, 1440))
+    assert {where: got["seen"] for where, got in found.items() if got["seen"]} == {}
+
+
 def test_the_terms_table_is_whole(tmp_path, text, recorded):
     t, _ = recorded
     norm = next(op for op in t.ops if op.name == "layer_norm")
