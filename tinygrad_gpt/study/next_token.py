@@ -158,7 +158,7 @@ def draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: 
         tick.label1.set_parse_math(False)  # a token may hold a $
     axes.invert_yaxis()
     axes.set_xlabel("probability")
-    axes.xaxis.set_major_locator(MaxNLocator(4))  # room for numbers such as 0.0150
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # room for numbers such as 0.0150
     axes.set_title(title, fontsize="small")
     axes.legend(ncols=2, **BELOW)
     axes.spines[["top", "right"]].set_visible(False)
