@@ -54,6 +54,8 @@ def test_an_op_of_ones_own_has_its_own_docstring():
         (r"\sum_i", "<munder><mo>∑</mo><mi>i</mi></munder>"),
         ("dx", '<mrow><mi mathvariant="normal">d</mi><mi>x</mi></mrow>'),
         (r"\text{a b}", "<mtext>a\u00a0b</mtext>"),
+        (r"\operatorname{ln} x", '<mi>ln</mi><mspace width="0.17em"/><mi>x</mi>'),
+        (r"\operatorname{ln}(x)", '<mi>ln</mi><mo stretchy="false">(</mo><mi>x</mi><mo stretchy="false">)</mo>'),
         ("-", "<mo>\u2212</mo>"),
         ("<", "<mo>&lt;</mo>"),
     ],

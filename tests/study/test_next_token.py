@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.figures import faults
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.study.next_token import Cut, NextToken, entropy, figure, next_token, page, table
@@ -87,12 +88,31 @@ def test_without_a_limit_nothing_is_drawn_twice():
     assert [line.get_label() for line in curves] == ["no limit"]
 
 
+@pytest.mark.parametrize(
+    ("logits", "label", "n", "cut"),
+    [
+        (np.zeros(60), "b'\\xe2\\x80'", 10, Cut()),
+        (np.zeros(60), "W" * 40, 60, Cut(top_k=50)),
+        (np.linspace(0, 20, 60), "'漢字漢字'", 4, Cut(top_k=50, top_p=0.95, min_p=0.01)),
+        (np.array([1.0, 0.5]), "' is'", 10, Cut(top_p=0.9)),
+    ],
+)
+def test_nothing_in_the_figure_is_cut_crowded_or_hidden(logits, label, n, cut):
+    view = NextToken(label * 20, np.float32(logits), lambda token: label)
+    assert faults(figure(view, [0.1, 1, 5], cut, n)) == []
+
+
+def test_every_temperature_has_a_colour_of_its_own():
+    bars = figure(CHAPTER, range(1, 10), Cut(), n=4).axes[0].containers
+    assert len({bar[0].get_facecolor() for bar in bars}) == 9
+
+
 def test_a_token_that_looks_like_mathematics_or_like_the_end_of_a_script_is_a_token(tmp_path):
     odd = NextToken("$x$ </script>", np.float32([0, 1]), ["$\\frac$", "</script>"].__getitem__)
     figure(odd, [1], Cut(), 2).savefig(tmp_path / "odd.png")
     text = page(odd, 1.0, Cut())
     assert text.count("</script>") == 1
-    assert data_of(text)["labels"] == ["</script>", "$\\frac$"]
+    assert data_of(text)["labels"] == ["$\\frac$", "</script>"]
 
 
 def data_of(text):
@@ -105,7 +125,13 @@ def test_the_page_carries_every_logit_and_the_settings(dtype):
     data = data_of(page(view, 0.7, Cut(top_k=3, min_p=0.1), n=5))
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(data["logits"]), data["dtype"]), view.logits)
     assert data["settings"] == {"temperature": 0.7, "top_k": 3, "top_p": None, "min_p": 0.1}
-    assert (data["shown"], data["text"], data["tokens"][:2]) == (5, "text", [3, 7])
+    assert (data["shown"], data["text"], data["labels"]) == (5, "text", list("012345678"))
+
+
+def test_the_page_of_gpt2s_vocabulary_stays_below_a_megabyte():
+    # GPT-2's tokens have 6.3 characters on average, and quotes around them
+    view = NextToken("text", np.zeros(50_257, np.float32), lambda token: f"'{token:07}'")
+    assert len(page(view, 1.0, Cut()).encode()) < 1_000_000
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():

@@ -9,8 +9,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.study.browser import CHROMIUM, FLAGS
+from tests.study.browser import CHROMIUM, FLAGS, in_frames
 from tinygrad_gpt.sampling import draw, probabilities
+from tinygrad_gpt.sampling.checks import RULES
 from tinygrad_gpt.study.next_token import Cut, NextToken, entropy, page
 
 pytestmark = pytest.mark.browser
@@ -94,10 +95,99 @@ def test_the_sliders_move_the_table(tmp_path):
     assert len(more["after"]) == 9
 
 
-@pytest.mark.parametrize("width", [500, 1280])  # Chromium's windows are no narrower
-def test_nothing_sticks_out_of_the_window(tmp_path, width):
-    long = NextToken("word " * 200 + "x" * 500, LOGITS["small"], lambda token: "long" * 30)
-    script = "return [document.documentElement.scrollWidth, window.innerWidth];"
-    needed, there = asked(tmp_path, page(long, 1.0, Cut()), script, width)
-    assert needed <= there
-    assert there <= width
+ALPHABET = NextToken("every effort", LOGITS["small"], "abcdefghi".__getitem__)
+TRIED = {
+    "temperature": [0, 1e-320, 0.5, 100, -0.1],
+    "top_k": [1, 3, 60_000, 0, -3, 2.5],
+    "top_p": [1e-6, 0.5, 1, 0, 1.01, -1],
+    "min_p": [0, 0.5, 1, -0.1, 1.5],
+    "u": [0, 0.5, 0.999999, 1, -0.1],
+}
+
+
+def allowed(name, value):
+    """Whether the sampler takes this setting."""
+    try:
+        draw(np.ones(2), value) if name == "u" else probabilities(LOGITS["small"], **{name: value})
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def test_a_box_takes_what_the_sampler_takes_and_says_what_that_is(tmp_path):
+    script = f"""
+        const refused = id => {{
+          const word = document.getElementById(id + "-word").textContent;
+          return [document.getElementById(id).getAttribute("aria-invalid"), word, texts("dd")];
+        }};
+        return Object.entries({json.dumps(TRIED)}).map(([id, values]) =>
+          [id, values.map(value => {{ to(id, value); return [value, ...refused(id)]; }}),
+            (to(id, id === "temperature" ? 1 : id === "u" ? 0.5 : ""), refused(id))]);"""
+    for name, answers, (invalid, *_) in asked(tmp_path, page(ALPHABET, 1.0, Cut()), STATE + script):
+        assert invalid == "false", name
+        for value, invalid, word, (H, _, support, _) in answers:
+            assert invalid == str(not allowed(name, value)).lower(), (name, value)
+            if invalid == "true":
+                rule = RULES[name].allowed.replace("None", "empty") if name in RULES else "a number from 0 to below 1"
+                label = {"u": "uniform u"}.get(name, name.replace("_", "-"))
+                assert word == f"{label} must be {rule}; got {value}"
+            elif name != "u":
+                want = probabilities(LOGITS["small"], **{name: value})
+                assert (H, support) == (f"{entropy(want):.3f} nats", f"{(want > 0).sum()} of 9"), (name, value)
+
+
+def test_numbers_say_whose_they_are_while_a_value_is_refused(tmp_path):
+    script = """
+        const told = () => [texts("#valid")[0], document.getElementById("numbers").className, texts("dd")[0]];
+        const seen = [told()];
+        to("top_k", 2.5); seen.push(told());
+        to("temperature", ""); to("top_p", 0.9); seen.push(told());
+        to("top_k", 2); to("temperature", 1); seen.push(told());
+        return seen;"""
+    text = page(ALPHABET, 1.0, Cut(top_k=3))
+    before, refused, mixed, after = asked(tmp_path, text, STATE + script)
+    assert before == ["", "", "0.856 nats"]
+    valid = "Numbers of the last valid settings: temperature 1; top-k 3; top-p {}; min-p off; uniform u 0.5."
+    assert refused == [valid.format("off"), "old", "0.856 nats"]
+    H = entropy(probabilities(LOGITS["small"], top_k=3, top_p=0.9))
+    assert mixed == [valid.format("0.9"), "old", f"{H:.3f} nats"]
+    assert after[:2] == ["", ""]
+
+
+def test_every_id_that_can_be_drawn_shows_its_text(tmp_path):
+    x = rng.normal(size=300).astype(np.float32)
+    slices = np.concatenate([[0], np.cumsum(probabilities(x))])
+    middles = (slices[1:] + slices[:-1]) / 2
+    script = f"""
+        return {middles.tolist()}.map(u => {{ to("u", u); return texts("#drawn, tr.drawn .token"); }});"""
+    text = page(NextToken("text", x, lambda token: f"'word {token}'"), 1.0, Cut())
+    assert asked(tmp_path, text, STATE + script) == [[f"'word {token}'"] * 2 for token in range(300)]
+
+
+LONG = NextToken(
+    "word " * 200 + "x" * 500,
+    np.append(LOGITS["small"], LOGITS["GPT-2's vocabulary"]),
+    lambda token: "' internationally'" if token else repr("long" * 30),
+)
+
+
+@pytest.mark.parametrize("view", [ALPHABET, LONG], ids=["short", "long"])
+def test_nothing_is_cut_crowded_or_faint(tmp_path, view):
+    script = """
+        const to = (id, value) => { $(id).value = value; $(id).dispatchEvent(new window.Event("input")); };
+        const seen = [faults(window)];
+        $("#more").click(); to("#u", 0.999999); to("#temperature", 10); seen.push(faults(window));
+        to("#top_k", 2.5); to("#u", 1); to("#temperature", ""); seen.push(faults(window));
+        return seen.flat();"""
+    found = in_frames(tmp_path, page(view, 0.123456, Cut(top_p=0.9, top_k=6)), script)
+    assert {where: faults for where, faults in found.items() if faults} == {}
+
+
+def test_the_legends_colours_are_the_bars(tmp_path):
+    script = """
+        const colours = name => [".key", ".bar"].map(what => window.getComputedStyle($(what + name)).backgroundColor);
+        return [colours(".before"), colours(".after")];"""
+    found = in_frames(tmp_path, page(ALPHABET, 1.0, Cut()), script, widths=(1280,))
+    for (key, bar), (other_key, other_bar) in found.values():
+        assert key == bar != other_key == other_bar
+    assert found["1280 light"] != found["1280 dark"]

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.study.browser import CHROMIUM, FLAGS
+from tests.study.browser import CHROMIUM, FLAGS, WIDTHS, in_frames
 from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.rng import Dropout
@@ -273,32 +273,86 @@ def test_the_place_names_its_function(ask, text):
     assert re.match(r"tinygrad_gpt/nn/gpt.py:\d+ in hidden\(\)  x = ", told)
 
 
-@pytest.mark.parametrize("width", [320, 375, 768, 1280])
-def test_nothing_scrolls_sideways(ask, text, width):
-    # a headless window is 500 wide at least, so the page is put in a frame
-    inner = json.dumps(text).replace("<", "\\u003c")
+EVERY_STATE = """
+    const all = (selector) => [...window.document.querySelectorAll(selector)], seen = [];
+    const look = (state, root) => seen.push(...faults(window, root).map((fault) => `${state}: ${fault}`));
+    const search = (text) => { $("#search").value = text; $("#search").dispatchEvent(new window.Event("input")); };
+    look("as it opens");
+    $("#help-button").click(); look("help"); $("#help-button").click();
+    for (const text of ["linear", "no such thing", ""]) { search(text); look(`search for ${text}`); }
+    for (const step of STEPS) {
+      window.show(step);
+      for (const section of all("details")) section.open = true;
+      look($("#status").textContent, $("#detail"));
+    }
+    return {seen, maps: all("#detail canvas").length, sheet: window.getComputedStyle($("#detail")).position};"""
+
+
+def test_nothing_is_cut_crowded_or_faint_at_any_op_and_width(tmp_path, text, recorded):
+    t, _ = recorded
+    steps = {(event.way, event.op.name): step for step, event in enumerate(t.events)}  # one of each, with long names
+    found = in_frames(tmp_path, text, EVERY_STATE.replace("STEPS", str([*steps.values()])), widths=(320, *WIDTHS))
+    assert {where: got["seen"] for where, got in found.items() if got["seen"]} == {}
+    for where, got in found.items():
+        assert got["maps"] > 0
+        assert got["sheet"] == ("fixed" if int(where.split()[0]) < 800 else "static")
+
+
+def a_layer_of_a_name_that_goes_on_and_on_and_on(x, weight):
+    return (x @ weight) * np.inf
+
+
+def test_long_names_and_what_is_not_finite_are_whole_too(tmp_path):
+    weight = Tensor(np.full((3, 3), -1.23456e-12), requires_grad=True)
+    names = {"a_parameter_with_a_name_of_forty_characters_": weight}
+    with np.errstate(all="ignore"), trace(names) as t:
+        y = Tensor(np.array([[-1.0, np.nan, 1e300]]), requires_grad=True)
+        for _ in range(3):
+            y = y + a_layer_of_a_name_that_goes_on_and_on_and_on(y, weight)
+        y.sum().backward()
+    script = EVERY_STATE.replace("STEPS", str([0, 1, 2, len(t.events) - 2, len(t.events) - 1]))
+    found = in_frames(tmp_path, page(t, title="A_title_" * 20), script, widths=(320, 1440))
+    assert {where: got["seen"] for where, got in found.items() if got["seen"]} == {}
+
+
+def test_the_terms_table_is_whole(tmp_path, text, recorded):
+    t, _ = recorded
+    norm = next(op for op in t.ops if op.name == "layer_norm")
+    value = norm.inputs[0]
     script = f"""
-        const frame = document.createElement("iframe");
-        frame.style.cssText = "position:fixed;left:0;top:0;width:{width}px;height:700px;border:0";
-        frame.srcdoc = {inner};
-        document.body.append(frame);
-        await new Promise(done => frame.addEventListener("load", done));
-        const inside = frame.contentDocument, root = inside.documentElement, wide = [];
-        for (let i = 0; i < 70; i++) {{
-          frame.contentWindow.step(1);
-          for (const summary of inside.querySelectorAll("details:not([open]) > summary")) summary.click();
-          for (const part of ["header", "#facts", ".player", "#model", "#detail"]) {{
-            const pane = inside.querySelector(part);
-            if (pane.scrollWidth > pane.clientWidth + 1) wide.push([i, part, pane.scrollWidth, pane.clientWidth]);
-          }}
-        }}
-        const sheet = frame.contentWindow.getComputedStyle(inside.getElementById("detail")).position;
-        const shown = inside.querySelectorAll("#detail canvas").length;
-        return {{width: root.clientWidth, scroll: root.scrollWidth, wide, sheet, shown}};"""
-    got = ask("<!doctype html><body></body>", script)
-    assert got["shown"] > 0
-    assert (got["width"], got["scroll"], got["wide"]) == (width, width, [])
-    assert got["sheet"] == ("fixed" if width < 800 else "static")
+        $("#op-{norm.index}").click(); $(".ways button:last-child").click();
+        const table = $("#detail .card:nth-child(2) table"), card = table.closest(".card").getBoundingClientRect();
+        const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(2).map((cell) => cell.textContent));
+        const outside = [...table.querySelectorAll("th, td, .share")].filter((part) => {{
+          const box = part.getBoundingClientRect();
+          return box.left < card.left - 1 || box.right > card.right + 1 || part.scrollWidth > part.clientWidth + 1;
+        }});
+        return [rows, outside.map((part) => part.textContent)];"""
+    for rows, outside in in_frames(tmp_path, text, script).values():
+        assert outside == []
+        assert [float(norm) for norm, _ in rows] == pytest.approx([t_.stats.norm for t_ in value.terms], rel=1e-3)
+        assert [float(total) for _, total in rows] == pytest.approx([t_.sum.norm for t_ in value.terms], rel=1e-3)
+
+
+def test_keys_colours_are_those_of_the_maps_and_bars(tmp_path, text):
+    script = """
+        const style = (selector) => window.getComputedStyle($(selector));
+        const background = (selector) => style(selector).backgroundColor.match(/\\d+/g).map(Number);
+        window.show(Number($("#slider").max));
+        const seen = new Set();
+        for (const canvas of window.document.querySelectorAll("#detail canvas")) {
+          const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          for (let i = 0; i < pixels.length; i += 4) seen.add(pixels.slice(i, i + 3).join());
+        }
+        const inMap = (selector) => seen.has(background(selector).join());
+        const ink = (selector) => style(selector).color.match(/\\d+/g).map(Number);
+        $("#help-button").click();
+        return [inMap(".key .low"), inMap(".key .high"), ink(".forward-ink"), background(".op .bars i"),
+          ink(".backward-ink"), background(".op .bars i + i")];"""
+    for low, high, forward, value, backward, gradient in in_frames(tmp_path, text, script, widths=(1280,)).values():
+        assert (low, high) == (True, True)  # the largest entries have the colours of the ends
+        assert (forward, backward) == (value, gradient)
+        assert forward != backward
 
 
 def test_controls_are_buttons_with_names_and_a_visible_focus(ask, text):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_gpt.training.plots import loss_figure, plot_losses, tokens_per_epoch
+from tests.figures import faults
+from tinygrad_gpt.training.plots import drawable, loss_figure, plot_losses, tokens_per_epoch
 
 losses = st.one_of(st.none(), st.floats(0, 20), st.sampled_from([math.nan, math.inf]))
 
@@ -62,6 +63,20 @@ def test_writes_a_file_whatever_the_title(tmp_path, title, suffix):
     plot_losses(iter(records), tmp_path / f"loss.{suffix}", title=title)
     start = (tmp_path / f"loss.{suffix}").read_bytes()[:8]
     assert start == b"\x89PNG\r\n\x1a\n" if suffix == "png" else b"<?xml" in start
+
+
+@pytest.mark.parametrize("title", [None, "a text", "W" * 300, "漢字" * 100, "many words " * 40])
+@pytest.mark.parametrize("slope", [-0.1, 0, 0.1])  # wherever the lines are, the legend is elsewhere
+def test_nothing_is_cut_or_hidden(title, slope):
+    records = [
+        {"epoch": i / 4, "tokens_seen": 1000 * i, "train_loss": 3 + slope * i, "val_loss": 3 - slope * i}
+        for i in range(20)
+    ]
+    assert faults(loss_figure(records, title=title)) == []
+
+
+def test_what_the_font_has_no_glyph_for_is_an_escape():
+    assert drawable("a é 漢\n\udcff$") == "a é \\u6f22\\n\\udcff$"
 
 
 def test_pyplot_is_not_touched(tmp_path):

@@ -13,10 +13,12 @@ NAMED = {"mu": "μ", "varepsilon": "ε", "pi": "π", "Phi": "Φ"}
 SIGNS = {"cdot": "·", "circ": "∘", "infty": "∞", "top": "\u22a4", "dots": "…", "sum": "∑"}
 SPACES = {",": "0.17em", " ": "0.25em", "quad": "1em", "qquad": "2em"}
 ACCENTS = {"hat": "^", "bar": "¯"}
+THIN_SPACE = f'<mspace width="{SPACES[","]}"/>'
 MINUS = "\u2212"  # as long as a plus
 D, NBSP = '<mi mathvariant="normal">d</mi>', "\u00a0"
 
 TOKEN = re.compile(r"\\(?:text|operatorname|mathrm|mathit)\{[^{}]*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|d?[A-Za-z]|\s+|.")
+ORDINARY = re.compile(r"\w|\\(?:operatorname|mathrm|mathit|hat|bar|frac|tfrac|sqrt|mu|varepsilon|pi|Phi)\b")
 
 
 def mathml(latex: str) -> str:
@@ -34,7 +36,10 @@ class Parser:
         """Everything up to `end`, which is taken too."""
         parts = []
         while self.tokens and self.tokens[0] != end:
+            function = self.tokens[0].startswith(r"\operatorname")
             parts.append(self.scripted())
+            if function and self.tokens and ORDINARY.match(self.tokens[0]):  # mean x: a thin space, as LaTeX leaves
+                parts.append(THIN_SPACE)
         if end is not None:
             self.take(end)
         return "".join(parts)

@@ -19,16 +19,19 @@ from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.sampling.chart import bar, columns, cut_to, padded, percent, visible
+from tinygrad_gpt.sampling.checks import RULES
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
+from tinygrad_gpt.training.plots import drawable, set_title
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure
 
 LONGEST_LABEL = 20
-ON_PAGE = 60  # tokens whose text the page carries: the likeliest
+UNIFORM = "a number from 0 to below 1"
 COLOURS = ("#1f5fa8", "#d1601f", "#3a8f5c", "#8a4fa3", "#b08a1e", "#4c9aa8")
 GREY = "#8a8a8a"
+BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "fontsize": "small", "frameon": False}  # hides no mark
 CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the curve of entropies
 
 
@@ -121,10 +124,10 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
-    names = [cut_to(view.label(token), LONGEST_LABEL).encode("utf-8", "backslashreplace").decode() for token in tokens]
-    drawn = Figure(figsize=(11 if cut.settings() else 8, 4.6), layout="constrained")
-    title = drawn.suptitle(f"next token after {cut_to(visible(view.text), 70)}", fontsize="medium")
-    title.set_parse_math(False)
+    names = [cut_to(drawable(view.label(token)), LONGEST_LABEL) for token in tokens]
+    size = (11 if cut.settings() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
+    drawn = Figure(figsize=size, layout="constrained")
+    set_title(drawn, f"next token after {cut_to(drawable(visible(view.text)), 70)}")
     panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]
     draw_bars(
@@ -136,7 +139,8 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     draw_entropies(over_temperature, view, temperatures, cut)
     if cut.settings():
         before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
-        draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}, at temperature 1")
+        draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}\nat temperature 1")
+        panels[1].tick_params(labelleft=False)  # the tokens are those of the panel beside it
     if cut.top_k is not None and cut.top_k < len(tokens):
         panels[1].axhline(cut.top_k - 0.5, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     return drawn
@@ -144,17 +148,27 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
 
 def draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: str) -> None:
     """Groups of horizontal bars, one group per token, the likeliest on top."""
+    from matplotlib.ticker import MaxNLocator
+
     height = 0.8 / len(series)
-    for i, (name, values) in enumerate(series.items()):
+    for i, ((name, values), colour) in enumerate(zip(series.items(), colours(len(series)), strict=True)):
         places = np.arange(len(names)) - 0.4 + height * (i + 0.5)
-        axes.barh(places, values, height, label=name, color=COLOURS[i % len(COLOURS)])
+        axes.barh(places, values, height, label=name, color=colour)
     for tick in axes.set_yticks(range(len(names)), names):
         tick.label1.set_parse_math(False)  # a token may hold a $
     axes.invert_yaxis()
     axes.set_xlabel("probability")
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # room for numbers such as 0.0150
     axes.set_title(title, fontsize="small")
-    axes.legend(fontsize="small", frameon=False, loc="lower right")
+    axes.legend(ncols=2, **BELOW)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def colours(n: int) -> Sequence[Any]:
+    """n colours that can be told apart."""
+    from matplotlib import colormaps
+
+    return [*(COLOURS[:n] if n <= len(COLOURS) else colormaps["viridis"](np.linspace(0, 0.9, n)))]
 
 
 def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
@@ -163,7 +177,7 @@ def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cu
 
     for limits, colour in zip(dict.fromkeys((Cut(), cut)), COLOURS, strict=False):  # one curve where both are the same
         curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in CURVE]
-        axes.plot(CURVE, curve, color=colour, label=str(limits))
+        axes.plot(CURVE, curve, color=colour, label=str(limits).replace(", ", ",\n"))
     for T in temperatures:
         if CURVE[0] <= T <= CURVE[-1]:
             axes.axvline(T, color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
@@ -174,25 +188,28 @@ def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cu
     axes.set_title("how many tokens it is between", fontsize="small")
     perplexity = axes.secondary_yaxis("right", functions=(np.exp, lambda x: np.log(np.maximum(x, 1e-300))))
     perplexity.set_ylabel("perplexity")
-    perplexity.yaxis.set_major_locator(LogLocator())
-    perplexity.yaxis.set_major_formatter("{x:g}")
-    axes.legend(fontsize="small", frameon=False)
+    decades = np.ptp(axes.get_ylim()) / math.log(10)
+    perplexity.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
+    perplexity.yaxis.set_major_formatter("{x:,g}")
+    axes.legend(**BELOW)
     axes.spines["top"].set_visible(False)
 
 
 def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
-    """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number."""
-    tokens = view.likeliest(max(n, ON_PAGE))
+    """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number.
+
+    It carries the logit and the text of every id, since a draw may be any: some 0.9 MB for GPT-2's 50,257.
+    """
     logits = np.ascontiguousarray(view.logits, view.logits.dtype.newbyteorder("<"))
     data = {
         "text": view.text,
         "dtype": view.logits.dtype.name,
         "logits": base64.b64encode(logits.tobytes()).decode(),
-        "tokens": tokens,
-        "labels": [view.label(token) for token in tokens],
+        "labels": [view.label(token) for token in range(len(logits))],
         "shown": n,
         "settings": {"temperature": temperature, **vars(cut)},
+        "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": UNIFORM},
     }
-    safe = json.dumps(data).replace("<", "\\u003c")  # a token may read </script>
+    safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may read </script>
     template = files("tinygrad_gpt.study").joinpath("next_token.html").read_text("utf-8")
     return template.replace("/* DATA */ null", safe)

@@ -5,7 +5,7 @@ Only `Figure` and its own canvas are used, never pyplot: no global state, no win
 
 import io
 import math
-import warnings
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,8 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
 
     Raises ValueError if there is no record, OSError if path cannot be written; what was there stays then.
     """
-    figure = loss_figure(records, title=title)
     drawn = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a title in a script that the font lacks
-        figure.savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
+    loss_figure(records, title=title).savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
     with replacing(path) as file:
         file.write(drawn.getvalue())
 
@@ -69,7 +66,7 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(facecolor="white", framealpha=1, edgecolor="none")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
     per_epoch = tokens_per_epoch(rows)
     if per_epoch:
@@ -81,9 +78,28 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
         above.xaxis.set_major_formatter(EngFormatter(sep=""))
         above.xaxis.set_major_locator(MaxNLocator(6))
     if title:
-        drawable = title.encode("utf-8", "backslashreplace").decode()  # a file's name may be no Unicode ...
-        axes.set_title(drawable, fontsize="medium", pad=10, parse_math=False)  # ... and may hold a $
+        set_title(figure, title)
     return figure
+
+
+def set_title(figure: "Figure", text: str) -> None:
+    """Write a title above a figure, in as many lines as its width asks for."""
+    title = figure.suptitle("", fontsize="medium")
+    title.set_parse_math(False)  # a file's name may hold a $
+    text = drawable(text)
+    columns = len(text)
+    title.set_text(text)
+    while title.get_window_extent().width > 0.96 * figure.bbox.width:
+        columns = columns * 9 // 10
+        title.set_text(textwrap.fill(text, columns))
+
+
+def drawable(text: str) -> str:
+    """text with escapes for what the font of the figures lacks: other scripts, newlines, bytes that are no text."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    glyphs = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(c if ord(c) in glyphs else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def finite_or_nan(loss: float | None) -> float:

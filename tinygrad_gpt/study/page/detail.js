@@ -55,41 +55,40 @@ function valueSection(op) {
   );
 }
 
-function terms(value, here) {
-  const largest = Math.max(...value.terms.map((t) => t.sum ?? 0));
-  return make(
-    "div",
-    { class: "scroll" },
+// One row for each of some things: a table's cells are [what is in it, its class]
+const table = (heads, rows, attributes = {}) =>
+  make(
+    "table",
+    attributes,
+    heads && make("thead", {}, make("tr", {}, heads.map(([head, kind]) => make("th", { scope: "col", class: kind }, head)))),
     make(
-      "table",
+      "tbody",
       {},
-      make(
-        "thead",
-        {},
+      rows.map((cells) =>
         make(
           "tr",
           {},
-          ["term", "from the vjp of", "norm", "of the sum", ""].map((t) => make("th", { scope: "col" }, t)),
+          cells.map(([cell, kind], i) => make("td", { class: kind, "data-head": heads?.[i][0] }, cell)),
         ),
       ),
-      make(
-        "tbody",
-        {},
-        value.terms.map((term, i) => {
-          const share = make("span", { class: "share" });
-          share.style.width = `${largest ? (3 * (term.sum ?? 0)) / largest : 0}rem`;
-          return make(
-            "tr",
-            {},
-            make("td", {}, `${i + 1}${term.op === here ? " ←" : ""}`),
-            make("td", {}, jump(term.op, "backward", `${term.op} ${ops[term.op].name}`)),
-            make("td", { class: "n" }, number(term.stats[6])),
-            make("td", { class: "n" }, number(term.sum)),
-            make("td", {}, share),
-          );
-        }),
-      ),
     ),
+  );
+
+function terms(value, here) {
+  const largest = Math.max(...value.terms.map((t) => t.sum ?? 0));
+  const share = (sum) => {
+    const bar = make("span", { class: "share" });
+    bar.style.width = `${largest ? (100 * (sum ?? 0)) / largest : 0}%`;
+    return bar;
+  };
+  return table(
+    [["term"], ["from\u00a0the vjp\u00a0of"], ["norm", "n"], ["norm\u00a0of the\u00a0sum", "n"]],
+    value.terms.map((term, i) => [
+      [`${i + 1}${term.op === here ? " ←" : ""}`, "whole"],
+      [jump(term.op, "backward", [`${term.op} `, breakable(ops[term.op].name)])],
+      [number(term.stats[6]), "n"],
+      [[number(term.sum), share(term.sum)], "n"],
+    ]),
   );
 }
 
@@ -133,40 +132,21 @@ function checksSection(op) {
     values[v].checks.map((c) => [values[v], c]),
   );
   if (!rows.length) return null;
-  const cells = ([value, [index, x, analytic, numeric, difference]]) =>
-    make(
-      "tr",
-      {},
-      make("td", { class: "mono" }, `${value.name}[${index.join(", ")}]`),
-      [x, analytic, numeric].map((n) =>
-        make("td", { class: "n" }, n === null ? "not finite" : n === 0 ? "0" : n.toPrecision(7)),
-      ),
-      make(
-        "td",
-        { class: difference !== null && difference < 1e-3 ? "n good" : "n bad" },
-        difference === null ? "not finite" : difference.toExponential(1),
-      ),
-    );
+  const digits = (n) => (n === null ? "not finite" : n === 0 ? "0" : n.toPrecision(7));
   return section(
     "Spot checks",
     data.note && make("p", { class: "soft where" }, data.note),
-    make(
-      "div",
-      { class: "scroll" },
-      make(
-        "table",
-        {},
-        make(
-          "thead",
-          {},
-          make(
-            "tr",
-            {},
-            ["number", "is", "slope by hand", "by differences", "apart"].map((t) => make("th", { scope: "col" }, t)),
-          ),
-        ),
-        make("tbody", {}, rows.map(cells)),
-      ),
+    table(
+      [["number"], ["is", "n"], ["slope by hand", "n"], ["by differences", "n"], ["apart", "n"]],
+      rows.map(([value, [index, x, analytic, numeric, difference]]) => [
+        [`${value.name}[${index.join(", ")}]`, "name mono"],
+        ...[x, analytic, numeric].map((n) => [digits(n), "n"]),
+        [
+          difference === null ? "not finite" : difference.toExponential(1),
+          difference !== null && difference < 1e-3 ? "n good" : "n bad",
+        ],
+      ]),
+      { class: "stacks" },
     ),
   );
 }
@@ -182,27 +162,14 @@ function keptSection(op) {
   return section(
     "Kept for backward",
     make("p", { class: "where" }, `${bytes(op.keptBytes)} in memory until the vjp has run`),
-    make(
-      "div",
-      { class: "scroll" },
-      make(
-        "table",
-        {},
-        make(
-          "tbody",
-          {},
-          op.kept.map((kept) =>
-            make(
-              "tr",
-              {},
-              make("td", { class: "mono" }, kept.name),
-              make("td", {}, kept.shape.join("×") || "scalar"),
-              make("td", { class: "n" }, bytes(kept.bytes)),
-              make("td", {}, whose(kept)),
-            ),
-          ),
-        ),
-      ),
+    table(
+      null,
+      op.kept.map((kept) => [
+        [kept.name, "name mono"],
+        [kept.shape.join("×") || "scalar", "whole"],
+        [bytes(kept.bytes), "n"],
+        [whose(kept), "name"],
+      ]),
     ),
     make(
       "div",

@@ -34,7 +34,7 @@ function opButton(op, i) {
       onclick: () => choose(i),
     },
     make("span", { class: "number" }, i),
-    make("span", { class: "name" }, op.name),
+    make("span", { class: "name" }, breakable(op.name)),
     make("span", { class: "shape" }, shape(output.stats)),
     make(
       "span",

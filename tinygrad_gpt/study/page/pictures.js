@@ -30,6 +30,9 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A name may go on in the next line after an underscore
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
+
 // Numbers
 
 const shape = (stats) => (stats[0].length ? stats[0].join("×") : "scalar");
