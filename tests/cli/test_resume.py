@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 import tinygrad_gpt
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after
+from tinygrad_gpt.cli import resume
 from tinygrad_gpt.cli.session import Session
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.training import load_checkpoint
+from tinygrad_gpt.training.environment import environment
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
 
@@ -165,6 +167,18 @@ def test_what_rounds_otherwise_is_told(run, whole, flags, note):
     assert result.err == f"note: {note}: the run goes on, rounded otherwise than without the stop\n"
     losses = [[line["loss"] for line in log(folder) if line["event"] == "step"] for folder in (run, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["numpy", "blas", "blas_threads", "cpu_features"])
+def test_another_machine_is_told(run, monkeypatch, name):
+    def another(model):
+        return environment(model) | {name: "another"}
+
+    monkeypatch.setattr(resume, "environment", another)
+    result = call("train", "--resume", run)
+    here = load_checkpoint(run / "model.safetensors").environment[name]
+    assert result.code == 0
+    assert result.err == f"note: {name} {here}, now another: the run goes on, rounded otherwise than without the stop\n"
 
 
 REFUSED = [

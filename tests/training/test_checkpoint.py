@@ -23,6 +23,7 @@ from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint, train
 from tinygrad_gpt.training.checkpoint import OURS
+from tinygrad_gpt.training.environment import of_processor
 from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -261,6 +262,7 @@ def test_a_checkpoint_says_what_wrote_it(tmp_path):
         "numpy": np.__version__,
         "device": "cpu",
         "threads": num_threads(),
+        **of_processor(),
     }
 
 

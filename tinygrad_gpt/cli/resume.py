@@ -18,7 +18,7 @@ from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFol
 from tinygrad_gpt.cli.run_log import Record, has_ended, read_log
 from tinygrad_gpt.cli.train_options import Train, with_epochs
 from tinygrad_gpt.training import Checkpoint, Checkpoints
-from tinygrad_gpt.training.checkpoint import environment
+from tinygrad_gpt.training.environment import environment
 
 NOT_BESIDE = ("out", "overwrite", "config")
 ROUNDING = ("accumulation",)  # threads, device and versions are in the checkpoint's environment

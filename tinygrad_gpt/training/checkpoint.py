@@ -6,7 +6,7 @@ A checkpoint holds the weights; the optimizer's moments as `optimizer.m.NAME` an
     format            "tinygrad_gpt 2"; files of format 1 had no digest and no environment, and are still read
     config            the model's GPTConfig, as JSON
     step              training steps done
-    environment       what wrote it: versions, backend, device, threads, as JSON
+    environment       what wrote it, as JSON: versions, backend, device, threads, BLAS and its kernel, vector units
     optimizer_steps   the optimizer's step counts by parameter, as JSON, if its moments are there
 
 and whatever strings the caller adds.  It appears under its name only when it is whole and on the disk.
@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import array_module, resolve_device, to_device
+from tinygrad_gpt.backend import resolve_device, to_device
 from tinygrad_gpt.files import replacing
-from tinygrad_gpt.kernels import num_threads
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.config import parameter_shapes
 from tinygrad_gpt.optim import AdamW
+from tinygrad_gpt.training.environment import environment
 from tinygrad_gpt.training.safetensors_file import CheckpointError as CheckpointError
 from tinygrad_gpt.training.safetensors_file import SafetensorsFile, Stored, opened, require_whole, strict_json, write
 
@@ -113,20 +113,6 @@ def checked(metadata: Mapping[str, str]) -> dict[str, str]:
         if name in OURS:
             raise ValueError(f"metadata may not be named {', '.join(OURS)}; got {name!r}")
     return dict(metadata)
-
-
-def environment(model: GPT) -> dict[str, str | int]:
-    """What bits depend on besides the data."""
-    import tinygrad_gpt  # here: it imports this module
-
-    backend = array_module(next(iter(model.parameters().values())).data)
-    return {
-        "tinygrad_gpt": tinygrad_gpt.__version__,
-        "backend": backend.__name__,
-        backend.__name__: backend.__version__,
-        "device": model.device,
-        "threads": num_threads(),
-    }
 
 
 def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bool = True) -> Checkpoint:
