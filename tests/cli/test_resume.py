@@ -1,6 +1,7 @@
 """A run that is stopped, anywhere, and resumed is the run that never stopped: bit for bit, but for the times."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import tinygrad_gpt
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after
 from tinygrad_gpt.cli import resume
+from tinygrad_gpt.cli.options import OnResume, options_of
 from tinygrad_gpt.cli.session import Session
+from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.training import load_checkpoint
 from tinygrad_gpt.training.environment import environment
@@ -135,13 +138,24 @@ def run(stopped_once, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        "--eval-every 1 --checkpoint-every 1 --keep 5 --sample-tokens 0 --eval-tokens 9",
-        "--on-nonfinite skip --profile --activation-checkpointing --progress",
-    ],
-)
+def options_that(*kinds):
+    return [option for option in options_of(Train) if option.on_resume in kinds]
+
+
+FREE = [
+    "--eval-every 1 --checkpoint-every 1 --keep 5 --sample-tokens 0 --eval-tokens 9",
+    "--on-nonfinite skip --profile --activation-checkpointing --progress --sample-prompt Or --sample-temperature 2",
+    "--max-text-mb 0",
+]
+
+
+def test_every_option_says_what_it_is_to_a_run_that_goes_on():
+    assert [option.flag for option in options_that(None)] == []
+    tried = {word for flags in FREE for word in flags.split() if word.startswith("--")}
+    assert tried | {"--resume"} == {option.flag for option in options_that(OnResume.FREE)}
+
+
+@pytest.mark.parametrize("flags", FREE)
 def test_what_does_not_change_the_training_may_change(run, whole, flags):
     result = call("train", "--resume", run, *flags.split())
     assert (result.code, result.err) == (0, "")
@@ -197,6 +211,26 @@ REFUSED = [
     ("--config x.toml", "--config cannot stand beside --resume"),
     ("--keep 1", "--keep must be at least 2"),
 ]
+
+
+OTHERS = {  # for every setting that the training follows from, another value
+    "val_fraction": 0.2, "stride": 4, "batch_size": 4, "lr": 0.1, "min_lr": 1e-4, "warmup_steps": 2, "decay_steps": 3,
+    "weight_decay": 0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6, "clip_norm": 2, "seed": 1, "precision": "tf32",
+    "context_length": 4, "emb_dim": 16, "n_layers": 2, "n_heads": 1, "drop_rate": 0.1,
+    "drop_last": True, "qkv_bias": True, "tie_weights": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", options_that(OnResume.SAME, OnResume.SHAPE, None), ids=lambda option: option.name)
+def test_no_setting_that_the_training_follows_from_can_change(run, option):
+    if option.name == "preset":
+        return  # what it stands for is given here, option by option
+    value = OTHERS[option.name]
+    before = state(run)
+    result = call("train", "--resume", run, option.flag, *([] if value is True else [value]))
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert re.search(rf"\b{option.name} is .* there, .* here|--{option.name} tf32 needs a GPU", result.err)
+    assert state(run) == before
 
 
 @pytest.mark.parametrize(("flags", "message"), REFUSED)

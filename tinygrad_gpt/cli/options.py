@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, TypeVar
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean
@@ -59,6 +60,22 @@ class Range:
         return " and ".join(part for part in (low, high) if part) or "finite"
 
 
+class OnResume(Enum):
+    """What an option is to a run that goes on, for use in Annotated, of one option or of all of a group.
+
+    An option of train that does not say is as one that must be the same: forgetting to say does no harm.
+    """
+
+    SAME = "the training follows from it: it stands in every checkpoint, and another is refused"
+    SHAPE = "of the model's configuration, which is compared as a whole"
+    TEXT = "of the text, whose tokens are compared"
+    ROUNDS = "the same training, rounded otherwise: told"
+    MACHINE = "of the machine: what the checkpoint's environment has of it is compared, and told"
+    MORE = "the length of the run, which may grow"
+    FREE = "nothing of the training follows from it"
+    PLACE = "where a run begins: it cannot stand beside --resume"
+
+
 def is_moderate(value: float) -> bool:
     """Whether a number is finite and, if whole, fits into 64 bits."""
     return abs(value) < TOP if isinstance(value, int) else math.isfinite(value)
@@ -66,13 +83,16 @@ def is_moderate(value: float) -> bool:
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, where its value lies in the dataclass, its type (without None) and its range."""
+    """One option: its name, where its value lies in the dataclass, its type (without None), its range, and what it is
+    to a run that goes on, if it says so.
+    """
 
     name: str
     group: str | None
     type: Any
     range: Range | None
     positional: bool
+    on_resume: OnResume | None
 
     @property
     def flag(self) -> str:
@@ -101,7 +121,7 @@ class Option:
         return type(value) is self.type
 
 
-def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
+def options_of(kind: type, group: str | None = None, on_resume: OnResume | None = None) -> Iterator[Option]:
     """Every option of a dataclass, those of its groups included, in the order of their definition."""
     from tyro import conf
 
@@ -110,14 +130,15 @@ def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
         hint, *metadata = [hints[field.name]]
         if typing.get_origin(hint) is typing.Annotated:
             hint, *metadata = typing.get_args(hint)
+        said = next((m for m in metadata if isinstance(m, OnResume)), on_resume)
         if dataclasses.is_dataclass(hint):
-            yield from options_of(typing.cast(type, hint), field.name)
+            yield from options_of(typing.cast(type, hint), field.name, said)
             continue
         members = [hint]
         if typing.get_origin(hint) in (types.UnionType, typing.Union):
             members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         allowed = next((m for m in metadata if isinstance(m, Range)), None)
-        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata)
+        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata, said)
 
 
 def value_of(options: object, option: Option) -> Any:
