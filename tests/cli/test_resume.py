@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -340,6 +341,9 @@ def test_the_best_checkpoint_stays(text, tmp_path):
     assert f"lowest      {min(losses):.3f} at step {best}" in result.out
     kept = sorted(load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == [best, 28, 30]
+    command = f"tinygrad-gpt generate run 'To be, or not' --checkpoint {best} --temperature 0.8 --top-k 40"
+    assert f"\nfrom lowest {command}\n" in result.out
+    assert call(*shlex.split(command)[1:]).code == 0
 
 
 @pytest.mark.parametrize(

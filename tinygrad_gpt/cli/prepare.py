@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_gpt.backend import Array, resolve_device
-from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
@@ -191,11 +191,6 @@ def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
 def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
     """The first words of a text in tokens."""
     return first_words(tokenizer.decode(tokens[:1000]))
-
-
-def note(line: str) -> None:
-    """Tell the user something that is not wrong."""
-    print(f"note: {line}", file=sys.stderr)
 
 
 def title(options: Train) -> str:

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from tinygrad_gpt.backend import Array, synchronize
 from tinygrad_gpt.cli.config_file import to_toml
 from tinygrad_gpt.cli.crash import Crash
-from tinygrad_gpt.cli.errors import CommandFailed, reason
-from tinygrad_gpt.cli.prepare import STDIN, Plan, note
+from tinygrad_gpt.cli.errors import CommandFailed, note, reason
+from tinygrad_gpt.cli.prepare import STDIN, Plan
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to

@@ -89,6 +89,8 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     done = f"{steps}, {tokens}, {duration(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
+    lowest = lowest_before(outcome.evaluations)
+    kept = lowest["step"] if lowest is not None and kept_as(folder, lowest) else None
     n_checkpoints = len(Checkpoints(folder / CHECKPOINTS).paths())
     lines = {
         "stopped" if outcome.is_stopped else "done": done,
@@ -98,13 +100,14 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
         "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
         "resume with": resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder) if outcome.step else "",
+        "from lowest": "" if kept is None else generate_command(plan, folder, kept),
     }
     return "\n" + "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value)
 
 
 def wrapped(line: str) -> str:
     """A line of the summary, folded to the terminal; a command to copy stays whole."""
-    if line.startswith(("resume with", "go on with")):
+    if line.startswith(("resume with", "go on with", "from lowest")):
         return line
     width = max(60, min(120, shutil.get_terminal_size().columns))
     return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
@@ -116,14 +119,14 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: in
         return {}
     first, last = evaluations[0] if len(evaluations) > 1 else None, evaluations[-1]
     scored = [record for record in evaluations if record["val_loss"] is not None]
-    lowest = min(scored, key=lambda record: float(record["val_loss"]), default=last)
+    lowest = lowest_before(evaluations)
     when = f", at step {last['step']:,}" if last["step"] < step else ""
     lines = {
         "train loss": from_to(first, last, "train_loss", decimals) + when,
         "val loss": from_to(first, last, "val_loss", decimals) + when if scored else "",
     }
-    if lowest["step"] < last["step"] and decimals(lowest["val_loss"]) != decimals(last["val_loss"]):
-        lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}" + kept_as(folder, lowest["step"])
+    if lowest is not None:
+        lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}{kept_as(folder, lowest)}"
         if has_overfitted(lowest, last):
             lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
     vocab_size = plan.model.config.vocab_size
@@ -134,9 +137,18 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: in
     return lines
 
 
-def kept_as(folder: Path, step: int) -> str:
-    """Where the model of that step is, if it is kept."""
-    path = Checkpoints(folder / CHECKPOINTS).path_of(step)
+def lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The evaluation with the lowest validation loss, if the last has a higher one, to the digits that are shown."""
+    scored = [record for record in evaluations if record["val_loss"] is not None]
+    lowest = min(scored, key=lambda record: float(record["val_loss"]), default=None)
+    if lowest is None or lowest["step"] == evaluations[-1]["step"]:
+        return None
+    return lowest if decimals(lowest["val_loss"]) != decimals(evaluations[-1]["val_loss"]) else None
+
+
+def kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
+    """Where the model of that evaluation is, if it is kept."""
+    path = Checkpoints(folder / CHECKPOINTS).path_of(evaluation["step"])
     return f", kept as {path.relative_to(folder)}" if path.exists() else ""
 
 
@@ -175,10 +187,11 @@ def count(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
-def generate_command(plan: Plan, folder: Path) -> str:
-    """A command that continues the samples' prompt."""
+def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
+    """A command that continues the samples' prompt, with the model as it is or as it was after a step."""
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
     positional, flags = shlex.join([str(folder), prompt]), "--temperature 0.8 --top-k 40"
+    flags = flags if step is None else f"--checkpoint {step} {flags}"
     if prompt.startswith("-") or str(folder).startswith("-"):
         return f"tinygrad-gpt generate {flags} -- {positional}"  # what follows -- is never a flag
     return f"tinygrad-gpt generate {positional} {flags}"

@@ -14,3 +14,5 @@ from tinygrad_gpt.training.evaluate import perplexity as perplexity
 from tinygrad_gpt.training.gpt2_file import load_gpt2 as load_gpt2
 from tinygrad_gpt.training.loop import StepReport as StepReport
 from tinygrad_gpt.training.loop import train as train
+from tinygrad_gpt.training.run import Run as Run
+from tinygrad_gpt.training.run import load_run as load_run
