@@ -258,6 +258,42 @@ def test_another_text_is_refused_the_same_text_elsewhere_is_not(whole, text, tmp
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+@pytest.fixture
+def of_standard_input(text, tmp_path, monkeypatch):
+    """A run that has read its text from standard input, stopped after its third step."""
+    with open(text) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        return stop_after_three_steps("-", tmp_path / "run")
+
+
+def test_a_run_of_standard_input_reads_it_again_and_says_so(of_standard_input, whole, text, monkeypatch):
+    with open(text) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        result = call("train", "--resume", of_standard_input)
+    told = "the text is read from standard input again, as it was when the run began"
+    assert (result.code, result.err) == (0, f"note: --resume '{of_standard_input}': {told}\n")
+    assert (of_standard_input / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_run_of_standard_input_does_not_wait_at_a_terminal(of_standard_input, whole, text, monkeypatch):
+    before = state(of_standard_input)
+    master, terminal = os.openpty()
+    try:
+        with open(terminal, closefd=False) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            result = call("train", "--resume", of_standard_input)
+            assert call("train", text, "--resume", of_standard_input, "--lr", "0.1").code == 2  # it asks for no text
+    finally:
+        os.close(terminal)
+        os.close(master)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "read its text from standard input: give the same text there again (< FILE), or as TEXTS" in result.err
+    assert state(of_standard_input) == before
+    assert call("train", text, "--resume", of_standard_input).code == 0
+    assert (of_standard_input / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
 def test_a_text_too_large_for_memory_is_not_read_again(tmp_path):
     mine = tmp_path / "short.txt"
     mine.write_text(TEXT, encoding="utf-8")

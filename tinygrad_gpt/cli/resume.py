@@ -9,15 +9,17 @@ More steps leave the learning rate of those that were planned as it was; after t
 the run that --decay-steps would have given at once, bit for bit.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tinygrad_gpt.cli.config_file import read_config
-from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
 from tinygrad_gpt.cli.run_log import Record, has_ended, read_log
 from tinygrad_gpt.cli.train_options import Train, with_epochs
+from tinygrad_gpt.text.corpus import STDIN
 from tinygrad_gpt.training import Checkpoint, Checkpoints
 from tinygrad_gpt.training.environment import environment
 
@@ -46,6 +48,13 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
             )
         if option.on_resume is OnResume.TEXT and folder.file(TOKENS[0]).exists():
             raise UserError(f"{folder.told}: leave out {option.flag}, the run has its text in {folder.file(TOKENS[0])}")
+    if STDIN in wanted.texts and not folder.file(TOKENS[0]).exists():
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UserError(
+                f"{folder.told}: the run read its text from standard input: give the same text there again (< FILE), "
+                "or as TEXTS"
+            )
+        note(f"{folder.told}: the text is read from standard input again, as it was when the run began")
     return stored, with_epochs(wanted, argv, prog)
 
 

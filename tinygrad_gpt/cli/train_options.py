@@ -112,8 +112,9 @@ class Report:
 
     eval_every: Annotated[int | None, Range(1), SILENT] = None
     """Steps from one evaluation to the next. Default: a twentieth of the run."""
-    eval_tokens: Annotated[int, Range(1)] = 8192
-    """Tokens, of the training and of the validation text each, that an evaluation scores."""
+    eval_tokens: Annotated[int | None, Range(1), SILENT] = None
+    """Tokens, of the training and of the validation text each, that an evaluation scores, in windows spread over all of
+    it. Default: 8192, or fewer, so that evaluations are about a fifth of the run's work at most."""
     sample_prompt: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
     """Text that the sample after each epoch continues. Default: the text's first words."""
     sample_tokens: Annotated[int, Range(0)] = 50
@@ -146,7 +147,8 @@ class Run:
         FREE,
     ] = None
     checkpoint_every: Annotated[int | None, Range(1), SILENT, FREE] = None
-    """Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run."""
+    """Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run, at least every
+    ten minutes, and no more often than saving takes a twentieth of the time."""
     keep: Annotated[int, Range(2, 10**6), FREE] = 2
     """Newest checkpoints to keep; the one with the lowest validation loss stays besides."""
     device: Annotated[Literal["cpu", "cuda", "auto"], MACHINE] = "cpu"

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_gpt.cli.machine import peak_memory
 from tinygrad_gpt.cli.options import shortened
-from tinygrad_gpt.cli.prepare import Plan, memory_of
+from tinygrad_gpt.cli.prepare import Plan, checkpoint_size, disk_needed, memory_of
 from tinygrad_gpt.cli.resume import Resumed
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
 from tinygrad_gpt.cli.terminal import human
@@ -31,6 +31,7 @@ class Outcome:
     seconds: float
     n_skipped: int
     is_stopped: bool
+    shares: dict[str, float]  # of this process's time, by what it went to
 
 
 def header(options: Train, plan: Plan, first_step: int = 0) -> str:
@@ -52,10 +53,24 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         if decay_steps < plan.steps
         else "",
         "resumed": f"after step {first_step:,}" if first_step else "",
+        "evaluation": evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
+        "disk": f"up to about {human(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
+        f"{human(checkpoint_size(plan), 'B')}",
         **first_example(plan),
     }
     return "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value) + "\n"
+
+
+def evaluation(plan: Plan) -> str:
+    """How often the losses of the table are measured, and over how much of each part."""
+    length, limit = plan.batches.context_length, plan.eval_tokens
+    n_scored = max(1, limit // length) * min(length, limit)
+    parts = {"train": len(plan.train_tokens), "validate": len(plan.val_tokens)}
+    scored = [
+        f"{f'{n_scored:,} of' if limit < n - 1 else 'all'} {n:,} tokens to {part}" for part, n in parts.items() if n
+    ]
+    return f"every {count(plan.eval_every, 'step')}, {' and '.join(scored)}, evenly spread"
 
 
 def first_example(plan: Plan) -> dict[str, str]:
@@ -96,6 +111,7 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
         "stopped" if outcome.is_stopped else "done": done,
         "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
         **losses(plan, folder, outcome.evaluations, outcome.step),
+        "time": ", ".join(f"{name} {share:.0%}" for name, share in outcome.shares.items() if share >= 0.005),
         "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",
         "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
         "resume with": resume_command(folder) if outcome.is_stopped else "",
