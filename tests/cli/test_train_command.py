@@ -378,8 +378,8 @@ def test_where_the_time_went_is_told(tg, text_file, tiny):
     result = tg("train", text_file, *tiny, "--out", "run", "--profile")
     line = next(line for line in result.out.splitlines() if line.startswith("time "))
     shares = dict(re.findall(r"(\w+) (\d+)%", line))
-    assert sum(map(int, shares.values())) <= 102
-    assert {"plotting", "saving"} <= shares.keys() <= {"training", "evaluating", "saving", "sampling", "plotting"}
+    assert shares.keys() <= {"training", "evaluating", "saving", "sampling", "plotting"}
+    assert 0 < sum(map(int, shares.values())) <= 102
     beside = result.out.rstrip().splitlines()[-1]
     assert re.fullmatch(r"beside the steps: (\w+ \S+ (s|min)(, )?){4}", beside)
 

@@ -1,5 +1,6 @@
 """What a checkpoint says of the machine: the BLAS kernel and the vector units that rounding depends on."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def elsewhere(**variables):
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return eval(done.stdout)
+    return ast.literal_eval(done.stdout)
 
 
 @pytest.mark.skipif(not OPENBLAS, reason="NumPy has another BLAS here")
