@@ -112,9 +112,15 @@ class Report:
 
     eval_every: Annotated[int | None, Range(1), SILENT] = None
     """Steps from one evaluation to the next. Default: a twentieth of the run."""
-    eval_tokens: Annotated[int | None, Range(1), SILENT] = None
-    """Tokens, of the training and of the validation text each, that an evaluation scores, in windows spread over all of
-    it. Default: 8192, or fewer, so that evaluations are about a fifth of the run's work at most."""
+    eval_tokens: Annotated[
+        int | None,
+        Range(1),
+        arg(
+            help="Tokens, of the training and of the validation text each, that an evaluation scores, in windows spread "
+            "over all of it. Default: 8192, or fewer, so that evaluations are about a fifth of the run's work at most.",
+            help_behavior_hint="",
+        ),
+    ] = None
     sample_prompt: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
     """Text that the sample after each epoch continues. Default: the text's first words."""
     sample_tokens: Annotated[int, Range(0)] = 50
@@ -146,9 +152,16 @@ class Run:
         ),
         FREE,
     ] = None
-    checkpoint_every: Annotated[int | None, Range(1), SILENT, FREE] = None
-    """Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run, at least every
-    ten minutes, and no more often than saving takes a twentieth of the time."""
+    checkpoint_every: Annotated[
+        int | None,
+        Range(1),
+        arg(
+            help="Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run, at "
+            "least every ten minutes, and no more often than saving takes a twentieth of the time.",
+            help_behavior_hint="",
+        ),
+        FREE,
+    ] = None
     keep: Annotated[int, Range(2, 10**6), FREE] = 2
     """Newest checkpoints to keep; the one with the lowest validation loss stays besides."""
     device: Annotated[Literal["cpu", "cuda", "auto"], MACHINE] = "cpu"

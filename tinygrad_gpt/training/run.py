@@ -62,7 +62,7 @@ def load_run(
     Raises CheckpointError if the folder is no run's or what is asked for cannot be read, ValueError or OSError for
     its tokenizer, ValueError for another word as checkpoint.
     """
-    folder = Path(path)
+    folder, step = Path(path), step_asked_for(checkpoint)
     if not folder.is_dir():
         raise NotARun(f"{str(path)!r} is not a folder: give the one that train has made")
     checkpoints = Checkpoints(folder / CHECKPOINTS)
@@ -70,25 +70,22 @@ def load_run(
     for name, is_there in ((MODEL, (folder / MODEL).is_file() or there), (TOKENIZER, (folder / TOKENIZER).is_file())):
         if not is_there:
             raise NotARun(f"{str(path)!r} is not a run folder: it has no {name}")
-    tokenizer = load_tokenizer(folder / TOKENIZER)
-    step = step_asked_for(checkpoint)
-    file, skipped = folder / MODEL, list[str]()
-    if step is not None:
-        file = checkpoints.path_of(step)
-        if file not in there:
-            steps = ", ".join(str(step_of(path)) for path in reversed(there)) or "none"
-            raise NotARun(f"{str(path)!r} has no checkpoint of step {step}; it has those of steps {steps}")
-        found = load_checkpoint(file, device=device, with_optimizer=with_optimizer)
-    elif checkpoint is None and file.is_file():
+    file = folder / MODEL if step is None else checkpoints.path_of(step)
+    if step is not None and file not in there:
+        steps = ", ".join(str(step_of(path)) for path in reversed(there)) or "none"
+        raise NotARun(f"{str(path)!r} has no checkpoint of step {step}; it has those of steps {steps}")
+    tokenizer, skipped = load_tokenizer(folder / TOKENIZER), list[str]()
+    if step is not None or (checkpoint is None and file.is_file()):
         found = load_checkpoint(file, device=device, with_optimizer=with_optimizer)
     else:
         choose = checkpoints.best if checkpoint == "best" else checkpoints.newest
         found, skipped = choose(device=device, with_optimizer=with_optimizer)
         file = checkpoints.path_of(found.step)
-    if found.model.config.vocab_size != tokenizer.vocab_size:
+    n_tokens = found.model.config.vocab_size
+    if n_tokens != tokenizer.vocab_size:
         raise NotARun(
-            f"{str(path)!r}: its model knows {found.model.config.vocab_size} tokens, its tokenizer "
-            f"{tokenizer.vocab_size}: they are not of one run"
+            f"{str(path)!r}: its model knows {n_tokens} tokens, its tokenizer {tokenizer.vocab_size}: "
+            "they are not of one run"
         )
     return Run(found, tokenizer, file, tuple(skipped))
 
