@@ -116,8 +116,9 @@ class Report:
         int | None,
         Range(1),
         arg(
-            help="Tokens, of the training and of the validation text each, that an evaluation scores, in windows spread "
-            "over all of it. Default: 8192, or fewer, so that evaluations are about a fifth of the run's work at most.",
+            help="Tokens, of the training and of the validation text each, that an evaluation scores, in windows "
+            "spread over all of it. Default: 8192, or fewer, so that evaluations are about a fifth of the "
+            "run's work at most.",
             help_behavior_hint="",
         ),
     ] = None
@@ -156,8 +157,8 @@ class Run:
         int | None,
         Range(1),
         arg(
-            help="Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run, at "
-            "least every ten minutes, and no more often than saving takes a twentieth of the time.",
+            help="Steps from one checkpoint to the next; the last step has one too. Default: a twentieth of the run, "
+            "at least every ten minutes, and no more often than saving takes a twentieth of the time.",
             help_behavior_hint="",
         ),
         FREE,
