@@ -1,5 +1,6 @@
 """A run that is stopped, anywhere, and resumed is the run that never stopped: bit for bit, but for the times."""
 
+import dataclasses
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from tinygrad_gpt.cli.options import OnResume, options_of
 from tinygrad_gpt.cli.session import Session
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels import default_num_threads
+from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.training import load_checkpoint
 from tinygrad_gpt.training.environment import environment
 
@@ -218,8 +220,13 @@ OTHERS = {  # for every setting that the training follows from, another value
     "val_fraction": 0.2, "stride": 4, "batch_size": 4, "lr": 0.1, "min_lr": 1e-4, "warmup_steps": 2, "decay_steps": 3,
     "weight_decay": 0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6, "clip_norm": 2, "seed": 1, "precision": "tf32",
     "context_length": 4, "emb_dim": 16, "n_layers": 2, "n_heads": 1, "drop_rate": 0.1,
-    "drop_last": True, "qkv_bias": True, "tie_weights": True,
+    "init": "torch", "weight_decay_on": "all", "drop_last": True, "qkv_bias": True, "tie_weights": True,
 }  # fmt: skip
+
+
+def test_the_options_of_the_shape_are_those_that_the_configuration_compares():
+    fields = {field.name for field in dataclasses.fields(GPTConfig)} - {"vocab_size"}  # that is the tokenizer's
+    assert {option.name for option in options_that(OnResume.SHAPE)} == fields | {"preset"}
 
 
 @pytest.mark.parametrize("option", options_that(OnResume.SAME, OnResume.SHAPE, None), ids=lambda option: option.name)

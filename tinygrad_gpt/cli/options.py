@@ -61,7 +61,7 @@ class Range:
 
 
 class OnResume(Enum):
-    """What an option is to a run that goes on, for use in Annotated, of one option or of all of a group.
+    """What an option is to a run that goes on, for use in Annotated.
 
     An option of train that does not say is as one that must be the same: forgetting to say does no harm.
     """
@@ -85,6 +85,8 @@ def is_moderate(value: float) -> bool:
 class Option:
     """One option: its name, where its value lies in the dataclass, its type (without None), its range, and what it is
     to a run that goes on, if it says so.
+
+    words are what a number may be instead, such as "none".
     """
 
     name: str
@@ -92,7 +94,8 @@ class Option:
     type: Any
     range: Range | None
     positional: bool
-    on_resume: OnResume | None
+    on_resume: OnResume | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -108,10 +111,13 @@ class Option:
             return "numbers" + (f", each {self.range}" if self.range else "")
         if typing.get_origin(self.type) is tuple:
             return "a list of texts"
-        return NAMES[self.type] + (f", {self.range}" if self.range else "")
+        instead = f", or {' or '.join(self.words)}" if self.words else ""
+        return NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
 
     def accepts_type(self, value: object) -> bool:
         """Whether a value (of a TOML file) has the option's type: 1 is a number, true is not."""
+        if value in self.words:
+            return True
         if typing.get_origin(self.type) is Literal:
             return value in typing.get_args(self.type)
         if typing.get_origin(self.type) is tuple:
@@ -120,8 +126,18 @@ class Option:
             return isinstance(value, int | float) and not isinstance(value, bool)
         return type(value) is self.type
 
+    def out_of_range(self, value: float) -> str:
+        """What a number must be, and that it is not."""
+        kind = ""
+        if isinstance(value, float) and not math.isfinite(value):
+            kind = "a finite number, "
+        elif self.range is not None and self.range.high == math.inf and not is_moderate(value):
+            kind = "below 2**64, "
+        instead = f", or {' or '.join(self.words)}" if self.words else ""
+        return f"{kind}{self.range}{instead}; got {shortened(str(value))}"
 
-def options_of(kind: type, group: str | None = None, on_resume: OnResume | None = None) -> Iterator[Option]:
+
+def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
     """Every option of a dataclass, those of its groups included, in the order of their definition."""
     from tyro import conf
 
@@ -130,15 +146,16 @@ def options_of(kind: type, group: str | None = None, on_resume: OnResume | None 
         hint, *metadata = [hints[field.name]]
         if typing.get_origin(hint) is typing.Annotated:
             hint, *metadata = typing.get_args(hint)
-        said = next((m for m in metadata if isinstance(m, OnResume)), on_resume)
         if dataclasses.is_dataclass(hint):
-            yield from options_of(typing.cast(type, hint), field.name, said)
+            yield from options_of(typing.cast(type, hint), field.name)
             continue
         members = [hint]
         if typing.get_origin(hint) in (types.UnionType, typing.Union):
             members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         allowed = next((m for m in metadata if isinstance(m, Range)), None)
-        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata, said)
+        words = [word for member in members[1:] for word in typing.get_args(member)]
+        said = next((m for m in metadata if isinstance(m, OnResume)), None)
+        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata, said, tuple(words))
 
 
 def value_of(options: object, option: Option) -> Any:
@@ -212,18 +229,10 @@ def check_ranges(options: object) -> None:
     for option in options_of(type(options)):
         given = value_of(options, option)
         for value in given if isinstance(given, tuple) else (given,):
-            if option.range and value is not None and not option.range.holds(value):
-                raise UserError(f"{option.flag} must be {out_of(option.range, value)}")
-
-
-def out_of(allowed: Range, value: float) -> str:
-    """What a number must be, and that it is not."""
-    kind = ""
-    if isinstance(value, float) and not math.isfinite(value):
-        kind = "a finite number, "
-    elif allowed.high == math.inf and not is_moderate(value):
-        kind = "below 2**64, "
-    return f"{kind}{allowed}; got {shortened(str(value))}"
+            if value is None or value in option.words:
+                continue
+            if option.range and not option.range.holds(value):
+                raise UserError(f"{option.flag} must be {option.out_of_range(value)}")
 
 
 def flag_in(word: str) -> str:

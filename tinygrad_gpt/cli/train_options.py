@@ -11,7 +11,7 @@ from tinygrad_gpt.cli.options import OnResume, Range, is_given, with_values
 
 PRESET = arg(help_behavior_hint="(default: the preset's)")
 SILENT = arg(help_behavior_hint="")  # the default is told in the sentence
-SAME, TEXT, ROUNDS, MORE = OnResume.SAME, OnResume.TEXT, OnResume.ROUNDS, OnResume.MORE
+SAME, SHAPE, TEXT, ROUNDS, MORE = OnResume.SAME, OnResume.SHAPE, OnResume.TEXT, OnResume.ROUNDS, OnResume.MORE
 MACHINE, FREE, PLACE = OnResume.MACHINE, OnResume.FREE, OnResume.PLACE
 
 Share = Range(0, 1, below_high=True)
@@ -50,22 +50,26 @@ class Text:
 class Model:
     """The model's shape. The preset gives all of it; every other option here changes one thing."""
 
-    preset: Literal["tiny", "small", "medium", "gpt2-124M", "gpt2-355M", "gpt2-774M", "gpt2-1558M"] = "small"
+    preset: Annotated[
+        Literal["tiny", "small", "medium", "gpt2-124M", "gpt2-355M", "gpt2-774M", "gpt2-1558M"], SHAPE
+    ] = "small"
     """A shape to start from; gpt2-124M is the book's."""
-    context_length: Annotated[int | None, Range(1, 2**20), PRESET] = None
+    context_length: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
     """Tokens that the model sees at once."""
-    emb_dim: Annotated[int | None, Range(1, 2**20), PRESET] = None
+    emb_dim: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
     """Width of a token's vector; --n-heads must divide it."""
-    n_layers: Annotated[int | None, Range(1, 4096), PRESET] = None
+    n_layers: Annotated[int | None, Range(1, 4096), PRESET, SHAPE] = None
     """Number of transformer blocks."""
-    n_heads: Annotated[int | None, Range(1, 2**20), PRESET] = None
+    n_heads: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
     """Attention heads per block."""
-    drop_rate: Annotated[float | None, Share, PRESET] = None
+    drop_rate: Annotated[float | None, Share, PRESET, SHAPE] = None
     """Dropout: share of units left out at random while training, from 0 to below 1."""
-    qkv_bias: Annotated[bool | None, PRESET] = None
+    qkv_bias: Annotated[bool | None, PRESET, SHAPE] = None
     """Give queries, keys and values a bias, as GPT-2 does."""
-    tie_weights: Annotated[bool | None, PRESET] = None
+    tie_weights: Annotated[bool | None, PRESET, SHAPE] = None
     """Use the token embedding as output head too, as GPT-2 does."""
+    init: Annotated[Literal["gpt2", "torch"], SAME] = "gpt2"
+    """How the first weights are drawn: gpt2 (deviation 0.02), or torch, as the layers of PyTorch and of the book do."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,17 @@ class Training:
     decay_steps: Annotated[int | None, Range(1), SILENT, SAME] = None
     """Step at which the learning rate has come down to --min-lr, where it stays. Default: the last."""
     weight_decay: Annotated[float, Range(0), SAME] = 0.1
-    """Share of itself that a weight loses per step, times the learning rate; biases and gains keep theirs."""
+    """Share of itself that a weight loses per step, times the learning rate."""
+    weight_decay_on: Annotated[Literal["matrices", "all"], SAME] = "matrices"
+    """What decays: matrices alone, or all parameters, biases and gains too, as the book has it."""
     beta1: Annotated[float, Share, SAME] = 0.9
     """AdamW's memory for the gradient's mean, from 0 to below 1."""
     beta2: Annotated[float, Share, SAME] = 0.99
     """AdamW's memory for the gradient's square, from 0 to below 1."""
     eps: Annotated[float, Above0, SAME] = 1e-8
     """What AdamW adds to the root it divides by."""
-    clip_norm: Annotated[float, Above0, SAME] = 1.0
-    """Highest norm of the whole gradient; a longer one is scaled down."""
+    clip_norm: Annotated[float | Literal["none"], Above0, arg(metavar="FLOAT|none"), SAME] = 1.0
+    """Highest norm of the whole gradient; a longer one is scaled down. none leaves every gradient as it is."""
     on_nonfinite: Annotated[Literal["stop", "skip"], FREE] = "stop"
     """What to do when a loss or a gradient is not finite: stop and say which op made it, or skip that step."""
     seed: Annotated[int, Range(0, 2**64, below_high=True), SAME] = 123
@@ -110,7 +116,7 @@ class Training:
 class Report:
     """What to show on the way; none of it changes the training. Losses are in nats per token."""
 
-    eval_every: Annotated[int | None, Range(1), SILENT] = None
+    eval_every: Annotated[int | None, Range(1), SILENT, FREE] = None
     """Steps from one evaluation to the next. Default: a twentieth of the run."""
     eval_tokens: Annotated[
         int | None,
@@ -121,16 +127,17 @@ class Report:
             "run's work at most.",
             help_behavior_hint="",
         ),
+        FREE,
     ] = None
-    sample_prompt: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
+    sample_prompt: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint=""), FREE] = None
     """Text that the sample after each epoch continues. Default: the text's first words."""
-    sample_tokens: Annotated[int, Range(0)] = 50
+    sample_tokens: Annotated[int, Range(0), FREE] = 50
     """Length of that sample in tokens; 0 for none."""
-    sample_temperature: Annotated[float, Range(0)] = 0.8
+    sample_temperature: Annotated[float, Range(0), FREE] = 0.8
     """Temperature of that sample; 0 takes the likeliest token each time."""
-    profile: bool = False
+    profile: Annotated[bool, FREE] = False
     """Time every op, and show where a step's time went when the run ends."""
-    progress: bool = True
+    progress: Annotated[bool, FREE] = True
     """Show a progress bar, if stderr is a terminal."""
 
 
@@ -187,9 +194,9 @@ class Train:
     texts: Annotated[tuple[str, ...], Positional, arg(metavar="[TEXTS ...]", help_behavior_hint=""), TEXT] = ()
     """Text files, - for standard input; several are joined. Default: Python's reference manual."""
     text: Text = field(default_factory=Text)
-    model: Annotated[Model, OnResume.SHAPE] = field(default_factory=Model)
+    model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
-    report: Annotated[Report, FREE] = field(default_factory=Report)
+    report: Report = field(default_factory=Report)
     run: Run = field(default_factory=Run)
 
 
