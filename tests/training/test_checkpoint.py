@@ -432,3 +432,15 @@ def test_the_file_is_whole_and_on_the_disk_before_it_has_its_name(tmp_path, monk
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         save_checkpoint(tmp_path / "nowhere" / "model", *trained(GPTConfig(**SMALL)))
+
+
+def test_weights_of_float16_are_taken_up_in_float32(tmp_path):
+    """Models have been saved in float16, too; nothing is computed in it any more."""
+    model = GPT(GPTConfig(**SMALL))
+    for p in model.parameters().values():
+        p.data = p.data.astype(np.float16)
+    save_checkpoint(tmp_path / "half", model)
+    found = load_checkpoint(tmp_path / "half").model.parameters()
+    for name, p in model.parameters().items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name].data, p.data)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import resolve_device, to_device
+from tinygrad_gpt.backend import resolve_device, to_device, wide_dtype
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.config import parameter_shapes
@@ -152,11 +152,13 @@ def read_model(
     dtype: str | None = None,
     names: Mapping[str, str] = NOTHING,
 ) -> GPT:
-    """The model of a file whose tensors were checked, in their dtype unless told; names: what the file calls them.
+    """The model of a file whose tensors were checked, in their dtype (float16 in float32) unless told another.
 
-    They are read one by one to where they belong: beside the model there is one tensor in memory at most.
+    names says what the file calls the parameters.  They are read one by one to where they belong: beside the model
+    there is one tensor in memory at most.
     """
-    nothing = np.zeros((), file.dtype_of(names.get("wte.weight", "wte.weight")) if dtype is None else dtype)
+    stored = file.dtype_of(names.get("wte.weight", "wte.weight"))
+    nothing = np.zeros((), wide_dtype(stored) if dtype is None else dtype)
     blank = {name: np.broadcast_to(nothing, shape) for name, shape in parameter_shapes(config).items()}
     model = GPT(config, device=device, dtype=nothing.dtype, weights=blank)
     for name, parameter in model.parameters().items():
