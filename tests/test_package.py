@@ -31,6 +31,7 @@ PUBLIC = [
     "laws",
     "load_checkpoint",
     "load_gpt2",
+    "load_run",
     "no_grad",
     "ops",
     "perplexity",

@@ -41,6 +41,7 @@ from tinygrad_gpt.training import Checkpoints as Checkpoints
 from tinygrad_gpt.training import evaluate as evaluate
 from tinygrad_gpt.training import load_checkpoint as load_checkpoint
 from tinygrad_gpt.training import load_gpt2 as load_gpt2
+from tinygrad_gpt.training import load_run as load_run
 from tinygrad_gpt.training import perplexity as perplexity
 from tinygrad_gpt.training import save_checkpoint as save_checkpoint
 from tinygrad_gpt.training import train as train
@@ -71,6 +72,7 @@ __all__ = [  # and the lazy ones
     "keep_freed_memory",
     "load_checkpoint",
     "load_gpt2",
+    "load_run",
     "no_grad",
     "ops",
     "perplexity",

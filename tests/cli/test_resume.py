@@ -1,6 +1,9 @@
 """A run that is stopped, anywhere, and resumed is the run that never stopped: bit for bit, but for the times."""
 
+import dataclasses
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,9 +17,14 @@ from hypothesis import strategies as st
 import tinygrad_gpt
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after
+from tinygrad_gpt.cli import resume
+from tinygrad_gpt.cli.options import OnResume, options_of
 from tinygrad_gpt.cli.session import Session
+from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels import default_num_threads
+from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.training import load_checkpoint
+from tinygrad_gpt.training.environment import environment
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
 
@@ -133,13 +141,24 @@ def run(stopped_once, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        "--eval-every 1 --checkpoint-every 1 --keep 5 --sample-tokens 0 --eval-tokens 9",
-        "--on-nonfinite skip --profile --activation-checkpointing --progress",
-    ],
-)
+def options_that(*kinds):
+    return [option for option in options_of(Train) if option.on_resume in kinds]
+
+
+FREE = [
+    "--eval-every 1 --checkpoint-every 1 --keep 5 --sample-tokens 0 --eval-tokens 9",
+    "--on-nonfinite skip --profile --activation-checkpointing --progress --sample-prompt Or --sample-temperature 2",
+    "--max-text-mb 0",
+]
+
+
+def test_every_option_says_what_it_is_to_a_run_that_goes_on():
+    assert [option.flag for option in options_that(None)] == []
+    tried = {word for flags in FREE for word in flags.split() if word.startswith("--")}
+    assert tried | {"--resume"} == {option.flag for option in options_that(OnResume.FREE)}
+
+
+@pytest.mark.parametrize("flags", FREE)
 def test_what_does_not_change_the_training_may_change(run, whole, flags):
     result = call("train", "--resume", run, *flags.split())
     assert (result.code, result.err) == (0, "")
@@ -167,6 +186,18 @@ def test_what_rounds_otherwise_is_told(run, whole, flags, note):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["numpy", "blas", "blas_threads", "cpu_features"])
+def test_another_machine_is_told(run, monkeypatch, name):
+    def another(model):
+        return environment(model) | {name: "another"}
+
+    monkeypatch.setattr(resume, "environment", another)
+    result = call("train", "--resume", run)
+    here = load_checkpoint(run / "model.safetensors").environment[name]
+    assert result.code == 0
+    assert result.err == f"note: {name} {here}, now another: the run goes on, rounded otherwise than without the stop\n"
+
+
 REFUSED = [
     ("--emb-dim 16 --batch-size 4", "batch_size is 2 there, 4 here"),
     ("--emb-dim 16 --batch-size 4", "emb_dim is 8 there, 16 here"),
@@ -183,6 +214,31 @@ REFUSED = [
     ("--config x.toml", "--config cannot stand beside --resume"),
     ("--keep 1", "--keep must be at least 2"),
 ]
+
+
+OTHERS = {  # for every setting that the training follows from, another value
+    "val_fraction": 0.2, "stride": 4, "batch_size": 4, "lr": 0.1, "min_lr": 1e-4, "warmup_steps": 2, "decay_steps": 3,
+    "weight_decay": 0, "beta1": 0.8, "beta2": 0.9, "eps": 1e-6, "clip_norm": 2, "seed": 1, "precision": "tf32",
+    "context_length": 4, "emb_dim": 16, "n_layers": 2, "n_heads": 1, "drop_rate": 0.1,
+    "init": "torch", "weight_decay_on": "all", "drop_last": True, "qkv_bias": True, "tie_weights": True,
+}  # fmt: skip
+
+
+def test_the_options_of_the_shape_are_those_that_the_configuration_compares():
+    fields = {field.name for field in dataclasses.fields(GPTConfig)} - {"vocab_size"}  # that is the tokenizer's
+    assert {option.name for option in options_that(OnResume.SHAPE)} == fields | {"preset"}
+
+
+@pytest.mark.parametrize("option", options_that(OnResume.SAME, OnResume.SHAPE, None), ids=lambda option: option.name)
+def test_no_setting_that_the_training_follows_from_can_change(run, option):
+    if option.name == "preset":
+        return  # what it stands for is given here, option by option
+    value = OTHERS[option.name]
+    before = state(run)
+    result = call("train", "--resume", run, option.flag, *([] if value is True else [value]))
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert re.search(rf"\b{option.name} is .* there, .* here|--{option.name} tf32 needs a GPU", result.err)
+    assert state(run) == before
 
 
 @pytest.mark.parametrize(("flags", "message"), REFUSED)
@@ -207,6 +263,42 @@ def test_another_text_is_refused_the_same_text_elsewhere_is_not(whole, text, tmp
     assert "cannot read" in call("train", "--resume", run).err
     assert call("train", text, "--resume", run).code == 0
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def of_standard_input(text, tmp_path, monkeypatch):
+    """A run that has read its text from standard input, stopped after its third step."""
+    with open(text) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        return stop_after_three_steps("-", tmp_path / "run")
+
+
+def test_a_run_of_standard_input_reads_it_again_and_says_so(of_standard_input, whole, text, monkeypatch):
+    with open(text) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        result = call("train", "--resume", of_standard_input)
+    told = "the text is read from standard input again, as it was when the run began"
+    assert (result.code, result.err) == (0, f"note: --resume '{of_standard_input}': {told}\n")
+    assert (of_standard_input / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_run_of_standard_input_does_not_wait_at_a_terminal(of_standard_input, whole, text, monkeypatch):
+    before = state(of_standard_input)
+    master, terminal = os.openpty()
+    try:
+        with open(terminal, closefd=False) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            result = call("train", "--resume", of_standard_input)
+            assert call("train", text, "--resume", of_standard_input, "--lr", "0.1").code == 2  # it asks for no text
+    finally:
+        os.close(terminal)
+        os.close(master)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "read its text from standard input: give the same text there again (< FILE), or as TEXTS" in result.err
+    assert state(of_standard_input) == before
+    assert call("train", text, "--resume", of_standard_input).code == 0
+    assert (of_standard_input / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 def test_a_text_too_large_for_memory_is_not_read_again(tmp_path):
@@ -292,6 +384,9 @@ def test_the_best_checkpoint_stays(text, tmp_path):
     assert f"lowest      {min(losses):.3f} at step {best}" in result.out
     kept = sorted(load_checkpoint(path).step for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == [best, 28, 30]
+    command = f"tinygrad-gpt generate run 'To be, or not' --checkpoint {best} --temperature 0.8 --top-k 40"
+    assert f"\nfrom lowest {command}\n" in result.out
+    assert call(*shlex.split(command)[1:]).code == 0
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from tinygrad_gpt.cli import session
-from tinygrad_gpt.cli.prepare import memory_needed
-from tinygrad_gpt.kernels import num_threads
+from tinygrad_gpt.cli.prepare import affordable, memory_needed, tokens_seen
+from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
 from tinygrad_gpt.nn import PRESETS
-from tinygrad_gpt.text import load_tokenizer
-from tinygrad_gpt.training import load_checkpoint, replay
+from tinygrad_gpt.text import Batches, load_tokenizer, split_tokens
+from tinygrad_gpt.training import evaluate, load_checkpoint, replay
 
 FILES = {"checkpoints", "config.toml", "log.jsonl", "loss.png", "model.safetensors", "sample.txt", "tokenizer.json"}
 LONG = ("--steps", "100000", "--eval-every", "100000")  # until it is stopped
@@ -287,7 +288,7 @@ def read_weights(folder):
 
 def test_a_profile_ends_the_report_and_changes_nothing(tg, text_file, tiny, run, tmp_path):
     result = tg("train", text_file, *tiny, "--out", "profiled", "--profile")
-    table = result.out.rstrip().split("\n\n")[-1].splitlines()
+    table = result.out.rstrip().split("\n\n")[-1].splitlines()[:-1]  # without what is beside the steps
     assert table[0].split() == ["ms", "per", "step", "calls", "forward", "backward", "all", "share"]
     assert {"linear", "causal_attention", "linear_cross_entropy", "optimizer"} <= {line.split()[0] for line in table}
     assert table[-1].endswith("100.0%")
@@ -396,3 +397,103 @@ def test_biases_and_gains_decay_if_they_are_asked_to(tg, text_file, tiny, tmp_pa
         assert tg("train", text_file, *tiny, *flags, "--out", which).code == 0
         gains[which] = load_file(tmp_path / which / "model.safetensors")["ln_f.weight"]
     np.testing.assert_allclose(gains["matrices"] - gains["all"], 0.05, rtol=1e-5)
+
+
+# What the losses of the table are of, and what they cost
+
+
+def test_a_table_that_scores_all_of_the_validation_part_agrees_with_evaluate(tg, run, text_file):
+    tokens = load_tokenizer(run / "tokenizer.json").encode(text_file.read_text("utf-8"))
+    _, val_tokens = split_tokens(tokens, 0.1)
+    result = tg("train", "--config", run / "config.toml", "--out", "run", "--eval-tokens", 10**6)
+    assert f"evaluation  every 2 steps, all {len(tokens) - len(val_tokens):,} tokens to train and all " in result.out
+    model = load_checkpoint("run/model.safetensors").model
+    with using_threads(default_num_threads()):
+        assert log(Path("run"), "evaluation")[-1]["val_loss"] == evaluate(model, val_tokens).loss
+
+
+def test_a_table_that_scores_less_says_how_much_and_takes_it_from_everywhere(tg, text_file, tiny, tmp_path):
+    (tmp_path / "changing.txt").write_bytes(text_file.read_bytes()[:3600] + b"x" * 200 + b"To be, " * 29)
+    flags = [*tiny, "--eval-tokens", 80, "--steps", 60, "--lr", 0.01]
+    result = tg("train", "changing.txt", *flags, "--out", "run")
+    scored = "80 of 3,603 tokens to train and 80 of 400 tokens to validate, evenly spread"
+    assert f"evaluation  every 2 steps, {scored}\n" in result.out
+    model, tokenizer = load_checkpoint("run/model.safetensors").model, load_tokenizer("run/tokenizer.json")
+    _, val_tokens = split_tokens(tokenizer.encode((tmp_path / "changing.txt").read_text("utf-8")), 0.1)
+    whole, first = (evaluate(model, val_tokens, max_tokens=n).loss for n in (None, 80))
+    assert abs(first - whole) > 1
+    assert abs(log(tmp_path / "run", "evaluation")[-1]["val_loss"] - whole) < 0.3
+
+
+@given(st.integers(1, 3000), st.integers(1, 64), st.integers(1, 64), st.integers(1, 300), st.sampled_from([1, 2]))
+def test_by_default_evaluations_are_a_fifth_of_the_work_at_most_or_a_window_each(steps, length, rows, every, n_parts):
+    every = min(every, steps)
+    batches = Batches(np.zeros(20_000, int), context_length=length, batch_size=rows)
+    n_tokens = affordable(batches, steps, every, n_parts)
+    n_evaluations = len({0, steps, *range(0, steps, every)})
+    trained = tokens_seen(batches, steps)
+    scoring = n_evaluations * n_parts * n_tokens  # a forward pass; a token trained on is that and two like it back
+    assert length <= n_tokens <= 8192
+    assert n_tokens == length or scoring <= 0.2 * (scoring + 3 * trained) * (1 + 1e-9)
+    larger = n_tokens + length
+    assert larger > 8192 or n_evaluations * n_parts * larger > 0.2 / 0.8 * 3 * trained * (1 - 1e-9)
+
+
+def test_where_the_time_went_is_told(tg, text_file, tiny):
+    result = tg("train", text_file, *tiny, "--out", "run", "--profile")
+    line = next(line for line in result.out.splitlines() if line.startswith("time "))
+    shares = dict(re.findall(r"(\w+) (\d+)%", line))
+    assert shares.keys() <= {"training", "evaluating", "saving", "sampling", "plotting"}
+    assert 0 < sum(map(int, shares.values())) <= 102
+    beside = result.out.rstrip().splitlines()[-1]
+    assert re.fullmatch(r"beside the steps: (\w+ \S+ (s|min)(, )?){4}", beside)
+
+
+# How often there is a checkpoint
+
+
+def saved_steps(folder):
+    return sorted(load_checkpoint(path).step for path in (folder / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("share", "of_lowest", "longest", "steps"),
+    [
+        (0, 0, 600, [2, 40]),  # the first, to see that it can be, and the last
+        (9, 9, 600, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40]),
+        (9, 9, -1, list(range(1, 41))),
+        (0, 0, -1, [1, 40]),
+    ],
+)
+def test_without_a_word_checkpoints_are_a_matter_of_time(
+    tg, text_file, tiny, tmp_path, monkeypatch, share, of_lowest, longest, steps
+):
+    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("LONGEST_WITHOUT", longest)):
+        monkeypatch.setattr(session, name, value)
+    flags = [*tiny, "--steps", 40, "--keep", 99]
+    assert tg("train", text_file, *flags, "--out", "run").code == 0
+    assert saved_steps(tmp_path / "run") == steps
+    assert tg("train", text_file, *flags, "--checkpoint-every", 15, "--out", "told").code == 0
+    assert saved_steps(tmp_path / "told") == [15, 30, 40]
+
+
+def test_the_lowest_validation_loss_may_cost_more(tg, text_file, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "SHARE_OF_SAVING", 0)
+    monkeypatch.setattr(session, "SHARE_OF_LOWEST", 9)
+    assert tg("train", text_file, *tiny, "--steps", 40, "--lr", 0.1, "--keep", 99, "--out", "run").code == 0
+    lowest, steps = math.inf, {2, 40}  # the first, whatever it is
+    for line in log(tmp_path / "run", "evaluation")[1:]:
+        if line["val_loss"] < min(lowest, log(tmp_path / "run", "evaluation")[0]["val_loss"]):
+            lowest = line["val_loss"]
+            steps.add(line["step"])
+    assert saved_steps(tmp_path / "run") == sorted(steps)
+    assert len(steps) < 20
+
+
+def test_the_disk_is_announced_beside_the_memory(tg, text_file, tiny, tmp_path):
+    result = tg("train", text_file, *tiny, "--out", "run", "--keep", 3)
+    size = 12 * load_checkpoint(tmp_path / "run" / "model.safetensors").model.n_parameters
+    assert (
+        f"\ndisk        up to about {human(size * 6 + size * 2 / 3, 'B')}, a checkpoint is {human(size, 'B')}\n"
+        in result.out
+    )

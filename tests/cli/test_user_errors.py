@@ -369,7 +369,7 @@ def test_a_model_that_cannot_be_read_is_told_with_what_can_take_its_place(check,
     model = Path("broken/model.safetensors")
     model.write_bytes(DAMAGES[reason](model.read_bytes()))
     check(line, reason)
-    check(line, "; checkpoint-00000004.safetensors in its checkpoints is whole, and may be copied there")
+    check(line, "; its checkpoint of step 4 is whole: --checkpoint 4")
     shutil.rmtree("broken/checkpoints")
     check(line, reason)
 

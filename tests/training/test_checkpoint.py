@@ -23,6 +23,7 @@ from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint, train
 from tinygrad_gpt.training.checkpoint import OURS
+from tinygrad_gpt.training.environment import of_processor
 from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -261,6 +262,7 @@ def test_a_checkpoint_says_what_wrote_it(tmp_path):
         "numpy": np.__version__,
         "device": "cpu",
         "threads": num_threads(),
+        **of_processor(),
     }
 
 
@@ -341,7 +343,7 @@ def test_saving_and_loading_hold_little_more_than_the_model(tmp_path):
     size = (tmp_path / "model").stat().st_size
     assert size > 20e6
     assert saving < 2e6  # the megabyte in which the file is read again, and the header
-    assert loading < 1.5 * size  # weights are there twice for a moment
+    assert loading < 1.1 * size  # one tensor is there twice for a moment
 
 
 @pytest.mark.parametrize(
@@ -377,9 +379,9 @@ def test_files_that_can_run_code_are_known_and_refused(tmp_path, make, kind):
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path):
-    for path in (tmp_path / "nothing", tmp_path):
-        assert "there is no such file" in one_line(path)
-        assert "there is no such file" in one_line(path, load_gpt2)
+    for reader in (load_checkpoint, load_gpt2):
+        assert "there is no such file" in one_line(tmp_path / "nothing", reader)
+    assert "it is a folder: give the file in it" in one_line(tmp_path)
 
 
 # Writing
@@ -432,109 +434,9 @@ def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
         save_checkpoint(tmp_path / "nowhere" / "model", *trained(GPTConfig(**SMALL)))
 
 
-# GPT-2's published files
-
-GPT2 = GPTConfig(vocab_size=5, context_length=3, emb_dim=8, n_heads=2, n_layers=2, qkv_bias=True, tie_weights=True)
-
-
-def published(prefix="", masks=True, dtype=np.float32):
-    """A GPT and a file's tensors as Hugging Face publishes them."""
-    model = GPT(GPT2, seed=7)
-    tensors = {prefix + name: p.data.astype(dtype) for name, p in model.parameters().items()}
-    if masks:
-        for i in range(GPT2.n_layers):
-            tensors[f"{prefix}h.{i}.attn.bias"] = np.tril(np.ones((1, 1, 3, 3), np.float32))
-            tensors[f"{prefix}h.{i}.attn.masked_bias"] = np.array(-1e4, np.float32)
-    return model, tensors
-
-
-@pytest.mark.parametrize("prefix", ["", "transformer."])
-@pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("with_head", [False, True])
-def test_a_published_gpt2_loads(tmp_path, prefix, masks, with_head):
-    model, tensors = published(prefix, masks)
-    if with_head:
-        tensors["lm_head.weight"] = tensors[f"{prefix}wte.weight"].copy()
-    (tmp_path / "gpt2").write_bytes(save(tensors, {"format": "pt"}))
-    found = load_gpt2(tmp_path / "gpt2", n_heads=2)
-    assert found.config == GPTConfig(**GPT2.as_dict() | {"drop_rate": 0.1})
-    assert {name: p.data.tobytes() for name, p in found.parameters().items()} == {
-        name: p.data.tobytes() for name, p in model.parameters().items()
-    }
-    ids = np.array([[0, 4, 2]])
-    assert found(ids).data.tobytes() == model(ids).data.tobytes()
-
-
-def test_a_head_of_its_own_is_kept(tmp_path):
-    _, tensors = published("transformer.")
-    tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + 1
-    (tmp_path / "gpt2").write_bytes(save(tensors))
-    found = load_gpt2(tmp_path / "gpt2", n_heads=2)
-    assert not found.config.tie_weights
-    np.testing.assert_array_equal(found.parameters()["lm_head.weight"].data, tensors["lm_head.weight"])
-
-
-def test_half_precision_is_read_as_float32(tmp_path):
-    _, tensors = published(dtype=np.float16)
-    (tmp_path / "gpt2").write_bytes(save(tensors))
-    found = load_gpt2(tmp_path / "gpt2", n_heads=2, drop_rate=0.0)
-    assert found.parameters()["wte.weight"].dtype == np.float32
-    assert found.config.drop_rate == 0
-
-
-def test_bfloat16_is_read_as_float32(tmp_path):
-    model, tensors = published(masks=False)
-    header, data = {}, b""
-    for name, x in tensors.items():
-        upper = (x.view(np.uint32) >> 16).astype("<u2").tobytes()
-        header[name] = {"dtype": "BF16", "shape": x.shape, "data_offsets": [len(data), len(data) + len(upper)]}
-        data += upper
-    text = json.dumps(header).encode()
-    (tmp_path / "gpt2").write_bytes(len(text).to_bytes(8, "little") + text + data)
-    found = load_gpt2(tmp_path / "gpt2", n_heads=2)
-    for name, p in found.parameters().items():
-        assert p.dtype == np.float32
-        want = (model.parameters()[name].data.view(np.uint32) >> 16 << 16).view(np.float32)
-        np.testing.assert_array_equal(p.data, want)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (lambda t: t.pop("wte.weight"), "'wte.weight' is missing"),
-        (lambda t: t.pop("wpe.weight"), "'wpe.weight' is missing"),
-        (lambda t: t.pop("h.1.mlp.c_fc.bias"), "h.1.mlp.c_fc.bias is missing"),
-        (lambda t: t.update(extra=np.zeros(1)), "extra is unexpected"),
-        (lambda t: t.update({"wte.weight": np.zeros(3)}), ""),
-        (lambda t: t.update({"wpe.weight": np.array(3.0)}), ""),
-        (lambda t: t.update({"wpe.weight": np.zeros((3, 9))}), r"wpe.weight has shape \(3, 9\), not \(3, 8\)"),
-    ],
-)
-def test_what_is_not_quite_gpt2_is_one_line(tmp_path, spoil, reason):
-    _, tensors = published()
-    spoil(tensors)
-    (tmp_path / "gpt2").write_bytes(save(tensors))
-    text = one_line(tmp_path / "gpt2", lambda path: load_gpt2(path, n_heads=2))
-    assert " as GPT-2: " in text
-    assert re.search(reason, text)
-
-
-@pytest.mark.parametrize(
-    ("n_heads", "reason"),
-    [
-        (None, "its width 8 is no multiple of 64, as wide as GPT-2's heads are; give n_heads"),
-        (0, "n_heads must be a whole number of at least 1; got 0"),
-    ],
-)
-def test_heads_that_do_not_follow_from_the_width_are_asked_for(tmp_path, n_heads, reason):
-    _, tensors = published()
-    (tmp_path / "gpt2").write_bytes(save(tensors))
-    assert one_line(tmp_path / "gpt2", lambda path: load_gpt2(path, n_heads=n_heads)).endswith(reason)
-
-
 def test_weights_of_float16_are_taken_up_in_float32(tmp_path):
     """Models have been saved in float16, too; nothing is computed in it any more."""
-    model = GPT(GPT2)
+    model = GPT(GPTConfig(**SMALL))
     for p in model.parameters().values():
         p.data = p.data.astype(np.float16)
     save_checkpoint(tmp_path / "half", model)

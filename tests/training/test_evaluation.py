@@ -12,6 +12,7 @@ from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import Evaluation, evaluate, train
+from tinygrad_gpt.training.evaluate import spread_windows
 
 CONFIG = GPTConfig(vocab_size=5, context_length=4, emb_dim=8, n_heads=2, n_layers=1, drop_rate=0.5)
 MODEL = GPT(CONFIG, seed=1, dtype="float64")
@@ -58,6 +59,44 @@ def test_max_tokens_is_a_shorter_text(tokens, stride, max_tokens):
     limited = evaluate(MODEL, tokens, stride=stride, max_tokens=max_tokens)
     assert limited == evaluate(MODEL, tokens[: max_tokens + 1], stride=stride)
     assert limited.tokens == min(max_tokens, len(tokens) - 1)
+
+
+@given(st.integers(2, 60), st.integers(1, 70))
+def test_spread_windows_are_some_of_the_whole_text_s_evenly_apart(n_tokens, max_tokens):
+    tokens = np.arange(n_tokens) * 7 % 5
+    got = evaluate(MODEL, tokens, max_tokens=max_tokens, spread=True)
+    if max_tokens >= n_tokens - 1:
+        assert got == evaluate(MODEL, tokens)
+        return
+    wanted, size = max(1, max_tokens // 4), min(4, max_tokens)
+    chosen = list(spread_windows(tokens, 4, max_tokens))
+    assert got.tokens == sum(len(ids) for ids, _ in chosen) == wanted * size <= max_tokens
+    places = np.array(
+        [find(tokens, ids, targets) for ids, targets in spread_windows(np.arange(n_tokens), 4, max_tokens)]
+    )
+    assert not (places % 4).any()
+    gaps = np.diff(places // 4)
+    assert len(gaps) == 0 or (gaps.min() >= 1 and gaps.max() - gaps.min() <= 1)
+    whole = max(1, (n_tokens - 1) // 4)
+    assert places[0] // 4 <= whole / wanted / 2
+    assert places[-1] // 4 >= whole - 1 - whole / wanted / 2
+    assert got.nll == pytest.approx(sum(spelled_out(tokens[p : p + size + 1], 4) for p in places), rel=1e-9)
+
+
+def find(tokens, ids, targets):
+    """Where a window of the tokens 0, 1, 2 ... begins."""
+    np.testing.assert_array_equal(ids, ids[0] + np.arange(len(ids)))
+    np.testing.assert_array_equal(targets, ids + 1)
+    assert targets[-1] < len(tokens)
+    return int(ids[0])
+
+
+def test_a_text_whose_beginning_is_unlike_the_rest_is_scored_by_the_rest_too():
+    tokens = np.array([0] * 40 + [1, 4] * 80)
+    whole, first, spread = (
+        evaluate(MODEL, tokens, **how).loss for how in ({}, {"max_tokens": 40}, {"max_tokens": 40, "spread": True})
+    )
+    assert abs(spread - whole) < 0.1 * abs(first - whole)
 
 
 @given(TEXTS, st.sampled_from([np.uint8, np.uint16, np.int32]))
@@ -113,6 +152,7 @@ def test_a_score_by_hand():
         ([], {}, "evaluating needs at least 2 tokens; got 0"),
         ([1], {}, "evaluating needs at least 2 tokens; got 1"),
         ([1, 2], {"stride": 0}, "stride must be from 1 to context_length 4; got 0"),
+        ([1, 2], {"stride": 3, "spread": True}, "spread is of windows side by side: stride must be context_length 4"),
         ([1, 2], {"stride": 5}, "stride must be from 1 to context_length 4; got 5"),
         ([1, 2], {"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ([1, 2], {"max_tokens": 0}, "max_tokens must be at least 1, or None for all; got 0"),

@@ -6,6 +6,7 @@ program, and keeps its traceback.
 """
 
 import difflib
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,11 @@ def user_input() -> Iterator[None]:
         raise UserError(reason(error)) from error
     except (ValueError, TypeError, UnavailableDeviceError) as error:
         raise UserError(str(error)) from error
+
+
+def note(line: str) -> None:
+    """Tell the user something that is not wrong."""
+    print(f"note: {line}", file=sys.stderr)
 
 
 def reason(error: OSError) -> str:

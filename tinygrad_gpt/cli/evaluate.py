@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 import numpy as np
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.generate import note
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
-from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.text import read_texts
 from tinygrad_gpt.training import evaluate
 
@@ -25,6 +24,7 @@ class Evaluate:
     """Run folder that train has made."""
     texts: Annotated[tuple[str, ...], Positional, arg(metavar="TEXTS ...", help_behavior_hint="")] = ()
     """Text files, - for standard input; several are joined."""
+    checkpoint: WhichCheckpoint = None
     stride: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
     """Tokens from one window to the next; fewer give each token more context. Default: the context length."""
     batch_size: Annotated[int, Range(1, 2**20)] = 8
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Evaluate, argv, "tinygrad-gpt evaluate")
     if not options.texts:
         raise UserError("needs TEXTS: the files to score, or - for standard input")
-    model, tokenizer = load_run(options.run, options.device)
+    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     length = model.config.context_length
     if options.stride is not None and options.stride > length:
         raise UserError(f"--stride must be at most the model's context length {length}; got {options.stride}")

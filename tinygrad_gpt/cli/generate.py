@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
-from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
 from tinygrad_gpt.text import StreamDecoder, Tokenizer
@@ -27,6 +27,7 @@ class Generate:
     """Run folder that train has made."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
     """Text to continue."""
+    checkpoint: WhichCheckpoint = None
     max_new_tokens: Annotated[int, Range(0)] = 50
     """Most tokens to add."""
     temperature: Annotated[float, Range(0)] = 0.0
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if options.stop == "":
         raise UserError("--stop must not be empty; leave it out to stop at --max-new-tokens")
-    model, tokenizer = load_run(options.run, options.device)
+    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     with user_input():
         ids = tokenizer.encode(options.text)
     warn(options, len(ids), model.config.context_length)
@@ -81,11 +82,6 @@ def warn(options: Generate, n_tokens: int, context_length: int) -> None:
     if options.temperature == 0 and idle:
         flags = ", ".join("--" + name.replace("_", "-") for name in idle)
         note(f"{flags} without effect: --temperature 0 always takes the likeliest token")
-
-
-def note(line: str) -> None:
-    """Tell the user something that is not wrong."""
-    print(f"note: {line}", file=sys.stderr)
 
 
 def continuation(model: GPT, ids: list[int], options: Generate) -> Iterator[Step]:

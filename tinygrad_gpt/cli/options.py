@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, TypeVar
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean
@@ -59,6 +60,22 @@ class Range:
         return " and ".join(part for part in (low, high) if part) or "finite"
 
 
+class OnResume(Enum):
+    """What an option is to a run that goes on, for use in Annotated.
+
+    An option of train that does not say is as one that must be the same: forgetting to say does no harm.
+    """
+
+    SAME = "the training follows from it: it stands in every checkpoint, and another is refused"
+    SHAPE = "of the model's configuration, which is compared as a whole"
+    TEXT = "of the text, whose tokens are compared"
+    ROUNDS = "the same training, rounded otherwise: told"
+    MACHINE = "of the machine: what the checkpoint's environment has of it is compared, and told"
+    MORE = "the length of the run, which may grow"
+    FREE = "nothing of the training follows from it"
+    PLACE = "where a run begins: it cannot stand beside --resume"
+
+
 def is_moderate(value: float) -> bool:
     """Whether a number is finite and, if whole, fits into 64 bits."""
     return abs(value) < TOP if isinstance(value, int) else math.isfinite(value)
@@ -66,7 +83,8 @@ def is_moderate(value: float) -> bool:
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, where its value lies in the dataclass, its type (without None) and its range.
+    """One option: its name, where its value lies in the dataclass, its type (without None), its range, and what it is
+    to a run that goes on, if it says so.
 
     words are what a number may be instead, such as "none".
     """
@@ -76,6 +94,7 @@ class Option:
     type: Any
     range: Range | None
     positional: bool
+    on_resume: OnResume | None = None
     words: tuple[str, ...] = ()
 
     @property
@@ -135,7 +154,8 @@ def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
             members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         allowed = next((m for m in metadata if isinstance(m, Range)), None)
         words = [word for member in members[1:] for word in typing.get_args(member)]
-        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata, tuple(words))
+        said = next((m for m in metadata if isinstance(m, OnResume)), None)
+        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata, said, tuple(words))
 
 
 def value_of(options: object, option: Option) -> Any:

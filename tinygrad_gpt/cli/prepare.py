@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_gpt.backend import Array, resolve_device
-from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
@@ -31,12 +31,13 @@ from tinygrad_gpt.text import (
     reference_manual,
     split_tokens,
 )
+from tinygrad_gpt.text.corpus import STDIN as STDIN
 from tinygrad_gpt.training import Checkpoint
 
-STDIN = "-"
 MANUAL_OPENING = "If a class"
 MEGABYTE = 10**6
 FLOAT32 = 4  # bytes
+EVAL_TOKENS, EVALUATING = 8192, 0.2  # by default: tokens at most, and share of the work at most
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Plan:
     schedule: Callable[[int], float]
     steps: int
     eval_every: int
+    eval_tokens: int  # at most, of each part
     checkpoint_every: int
     prompt: Array  # ids that the samples continue
     settings: dict[str, str]  # what the training follows from, besides the model's configuration
@@ -74,8 +76,24 @@ class Plan:
 
     def tokens_seen(self, step: int) -> int:
         """Tokens trained on after this many steps."""
-        epochs, rest = divmod(step, self.steps_per_epoch)
-        return epochs * self.batches.tokens_per_epoch + rest * self.batches.batch_size * self.batches.context_length
+        return tokens_seen(self.batches, step)
+
+
+def tokens_seen(batches: Batches, step: int) -> int:
+    """Tokens trained on after this many steps."""
+    epochs, rest = divmod(step, batches.steps_per_epoch)
+    return epochs * batches.tokens_per_epoch + rest * batches.batch_size * batches.context_length
+
+
+def affordable(batches: Batches, steps: int, every: int, n_parts: int) -> int:
+    """How many tokens of each part an evaluation scores, so that all evaluations are EVALUATING of the run's work.
+
+    At most EVAL_TOKENS, at least a window.  A token that is scored costs a third of one that is trained on.
+    """
+    n_evaluations = 1 + -(-steps // every)
+    work = EVALUATING / (1 - EVALUATING) * 3 * tokens_seen(batches, steps)
+    n_windows = int(work / (n_evaluations * n_parts)) // batches.context_length
+    return max(batches.context_length, min(EVAL_TOKENS, n_windows * batches.context_length))
 
 
 def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = None) -> Plan:
@@ -108,6 +126,7 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
         check_same(options, config, settings, checkpoint)
         model = checkpoint.model
         model.activation_checkpointing = t.activation_checkpointing
+    eval_every = options.report.eval_every or max(1, steps // 20)
     decays = matrices_decay if t.weight_decay_on == "matrices" else all_decay
     optimizer = AdamW(model.parameters(), t.lr, (t.beta1, t.beta2), t.eps, t.weight_decay, decays=decays)
     if checkpoint is not None:
@@ -122,7 +141,8 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
         optimizer=optimizer,
         schedule=schedule,
         steps=steps,
-        eval_every=options.report.eval_every or max(1, steps // 20),
+        eval_every=eval_every,
+        eval_tokens=options.report.eval_tokens or affordable(batches, steps, eval_every, 2 if len(val_tokens) else 1),
         checkpoint_every=options.run.checkpoint_every or max(1, steps // 20),
         prompt=prompt,
         settings=settings,
@@ -198,11 +218,6 @@ def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
 def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
     """The first words of a text in tokens."""
     return first_words(tokenizer.decode(tokens[:1000]))
-
-
-def note(line: str) -> None:
-    """Tell the user something that is not wrong."""
-    print(f"note: {line}", file=sys.stderr)
 
 
 def title(options: Train) -> str:
@@ -322,4 +337,9 @@ def disk_needed(plan: Plan, keep: int) -> int:
     """Bytes that the run's files take at most: the model's file twice, and as checkpoints the newest, the best, that of
     a stop, and the next.
     """
-    return FLOAT32 * plan.model.n_parameters * (3 * (keep + 3) + 2)
+    return checkpoint_size(plan) * (keep + 3) + FLOAT32 * plan.model.n_parameters * 2
+
+
+def checkpoint_size(plan: Plan) -> int:
+    """Bytes of a checkpoint: the weights, and AdamW's two moments of each."""
+    return 3 * FLOAT32 * plan.model.n_parameters

@@ -2,26 +2,28 @@
 
 The options are those of RUN/config.toml.  Flags beside --resume may change what the training does not depend on (what
 is shown and saved, and how often), the number of threads, the device and the parts of a batch, which round otherwise,
-and they may ask for more steps.  Everything else is refused: it would be another run.
+and they may ask for more steps.  Everything else is refused: it would be another run.  Which option is what stands
+beside it, in train_options.
 
 More steps leave the learning rate of those that were planned as it was; after them it stays at its lowest.  That is
 the run that --decay-steps would have given at once, bit for bit.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tinygrad_gpt.cli.config_file import read_config
-from tinygrad_gpt.cli.errors import UserError, user_input
-from tinygrad_gpt.cli.options import options_of, parse, value_named, value_of, with_values
+from tinygrad_gpt.cli.errors import UserError, note, user_input
+from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
 from tinygrad_gpt.cli.run_log import Record, has_ended, read_log
 from tinygrad_gpt.cli.train_options import Train, with_epochs
+from tinygrad_gpt.text.corpus import STDIN
 from tinygrad_gpt.training import Checkpoint, Checkpoints
-from tinygrad_gpt.training.checkpoint import environment
+from tinygrad_gpt.training.environment import environment
 
-NOT_BESIDE = ("out", "overwrite", "config")
-ROUNDING = ("accumulation",)  # threads, device and versions are in the checkpoint's environment
+IDLE = (OnResume.FREE, OnResume.MACHINE, OnResume.ROUNDS)  # a complete run stays complete whatever these are
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,26 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
     """The run's options, and these with the flags beside --resume."""
     stored = with_values(Train(), read_config(str(folder.file(CONFIG)), Train))
     wanted = parse(Train, argv, prog, default=stored)
-    changed = {option.name for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)}
-    for name in NOT_BESIDE:
-        if name in changed:
-            raise UserError(f"--{name} cannot stand beside --resume: the run goes on where it is, with its options")
-    if folder.file(TOKENS[0]).exists():
-        of_text = [name for name in ("texts", "tokenizer", "encoding", "errors") if name in changed]
-        if of_text:
-            flag = "TEXTS" if of_text[0] == "texts" else f"--{of_text[0]}"
-            raise UserError(f"{folder.told}: leave out {flag}, the run has its text in {folder.file(TOKENS[0])}")
+    for option in changed(stored, wanted):
+        if option.on_resume is OnResume.PLACE:
+            raise UserError(
+                f"{option.flag} cannot stand beside --resume: the run goes on where it is, with its options"
+            )
+        if option.on_resume is OnResume.TEXT and folder.file(TOKENS[0]).exists():
+            raise UserError(f"{folder.told}: leave out {option.flag}, the run has its text in {folder.file(TOKENS[0])}")
+    if STDIN in wanted.texts and not folder.file(TOKENS[0]).exists():
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UserError(
+                f"{folder.told}: the run read its text from standard input: give the same text there again (< FILE), "
+                "or as TEXTS"
+            )
+        note(f"{folder.told}: the text is read from standard input again, as it was when the run began")
     return stored, with_epochs(wanted, argv, prog)
+
+
+def changed(stored: Train, wanted: Train) -> list[Option]:
+    """The options that are not what the run has had."""
+    return [option for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)]
 
 
 def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
@@ -68,19 +80,18 @@ def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
     if missing or checkpoint.optimizer_state is None:
         raise UserError(f"{folder.told}: its checkpoint does not say how the run was to go on: train did not write it")
     records = read_log(folder.file(LOG))
-    asks_for_more = (wanted.training.epochs, wanted.training.steps) != (stored.training.epochs, stored.training.steps)
-    asks_for_another = any(
-        getattr(wanted, name) != getattr(stored, name) for name in ("texts", "text", "model", "training")
-    )
+    different = changed(stored, wanted)
+    asks_for_more = any(option.on_resume is OnResume.MORE for option in different)
+    asks_for_another = any(option.on_resume not in IDLE for option in different)
     ended = has_ended(records) and checkpoint.step == int(checkpoint.metadata["steps"]) and not asks_for_another
     if asks_for_more and wanted.training.decay_steps == stored.training.decay_steps:
         decay_steps = int(checkpoint.metadata["decay_steps"])
         wanted = replace(wanted, training=replace(wanted.training, decay_steps=decay_steps))
     notes = [f"skipped: {line}" for line in skipped] + notes_on_the_log(records, checkpoint.step)
     notes += [
-        f"--{name} {value_named(wanted, name)}, not {value_named(stored, name)}: {NOT_THE_SAME}"
-        for name in ROUNDING
-        if value_named(wanted, name) != value_named(stored, name)
+        f"{option.flag} {value_of(wanted, option)}, not {value_of(stored, option)}: {NOT_THE_SAME}"
+        for option in different
+        if option.on_resume is OnResume.ROUNDS
     ]
     return Resumed(wanted, checkpoint, records, notes, ended)
 

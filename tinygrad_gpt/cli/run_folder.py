@@ -19,30 +19,29 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from tinygrad_gpt.backend import resolve_device
-from tinygrad_gpt.cli.errors import UserError, user_input
+from tyro.conf import arg
+
+from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.lock import is_lockable, owner_of
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.text import Tokenizer, load_tokenizer
-from tinygrad_gpt.training import CheckpointError, Checkpoints, load_checkpoint
+from tinygrad_gpt.text import Tokenizer
+from tinygrad_gpt.training import CheckpointError, Checkpoints
+from tinygrad_gpt.training import run as training
 from tinygrad_gpt.training.anomaly import CRASH_FILES
 from tinygrad_gpt.training.checkpoints import DRAFT as CHECKPOINT_DRAFT
 from tinygrad_gpt.training.checkpoints import NAME as CHECKPOINT
 from tinygrad_gpt.training.checkpoints import step_of
+from tinygrad_gpt.training.run import CHECKPOINTS as CHECKPOINTS
+from tinygrad_gpt.training.run import MODEL as MODEL
+from tinygrad_gpt.training.run import TOKENIZER as TOKENIZER
 
-MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE = (
-    "model.safetensors",
-    "tokenizer.json",
-    "config.toml",
-    "log.jsonl",
-    "loss.png",
-    "sample.txt",
-)
+CONFIG, LOG, PLOT, SAMPLE = "config.toml", "log.jsonl", "loss.png", "sample.txt"
 TOKENS, LOCK = ("tokens.bin", "tokens.bin.json"), "run.lock"
 NEW_TOKENS = ("tokens.new.bin", "tokens.new.bin.json")
-CHECKPOINTS, CRASH = "checkpoints", "crash"  # folders
+CRASH = "crash"  # a folder, as checkpoints is
 RESULTS = (MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE)
 FILES = (*RESULTS, *TOKENS, *NEW_TOKENS, LOCK)
 DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.[0-9a-f]{{16}}\.tmp")  # left by a process that was killed
@@ -272,35 +271,45 @@ def next_free(name: str) -> Path:
     return path
 
 
-def load_run(run: str, device: str) -> tuple[GPT, Tokenizer]:
-    """The model and the tokenizer of a run folder.  Raises UserError if it is none."""
-    folder = Path(run)
+CHECKPOINT_HELP = (
+    "Which of the run's checkpoints to take: best (by its validation loss), newest, or that of a step. Default: the "
+    "model as the run has left it, or the newest checkpoint if it has left none yet."
+)
+WhichCheckpoint = Annotated[str | None, arg(metavar="best|newest|STEP", help=CHECKPOINT_HELP, help_behavior_hint="")]
+
+
+def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT, Tokenizer]:
+    """The model and the tokenizer of a run folder.  Notes what is not as one might think.
+
+    Raises UserError if it is none, or has no such checkpoint.
+    """
     with user_input():
-        if not folder.is_dir():
-            raise UserError(f"RUN {run!r} is not a folder: give the one that train has made")
-    missing = [name for name in (MODEL, TOKENIZER) if not (folder / name).is_file()]
-    if missing:
-        raise UserError(f"RUN {run!r} is not a run folder: it has no {missing[0]}")
-    with user_input():
-        device = resolve_device(device)
-        tokenizer = load_tokenizer(folder / TOKENIZER)
-    try:
-        model = load_checkpoint(folder / MODEL, device=device).model
-    except CheckpointError as error:
-        raise UserError(f"{error}{alternative(folder)}") from error
-    if model.config.vocab_size != tokenizer.vocab_size:
-        raise UserError(
-            f"RUN {run!r}: its model knows {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}: "
-            "they are not of one run"
-        )
-    return model, tokenizer
+        try:
+            found = training.load_run(run, checkpoint=checkpoint, device=device, with_optimizer=False)
+        except training.NotARun as error:
+            raise UserError(f"RUN {error}") from error
+        except CheckpointError as error:
+            raise UserError(f"{error}{'' if checkpoint else alternative(Path(run))}") from error
+    for line in found.skipped:
+        note(f"skipped: {line}")
+    newest = newest_step(Path(run))
+    if checkpoint is None and found.path.name != MODEL:
+        note(f"RUN {run!r} has no {MODEL} yet: this is its newest checkpoint, after step {found.step:,}")
+    elif checkpoint is None and newest > found.step:
+        note(f"{MODEL} is of step {found.step:,}; there is a checkpoint of step {newest:,}: --checkpoint newest")
+    return found.model, found.tokenizer
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint by name, 0 if there is none."""
+    checkpoints = Checkpoints(folder / CHECKPOINTS)
+    return step_of(checkpoints.paths()[0]) if checkpoints.folder.is_dir() and checkpoints.paths() else 0
 
 
 def alternative(folder: Path) -> str:
-    """What to put in the place of a model that cannot be read: the newest checkpoint, if one is whole."""
+    """What to take in the place of a model that cannot be read: the newest checkpoint, if one is whole."""
     try:
-        checkpoint, _ = Checkpoints(folder / CHECKPOINTS).newest()
+        checkpoint, _ = Checkpoints(folder / CHECKPOINTS).newest(with_optimizer=False)
     except CheckpointError:
         return ""
-    name = next(path.name for path in Checkpoints(folder / CHECKPOINTS).paths() if step_of(path) == checkpoint.step)
-    return f"; {name} in its {CHECKPOINTS} is whole, and may be copied there"
+    return f"; its checkpoint of step {checkpoint.step:,} is whole: --checkpoint {checkpoint.step}"

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.errors import UserError
+from tinygrad_gpt.cli.options import OnResume, options_of, value_of
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.text import Batches, Tokenizer
@@ -36,15 +37,19 @@ def check_steps(options: Train, steps: int, before: int) -> None:
 def settings_of(
     options: Train, tokenizer: Tokenizer, tokens: Array, batches: Batches, steps: int, schedule: "partial[float]"
 ) -> dict[str, str]:
-    """What the training follows from, besides the model's configuration: a run that differs in none is the same run."""
-    t = options.training
-    names = ("batch_size", "lr", "weight_decay", "weight_decay_on", "beta1", "beta2", "eps", "clip_norm", "seed")
-    settings = {name: getattr(t, name) for name in names}
-    settings["init"] = options.model.init
-    settings |= {"min_lr": schedule.keywords["min_lr"], "warmup_steps": schedule.keywords["warmup_steps"]}
-    settings |= {"decay_steps": schedule.keywords["total_steps"], "steps": steps}
-    settings |= {"val_fraction": options.text.val_fraction, "stride": batches.stride, "drop_last": batches.drop_last}
-    settings["precision"] = options.run.precision
+    """What the training follows from, besides the model's configuration: a run that differs in none is the same run.
+
+    Each option says of itself whether it is one of these.
+    """
+    defaults = schedule.keywords  # what an option is that was not given, besides the stride
+    effective = {"min_lr": defaults["min_lr"], "warmup_steps": defaults["warmup_steps"], "stride": batches.stride}
+    effective |= {"decay_steps": defaults["total_steps"]}
+    settings = {
+        option.name: effective.get(option.name, value_of(options, option))
+        for option in options_of(Train)
+        if option.on_resume in (OnResume.SAME, None)
+    }
+    settings["steps"] = steps
     settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
     settings["text"] = f"{len(tokens):,} tokens {digest(tokens)[:16]}"
     return {name: str(value) for name, value in settings.items()}

@@ -12,7 +12,7 @@ from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
-from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
 
 SILENT = arg(help_behavior_hint="")
@@ -27,6 +27,7 @@ class Sampling:
     """Run folder that train has made."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
     """Text that the token would follow."""
+    checkpoint: WhichCheckpoint = None
     temperatures: Annotated[tuple[float, ...], Range(0), arg(metavar="T ...")] = (0.1, 1.0, 5.0)
     """Temperatures to compare; 0 is greedy."""
     top_k: Annotated[int | None, Range(1), SILENT] = None
@@ -56,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     check_output("--png", options.png)
     check_output("--html", options.html)
     cut = Cut(options.top_k, options.top_p, options.min_p)
-    model, tokenizer = load_run(options.run, options.device)
+    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     with machine(options.threads), user_input():
         view = next_token(model, tokenizer, options.text)
     width = min(shutil.get_terminal_size().columns, 120)

@@ -20,14 +20,15 @@ from tqdm import tqdm
 from tinygrad_gpt.backend import Array, synchronize
 from tinygrad_gpt.cli.config_file import to_toml
 from tinygrad_gpt.cli.crash import Crash
-from tinygrad_gpt.cli.errors import CommandFailed, reason
-from tinygrad_gpt.cli.prepare import STDIN, Plan, note
+from tinygrad_gpt.cli.errors import CommandFailed, note, reason
+from tinygrad_gpt.cli.prepare import STDIN, Plan
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
 from tinygrad_gpt.cli.terminal import Stop, discard_output
+from tinygrad_gpt.cli.time_spent import TimeSpent
 from tinygrad_gpt.cli.train_options import Train
-from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, header, plot_title, summary, table_row
+from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, duration, header, plot_title, summary, table_row
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import save_tokenizer
@@ -39,6 +40,9 @@ from tinygrad_gpt.training.profiling import Profile
 PROG = "tinygrad-gpt train"
 SIGPIPE = 13  # by this name the signal module has it on Unix alone
 STDOUT = "standard output"
+SAVING = "saving"
+SHARE_OF_SAVING, SHARE_OF_LOWEST = 0.05, 0.1  # of the time at most; the second for the lowest validation loss yet
+LONGEST_WITHOUT = 600  # seconds without a checkpoint
 SAMPLE_WIDTH, SAMPLE_INDENT = 80, " " * 7
 
 
@@ -58,9 +62,10 @@ class Session:
         self.first_step = self.step = 0 if resumed is None else resumed.checkpoint.step
         self.checkpoints = Checkpoints(folder.file(CHECKPOINTS), keep=options.run.keep)
         self.saved: int | None = None if resumed is None else self.step  # the newest checkpoint's step
-        self.stop_checkpoint = None if self.is_checkpoint_due() else self.saved  # of a step that has none in other runs
+        self.stop_checkpoint = None if self.is_saved_by_all() else self.saved  # of a step that has none in other runs
         self.profile = Profile() if options.report.profile else None
         self.seconds = 0.0  # in training steps, of this process
+        self.spent = TimeSpent()  # on what comes after them
         self.last_report = (self.step, 0.0)  # its step, and the seconds then
         self.failing: dict[str, str] = {}  # files that could not be written the last time, and why
         self.diverged: str | None = None
@@ -85,6 +90,8 @@ class Session:
             self.log.close()
         if self.profile is not None and self.step > self.first_step:
             self.say("\n" + self.profile.table(self.step - self.first_step, self.seconds))
+            beside = ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.spent.seconds.items())
+            self.say(f"beside the steps: {beside}")
         return code
 
     def write_beginnings(self) -> None:
@@ -176,9 +183,27 @@ class Session:
         """Whether both parts of the text are scored after this step."""
         return self.step % self.plan.eval_every == 0 or self.step == self.plan.steps
 
-    def is_checkpoint_due(self) -> bool:
-        """Whether this step has a checkpoint in every run, stopped or not."""
+    def is_saved_by_all(self) -> bool:
+        """Whether this step has a checkpoint in every run, stopped or not, unless there is no time for one."""
         return self.step > 0 and (self.step % self.plan.checkpoint_every == 0 or self.step == self.plan.steps)
+
+    def is_checkpoint_due(self) -> bool:
+        """Whether to save after this step.  Without --checkpoint-every the time decides too."""
+        if self.step in (0, self.plan.steps):
+            return self.step > 0
+        is_long_ago = self.options.run.checkpoint_every is None and self.spent.since(SAVING) > LONGEST_WITHOUT
+        return (self.is_saved_by_all() or is_long_ago) and self.has_time_to_save()
+
+    def has_time_to_save(self) -> bool:
+        """Whether saving takes a small share of the time, this save included; with --checkpoint-every, always."""
+        if self.options.run.checkpoint_every is not None:
+            return True
+        return self.spent.allows(SAVING, SHARE_OF_LOWEST if self.is_lowest() else SHARE_OF_SAVING)
+
+    def is_lowest(self) -> bool:
+        """Whether the validation loss after this step is the lowest yet."""
+        losses = [(e["val_loss"], e["step"]) for e in self.log.of("evaluation") if e["val_loss"] is not None]
+        return bool(losses) and min(losses)[1] == self.step
 
     def is_sample_due(self) -> bool:
         """Whether an epoch, or the run, ends with this step; of epochs that are short, one for a row of the table."""
@@ -193,8 +218,10 @@ class Session:
         if self.is_checkpoint_due():
             self.save()
         if self.is_sample_due():
-            self.save_model()
-            self.sample()
+            if self.step == self.plan.steps or self.has_time_to_save():
+                self.save_model()
+            with self.spent.on("sampling"):
+                self.sample()
 
     def report(self) -> None:
         """Score both parts of the text; print a row and log it."""
@@ -220,11 +247,13 @@ class Session:
         self.say(table_row(record))
 
     def score(self, tokens: Array) -> float | None:
-        """Nats per token over the first --eval-tokens of them; None if there are none, or the loss is not finite."""
+        """Nats per token over --eval-tokens spread over them; None if there are none, or the loss is not finite."""
         if len(tokens) < 2:
             return None
-        limit = self.options.report.eval_tokens
-        return finite_or_none(evaluate(self.plan.model, tokens, max_tokens=limit, advance=self.poll).loss)
+        limit = self.plan.eval_tokens
+        with self.spent.on("evaluating"):
+            score = evaluate(self.plan.model, tokens, max_tokens=limit, spread=True, advance=self.poll)
+        return finite_or_none(score.loss)
 
     def sample(self) -> None:
         """Continue the prompt; print it, and add it to the samples."""
@@ -259,14 +288,13 @@ class Session:
 
     def save_model(self) -> None:
         """The weights as they are now."""
-        with self.going_on(MODEL):
+        with self.spent.on(SAVING), self.going_on(MODEL):
             with_one_retry(lambda: save_checkpoint(self.folder.file(MODEL), self.plan.model, step=self.step))
 
-    def save(self) -> None:
+    def save(self, *, is_stop: bool = False) -> None:
         """A checkpoint of the state after this step.  The one that a stop has made goes, once there is a newer one."""
-        is_stop = not self.is_checkpoint_due()
         val_loss = None if is_stop else self.val_loss()  # else a stop's would count as the best, and another go for it
-        with self.going_on(CHECKPOINTS):
+        with self.spent.on(SAVING), self.going_on(CHECKPOINTS):
             self.log.sync()  # the log reaches at least as far as the checkpoint, whatever happens
             with_one_retry(
                 lambda: self.checkpoints.save(
@@ -300,7 +328,7 @@ class Session:
             raise CommandFailed(message)
         if not self.is_complete:
             if self.saved != self.step:
-                self.save()
+                self.save(is_stop=not self.is_saved_by_all())
             self.save_model()
         self.plot()
         if self.is_complete:
@@ -321,13 +349,14 @@ class Session:
             seconds=time.perf_counter() - self.started,
             n_skipped=self.log.n_skipped,
             is_stopped=not self.is_complete,
+            shares={"training": self.seconds / (self.spent.total() or 1.0), **self.spent.shares()},
         )
 
     def plot(self) -> None:
         """The losses over the epochs; one evaluation alone would be a dot."""
         records = self.log.of("evaluation")
         if len(records) > 1:
-            with self.going_on(PLOT):
+            with self.spent.on("plotting"), self.going_on(PLOT):
                 plot_losses(records, self.folder.file(PLOT), title=plot_title(self.plan))
 
     def crashed(self, message: str) -> str:

@@ -22,7 +22,7 @@ from tinygrad_gpt.cli.machine import Threads, machine, memory_here
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.prepare import memory_needed
-from tinygrad_gpt.cli.run_folder import load_run
+from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
@@ -87,6 +87,7 @@ class Trace:
 
     target: Annotated[str | None, Positional, arg(metavar="[RUN | SCRIPT.py]", help_behavior_hint="")] = None
     """Run folder that train has made, or a Python file to run and watch. Default: a small new model."""
+    checkpoint: WhichCheckpoint = None
     model: Model = field(default_factory=Model)
     batch: Batch = field(default_factory=Batch)
     step: bool = False
@@ -138,6 +139,8 @@ def main(argv: Sequence[str]) -> int:
     """Parse, run the step, show it; the exit code."""
     options = parse(Trace, argv, "tinygrad-gpt trace")
     chosen = dict(entries(options.check))
+    if options.checkpoint is not None and (options.target is None or options.target.endswith(".py")):
+        raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
     check_output("--json", options.json)
     check_output("--html", options.html)
     with machine(options.threads), nullcontext() if options.kernels else reference_only():
@@ -279,7 +282,7 @@ def loaded(options: Trace) -> tuple[GPT, Array]:
     if fixed:
         raise UserError(f"--{fixed[0].replace('_', '-')} is not for a trained model: its shape is what it is")
     assert options.target is not None
-    model, tokenizer = load_run(options.target, options.device)
+    model, tokenizer = load_run(options.target, options.device, options.checkpoint)
     length = options.batch.context_length or min(16, model.config.context_length)
     check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_gpt.cli.machine import peak_memory
 from tinygrad_gpt.cli.options import shortened
-from tinygrad_gpt.cli.prepare import Plan, memory_of
+from tinygrad_gpt.cli.prepare import Plan, checkpoint_size, disk_needed, memory_of
 from tinygrad_gpt.cli.resume import Resumed
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
 from tinygrad_gpt.cli.terminal import human
@@ -31,6 +31,7 @@ class Outcome:
     seconds: float
     n_skipped: int
     is_stopped: bool
+    shares: dict[str, float]  # of this process's time, by what it went to
 
 
 def header(options: Train, plan: Plan, first_step: int = 0) -> str:
@@ -52,10 +53,24 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         if decay_steps < plan.steps
         else "",
         "resumed": f"after step {first_step:,}" if first_step else "",
+        "evaluation": evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
+        "disk": f"up to about {human(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
+        f"{human(checkpoint_size(plan), 'B')}",
         **first_example(plan),
     }
     return "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value) + "\n"
+
+
+def evaluation(plan: Plan) -> str:
+    """How often the losses of the table are measured, and over how much of each part."""
+    length, limit = plan.batches.context_length, plan.eval_tokens
+    n_scored = max(1, limit // length) * min(length, limit)
+    parts = {"train": len(plan.train_tokens), "validate": len(plan.val_tokens)}
+    scored = [
+        f"{f'{n_scored:,} of' if limit < n - 1 else 'all'} {n:,} tokens to {part}" for part, n in parts.items() if n
+    ]
+    return f"every {count(plan.eval_every, 'step')}, {' and '.join(scored)}, evenly spread"
 
 
 def first_example(plan: Plan) -> dict[str, str]:
@@ -89,22 +104,26 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     done = f"{steps}, {tokens}, {duration(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
+    lowest = lowest_before(outcome.evaluations)
+    kept = lowest["step"] if lowest is not None and kept_as(folder, lowest) else None
     n_checkpoints = len(Checkpoints(folder / CHECKPOINTS).paths())
     lines = {
         "stopped" if outcome.is_stopped else "done": done,
         "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
         **losses(plan, folder, outcome.evaluations, outcome.step),
+        "time": ", ".join(f"{name} {share:.0%}" for name, share in outcome.shares.items() if share >= 0.005),
         "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",
         "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
         "resume with": resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder) if outcome.step else "",
+        "from lowest": "" if kept is None else generate_command(plan, folder, kept),
     }
     return "\n" + "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value)
 
 
 def wrapped(line: str) -> str:
     """A line of the summary, folded to the terminal; a command to copy stays whole."""
-    if line.startswith(("resume with", "go on with")):
+    if line.startswith(("resume with", "go on with", "from lowest")):
         return line
     width = max(60, min(120, shutil.get_terminal_size().columns))
     return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
@@ -116,14 +135,14 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: in
         return {}
     first, last = evaluations[0] if len(evaluations) > 1 else None, evaluations[-1]
     scored = [record for record in evaluations if record["val_loss"] is not None]
-    lowest = min(scored, key=lambda record: float(record["val_loss"]), default=last)
+    lowest = lowest_before(evaluations)
     when = f", at step {last['step']:,}" if last["step"] < step else ""
     lines = {
         "train loss": from_to(first, last, "train_loss", decimals) + when,
         "val loss": from_to(first, last, "val_loss", decimals) + when if scored else "",
     }
-    if lowest["step"] < last["step"] and decimals(lowest["val_loss"]) != decimals(last["val_loss"]):
-        lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}" + kept_as(folder, lowest["step"])
+    if lowest is not None:
+        lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}{kept_as(folder, lowest)}"
         if has_overfitted(lowest, last):
             lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
     vocab_size = plan.model.config.vocab_size
@@ -134,9 +153,18 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: in
     return lines
 
 
-def kept_as(folder: Path, step: int) -> str:
-    """Where the model of that step is, if it is kept."""
-    path = Checkpoints(folder / CHECKPOINTS).path_of(step)
+def lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The evaluation with the lowest validation loss, if the last has a higher one, to the digits that are shown."""
+    scored = [record for record in evaluations if record["val_loss"] is not None]
+    lowest = min(scored, key=lambda record: float(record["val_loss"]), default=None)
+    if lowest is None or lowest["step"] == evaluations[-1]["step"]:
+        return None
+    return lowest if decimals(lowest["val_loss"]) != decimals(evaluations[-1]["val_loss"]) else None
+
+
+def kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
+    """Where the model of that evaluation is, if it is kept."""
+    path = Checkpoints(folder / CHECKPOINTS).path_of(evaluation["step"])
     return f", kept as {path.relative_to(folder)}" if path.exists() else ""
 
 
@@ -175,10 +203,11 @@ def count(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
-def generate_command(plan: Plan, folder: Path) -> str:
-    """A command that continues the samples' prompt."""
+def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
+    """A command that continues the samples' prompt, with the model as it is or as it was after a step."""
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
     positional, flags = shlex.join([str(folder), prompt]), "--temperature 0.8 --top-k 40"
+    flags = flags if step is None else f"--checkpoint {step} {flags}"
     if prompt.startswith("-") or str(folder).startswith("-"):
         return f"tinygrad-gpt generate {flags} -- {positional}"  # what follows -- is never a flag
     return f"tinygrad-gpt generate {positional} {flags}"

@@ -6,7 +6,7 @@ A checkpoint holds the weights; the optimizer's moments as `optimizer.m.NAME` an
     format            "tinygrad_gpt 2"; files of format 1 had no digest and no environment, and are still read
     config            the model's GPTConfig, as JSON
     step              training steps done
-    environment       what wrote it: versions, backend, device, threads, as JSON
+    environment       what wrote it, as JSON: versions, backend, device, threads, BLAS and its kernel, vector units
     optimizer_steps   the optimizer's step counts by parameter, as JSON, if its moments are there
 
 and whatever strings the caller adds.  It appears under its name only when it is whole and on the disk.
@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import array_module, resolve_device, wide_dtype
+from tinygrad_gpt.backend import resolve_device, to_device, wide_dtype
 from tinygrad_gpt.files import replacing
-from tinygrad_gpt.kernels import num_threads
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.config import parameter_shapes
 from tinygrad_gpt.optim import AdamW
+from tinygrad_gpt.training.environment import environment
 from tinygrad_gpt.training.safetensors_file import CheckpointError as CheckpointError
-from tinygrad_gpt.training.safetensors_file import SafetensorsFile, opened, require_whole, strict_json, write
+from tinygrad_gpt.training.safetensors_file import SafetensorsFile, Stored, opened, require_whole, strict_json, write
 
 FORMAT, FORMAT_1 = "tinygrad_gpt 2", "tinygrad_gpt 1"
 OURS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # names in the metadata
@@ -115,40 +115,55 @@ def checked(metadata: Mapping[str, str]) -> dict[str, str]:
     return dict(metadata)
 
 
-def environment(model: GPT) -> dict[str, str | int]:
-    """What bits depend on besides the data."""
-    import tinygrad_gpt  # here: it imports this module
+def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bool = True) -> Checkpoint:
+    """Read what `save_checkpoint` wrote, without the optimizer's state if it is not wanted.
 
-    backend = array_module(next(iter(model.parameters().values())).data)
-    return {
-        "tinygrad_gpt": tinygrad_gpt.__version__,
-        "backend": backend.__name__,
-        backend.__name__: backend.__version__,
-        "device": model.device,
-        "threads": num_threads(),
-    }
-
-
-def load_checkpoint(path: str | Path, *, device: str = "cpu") -> Checkpoint:
-    """Read what `save_checkpoint` wrote.  Raises CheckpointError if the file is something else, or damaged."""
+    Raises CheckpointError if the file is something else, or damaged.
+    """
     device = resolve_device(device)
     with opened(path) as file:
         metadata = dict(file.metadata)
-        check_format(metadata.get("format"), file.has_digest)
-        config = GPTConfig(**strict_json(entry(metadata, "config")))
+        config, steps = layout_of(file)
         step = whole_number("step", entry(metadata, "step"))
         written_in = strict_json(entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
-        steps = optimizer_steps(metadata)
-        check_tensors(file, config, steps)
         model = read_model(file, config, device)
-        state = None if steps is None else read_optimizer_state(file, steps)
+        state = read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
     return Checkpoint(model, step, state, {k: v for k, v in metadata.items() if k not in OURS}, written_in)
 
 
-def read_model(file: SafetensorsFile, config: GPTConfig, device: str) -> GPT:
-    """The model of a file whose tensors were checked."""
-    weights = {name: file.tensor(name) for name in file.tensors if not name.startswith("optimizer.")}
-    return GPT(config, device=device, dtype=wide_dtype(weights["wte.weight"].dtype), weights=weights)
+def is_ours(file: SafetensorsFile) -> bool:
+    """Whether this program wrote the file, in whatever format."""
+    return file.metadata.get("format", "").startswith("tinygrad_gpt ")
+
+
+def layout_of(file: SafetensorsFile) -> tuple[GPTConfig, dict[str, int] | None]:
+    """The configuration and the optimizer's step counts.  Raises ValueError unless the tensors are theirs."""
+    check_format(file.metadata.get("format"), file.has_digest)
+    config = GPTConfig(**strict_json(entry(file.metadata, "config")))
+    steps = optimizer_steps(file.metadata)
+    check_tensors(file, config, steps)
+    return config, steps
+
+
+def read_model(
+    file: SafetensorsFile,
+    config: GPTConfig,
+    device: str,
+    dtype: str | None = None,
+    names: Mapping[str, str] = NOTHING,
+) -> GPT:
+    """The model of a file whose tensors were checked, in their dtype (float16 in float32) unless told another.
+
+    names says what the file calls the parameters.  They are read one by one to where they belong: beside the model
+    there is one tensor in memory at most.
+    """
+    stored = file.dtype_of(names.get("wte.weight", "wte.weight"))
+    nothing = np.zeros((), wide_dtype(stored) if dtype is None else dtype)
+    blank = {name: np.broadcast_to(nothing, shape) for name, shape in parameter_shapes(config).items()}
+    model = GPT(config, device=device, dtype=nothing.dtype, weights=blank)
+    for name, parameter in model.parameters().items():
+        parameter.data = to_device(file.tensor(names.get(name, name), nothing.dtype), device)
+    return model
 
 
 def read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dict[str, dict[str, Any]]:
@@ -194,84 +209,35 @@ def optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
 
 def check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, int] | None) -> None:
     """Raise ValueError, listing them, unless the tensors are the model's and the moments of those counted in steps."""
-    shapes = shapes_of(config, file)
+    shapes = shapes_of(config, len(file.tensors))
     for name in steps or {}:
         if name not in shapes:
             raise ValueError(f"optimizer_steps has {name}, which is no parameter")
     shapes |= {f"optimizer.{moment}.{name}": shapes[name] for moment in MOMENTS for name in steps or {}}
-    check_shapes(file, shapes)
+    check_shapes(file.tensors, shapes)
     dtypes = sorted({stored.dtype for stored in file.tensors.values()})
     if len(dtypes) > 1 or dtypes[0] not in ("F16", "F32", "F64"):
         raise ValueError(f"its tensors are of dtype {', '.join(dtypes)}; F16, F32 or F64 was expected, one for all")
 
 
-def shapes_of(config: GPTConfig, file: SafetensorsFile) -> dict[str, tuple[int, ...]]:
+def shapes_of(config: GPTConfig, n_tensors: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the configuration's parameters.
 
-    Raises ValueError if there are too few tensors for so many layers: a file must not make us list a billion names.
+    Raises ValueError if a file has too few tensors for so many layers: it must not make us list a billion names.
     """
-    if config.n_layers * PER_LAYER > len(file.tensors):
-        raise ValueError(f"it has {len(file.tensors)} tensors, too few for a model of {config.n_layers} layers")
+    if config.n_layers * PER_LAYER > n_tensors:
+        raise ValueError(f"it has {n_tensors} tensors, too few for a model of {config.n_layers} layers")
     return parameter_shapes(config)
 
 
-def check_shapes(file: SafetensorsFile, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(tensors: Mapping[str, Stored], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise ValueError listing the tensors that are missing or unexpected, or have another shape."""
-    problems = [f"{name} is missing" for name in shapes.keys() - file.tensors.keys()]
-    problems += [f"{name} is unexpected" for name in file.tensors.keys() - shapes.keys()]
+    problems = [f"{name} is missing" for name in shapes.keys() - tensors.keys()]
+    problems += [f"{name} is unexpected" for name in tensors.keys() - shapes.keys()]
     problems += [
-        f"{name} has shape {file.tensors[name].shape}, not {shape}"
+        f"{name} has shape {tensors[name].shape}, not {shape}"
         for name, shape in shapes.items()
-        if name in file.tensors and file.tensors[name].shape != shape
+        if name in tensors and tensors[name].shape != shape
     ]
     if problems:
         raise ValueError(f"its tensors do not fit the model: {'; '.join(sorted(problems))}")
-
-
-def load_gpt2(path: str | Path, *, n_heads: int | None = None, drop_rate: float = 0.1, device: str = "cpu") -> GPT:
-    """A model from a published GPT-2 file (Hugging Face's model.safetensors), float32.
-
-    The shape follows from the tensors; heads are 64 wide in every published size, unless n_heads says otherwise.  The
-    output head is tied, unless the file holds one of its own.
-
-    Raises CheckpointError if the file is no such file.
-    """
-    device = resolve_device(device)
-    with opened(path, " as GPT-2") as file:
-        weights = {
-            name.removeprefix("transformer."): file.tensor(name) for name in file.tensors if not is_mask(file, name)
-        }
-        head = weights.get("lm_head.weight")
-        for name in ("wte.weight", "wpe.weight"):
-            if name not in weights:
-                raise ValueError(f"{name!r} is missing")
-            if weights[name].ndim != 2:
-                raise ValueError(f"{name} has shape {weights[name].shape}, not two axes")
-        tied = head is None or np.array_equal(head, weights["wte.weight"])
-        if tied:
-            weights.pop("lm_head.weight", None)
-        vocab_size, emb_dim = weights["wte.weight"].shape
-        config = GPTConfig(
-            vocab_size=vocab_size,
-            context_length=weights["wpe.weight"].shape[0],
-            emb_dim=emb_dim,
-            n_heads=heads_of_width(emb_dim) if n_heads is None else n_heads,
-            n_layers=len({name.split(".")[1] for name in weights if re.match(r"h\.\d+\.", name)}),
-            drop_rate=drop_rate,
-            qkv_bias=True,
-            tie_weights=tied,
-        )
-        shapes_of(config, file)
-        return GPT(config, device=device, weights=weights)
-
-
-def is_mask(file: SafetensorsFile, name: str) -> bool:
-    """Whether this is one of the causal masks that published files carry beside the weights."""
-    return name.endswith((".attn.bias", ".attn.masked_bias")) and len(file.tensors[name].shape) != 1
-
-
-def heads_of_width(emb_dim: int) -> int:
-    """How many heads a published GPT-2 of this width has: each is 64 wide.  Raises ValueError if that leaves a rest."""
-    if emb_dim % 64 or not emb_dim:
-        raise ValueError(f"its width {emb_dim} is no multiple of 64, as wide as GPT-2's heads are; give n_heads")
-    return emb_dim // 64

@@ -81,14 +81,14 @@ class Checkpoints:
             os.unlink(path)
         self.losses.pop(path, None)
 
-    def newest(self, *, device: str = "cpu") -> tuple[Checkpoint, list[str]]:
+    def newest(self, *, device: str = "cpu", with_optimizer: bool = True) -> tuple[Checkpoint, list[str]]:
         """The newest checkpoint that is whole, and a line for each newer one that is not and was skipped.
 
         Raises CheckpointError if there is none.
         """
-        return self.first_whole(self.found(), device)
+        return self.first_whole(self.found(), device, with_optimizer)
 
-    def best(self, *, device: str = "cpu") -> tuple[Checkpoint, list[str]]:
+    def best(self, *, device: str = "cpu", with_optimizer: bool = True) -> tuple[Checkpoint, list[str]]:
         """The whole checkpoint with the lowest validation loss, and a line for each file that was skipped.
 
         Raises CheckpointError if there is none.
@@ -101,7 +101,7 @@ class Checkpoints:
             except CheckpointError as error:
                 skipped.append(str(error))
         scored = sorted((path for path in losses if losses[path] < math.inf), key=losses.__getitem__)
-        checkpoint, more = self.first_whole(scored, device, " with a validation loss")
+        checkpoint, more = self.first_whole(scored, device, with_optimizer, " with a validation loss")
         return checkpoint, skipped + more
 
     def paths(self) -> list[Path]:
@@ -116,12 +116,14 @@ class Checkpoints:
         except OSError as error:
             raise CheckpointError(f"cannot read {str(self.folder)!r}: {error.strerror}") from error
 
-    def first_whole(self, paths: Iterable[Path], device: str, which: str = "") -> tuple[Checkpoint, list[str]]:
+    def first_whole(
+        self, paths: Iterable[Path], device: str, with_optimizer: bool, which: str = ""
+    ) -> tuple[Checkpoint, list[str]]:
         """The first of these that can be loaded, and why those before it cannot."""
         skipped: list[str] = []
         for path in paths:
             try:
-                found = load_checkpoint(path, device=device)
+                found = load_checkpoint(path, device=device, with_optimizer=with_optimizer)
                 if found.step != step_of(path):
                     raise CheckpointError(f"cannot read {str(path)!r}: it holds step {found.step}, not {step_of(path)}")
                 return found, skipped

@@ -54,15 +54,19 @@ def evaluate(
     stride: int | None = None,
     batch_size: int = 8,
     max_tokens: int | None = None,
+    spread: bool = False,
     advance: Callable[[int], object] | None = None,
 ) -> Evaluation:
     """Score tokens[1:] (at most max_tokens of them), each given up to context_length tokens before it.
 
     Windows of context_length start every `stride` tokens (context_length by default) and score what no window before
-    them has scored: a smaller stride gives each token more context and costs more.  No dropout, nothing random, and
-    the model is left as it was.  advance(n) hears of every n tokens scored, and may raise to end it.
+    them has scored: a smaller stride gives each token more context and costs more.  The max_tokens are the text's
+    first; with spread they are those of windows spread evenly over the text, each one that the whole text has too.
 
-    Raises ValueError for fewer than two tokens, or a stride outside 1 ... context_length.
+    No dropout, nothing random, and the model is left as it was.  advance(n) hears of every n tokens scored, and may
+    raise to end it.
+
+    Raises ValueError for fewer than two tokens, a stride outside 1 ... context_length, or spread with another stride.
     """
     length = model.config.context_length
     stride = length if stride is None else stride
@@ -73,12 +77,18 @@ def evaluate(
     if max_tokens is not None:
         if max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, or None for all; got {max_tokens}")
-        tokens = tokens[: max_tokens + 1]
+        if not spread:
+            tokens = tokens[: max_tokens + 1]
+    if spread and stride != length:
+        raise ValueError(f"spread is of windows side by side: stride must be context_length {length}; got {stride}")
     if len(tokens) < 2:
         raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
     nll, scored = 0.0, 0
+    chosen = windows(tokens, length, stride)
+    if spread and max_tokens is not None and max_tokens < len(tokens) - 1:
+        chosen = spread_windows(tokens, length, max_tokens)
     with no_grad():
-        for ids, targets in batched(windows(tokens, length, stride), batch_size):
+        for ids, targets in batched(chosen, batch_size):
             nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
             new = int((targets != NOT_SCORED).sum())
             scored += new
@@ -100,6 +110,15 @@ def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Ar
         scored_to = end
         if end == last:
             return
+
+
+def spread_windows(tokens: Array, length: int, max_tokens: int) -> Iterator[tuple[Array, Array]]:
+    """Of a text's windows side by side as many as have max_tokens together, the middle one of each of as many parts."""
+    there, wanted, size = (len(tokens) - 1) // length, max(1, max_tokens // length), min(length, max_tokens)
+    for i in range(wanted):
+        start = (2 * i + 1) * there // (2 * wanted) * length
+        window = np.asarray(tokens[start : start + size + 1], np.int64)
+        yield window[:-1], window[1:]
 
 
 def batched(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:

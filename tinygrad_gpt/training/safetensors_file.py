@@ -49,6 +49,12 @@ MAGIC = {
     **{bytes([0x80, protocol]): "a pickle, as PyTorch's .pt was" for protocol in range(2, 6)},
 }
 
+OTHERS = {
+    b"{": "JSON: a config.json, or the index of a model in several files",
+    b"GGUF": "a GGUF file",
+    b"version ": "the pointer that Git LFS leaves in place of a file: git lfs pull fetches the file",
+}
+
 
 class CheckpointError(ValueError):
     """A file cannot be read as a model.  The text names the file and the reason."""
@@ -112,7 +118,8 @@ def opened(path: str | os.PathLike[str], what: str = "", *, with_digest: bool = 
     Whatever is wrong with it, or is found to be wrong in the block, is a CheckpointError of one line.
     """
     if not os.path.isfile(path):
-        raise CheckpointError(f"cannot read {str(path)!r}: there is no such file")
+        there = "it is a folder: give the file in it" if os.path.isdir(path) else "there is no such file"
+        raise CheckpointError(f"cannot read {str(path)!r}{what}: {there}")
     try:
         with open(path, "rb", buffering=0) as file:
             checked = SafetensorsFile(file)
@@ -153,6 +160,9 @@ class SafetensorsFile:
         for magic, kind in MAGIC.items():
             if first.startswith(magic):
                 raise ValueError(f"it is {kind}, not safetensors: such files can run code, and are never read here")
+        for magic, kind in OTHERS.items():
+            if first.startswith(magic):
+                raise ValueError(f"it is no safetensors file, but {kind}")
         if length <= MAX_HEADER:
             raise ValueError(f"it is cut short: its header should be {length} bytes long, and the file has {size}")
         raise ValueError("it is no safetensors file")
@@ -171,14 +181,36 @@ class SafetensorsFile:
         if digest.hexdigest().encode() != stated:
             raise ValueError("its bytes are not those that were written (SHA-256 differs)")
 
-    def tensor(self, name: str) -> Array:
-        """One tensor, as NumPy's.  bfloat16, which NumPy lacks, becomes float32."""
+    def dtype_of(self, name: str) -> np.dtype[Any]:
+        """The dtype of a tensor as NumPy's; bfloat16, which NumPy lacks, is read as float32."""
+        stored = self.tensors[name].dtype
+        return np.dtype(np.float32) if stored == "BF16" else np.dtype(DTYPES[stored]).newbyteorder("=")
+
+    def tensor(self, name: str, dtype: Any = None) -> Array:
+        """One tensor as a NumPy array of this dtype, of its own if none is given.  A block at a time is converted."""
         stored = self.tensors[name]
-        array: Array = np.empty(stored.shape, DTYPES[stored.dtype])
-        self.read_into(self.start + stored.begin, memoryview(array.reshape(-1).view(np.uint8)))
-        if stored.dtype == "BF16":  # the upper half of a float32
-            array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
+        array: Array = np.empty(stored.shape, self.dtype_of(name) if dtype is None else dtype)
+        flat = array.reshape(-1)
+        for start, block in self.blocks(name):
+            if stored.dtype == "BF16":  # the upper half of a float32
+                block = (block.astype(np.uint32) << np.uint32(16)).view(np.float32)
+            flat[start : start + len(block)] = block
+        return array
+
+    def are_same(self, one: str, other: str) -> bool:
+        """Whether two tensors are stored as the same numbers."""
+        kinds = [(self.tensors[name].dtype, self.tensors[name].shape) for name in (one, other)]
+        pairs = zip(self.blocks(one), self.blocks(other), strict=False)
+        return kinds[0] == kinds[1] and all(a.tobytes() == b.tobytes() for (_, a), (_, b) in pairs)
+
+    def blocks(self, name: str) -> Iterator[tuple[int, Array]]:
+        """A tensor's numbers as they are stored, a block at a time, each with the place of its first."""
+        stored = self.tensors[name]
+        kind = np.dtype(DTYPES[stored.dtype])
+        for begin in range(stored.begin, stored.end, BLOCK):
+            block: Array = np.empty(min(BLOCK, stored.end - begin) // kind.itemsize, kind)
+            self.read_into(self.start + begin, memoryview(block.view(np.uint8)))
+            yield (begin - stored.begin) // kind.itemsize, block
 
     def read_into(self, place: int, part: memoryview) -> None:
         """Fill part with the bytes from place on."""

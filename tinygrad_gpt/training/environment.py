@@ -1,0 +1,65 @@
+"""What the bits of a training run depend on besides the data: versions, backend, device, threads, BLAS, processor.
+
+A processor with other vector units gets other kernels from BLAS and from NumPy, which add in another order.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import array_module
+from tinygrad_gpt.kernels import num_threads
+from tinygrad_gpt.kernels.threads import blas
+from tinygrad_gpt.nn import GPT
+
+
+def environment(model: GPT) -> dict[str, str | int]:
+    """By name what the bits of this model's training depend on, as it is here and now."""
+    import tinygrad_gpt  # here: it imports this module
+
+    backend = array_module(next(iter(model.parameters().values())).data)
+    found = {
+        "tinygrad_gpt": tinygrad_gpt.__version__,
+        "backend": backend.__name__,
+        backend.__name__: backend.__version__,
+        "device": model.device,
+        "threads": num_threads(),
+    }
+    return found | of_processor() if backend is np else found
+
+
+def of_processor() -> dict[str, str | int]:
+    """Of NumPy's work: BLAS with the kernel that it has chosen, its threads, and NumPy's own vector units."""
+    library = blas_library()
+    return {
+        "blas": blas_named(library),
+        "blas_threads": library.get("num_threads", "unknown"),
+        "cpu_features": cpu_features(),
+    }
+
+
+def blas_library() -> dict[str, Any]:
+    """What threadpoolctl says of the BLAS that NumPy calls; nothing where it knows none (Accelerate)."""
+    libraries: list[dict[str, Any]] = [library for library in blas().info() if library["user_api"] == "blas"]
+    libraries.sort(key=lambda library: "numpy" not in library["filepath"])  # SciPy brings one of its own
+    return libraries[0] if libraries else {}
+
+
+def blas_named(library: dict[str, Any]) -> str:
+    """Name, version and kernel of a BLAS, such as openblas 0.3.31 SkylakeX; what NumPy was built with if unknown."""
+    built = numpy_config()["Build Dependencies"]["blas"]
+    parts = [library.get(name) for name in ("internal_api", "version", "architecture")]
+    return " ".join(str(part) for part in (parts if library else (built["name"], built["version"])) if part)
+
+
+@cache
+def cpu_features() -> str:
+    """The vector units for which NumPy has code of its own, and which this processor has, NumPy's baseline first."""
+    units = numpy_config().get("SIMD Extensions", {})
+    return " ".join([*units.get("baseline", []), *units.get("found", [])])
+
+
+def numpy_config() -> dict[str, Any]:
+    """How NumPy was built, and what it found here."""
+    return np.show_config(mode="dicts")  # type: ignore[return-value]
