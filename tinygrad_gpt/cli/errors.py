@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from tinygrad_gpt.backend import UnavailableDeviceError
+from tinygrad_gpt.backend import UnavailableDeviceError, why_not
 
 
 class UserError(Exception):
@@ -35,8 +35,17 @@ def user_input() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
-def reason(error: OSError) -> str:
-    """An OSError in words: what could not be done with which file, and why."""
+def need(package: str, install: str | None = None) -> None:
+    """Raise UserError, with the reason and the remedy, if the package cannot be imported."""
+    missing = why_not(package, install)
+    if missing is not None:
+        raise UserError(missing)
+
+
+def reason(error: OSError | ImportError) -> str:
+    """An error in words: what could not be done with which file or package, and why."""
+    if isinstance(error, ImportError):
+        return str(error)
     if error.filename is None:
         return error.strerror or str(error)
     return f"cannot use {str(error.filename)!r}: {error.strerror}"

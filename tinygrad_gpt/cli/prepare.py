@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_gpt.backend import Array, resolve_device
-from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.errors import UserError, need, user_input
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
@@ -84,6 +84,8 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
         device = resolve_device(options.run.device)
     if device == "cpu" and options.run.precision != "float32":
         raise UserError(f"--precision {options.run.precision} needs a GPU (--device cuda); a CPU computes in float32")
+    if options.run.precision == "bfloat16":
+        need("ml_dtypes")
     shape(options, vocab_size=1)  # heads and width are wrong whatever the vocabulary: say so before reading the text
     corpus = read_corpus(options, folder)
     config = shape(options, corpus.tokenizer.vocab_size)

@@ -346,7 +346,7 @@ class Session:
         """Around writing a file that the training can do without for a while: if it fails, loudly go on."""
         try:
             yield
-        except OSError as error:
+        except (OSError, ImportError) as error:  # ImportError: no matplotlib for the plot
             if what not in (LOG, STDOUT) or what not in self.failing:  # of these once, not at every line
                 newest = "there is no checkpoint yet" if self.saved is None else f"the newest is of step {self.saved}"
                 meanwhile = f"; {newest}" if what == CHECKPOINTS else ""
