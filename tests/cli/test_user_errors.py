@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 
 from tests.cli.conftest import TINY_FLAGS, call, listing
 from tinygrad_gpt import backend
-from tinygrad_gpt.cli import COMMANDS, machine, session
+from tinygrad_gpt.cli import COMMANDS, session
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -489,15 +489,6 @@ def test_a_machine_that_is_too_small_is_told_before_it_is_full(check, monkeypatc
     for module in ("prepare", "trace"):
         monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_here", lambda: 10**5)
     check(line, "of memory, this machine has 100 kB: use a smaller model, --batch-size or --context-length")
-
-
-@pytest.mark.parametrize("limit", ["4096\n", "max\n", None])
-def test_a_container_has_the_memory_it_may_use(monkeypatch, tmp_path, limit):
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit)
-    monkeypatch.setattr(machine, "LIMITS", [str(tmp_path / "memory.max")])
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert machine.memory_here() == (4096 if limit == "4096\n" else physical)
 
 
 def test_memory_that_runs_out_is_one_line_with_what_takes_less(monkeypatch, tg, text_file, tiny):

@@ -25,9 +25,10 @@ from tinygrad_gpt.cli.prepare import STDIN, Plan, note
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
-from tinygrad_gpt.cli.terminal import Stop, discard_output
+from tinygrad_gpt.cli.terminal import Stop
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, header, plot_title, summary, table_row
+from tinygrad_gpt.console import discard_output
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import save_tokenizer
