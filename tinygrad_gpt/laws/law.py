@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import inspect
 import unittest
+import warnings
 import zlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure, HypothesisException
 
+from tinygrad_gpt.laws.first_call import FirstCall, failed_call
 from tinygrad_gpt.laws.profiles import settings_for
 from tinygrad_gpt.laws.source import assignments, call, import_line
 
@@ -93,6 +95,27 @@ class LawBroken(AssertionError):  # noqa: N818 - a finding about the object, not
         return "\n".join([*imports, call(f'laws.find("{law}").replay', "sut", self.case)])
 
 
+class FirstCallFailed(LawBroken):
+    """A function of the object fails on its very first call, so no law that calls it says anything."""
+
+    def __init__(self, call: FirstCall, error: Exception, law: "Law", sut: Any) -> None:
+        super().__init__(f"{type(error).__name__}: {error}", "no exception", law=law, sut=sut, case={})
+        self.call = call
+
+    @property
+    def line(self) -> str:
+        """It in a few words."""
+        return f"{self.call.what} fails on {self.call.on}"
+
+    def __str__(self) -> str:
+        fields = {"call": self.call.source, "observed": self.observed, "remedy": self.call.remedy}
+        return "\n".join([f"{self.sut.name}: {self.line}\n", *(field(name, text) for name, text in fields.items())])
+
+    def replay(self) -> str:
+        """Lines of Python that make the call again."""
+        return "\n".join(["import numpy as np", import_line(self.sut), self.call.source])
+
+
 def field(name: str, text: str) -> str:
     """One named paragraph of a message, its further lines indented."""
     return f"  {name:<9} " + text.replace("\n", "\n" + " " * 12)
@@ -151,6 +174,9 @@ class Law:
         try:
             self.settings(chosen)(test)()
         except LawBroken as broken:
+            failed = failed_call(getattr(sut, "first_calls", ()))
+            if failed and (failed[0].decides_all or type(failed[1]) is type(broken.__cause__)):
+                raise FirstCallFailed(*failed, self, sut) from failed[1]
             raise self.located(broken, sut, tried) from broken.__cause__
         except FlakyFailure:
             unsteady = LawBroken("it failed, but held when run again on the very same case", "one result for one case")
@@ -170,7 +196,8 @@ class Law:
         It gets a copy of the case: an object that writes to its input must spoil neither the report nor other cases.
         """
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # such as "Mean of empty slice"
                 self.body(sut, **copy.deepcopy(case))
         except (LawBroken, HypothesisException):
             raise
