@@ -5,11 +5,11 @@ or inside `user_input()`, which stands around single calls that refuse bad value
 program, and keeps its traceback.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from tinygrad_gpt.backend import UnavailableDeviceError, why_not
+from tinygrad_gpt.checks import nearest
 
 
 class UserError(Exception):
@@ -52,6 +52,6 @@ def reason(error: OSError | ImportError) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" for the known name nearest to this one, or nothing if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    """ "; did you mean X?" for the known name that this one is surely meant for, or nothing."""
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else ""
