@@ -68,7 +68,6 @@ def test_nothing_far_fetched_is_suggested(command, wrong):
 FITTING = {  # what a wrong flag may be taken for: it is a part of the right one's name
     "--name": ("--run-name",),
     "--size": ("--batch-size",),
-    "--test": ("--text",),
     "--file": ("--profile",),
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
 
-CLOSE = 0.75  # of two names' letters are the same, in the same order
+CLOSE = 0.78  # of two names' letters are the same, in the same order
 
 
 def at_least_one(name: str, value: Any) -> int:
