@@ -220,6 +220,18 @@ ROWS = {
         ("doctor now", "unexpected argument 'now'\n"),
         ("laws", "needs NAME"),
         ("laws nonsense", "pkg.module:name"),
+        ("laws empty_list:suts", "empty_list:suts must be an object under test, or a list of them; got an empty one"),
+        ("laws a:b --only ,", "only must hold ids of laws, with commas between them; got ','"),
+        ("laws a:b --only=", "only must hold ids of laws, with commas between them; got ''"),
+        ("train {text} --progress false", "--progress takes no value: write --progress, or --no-progress; got 'false'"),
+        ("train {text} --no-progress=1", "--no-progress takes no value: write --progress, or --no-progress; got '1'"),
+        ("trace --step=yes", "--step takes no value: write --step, or --no-step; got 'yes'"),
+        ("generate {run} --text a", "unknown option --text; TEXT is given without a flag"),
+        ("sampling --run {run} a", "unknown option --run; RUN is given without a flag"),
+        ("generate {run} a --max-length 5", "unknown option --max-length; did you mean --max-new-tokens?"),
+        ("train {text} --init x", "unknown option --init\n"),
+        ("trace --text=", "--text must not be empty"),
+        ("train {text} --val-fraction 0.9999", "training split (--val-fraction 0.9999) has 0 tokens"),
         ("laws own.py:x", "a module as import names it; got 'own.py:x'"),
         ("laws ../own:x", "name must look like pkg.module:name, a module as import names it; got '../own:x'"),
         ("laws a:b --format yaml", "--format must be one of text, markdown, json; got 'yaml'"),
@@ -285,6 +297,7 @@ def prepared(folder, run):
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "syntax.py").write_text("def (\n")
     (folder / "empty.py").touch()
+    (folder / "empty_list.py").write_text("suts = []\n")
     (folder / "locked").mkdir()
     (folder / "locked" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere"}))
     save_tokenizer(Characters("abc"), folder / "three.json")

@@ -31,7 +31,8 @@ OFTEN_CALLED = {  # our flags, and what other programs call them
     "--n-layers": ("n-layer",),
     "--epochs": ("num-epochs", "num-train-epochs"),
     "--steps": ("max-iters", "max-steps", "iters"),
-    "--max-new-tokens": ("num-tokens", "length", "n"),
+    "--max-new-tokens": ("num-tokens", "max-tokens", "max-length", "length", "n"),
+    "--beta1": ("betas", "adam-beta1"),
     "--out": ("output", "out-dir", "output-dir"),
 }
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -171,7 +172,7 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
         strange = [word for word in words if is_unknown_flag(word, kind)]
         raise UserError(not_understood(strange[0], kind) if strange else condensed(box.getvalue(), kind)) from None
     if unknown:
-        raise UserError(not_understood(unknown[0], kind))
+        raise UserError(value_of_switch(unknown[0], argv, kind) or not_understood(unknown[0], kind))
     check_ranges(options)
     return options
 
@@ -217,12 +218,27 @@ def is_unknown_flag(word: str, kind: type) -> bool:
     return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
 
 
+def value_of_switch(argument: str, argv: Sequence[str], kind: type) -> str | None:
+    """What to say if the argument is the value of an option that takes none; None if it is not."""
+    switches = {option.flag for option in options_of(kind) if option.type is bool and not option.positional}
+    for before, word in itertools.pairwise(["", *argv]):
+        flag, _, value = word.partition("=")
+        flag = flag_in(flag if value == argument and "=" in word else before)
+        switch = flag.replace("--no-", "--", 1)
+        if switch in switches and argument in (word, value):
+            return f"{flag} takes no value: write {switch}, or {switch.replace('--', '--no-', 1)}; got {argument!r}"
+    return None
+
+
 def not_understood(argument: str, kind: type) -> str:
     """What to say about an argument that no option takes."""
     if not argument.startswith("-") or argument == "-":
         texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
         return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
     flag = flag_in(argument)
+    bare = [option.flag for option in options_of(kind) if option.positional and option.name == flag[2:]]
+    if bare:
+        return f"unknown option {argument.split('=')[0]}; {bare[0]} is given without a flag"
     known = {option.flag for option in options_of(kind) if not option.positional}
     called = next((ours for ours, theirs in OFTEN_CALLED.items() if ours in known and flag[2:] in theirs), None)
     guess = f"; did you mean {called}?" if called else did_you_mean(flag, known)

@@ -222,13 +222,13 @@ def run_name(options: Train) -> str:
 
 def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
     """The batches to train on, and the tokens of both parts of the text."""
-    length = config.context_length
+    length, share = config.context_length, f"--val-fraction {options.text.val_fraction:g}"
     with user_input():
         train_tokens, val_tokens = parts = split_tokens(corpus.tokens, options.text.val_fraction)
         shortest = min(map(len, parts)) if options.text.val_fraction else None
         check_length(len(corpus.tokens), length, shortest=shortest)
         if options.text.val_fraction:
-            check_length(len(val_tokens), length, f"validation split (--val-fraction {options.text.val_fraction:g})")
+            check_length(len(val_tokens), length, f"validation split ({share})")
         batches = Batches(
             train_tokens,
             context_length=length,
@@ -236,7 +236,9 @@ def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, A
             stride=options.text.stride,
             drop_last=options.text.drop_last,
             seed=options.training.seed,
-            name="training split" if options.text.val_fraction else "text",
+            name=f"training split (--val-fraction {options.text.val_fraction:g})"
+            if options.text.val_fraction
+            else "text",
         )
     return batches, train_tokens, val_tokens
 

@@ -138,6 +138,8 @@ def main(argv: Sequence[str]) -> int:
     """Parse, run the step, show it; the exit code."""
     options = parse(Trace, argv, "tinygrad-gpt trace")
     chosen = dict(entries(options.check))
+    if options.batch.text == "":
+        raise UserError("--text must not be empty; leave it out for a text of its own")
     check_output("--json", options.json)
     check_output("--html", options.html)
     with machine(options.threads), nullcontext() if options.kernels else reference_only():
