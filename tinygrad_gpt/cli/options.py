@@ -153,6 +153,8 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
     """
     import tyro
 
+    if mistaken := value_of_switch(argv, kind):
+        raise UserError(mistaken)
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -172,7 +174,7 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
         strange = [word for word in words if is_unknown_flag(word, kind)]
         raise UserError(not_understood(strange[0], kind) if strange else condensed(box.getvalue(), kind)) from None
     if unknown:
-        raise UserError(value_of_switch(unknown[0], argv, kind) or not_understood(unknown[0], kind))
+        raise UserError(value_of_switch(argv, kind, unknown[0]) or not_understood(unknown[0], kind))
     check_ranges(options)
     return options
 
@@ -218,15 +220,17 @@ def is_unknown_flag(word: str, kind: type) -> bool:
     return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
 
 
-def value_of_switch(argument: str, argv: Sequence[str], kind: type) -> str | None:
-    """What to say if the argument is the value of an option that takes none; None if it is not."""
+def value_of_switch(argv: Sequence[str], kind: type, argument: str | None = None) -> str | None:
+    """What to say if a switch is given a value, as --switch=value or with `argument` as the next word."""
     switches = {option.flag for option in options_of(kind) if option.type is bool and not option.positional}
-    for before, word in itertools.pairwise(["", *argv]):
-        flag, _, value = word.partition("=")
-        flag = flag_in(flag if value == argument and "=" in word else before)
-        switch = flag.replace("--no-", "--", 1)
-        if switch in switches and argument in (word, value):
-            return f"{flag} takes no value: write {switch}, or {switch.replace('--', '--no-', 1)}; got {argument!r}"
+    words = [*itertools.takewhile(lambda word: word != "--", argv)]
+    given = [word.partition("=")[::2] for word in words if "=" in word]
+    given += [(flag, word) for flag, word in itertools.pairwise(words) if word == argument]
+    for flag, value in given:
+        switch = flag_in(flag).replace("--no-", "--", 1)
+        if switch in switches:
+            no = switch.replace("--", "--no-", 1)
+            return f"{flag} takes no value: write {switch}, or {no}; got {shortened(repr(value))}"
     return None
 
 

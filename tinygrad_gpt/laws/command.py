@@ -52,8 +52,8 @@ def check_by_name(
     """Check the object called pkg.module:name, print its report; 0 held, 1 broken, 2 bad input (a line on stderr)."""
     try:
         settings_for(profile)
-        suts = load(name)
         chosen = None if only is None else ids_in(only)
+        suts = load(name)
         reports = [check(sut, profile=profile or default_profile(), on_fail="report", only=chosen) for sut in suts]
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         complain(program, error)
