@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
@@ -15,7 +16,7 @@ def kept_in_cache() -> Iterator[None]:
     if os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"):
         yield
         return
-    before = storage_directory(intent_to_write=False).home_directory
+    before = folder()
     set_hypothesis_home_dir(cache_folder())
     try:
         yield
@@ -25,14 +26,20 @@ def kept_in_cache() -> Iterator[None]:
 
 def examples_folder() -> Path:
     """The folder of failing cases, which are tried first the next time."""
-    return storage_directory("examples", intent_to_write=False).path
+    return folder() / "examples"
+
+
+def folder() -> Path:
+    """Where it keeps things now."""
+    found: Any = storage_directory(intent_to_write=False)
+    return Path(getattr(found, "path", found))  # older versions of Hypothesis answer the path itself
 
 
 def cache_folder() -> Path:
     """The user's folder for what may be deleted at any time; one for temporary files if it cannot be written."""
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_gpt" / "hypothesis"
-        folder.mkdir(parents=True, exist_ok=True)
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_gpt" / "hypothesis"
+        cache.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: nobody knows of a home
         return Path(tempfile.gettempdir()) / "tinygrad_gpt" / "hypothesis"
-    return folder
+    return cache
