@@ -5,7 +5,6 @@ With --device cuda the page is that of a GPU, see benchmarks/cuda/.
 
 import argparse
 import functools
-import os
 import platform
 import statistics
 import subprocess
@@ -19,7 +18,9 @@ from benchmarks import generation, kernels, training
 from benchmarks.cuda import page
 from benchmarks.settings import BATCH_SIZES, CONTENDERS, SETTINGS
 from tinygrad_gpt.backend import UnavailableDeviceError
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.kernels import default_num_threads
+from tinygrad_gpt.kernels.limits import cores
 
 PACKAGES = ("numpy", "torch", "jax", "autograd", "transformers")
 STEPS = [name for name in CONTENDERS if name != "ours, checkpointing"]
@@ -32,7 +33,7 @@ def machine() -> str:
     model = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES if util.find_spec(name))
     return (
-        f"{time.strftime('%Y-%m-%d')}, {model}, {os.cpu_count()} cores, {default_num_threads()} threads; "
+        f"{time.strftime('%Y-%m-%d')}, {model}, {cores()} cores, {default_num_threads()} threads; "
         f"Python {platform.python_version()}, {versions}."
     )
 
@@ -139,4 +140,5 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    quiet_pipe()
     main()

@@ -12,6 +12,9 @@ Expect: the same two numbers each time, 5 and 2; then a variable used twice, who
 import numpy as np
 
 from tinygrad_gpt import Tensor, ops
+from tinygrad_gpt.console import quiet_pipe
+
+quiet_pipe()  # with `| head` it ends without a word
 
 # %% [markdown]
 # **By hand.** z = x y. If x grows by a little dx, z grows by y dx: dz/dx = y, and dz/dy = x.

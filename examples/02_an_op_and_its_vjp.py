@@ -13,7 +13,10 @@ planted mistake and show the smallest input for it.
 import numpy as np
 
 from tinygrad_gpt import Tensor, laws
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.tape import apply
+
+quiet_pipe()  # with `| head` it ends without a word
 
 # %% [markdown]
 # **Derivation.** y = ln(1 + eˣ), so dy/dx = eˣ / (1 + eˣ) = 1 / (1 + e⁻ˣ), the logistic function. The vjp

@@ -12,6 +12,9 @@ after the other, and by the fused op; then what happens at logits of 1000.
 import numpy as np
 
 from tinygrad_gpt import Tensor, cross_entropy, ops
+from tinygrad_gpt.console import quiet_pipe
+
+quiet_pipe()  # with `| head` it ends without a word
 
 x = np.array([[3.0, 2.0, 1.0]])  # logits
 target = np.array([0])

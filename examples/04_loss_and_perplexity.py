@@ -17,6 +17,9 @@ import numpy as np
 
 import tinygrad_gpt as tg
 from tinygrad_gpt.backend import to_host
+from tinygrad_gpt.console import quiet_pipe
+
+quiet_pipe()  # with `| head` it ends without a word
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")

@@ -12,6 +12,9 @@ whatever was drawn before: a batch is a pure function of (seed, step).
 import argparse
 
 import tinygrad_gpt as tg
+from tinygrad_gpt.console import quiet_pipe
+
+quiet_pipe()  # with `| head` it ends without a word
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")

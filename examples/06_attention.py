@@ -13,6 +13,9 @@ and a gradient that never reaches a later token.
 import numpy as np
 
 from tinygrad_gpt import ops
+from tinygrad_gpt.console import quiet_pipe
+
+quiet_pipe()  # with `| head` it ends without a word
 
 T, D = 4, 2
 rng = np.random.default_rng(7)

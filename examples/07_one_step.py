@@ -17,7 +17,10 @@ import numpy as np
 
 import tinygrad_gpt as tg
 from tinygrad_gpt.backend import array_module, to_host
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.tape import deepest_first
+
+quiet_pipe()  # with `| head` it ends without a word
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")

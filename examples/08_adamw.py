@@ -13,6 +13,9 @@ gradient.
 import numpy as np
 
 from tinygrad_gpt import AdamW, Tensor
+from tinygrad_gpt.console import quiet_pipe
+
+quiet_pipe()  # with `| head` it ends without a word
 
 # %% [markdown]
 # **By hand.** m is a running mean of gradients, v of their squares. Both start at 0, so they are divided by

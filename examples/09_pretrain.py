@@ -4,8 +4,8 @@
 
 Pretraining of a small GPT, start to end.
 
-Expect: about half a minute, a loss that falls from ln V to below 6, a first sample of random words, then one
-repeated word, and the plot of both losses.
+Expect: about half a minute, a loss that falls from ln V to below 6, samples that turn from random words into short
+and frequent ones, and the plot of both losses.
 """
 
 # %%
@@ -13,7 +13,10 @@ import argparse
 from pathlib import Path
 
 import tinygrad_gpt as tg
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.training.plots import plot_losses
+
+quiet_pipe()  # with `| head` it ends without a word
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
@@ -65,8 +68,9 @@ for report in tg.train(model, optimizer, batches, steps=arguments.steps, schedul
         f"step {report.step:4d}, {tokens_seen:7,} tokens seen: train loss {train_loss:.3f}, "
         f"val loss {val_loss:.3f}, perplexity {tg.perplexity(val_loss):.1f}"
     )
-    tokens = [int(ids[0]) for ids in tg.generate(model, [tokenizer.encode(PROMPT)], max_new_tokens=12)]
-    print(f"    {PROMPT}{tokenizer.decode(tokens)!r}")
+    new = tg.generate(model, [tokenizer.encode(PROMPT)], max_new_tokens=12, temperature=0.8)
+    tokens = [int(ids[0]) for ids in new]
+    print(f"    {PROMPT + tokenizer.decode(tokens)!r}")
 
 # %%
 arguments.out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,10 @@ import argparse
 import numpy as np
 
 from tinygrad_gpt import laws
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.laws.profiles import PROFILES
+
+quiet_pipe()  # with `| head` it ends without a word
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--profile", default="ci", choices=PROFILES, help="how many cases each law tries")

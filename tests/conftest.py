@@ -3,11 +3,14 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import threadpoolctl  # noqa: F401 - sets an environment variable when it is imported: before the guard looks
 from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parent.parent / ".hypothesis"))
 
 COMMON = {"deadline": None, "report_multiple_bugs": False}  # first calls are slow; one cause, one message
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

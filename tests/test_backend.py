@@ -124,6 +124,82 @@ def test_a_cupy_that_cannot_be_loaded_is_no_cupy(monkeypatch):
         resolve_device("cuda")
 
 
+def unimportable(monkeypatch, package, error):
+    """Importing the package raises the error."""
+
+    class Broken(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name == package:
+                raise error
+
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+
+
+READ_ONLY = PermissionError(13, "Permission denied", "/home/me/.cupy")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            READ_ONLY,
+            r"\(\[Errno 13\] Permission denied: '/home/me/.cupy'\); set CUPY_CACHE_DIR to a folder that can be written",
+        ),
+        (OSError(30, "Read-only file system", "/home/me"), r"\(\[Errno 30\] .*\); set CUPY_CACHE_DIR to a folder.*"),
+        (OSError("libnvrtc.so.13: cannot open"), r"\(libnvrtc.so.13: cannot open\); pip install .*"),
+        (AttributeError("_ARRAY_API not found"), r"\(_ARRAY_API not found\)"),
+        (ValueError("numpy.dtype size changed"), r"\(numpy.dtype size changed\)"),
+    ],
+    ids=str,
+)
+def test_whatever_importing_cupy_raises_is_a_reason(error, said, monkeypatch):
+    unimportable(monkeypatch, "cupy", error)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UnavailableDeviceError, match=rf"^device 'cuda' is not available: CuPy .* loaded {said}$"):
+        resolve_device("cuda")
+
+
+def test_a_gpu_that_cannot_be_asked_is_no_gpu(blind_cupy, monkeypatch):
+    def broken():
+        raise RuntimeError("cudaErrorSystemNotReady: system not yet initialized")
+
+    monkeypatch.setattr(sys.modules["cupy"].cuda, "is_available", broken)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UnavailableDeviceError, match=r"CuPy cannot use the GPU \(cudaErrorSystemNotReady: .*\); nv"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("no", name="matplotlib"), "matplotlib is not installed; pip install matplotlib"),
+        (
+            OSError(30, "Read-only file system", "/tmp"),
+            "matplotlib cannot be loaded ([Errno 30] Read-only file system: '/tmp'); set MPLCONFIGDIR to a folder that "
+            "can be written",
+        ),
+        (
+            ValueError("Key backend: 'foo' is not a valid value for backend"),
+            "matplotlib cannot be loaded (Key backend: 'foo' is not a valid value for backend)",
+        ),
+    ],
+    ids=["missing", "read-only", "setting"],
+)
+def test_whatever_importing_another_package_raises_is_a_reason_too(error, said, monkeypatch):
+    unimportable(monkeypatch, "matplotlib", error)
+    assert backend.why_not("matplotlib") == said
+    with pytest.raises(ImportError) as caught:
+        backend.require("matplotlib")
+    assert str(caught.value) == said
+
+
+def test_a_package_that_can_be_imported_is_fine():
+    assert backend.why_not("json") is None
+    backend.require("json")
+
+
 ADVICE = """
 Failed to import CuPy.
 If you installed CuPy via wheels, make sure that the package matches the version of CUDA.
@@ -161,7 +237,7 @@ def test_a_cupy_that_is_broken_is_not_called_missing(error, said, cause, monkeyp
 def test_products_need_cublas(monkeypatch):
     for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    with pytest.raises(UnavailableDeviceError, match=r"^cuBLAS, for matrix products, is not installed; pip install"):
+    with pytest.raises(UnavailableDeviceError, match=r"^cuBLAS, for matrix products, cannot be .*; pip install"):
         backend.cublas()
 
 

@@ -5,6 +5,7 @@ what it prints.  In output `...` stands for anything.
 """
 
 import contextlib
+import dataclasses
 import doctest
 import io
 import os
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tinygrad_gpt import laws
 
 ROOT = Path(__file__).parent.parent
 GUIDES = [ROOT / "docs" / "testing-your-sampler.md", ROOT / "docs" / "testing-your-ops.md", ROOT / "docs" / "trace.md"]
@@ -74,6 +77,13 @@ def follow(guide, folder):
             assert language == "console"
             command, _, shown = text.removeprefix("$ ").partition("\n")
             require_output(shown, given(command, folder), f"{guide.name}, line {line}")
+
+
+def test_every_claim_about_an_op_is_in_its_guide():
+    guide = (ROOT / "docs" / "testing-your-ops.md").read_text("utf-8")
+    table = "".join(line for line in guide.splitlines() if line.startswith("| `"))
+    for field in dataclasses.fields(laws.OpUnderTest):
+        assert re.search(rf"\b{field.name}=", table), field.name
 
 
 def test_links_between_the_pages_lead_somewhere():

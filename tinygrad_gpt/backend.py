@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> one dLoss/dx (o
 
 DEVICES = ("cpu", "cuda", "auto")
 INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
+NAMES = {"cupy": "CuPy"}  # packages that are written otherwise than imported
+FOLDERS = {"cupy": "CUPY_CACHE_DIR", "matplotlib": "MPLCONFIGDIR"}  # variables that name the folder a package writes to
 
 
 class UnavailableDeviceError(RuntimeError):
@@ -44,22 +47,50 @@ def resolve_device(device: str) -> str:
 
 def why_no_cuda() -> str | None:
     """None if a CUDA GPU can be used, else the reason and the remedy, in one line."""
+    reason = why_not("cupy", INSTALL_CUDA)
+    if reason is not None:
+        return reason
+    import cupy
+
     try:
-        import cupy
-    except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
-            return f"CuPy is not installed; {INSTALL_CUDA}"
-        return f"CuPy cannot be loaded ({first_line(error.__cause__ or error)}); {INSTALL_CUDA}"
-    except RuntimeError as error:  # CuPy reports a broken CUDA installation as RuntimeError
-        return f"CuPy cannot be loaded ({first_line(error)})"
-    if cupy.cuda.is_available():
-        return None
-    driver, needed = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()  # 12040 is 12.4
+        if cupy.cuda.is_available():
+            return None
+        driver, needed = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()  # 12040 is 12.4
+    except Exception as error:  # CUDA's own errors, and whatever a broken installation raises
+        return f"CuPy cannot use the GPU ({first_line(error)}); nvidia-smi would show whether the driver works"
     if not driver:
         return "there is no NVIDIA driver (nvidia-smi would show it)"
     if driver // 1000 < needed // 1000:
         return f"the NVIDIA driver is for CUDA {driver // 1000}, CuPy for CUDA {needed // 1000}; {INSTALL_CUDA}"
     return "the NVIDIA driver shows no GPU (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
+
+
+def why_not(package: str, install: str | None = None) -> str | None:
+    """None if the package can be imported, else the reason and the remedy, in one line.
+
+    An import runs the package's code, so it may raise anything: for a library that is missing, a folder that cannot be
+    written, a setting that is wrong.
+    """
+    name, install = NAMES.get(package, package), install or f"pip install {package}"
+    try:
+        import_module(package)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            return f"{name} is not installed; {install}"
+        cause = error.__cause__ or error
+        if isinstance(cause, OSError) and cause.filename is not None and package in FOLDERS:
+            remedy = f"; set {FOLDERS[package]} to a folder that can be written"
+        else:
+            remedy = f"; {install}" if isinstance(error, ImportError | OSError) else ""
+        return f"{name} cannot be loaded ({first_line(cause)}){remedy}"
+    return None
+
+
+def require(package: str, install: str | None = None) -> None:
+    """Raise ImportError, with the reason and the remedy in one line, if the package cannot be imported."""
+    reason = why_not(package, install)
+    if reason is not None:
+        raise ImportError(reason)
 
 
 def first_line(error: BaseException) -> str:
@@ -184,8 +215,9 @@ def cublas() -> ModuleType:
     """
     try:
         from cupy_backends.cuda.libs import cublas
-    except ImportError:
-        raise UnavailableDeviceError(f"cuBLAS, for matrix products, is not installed; {INSTALL_CUDA}") from None
+    except Exception as error:
+        reason = f"cuBLAS, for matrix products, cannot be loaded ({first_line(error)}); {INSTALL_CUDA}"
+        raise UnavailableDeviceError(reason) from None
     return cast(ModuleType, cublas)
 
 

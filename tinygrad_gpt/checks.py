@@ -1,8 +1,9 @@
-"""What numbers, ids and mappings must be, and what to say when they are not.
+"""What numbers, ids, mappings and names must be, and what to say when they are not.
 
-On the host: a GPU would wrap ids that are out of range, silently.
+Ids are looked at on the host: a GPU would wrap ids that are out of range, silently.
 """
 
+import difflib
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
+
+CLOSE = 0.78  # of two names' letters are the same, in the same order
 
 
 def at_least_one(name: str, value: Any) -> int:
@@ -95,6 +98,30 @@ def first_few(names: Iterable[str]) -> str:
     names = sorted(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that this one is surely meant for: a slip of the fingers, or the only one it is a part of.
+
+    None where that would be guesswork.
+
+    >>> nearest("--temprature", ["--temperature", "--top-k"]), nearest("--prompt", ["--sample-prompt", "--steps"])
+    ('--temperature', '--sample-prompt')
+    >>> nearest("--init", ["--on-nonfinite", "--min-lr"]) is None
+    True
+    """
+    names, wanted = {plain(other): other for other in known}, plain(name)
+    whole = [other for other in names if f"-{wanted}-" in f"-{other}-"]
+    parts = whole or [other for other in names if other.startswith(wanted)]
+    if len(parts) == 1 and len(wanted) >= 3:
+        return names[parts[0]]
+    slips = difflib.get_close_matches(wanted, names, n=1, cutoff=CLOSE)
+    return names[slips[0]] if slips else None
+
+
+def plain(name: str) -> str:
+    """A name without what all names share: leading dashes, capitals, the choice between - and _."""
+    return name.lstrip("-").replace("_", "-").lower()
 
 
 def checked_ids(ids: Any, vocab_size: int, name: str = "ids") -> Array:

@@ -19,7 +19,7 @@ def torch_has_a_gpu() -> bool:
     """Whether PyTorch is installed, and built for CUDA."""
     try:
         import torch
-    except ImportError:
+    except Exception:  # not installed, or broken: an import may raise anything
         return False
     return bool(torch.cuda.is_available())
 

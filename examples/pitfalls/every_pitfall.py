@@ -7,6 +7,7 @@ Expect: twenty-one lines, each with a law.
 """
 
 from tinygrad_gpt import laws
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.study import pitfalls
 
 
@@ -21,4 +22,5 @@ def main():
 
 
 if __name__ == "__main__":
+    quiet_pipe()
     main()

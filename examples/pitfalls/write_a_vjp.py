@@ -8,6 +8,7 @@ Expect: an entry of dx with a hint, then a list of laws that the mended gradient
 import tempfile
 from pathlib import Path
 
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.study.pitfalls.checking import check
 from tinygrad_gpt.study.pitfalls.exercises import BY_NAME
 
@@ -26,5 +27,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
+    quiet_pipe()
     with tempfile.TemporaryDirectory() as name:
         main(Path(name))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.cli.conftest import TEXT, listing
 from tinygrad_gpt.cli import COMMANDS
+from tinygrad_gpt.cli.doctor import Speed
 from tinygrad_gpt.cli.options import options_of
 from tinygrad_gpt.cli.train_options import Train
 
@@ -115,7 +116,7 @@ def toml_files():
 @pytest.fixture
 def quick(monkeypatch):
     """What would take a second, in a blink; nobody types anything; nothing leaves the test's folder."""
-    monkeypatch.setattr("tinygrad_gpt.cli.doctor.matmul_flops", lambda: 1e12)
+    monkeypatch.setattr("tinygrad_gpt.cli.doctor.matmul_speed", lambda: Speed(1e12, 1.0))
     monkeypatch.setattr("tinygrad_gpt.cli.prepare.reference_manual", lambda: TEXT[:600])
     monkeypatch.setattr("tinygrad_gpt.study.pitfalls.lesson.caught", lambda pitfall: "caught")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))

@@ -69,13 +69,6 @@ print([name for name in sys.argv[1:] if name in sys.modules])
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 
-def test_doctor_says_what_there_is_and_exits_0(program):
-    result = program("doctor")
-    assert (result.returncode, result.stderr) == (0, "")
-    for word in ("python", "BLAS", "threads", "GPU", "merge table is whole", "FLOP/s", "suggestion"):
-        assert word in result.stdout
-
-
 def test_laws_offers_only_what_checks(tg):
     result = tg("laws", "--help")
     assert (result.code, result.err) == (0, "")

@@ -18,6 +18,15 @@ def test_without_files_it_writes_none(tg, run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_matplotlib_that_cannot_be_loaded_is_told_before_the_work(program, run, tmp_path):
+    done = program("sampling", run, "To be", "--png", "s.png", MPLBACKEND="nonsense")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("tinygrad-gpt sampling: matplotlib cannot be loaded (Key backend: 'nonsense' is")
+    assert done.stderr.count("\n") == 1
+    assert program("sampling", run, "To be", MPLBACKEND="nonsense").returncode == 0  # without --png nobody needs it
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

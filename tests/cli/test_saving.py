@@ -337,6 +337,15 @@ def test_a_plot_that_cannot_be_drawn_is_told_and_the_run_is_complete(monkeypatch
     assert "is complete" in call("train", "--resume", "run").out
 
 
+def test_a_matplotlib_that_cannot_be_loaded_is_told_and_costs_the_plot_alone(program, text, whole, tmp_path):
+    done = program("train", text, *SHORT, "--out", "run", MPLBACKEND="nonsense")
+    assert done.returncode == 1
+    warning, last = done.stderr.splitlines()
+    assert warning.startswith("WARNING: step 7: loss.png not written: matplotlib cannot be loaded (Key backend: ")
+    assert last.startswith("tinygrad-gpt train: could not save everything of step 7 in run: loss.png: matplotlib")
+    assert log(tmp_path / "run") == log(whole)
+
+
 def test_a_plot_that_cannot_be_drawn_hides_no_crash(monkeypatch, text, tmp_path):
     plant_at(monkeypatch, {5}, "forward")
     failing(monkeypatch, session, "plot_losses", range(99))

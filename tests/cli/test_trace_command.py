@@ -122,7 +122,7 @@ def test_kernels_checkpointing_and_dropout(tg, tmp_path, plain):
         (["nowhere"], "RUN 'nowhere' is not a folder"),
         (["nowhere.py"], "SCRIPT 'nowhere.py' is not a file"),
         (["--text", "short"], "--text has 5 tokens; 2 rows of 16 and the token after need 33"),
-        (["--text", ""], "needs a text of at least 1 character"),
+        (["--text", ""], "--text must not be empty; leave it out"),
         (["--n-heads", "5"], "n_heads must divide emb_dim 32; got 5"),
         (["--check", "wte"], "--check must be NAME[I,J]"),
         (["--check", "x[1]"], "--check: no array is called 'x'"),

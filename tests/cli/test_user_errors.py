@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 
 from tests.cli.conftest import TINY_FLAGS, call, listing
 from tinygrad_gpt import backend
-from tinygrad_gpt.cli import COMMANDS, machine, session
+from tinygrad_gpt.cli import COMMANDS, session
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -220,6 +220,18 @@ ROWS = {
         ("doctor now", "unexpected argument 'now'\n"),
         ("laws", "needs NAME"),
         ("laws nonsense", "pkg.module:name"),
+        ("laws empty_list:suts", "empty_list:suts must be an object under test, or a list of them; got an empty one"),
+        ("laws a:b --only ,", "only must hold ids of laws, with commas between them; got ','"),
+        ("laws a:b --only=", "only must hold ids of laws, with commas between them; got ''"),
+        ("train {text} --progress false", "--progress takes no value: write --progress, or --no-progress; got 'false'"),
+        ("train {text} --no-progress=1", "--no-progress takes no value: write --progress, or --no-progress; got '1'"),
+        ("trace --step=yes", "--step takes no value: write --step, or --no-step; got 'yes'"),
+        ("generate {run} --text a", "unknown option --text; TEXT is given without a flag"),
+        ("sampling --run {run} a", "unknown option --run; RUN is given without a flag"),
+        ("generate {run} a --max-length 5", "unknown option --max-length; did you mean --max-new-tokens?"),
+        ("train {text} --init x", "unknown option --init\n"),
+        ("trace --text=", "--text must not be empty"),
+        ("train {text} --val-fraction 0.9999", "training split (--val-fraction 0.9999) has 0 tokens"),
         ("laws own.py:x", "a module as import names it; got 'own.py:x'"),
         ("laws ../own:x", "name must look like pkg.module:name, a module as import names it; got '../own:x'"),
         ("laws a:b --format yaml", "--format must be one of text, markdown, json; got 'yaml'"),
@@ -285,6 +297,7 @@ def prepared(folder, run):
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "syntax.py").write_text("def (\n")
     (folder / "empty.py").touch()
+    (folder / "empty_list.py").write_text("suts = []\n")
     (folder / "locked").mkdir()
     (folder / "locked" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere"}))
     save_tokenizer(Characters("abc"), folder / "three.json")
@@ -489,15 +502,6 @@ def test_a_machine_that_is_too_small_is_told_before_it_is_full(check, monkeypatc
     for module in ("prepare", "trace"):
         monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_here", lambda: 10**5)
     check(line, "of memory, this machine has 100 kB: use a smaller model, --batch-size or --context-length")
-
-
-@pytest.mark.parametrize("limit", ["4096\n", "max\n", None])
-def test_a_container_has_the_memory_it_may_use(monkeypatch, tmp_path, limit):
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit)
-    monkeypatch.setattr(machine, "LIMITS", [str(tmp_path / "memory.max")])
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert machine.memory_here() == (4096 if limit == "4096\n" else physical)
 
 
 def test_memory_that_runs_out_is_one_line_with_what_takes_less(monkeypatch, tg, text_file, tiny):

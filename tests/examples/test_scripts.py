@@ -1,5 +1,6 @@
 """Every example runs, and says what it promises.  Each is a script, run as a reader would."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -44,6 +45,16 @@ def test_example_runs(script, tmp_path):
     assert "DIFFERENT" not in result.stdout
     if "--out" in arguments:
         assert [path.suffix for path in tmp_path.glob("*.png")] == [".png"]
+
+
+def test_the_samples_of_the_pretraining_are_words_and_not_one_token_repeated(tmp_path):
+    arguments, _ = EXPECTED["09_pretrain.py"]
+    printed = run("09_pretrain.py", arguments, tmp_path).stdout
+    samples = [ast.literal_eval(line.strip()) for line in printed.splitlines() if line.startswith("    ")]
+    assert len(samples) == 3
+    for sample in samples:
+        assert sample.startswith("The statement")
+        assert len(set(sample.removeprefix("The statement").split())) >= 4
 
 
 def test_one_line_where_there_is_no_gpu(tmp_path):

@@ -129,6 +129,13 @@ def test_without_hypothesis_one_line_says_what_to_install():
     assert last == 'ImportError: tinygrad_gpt.laws needs hypothesis: pip install ".[laws]"'
 
 
+def test_a_hypothesis_that_is_broken_is_not_called_missing():
+    script = "import sys; sys.modules['sortedcontainers'] = None; import tinygrad_gpt; import tinygrad_gpt.laws"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    said = "ImportError: tinygrad_gpt.laws needs hypothesis, which cannot be loaded (ModuleNotFoundError: "
+    assert done.stderr.splitlines()[-1].startswith(said)
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_an_object_that_ends_the_program_has_not_held(tmp_path, code):
     (tmp_path / f"users_leaver_{code}.py").write_text(
@@ -141,6 +148,6 @@ def test_an_object_that_ends_the_program_has_not_held(tmp_path, code):
 
 
 def test_the_command_says_the_same(monkeypatch):
-    monkeypatch.setattr("tinygrad_gpt.cli.laws.find_spec", lambda name: None)
-    said = 'tinygrad-gpt laws: hypothesis is not installed: pip install ".[laws]"\n'
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    said = 'tinygrad-gpt laws: hypothesis is not installed; pip install ".[laws]"\n'
     assert tuple(call("laws", "any:thing")) == (2, "", said)

@@ -1,10 +1,14 @@
 """The cache of keys and values: reading on gives what reading everything again would give."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygrad_gpt import ops
+from tinygrad_gpt.kernels import around_ops
 from tinygrad_gpt.laws.strategies import seeds
 from tinygrad_gpt.nn import GPT, Cache, GPTConfig
 from tinygrad_gpt.sampling import generate
@@ -47,6 +51,48 @@ def test_generation_is_the_same_with_and_without(prompts, seed, n, temperature):
     settings = {"temperature": temperature, "seed": seed, "stop_tokens": [3]}
     cached, plain = ([*map(list, generate(gpt, prompts, n, use_cache=use, **settings))] for use in (True, False))
     assert cached == plain
+
+
+@given(rows)
+def test_without_a_cache_everything_is_read(sequences):
+    gpt = model()
+    np.testing.assert_allclose(gpt.next_logits(sequences), last_logits(gpt, sequences), rtol=1e-9, atol=1e-12)
+
+
+@given(rows, st.integers(0, 2 * LENGTH), st.booleans())
+def test_the_head_runs_on_one_token_a_row(prompts, n, use_cache):
+    """Whatever the prompts' lengths, with a cache and without, within the context and past it."""
+    made = []
+
+    def watched(function, run):
+        def watching(*arrays, **settings):
+            y, vjp = run(*arrays, **settings)
+            if function is ops.linear:
+                made.append(y.shape)
+            return y, vjp
+
+        return watching
+
+    with around_ops(watched):
+        list(generate(model(), prompts, n, use_cache=use_cache))
+    assert [shape for shape in made if shape[-1] == CONFIG.vocab_size] == [(len(prompts), CONFIG.vocab_size)] * n
+
+
+@pytest.mark.parametrize("n_rows", [1, 8])
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("length", [10, 63, 64, 200])
+def test_the_memory_of_a_step_does_not_grow_with_the_text_times_the_vocabulary(n_rows, use_cache, length):
+    V, T = 4096, 64
+    gpt = GPT(GPTConfig(vocab_size=V, context_length=T, emb_dim=8, n_heads=2, n_layers=1))
+    steps = generate(gpt, [[1] * length] * n_rows, 3, use_cache=use_cache)
+    tracemalloc.start()
+    try:
+        list(steps)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    a_row_of_logits = 4 * V
+    assert peak < n_rows * 24 * a_row_of_logits  # in float64, sorted, summed up: some 20; all positions were 64 more
 
 
 def test_a_step_runs_the_model_on_one_token_a_row():

@@ -108,7 +108,7 @@ def test_without_hypothesis_one_line_says_how_to_get_it(argv, folder):
     (folder / "gelu.py").write_text("def gelu(x): pass\n")
     done = without_hypothesis(*argv)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "tinygrad-gpt pitfalls: hypothesis is not installed: pip install hypothesis\n"
+    assert done.stderr == "tinygrad-gpt pitfalls: hypothesis is not installed; pip install hypothesis\n"
 
 
 def test_the_list_is_the_pitfalls_own():

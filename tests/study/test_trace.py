@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import re
+import runpy
 import weakref
 from contextlib import nullcontext
 from itertools import pairwise
@@ -196,6 +197,59 @@ def test_the_line_is_the_layers():
 
 def layer(x, weight):
     return (x @ weight).tanh()
+
+
+OF_THE_MODULE = Tensor(np.array([[3.0]]), requires_grad=True)
+
+
+def test_names_are_those_of_the_variables_whatever_they_hold():
+    """A leaf, a tensor that asks for no gradient, a plain array, a variable of the module, an entry of a dictionary."""
+    held = {"entry": Tensor(np.array([[5.0]]))}
+
+    def layer(inner):
+        return (inner * OF_THE_MODULE + held["entry"]).tanh()
+
+    with trace() as t:
+        x = Tensor(np.array([[0.1]]))
+        w = Tensor(np.array([[0.3]]), requires_grad=True)
+        mask = np.array([[1.0]])
+        (layer(x @ w) * mask * np.array([[2.0]])).sum().backward()
+    kinds = {value.name: value.kind for value in t.values if value.kind != "output"}
+    assert {"x", "mask", "entry"} <= {name for name, kind in kinds.items() if kind == "constant"}
+    assert [name for name, kind in kinds.items() if kind == "leaf"] == ["w", "OF_THE_MODULE"]
+    assert t["x"].array.tolist() == [[0.1]]
+    assert {op.name: op.scope for op in t.ops}["tanh"] == "layer"
+
+
+PLAIN = """
+import numpy as np
+from tinygrad_gpt import Tensor
+
+w = Tensor(np.array([[1.0]]), requires_grad=True)
+
+def layer(x):
+    return (x @ w).tanh()
+
+def main():
+    data = Tensor(np.array([[0.1]]))
+    layer(layer(data)).sum().backward()
+
+{call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "outer"), [("main()", "main."), ("layer(Tensor(np.ones((1, 1)))).sum().backward()", "")]
+)
+def test_a_plain_script_has_scopes_and_names(tmp_path, call, outer):
+    script = tmp_path / "script.py"
+    script.write_text(PLAIN.format(call=call))
+    with trace() as t:
+        runpy.run_path(str(script), run_name="__main__")
+    assert [op.scope for op in t.ops if op.name == "matmul"] == [f"{outer}layer"] * (2 if outer else 1)
+    assert t.ops[-1].scope == outer.rstrip(".")
+    assert t["w"].kind == "leaf"
+    assert not outer or t["data"].kind == "constant"
 
 
 def test_code_of_ones_own_has_its_names():

@@ -13,7 +13,8 @@ from importlib import import_module
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason
 from tinygrad_gpt.cli.options import HelpShown
-from tinygrad_gpt.cli.terminal import Stopped, discard_output, one_line, utf8_streams
+from tinygrad_gpt.cli.terminal import Stopped, one_line, utf8_streams
+from tinygrad_gpt.console import UNREAD, discard_output
 
 PROGRAM = "tinygrad-gpt"
 COMMANDS = {
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return error.exit_code if isinstance(error, Stopped) else 130
         except BrokenPipeError:
             discard_output()
-            return 141
+            return UNREAD
         except OSError as error:
             if error.filename is not None:
                 raise

@@ -2,9 +2,9 @@
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
@@ -12,18 +12,22 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt import __version__
-from tinygrad_gpt.backend import why_no_cuda
+from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cuda
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.prepare import memory_needed
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.cli.train_options import Train
-from tinygrad_gpt.kernels import default_num_threads
+from tinygrad_gpt.kernels import default_num_threads, using_threads
+from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota
+from tinygrad_gpt.kernels.threads import asked_by
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 
 LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
-SIDE = 1024  # of the matrices multiplied
+SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two
+BUSY = 0.8  # of a thread's time: with less than this to compute in, others have the rest
+SMALL_BATCH, SHORT_CONTEXT = 2, 64  # with less than this the presets are not worth it
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
 EFFICIENCY = 0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more
 PATIENCE = 30  # minutes
@@ -47,16 +51,17 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "tinygrad-gpt", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    yield "cores", str(cores())
+    yield "cores", cores_in_words()
     here = memory_here()
     yield "memory", "unknown" if here is None else human(here, "B")
     yield "BLAS", blas()
     yield "threads", threads()
-    reason = why_no_cuda()
-    yield "GPU", gpu_name() if reason is None else f"none: {reason}"
+    yield "GPU", gpu()
     yield "tokenizer", tokenizer()
-    speed = matmul_flops()
-    yield "speed", f"{human(speed, 'FLOP/s')}, multiplying matrices of {SIDE} x {SIDE} in float32"
+    speed = matmul_speed()
+    yield "speed", f"{human(speed.flops, 'FLOP/s')}, multiplying matrices of {SIDE} x {SIDE} in float32"
+    if speed.share < BUSY:
+        yield "", f"other programs are busy, this one had {speed.share:.0%} of the time: training would take longer now"
     yield from presets(speed)
 
 
@@ -68,9 +73,12 @@ def version(package: str) -> str:
         return "is missing"
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores_in_words() -> str:
+    """How many cores' worth of time this process may use, and what says so if that is not all there are."""
+    n, allowed, there, quota = cores(), cores_allowed(), os.cpu_count(), cpu_quota()
+    if quota is not None and n < allowed:
+        return f"{n} of {there}: the container's CPU quota is {quota:g}"
+    return str(n) if there is None or allowed >= there else f"{n} of {there}: this process may run on no others"
 
 
 def blas() -> str:
@@ -81,18 +89,29 @@ def blas() -> str:
 
 
 def threads() -> str:
-    """How many threads the commands share their work over, and which BLAS multiplies in each."""
+    """How many threads the commands share their work over, why so many, and which BLAS multiplies in each."""
     from threadpoolctl import threadpool_info
 
     libraries = sorted({pool["internal_api"] for pool in threadpool_info() if pool["user_api"] == "blas"})
-    return f"{default_num_threads()}, each with {' and '.join(libraries) or 'a BLAS of unknown name'}"
+    variable = asked_by()
+    why = "one per core" if variable is None else f"{variable} says so"
+    return f"{default_num_threads()} ({why}), each with {' and '.join(libraries) or 'a BLAS of unknown name'}"
+
+
+def gpu() -> str:
+    """The GPU and the CuPy that drives it, or why there is none."""
+    reason = why_no_cuda()
+    if reason is not None:
+        return f"none: {reason}"
+    try:
+        return gpu_name()
+    except Exception as error:  # full, or taken by another process: CUDA has errors of its own
+        return f"there is one, but it cannot be used: {first_line(error)}"
 
 
 def gpu_name() -> str:
     """The GPU, and the CuPy that drives it."""
-    from tinygrad_gpt.backend import to_device
-
-    cupy: Any = sys.modules[type(to_device(np.zeros(1), "cuda")).__module__.split(".")[0]]
+    cupy: Any = array_module(to_device(np.zeros(1), "cuda"))
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     return f"{properties['name'].decode()}, {human(properties['totalGlobalMem'], 'B')}, CuPy {cupy.__version__}"
 
@@ -106,34 +125,84 @@ def tokenizer() -> str:
     return f"GPT-2's merge table is whole, sha256 {VOCAB_BPE_SHA256[:16]}..."
 
 
-def matmul_flops(seconds: float = 0.5) -> float:
-    """Floating-point operations per second of a float32 matrix product: the best of as many as fit in the time."""
+@dataclass(frozen=True)
+class Speed:
+    """How fast matrices are multiplied: operations per second, and the part of the processor's time that was ours."""
+
+    flops: float
+    share: float
+
+
+def matmul_speed(seconds: float = 0.5) -> Speed:
+    """Measure float32 matrix products in as many threads as commands use, for some time.
+
+    Each thread's best of many short products counts: other programs interrupt a long one, but hardly every short one.
+    """
+    n = default_num_threads()
+    with using_threads(n), ThreadPoolExecutor(n) as pool:
+        found = list(pool.map(lambda _: multiply(seconds), range(n)))
+    return Speed(sum(2 * SIDE**3 / best for best, _ in found), sum(share for _, share in found) / n)
+
+
+def multiply(seconds: float) -> tuple[float, float]:
+    """Multiply matrices in this thread: the seconds of the fastest product, the part of the time that it computed."""
     a = np.ones((SIDE, SIDE), np.float32)
-    best, end = np.inf, time.perf_counter() + seconds
+    out = np.empty_like(a)
+    best, begun, computed = np.inf, time.perf_counter(), time.thread_time()
     while True:
         start = time.perf_counter()
-        a @ a
+        np.matmul(a, a, out=out)
         stop = time.perf_counter()
         best = min(best, stop - start)
-        if stop > end:
-            return 2 * SIDE**3 / best
+        if stop > begun + seconds:
+            return best, (time.thread_time() - computed) / (stop - begun)
 
 
-def presets(speed: float) -> Iterator[tuple[str, str]]:
+def presets(speed: Speed) -> Iterator[tuple[str, str]]:
     """What `train --preset NAME` would take on this CPU, and the largest that is bearable."""
     yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
-    here, best = memory_here(), "tiny"
+    here, best = memory_here(), ""
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
-        minutes = training_flops(config) / (EFFICIENCY * speed) / 60
-        needed = memory_needed(config, Train().training.batch_size)
-        fits = here is None or needed < here
-        if fits and minutes <= PATIENCE:
-            best = name
-        memory = f"{human(needed, 'B')} of memory" + ("" if fits else ", more than there is")
+        minutes = training_flops(config) / (EFFICIENCY * speed.flops) / 60
+        fitting = what_fits(config, here)
+        if fitting is not None and (minutes <= PATIENCE or not best):
+            best = f"tinygrad-gpt train --preset {name}{fitting.flags}"
         size = f"{human(count_parameters(config)):>7} parameters"
-        yield "", f"{name:<10} {size}, {time_in_words(minutes)}, {memory}"
-    yield "suggestion", f"tinygrad-gpt train --preset {best}"
+        yield "", f"{name:<10} {size}, {time_in_words(minutes)}, {memory_in_words(config, fitting)}"
+    yield "suggestion", best or "none of the presets fits into the memory of this machine"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """The flags, if any, with which a preset fits into memory, and the bytes that it takes with them."""
+
+    flags: str
+    needed: int
+
+
+def what_fits(config: GPTConfig, here: int | None) -> Fitting | None:
+    """The preset as it is if there is memory for it; else in smaller batches, then with a shorter context too."""
+    batch, context, flags = Train().training.batch_size, config.context_length, ""
+    while True:
+        needed = memory_needed(replace(config, context_length=context), batch)
+        if here is None or needed <= here:
+            return Fitting(flags, needed)
+        if batch > SMALL_BATCH:
+            batch //= 2
+        elif context > SHORT_CONTEXT:
+            context //= 2
+        else:
+            return None
+        flags = f" --batch-size {batch}" + (f" --context-length {context}" if context < config.context_length else "")
+
+
+def memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
+    """How much memory a preset takes, and what takes less if that is more than there is."""
+    needed = f"{human(memory_needed(config, Train().training.batch_size), 'B')} of memory"
+    if fitting is None:
+        return f"{needed}, more than there is"
+    return needed + (f", more than there is; {human(fitting.needed, 'B')} with{fitting.flags}" if fitting.flags else "")
 
 
 def training_flops(config: GPTConfig) -> float:

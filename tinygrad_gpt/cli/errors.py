@@ -5,12 +5,12 @@ or inside `user_input()`, which stands around single calls that refuse bad value
 program, and keeps its traceback.
 """
 
-import difflib
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from tinygrad_gpt.backend import UnavailableDeviceError
+from tinygrad_gpt.backend import UnavailableDeviceError, why_not
+from tinygrad_gpt.checks import nearest
 
 
 class UserError(Exception):
@@ -41,14 +41,23 @@ def note(line: str) -> None:
     print(f"note: {line}", file=sys.stderr)
 
 
-def reason(error: OSError) -> str:
-    """An OSError in words: what could not be done with which file, and why."""
+def need(package: str, install: str | None = None) -> None:
+    """Raise UserError, with the reason and the remedy, if the package cannot be imported."""
+    missing = why_not(package, install)
+    if missing is not None:
+        raise UserError(missing)
+
+
+def reason(error: OSError | ImportError) -> str:
+    """An error in words: what could not be done with which file or package, and why."""
+    if isinstance(error, ImportError):
+        return str(error)
     if error.filename is None:
         return error.strerror or str(error)
     return f"cannot use {str(error.filename)!r}: {error.strerror}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" for the known name nearest to this one, or nothing if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    """ "; did you mean X?" for the known name that this one is surely meant for, or nothing."""
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else ""

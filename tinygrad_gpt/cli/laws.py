@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import UserError
+from tinygrad_gpt.cli.errors import UserError, need
 from tinygrad_gpt.cli.options import parse
 
 
@@ -28,8 +27,7 @@ class Laws:
 def main(argv: Sequence[str]) -> int:
     """Parse, check; the exit code: 0 every law held, 1 one was broken, 2 bad input."""
     options = parse(Laws, argv, "tinygrad-gpt laws")
-    if find_spec("hypothesis") is None:
-        raise UserError('hypothesis is not installed: pip install ".[laws]"')
+    need("hypothesis", 'pip install ".[laws]"')
     if options.name is None:
         raise UserError("needs NAME, as pkg.module:name")
     from tinygrad_gpt.laws.command import check_by_name

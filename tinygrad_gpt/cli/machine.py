@@ -1,10 +1,9 @@
-"""What a command asks of the machine: threads, memory."""
+"""What a command asks of the machine: threads, and how much memory it has taken."""
 
-import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +11,11 @@ from tyro.conf import arg
 
 from tinygrad_gpt.cli.options import Range
 from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
+from tinygrad_gpt.kernels.limits import memory_here as memory_here
 
 THREADS_HELP = (
     "Threads that share the work on a CPU. Default: what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS "
-    "say, else one per core."
+    "say, else one per core, or as many as a container's CPU quota."
 )
 Threads = Annotated[int | None, Range(1, 1024), arg(help=THREADS_HELP, help_behavior_hint="")]
 
@@ -26,21 +26,6 @@ def machine(threads: int | None) -> Iterator[None]:
     keep_freed_memory()
     with using_threads(default_num_threads() if threads is None else threads):
         yield
-
-
-LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"  # of a container, on Linux
-
-
-def memory_here() -> int | None:
-    """Bytes of memory that this machine has, or this container may use; None where it does not say."""
-    try:
-        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    except (AttributeError, ValueError, OSError):
-        return None
-    for limit in LIMITS:
-        with suppress(OSError, ValueError):  # ValueError: it says "max"
-            found.append(int(Path(limit).read_text()))
-    return min(found)
 
 
 def peak_memory() -> int | None:

@@ -32,7 +32,8 @@ OFTEN_CALLED = {  # our flags, and what other programs call them
     "--n-layers": ("n-layer",),
     "--epochs": ("num-epochs", "num-train-epochs"),
     "--steps": ("max-iters", "max-steps", "iters"),
-    "--max-new-tokens": ("num-tokens", "length", "n"),
+    "--max-new-tokens": ("num-tokens", "max-tokens", "max-length", "length", "n"),
+    "--beta1": ("betas", "adam-beta1"),
     "--out": ("output", "out-dir", "output-dir"),
 }
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -190,6 +191,8 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
     """
     import tyro
 
+    if mistaken := value_of_switch(argv, kind):
+        raise UserError(mistaken)
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -209,7 +212,7 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
         strange = [word for word in words if is_unknown_flag(word, kind)]
         raise UserError(not_understood(strange[0], kind) if strange else condensed(box.getvalue(), kind)) from None
     if unknown:
-        raise UserError(not_understood(unknown[0], kind))
+        raise UserError(value_of_switch(argv, kind, unknown[0]) or not_understood(unknown[0], kind))
     check_ranges(options)
     return options
 
@@ -247,12 +250,29 @@ def is_unknown_flag(word: str, kind: type) -> bool:
     return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
 
 
+def value_of_switch(argv: Sequence[str], kind: type, argument: str | None = None) -> str | None:
+    """What to say if a switch is given a value, as --switch=value or with `argument` as the next word."""
+    switches = {option.flag for option in options_of(kind) if option.type is bool and not option.positional}
+    words = [*itertools.takewhile(lambda word: word != "--", argv)]
+    given = [word.partition("=")[::2] for word in words if "=" in word]
+    given += [(flag, word) for flag, word in itertools.pairwise(words) if word == argument]
+    for flag, value in given:
+        switch = flag_in(flag).replace("--no-", "--", 1)
+        if switch in switches:
+            no = switch.replace("--", "--no-", 1)
+            return f"{flag} takes no value: write {switch}, or {no}; got {shortened(repr(value))}"
+    return None
+
+
 def not_understood(argument: str, kind: type) -> str:
     """What to say about an argument that no option takes."""
     if not argument.startswith("-") or argument == "-":
         texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
         return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
     flag = flag_in(argument)
+    bare = [option.flag for option in options_of(kind) if option.positional and option.name == flag[2:]]
+    if bare:
+        return f"unknown option {argument.split('=')[0]}; {bare[0]} is given without a flag"
     known = {option.flag for option in options_of(kind) if not option.positional}
     called = next((ours for ours, theirs in OFTEN_CALLED.items() if ours in known and flag[2:] in theirs), None)
     guess = f"; did you mean {called}?" if called else did_you_mean(flag, known)

@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import UserError, did_you_mean, user_input
+from tinygrad_gpt.cli.errors import UserError, did_you_mean, need, user_input
 from tinygrad_gpt.cli.options import parse, shortened
 
 if TYPE_CHECKING:
@@ -50,16 +49,10 @@ def main(argv: Sequence[str]) -> int:
     if options.pitfall is None:
         print(overview())
         return 0
-    need_hypothesis()
+    need("hypothesis")  # lessons and checks are the laws' work
     number, found = pitfall_of(options.pitfall)
     teach(number, found, input if at_a_terminal() and not options.show else None)
     return 0
-
-
-def need_hypothesis() -> None:
-    """Raise UserError if it is not installed: lessons and checks are the laws' work."""
-    if find_spec("hypothesis") is None:
-        raise UserError("hypothesis is not installed: pip install hypothesis")
 
 
 def at_a_terminal() -> bool:
@@ -163,7 +156,7 @@ def begin(exercise: "Exercise", path: Path, file: str) -> int:
 
 def check(exercise: "Exercise", path: Path) -> int:
     """Judge the file; the exit code."""
-    need_hypothesis()
+    need("hypothesis")
     from tinygrad_gpt.study.pitfalls.checking import check as judge
     from tinygrad_gpt.study.pitfalls.learner import Complaint
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_gpt.backend import Array, resolve_device
-from tinygrad_gpt.cli.errors import UserError, note, user_input
+from tinygrad_gpt.cli.errors import UserError, need, note, user_input
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
@@ -102,6 +102,8 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
         device = resolve_device(options.run.device)
     if device == "cpu" and options.run.precision != "float32":
         raise UserError(f"--precision {options.run.precision} needs a GPU (--device cuda); a CPU computes in float32")
+    if options.run.precision == "bfloat16":
+        need("ml_dtypes")
     shape(options, vocab_size=1)  # heads and width are wrong whatever the vocabulary: say so before reading the text
     corpus = read_corpus(options, folder)
     config = shape(options, corpus.tokenizer.vocab_size)
@@ -242,13 +244,13 @@ def run_name(options: Train) -> str:
 
 def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
     """The batches to train on, and the tokens of both parts of the text."""
-    length = config.context_length
+    length, share = config.context_length, f"--val-fraction {options.text.val_fraction:g}"
     with user_input():
         train_tokens, val_tokens = parts = split_tokens(corpus.tokens, options.text.val_fraction)
         shortest = min(map(len, parts)) if options.text.val_fraction else None
         check_length(len(corpus.tokens), length, shortest=shortest)
         if options.text.val_fraction:
-            check_length(len(val_tokens), length, f"validation split (--val-fraction {options.text.val_fraction:g})")
+            check_length(len(val_tokens), length, f"validation split ({share})")
         batches = Batches(
             train_tokens,
             context_length=length,
@@ -256,7 +258,9 @@ def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, A
             stride=options.text.stride,
             drop_last=options.text.drop_last,
             seed=options.training.seed,
-            name="training split" if options.text.val_fraction else "text",
+            name=f"training split (--val-fraction {options.text.val_fraction:g})"
+            if options.text.val_fraction
+            else "text",
         )
     return batches, train_tokens, val_tokens
 

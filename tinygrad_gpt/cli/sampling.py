@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.errors import UserError, need, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
@@ -54,7 +54,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if not options.temperatures:
         raise UserError("--temperatures needs at least one")
-    check_output("--png", options.png)
+    if options.png is not None:
+        check_output("--png", options.png)
+        need("matplotlib")
     check_output("--html", options.html)
     cut = Cut(options.top_k, options.top_p, options.min_p)
     model, tokenizer = load_run(options.run, options.device, options.checkpoint)

@@ -25,10 +25,11 @@ from tinygrad_gpt.cli.prepare import STDIN, Plan
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
-from tinygrad_gpt.cli.terminal import Stop, discard_output
+from tinygrad_gpt.cli.terminal import Stop
 from tinygrad_gpt.cli.time_spent import TimeSpent
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, duration, header, plot_title, summary, table_row
+from tinygrad_gpt.console import discard_output
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import save_tokenizer
@@ -375,7 +376,7 @@ class Session:
         """Around writing a file that the training can do without for a while: if it fails, loudly go on."""
         try:
             yield
-        except OSError as error:
+        except (OSError, ImportError) as error:  # ImportError: no matplotlib for the plot
             if what not in (LOG, STDOUT) or what not in self.failing:  # of these once, not at every line
                 newest = "there is no checkpoint yet" if self.saved is None else f"the newest is of step {self.saved}"
                 meanwhile = f"; {newest}" if what == CHECKPOINTS else ""

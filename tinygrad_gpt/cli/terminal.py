@@ -8,7 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TextIO
+
+from tinygrad_gpt.console import discard
 
 
 @contextmanager
@@ -26,17 +27,6 @@ def utf8_streams() -> Iterator[None]:
                 stream.reconfigure(encoding=encoding, errors=errors)
             except OSError:
                 discard(stream)
-
-
-def discard(stream: TextIO) -> None:
-    """Send a stream nowhere: its reader has gone, or its disk is full, and flushing what is left would fail again."""
-    with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # a captured stdout has no file descriptor
-        os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def discard_output() -> None:
-    """Send stdout nowhere."""
-    discard(sys.stdout)
 
 
 def one_line(error: object) -> str:

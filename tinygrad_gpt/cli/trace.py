@@ -141,6 +141,8 @@ def main(argv: Sequence[str]) -> int:
     chosen = dict(entries(options.check))
     if options.checkpoint is not None and (options.target is None or options.target.endswith(".py")):
         raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
+    if options.batch.text == "":
+        raise UserError("--text must not be empty; leave it out for a text of its own")
     check_output("--json", options.json)
     check_output("--html", options.html)
     with machine(options.threads), nullcontext() if options.kernels else reference_only():

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from tinygrad_gpt.checks import at_least_one
+from tinygrad_gpt.kernels.limits import cores
 
 Work = Callable[[slice], None]
 
@@ -89,11 +90,17 @@ def num_threads() -> int:
 
 def default_num_threads() -> int:
     """What the environment asks of BLAS (OPENBLAS_NUM_THREADS, OMP_NUM_THREADS), else one per core we may use."""
+    name = asked_by()
+    return cores() if name is None else int(os.environ[name])
+
+
+def asked_by() -> str | None:
+    """The variable of the environment that names a number of threads, if one does."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "")
         if value.isdecimal() and int(value) >= 1:
-            return int(value)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            return name
+    return None
 
 
 def share(work: Work, length: int, *, worth_it: bool = True) -> None:

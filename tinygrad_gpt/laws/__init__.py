@@ -9,8 +9,11 @@ what it checks; the engine is loaded beside them all the same, since Python runs
 
 try:
     import hypothesis as _hypothesis  # noqa: F401
-except ImportError:
-    raise ImportError('tinygrad_gpt.laws needs hypothesis: pip install ".[laws]"') from None
+except Exception as error:  # an import runs the package's code, which may raise anything
+    if isinstance(error, ModuleNotFoundError) and error.name == "hypothesis":
+        raise ImportError('tinygrad_gpt.laws needs hypothesis: pip install ".[laws]"') from None
+    reason = f"{type(error).__name__}: {error}"
+    raise ImportError(f"tinygrad_gpt.laws needs hypothesis, which cannot be loaded ({reason})") from error
 
 from tinygrad_gpt.laws import adapters as adapters
 from tinygrad_gpt.laws import statistics as statistics

@@ -52,8 +52,8 @@ def check_by_name(
     """Check the object called pkg.module:name, print its report; 0 held, 1 broken, 2 bad input (a line on stderr)."""
     try:
         settings_for(profile)
+        chosen = None if only is None else ids_in(only)
         suts = load(name)
-        chosen = [id.strip().upper() for id in only.split(",")] if only else None
         reports = [check(sut, profile=profile or default_profile(), on_fail="report", only=chosen) for sut in suts]
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         complain(program, error)
@@ -61,6 +61,14 @@ def check_by_name(
     for report in reports:
         print({"text": report.__str__, "markdown": report.markdown, "json": report.json}[format]())
     return HELD if all(report.ok for report in reports) else BROKEN
+
+
+def ids_in(only: str) -> list[str]:
+    """The laws' ids in a text with commas between them.  ValueError if there is none."""
+    ids = [id.strip().upper() for id in only.split(",") if id.strip()]
+    if not ids:
+        raise ValueError(f"only must hold ids of laws, with commas between them; got {only!r}")
+    return ids
 
 
 def imported(module: str) -> ModuleType:
@@ -87,4 +95,7 @@ def load(name: str) -> list[Any]:
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the working directory, as with python -m
     found = getattr(imported(module), attribute)
-    return list(found) if isinstance(found, list | tuple) else [found]
+    suts = list(found) if isinstance(found, list | tuple) else [found]
+    if not suts:
+        raise ValueError(f"{name} must be an object under test, or a list of them; got an empty one")
+    return suts

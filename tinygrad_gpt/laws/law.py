@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import inspect
 import unittest
+import warnings
 import zlib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure, HypothesisException
 
+from tinygrad_gpt.laws.first_call import FirstCall, failed_call
 from tinygrad_gpt.laws.profiles import settings_for
 from tinygrad_gpt.laws.source import assignments, call, import_line
+from tinygrad_gpt.laws.storage import kept_in_cache
 
 Array = Any  # the laws see NumPy's arrays; adapters convert at the boundary
 Case = dict[str, Any]  # the body's arguments by name
@@ -93,6 +96,27 @@ class LawBroken(AssertionError):  # noqa: N818 - a finding about the object, not
         return "\n".join([*imports, call(f'laws.find("{law}").replay', "sut", self.case)])
 
 
+class FirstCallFailed(LawBroken):
+    """A function of the object fails on its very first call, so no law that calls it says anything."""
+
+    def __init__(self, call: FirstCall, error: Exception, law: "Law", sut: Any) -> None:
+        super().__init__(f"{type(error).__name__}: {error}", "no exception", law=law, sut=sut, case={})
+        self.call = call
+
+    @property
+    def line(self) -> str:
+        """It in a few words."""
+        return f"{self.call.what} fails on {self.call.on}"
+
+    def __str__(self) -> str:
+        fields = {"call": self.call.source, "observed": self.observed, "remedy": self.call.remedy}
+        return "\n".join([f"{self.sut.name}: {self.line}\n", *(field(name, text) for name, text in fields.items())])
+
+    def replay(self) -> str:
+        """Lines of Python that make the call again."""
+        return "\n".join(["import numpy as np", import_line(self.sut), self.call.source])
+
+
 def field(name: str, text: str) -> str:
     """One named paragraph of a message, its further lines indented."""
     return f"  {name:<9} " + text.replace("\n", "\n" + " " * 12)
@@ -136,6 +160,12 @@ class Law:
         __tracebackhide__ = True
         if not self.applies_to(sut):
             raise DoesNotApply(f"{self.id} needs {', '.join(sorted(self.missing(sut))) or f'an object of {self.area}'}")
+        with kept_in_cache():
+            self.search(sut, settings_for(profile))
+
+    def search(self, sut: UnderTest, chosen: settings) -> None:
+        """Try case after case."""
+        __tracebackhide__ = True
         tried: Case = {}
 
         def holds(case: Case) -> None:
@@ -144,13 +174,15 @@ class Law:
             self.run(sut, case)
 
         holds.__annotations__["case"] = f"{self.id} of {sut.name}"  # part of Hypothesis's database key
-        chosen = settings_for(profile)
         test = given(self.case(sut))(holds)
         if chosen.derandomize:
             test = seed(zlib.crc32(self.id.encode()))(test)  # the same cases even after the body was edited
         try:
             self.settings(chosen)(test)()
         except LawBroken as broken:
+            failed = failed_call(getattr(sut, "first_calls", ()))
+            if failed and (failed[0].decides_all or type(failed[1]) is type(broken.__cause__)):
+                raise FirstCallFailed(*failed, self, sut) from failed[1]
             raise self.located(broken, sut, tried) from broken.__cause__
         except FlakyFailure:
             unsteady = LawBroken("it failed, but held when run again on the very same case", "one result for one case")
@@ -170,7 +202,8 @@ class Law:
         It gets a copy of the case: an object that writes to its input must spoil neither the report nor other cases.
         """
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # such as "Mean of empty slice"
                 self.body(sut, **copy.deepcopy(case))
         except (LawBroken, HypothesisException):
             raise

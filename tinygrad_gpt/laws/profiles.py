@@ -1,6 +1,6 @@
 """How hard to look: the named Hypothesis settings that the laws run under, every field that matters made explicit.
 
-    dev        25 cases, new ones every time, failures kept in .hypothesis    (the default)
+    dev        25 cases, new ones every time, failures kept in a cache    (the default)
     ci         100 cases, the same every time
     thorough   2000 cases, new ones every time, failures kept
     mutants    100 cases, the same every time, no shrinking: only whether the law is broken
@@ -15,6 +15,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+from tinygrad_gpt.laws.storage import examples_folder
 
 # No deadline, for first calls compile.  One cause at a time, or two arrive as an exception group.  Quiet: the laws
 # write their own message.
@@ -48,7 +50,7 @@ def settings_for(profile: str | settings | None = None) -> settings:
     if name in PROFILES:
         fields = PROFILES[name]
         # A derandomised run keeps nothing: what it finds, it finds again.
-        database = None if fields["derandomize"] else DirectoryBasedExampleDatabase(".hypothesis/examples")
+        database = None if fields["derandomize"] else DirectoryBasedExampleDatabase(examples_folder())
         return settings(**COMMON, **fields, database=database)
     try:
         return settings.get_profile(name)

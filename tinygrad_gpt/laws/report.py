@@ -9,14 +9,14 @@ from typing import Any, Concatenate, Literal, ParamSpec
 from hypothesis import settings
 
 from tinygrad_gpt.laws.catalogue import laws_of
-from tinygrad_gpt.laws.law import Area, Law, LawBroken, UnderTest
+from tinygrad_gpt.laws.law import Area, FirstCallFailed, Law, LawBroken, UnderTest
 from tinygrad_gpt.laws.profiles import default_profile, settings_for
 from tinygrad_gpt.laws.source import assignments
 from tinygrad_gpt.laws.statistics import BUDGET, false_alarm
 
 P = ParamSpec("P")
-Status = Literal["held", "broken", "skipped", "expected failure", "unexpected pass", "error"]
-BAD: frozenset[Status] = frozenset({"broken", "unexpected pass", "error"})
+Status = Literal["held", "broken", "skipped", "expected failure", "unexpected pass", "error", "not checked"]
+BAD: frozenset[Status] = frozenset({"broken", "unexpected pass", "error", "not checked"})
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,20 @@ class Report:
             return []
         return ["", f"A right object fails by chance in at most {self.false_alarm:.0e} of runs (budget {BUDGET:.0e})."]
 
+    @property
+    def findings(self) -> list[str]:
+        """Every law that is broken, in full, and once a first call that fails, whatever it leaves unchecked."""
+        return list(dict.fromkeys(str(r.broken) for r in self.results if r.status in ("broken", "not checked")))
+
     def __str__(self) -> str:
         """Text for a terminal: a line per law, then every finding in full."""
         lines = [result.line for result in self.results] + self.budget
-        return "\n".join([self.summary, "", *lines, *(f"\n{r.broken}" for r in self.results if r.status == "broken")])
+        return "\n".join([self.summary, "", *lines, *(f"\n{finding}" for finding in self.findings)])
 
     def markdown(self) -> str:
         """A table of laws, then every finding in full."""
         rows = [f"| {r.law.id} | {r.law.title} | {r.status} | {cell(r)} |" for r in self.results]
-        details = [f"\n```text\n{r.broken}\n```" for r in self.results if r.status == "broken"]
+        details = [f"\n```text\n{finding}\n```" for finding in self.findings]
         head = [
             f"## {self.summary}",
             "",
@@ -106,8 +111,8 @@ class Report:
     def raise_if_bad(self) -> None:
         """Raise AssertionError with the summary and every finding."""
         if self.bad:
-            found = [str(r.broken) if r.broken else r.line for r in self.bad]
-            raise AssertionError("\n\n".join([self.summary, *found]))
+            others = [r.line for r in self.bad if r.broken is None]
+            raise AssertionError("\n\n".join([self.summary, *self.findings, *others]))
 
 
 def cell(result: Result) -> str:
@@ -186,6 +191,8 @@ def result_of(law: Law, sut: UnderTest, profile: str | settings | None, expected
         return Result(law, "skipped", f"needs {', '.join(sorted(law.missing(sut)))}")
     try:
         (law.without_shrinking() if expected else law).check(sut, profile)
+    except FirstCallFailed as failed:
+        return Result(law, "expected failure" if expected else "not checked", expected or failed.line, failed)
     except LawBroken as broken:
         return Result(law, "expected failure" if expected else "broken", expected or "", broken)
     except Exception as error:  # the law itself went wrong: say so, and go on with the others

@@ -11,7 +11,7 @@ from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device, to_host
 from tinygrad_gpt.checks import checked_ids, mapping
 from tinygrad_gpt.kernels import blas_threads
-from tinygrad_gpt.nn.cache import Cache
+from tinygrad_gpt.nn.cache import Cache, padded
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
 from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
@@ -126,11 +126,16 @@ class GPT:
 
         return self.through_blocks(x, of_block)
 
-    def next_logits(self, sequences: Sequence[Sequence[int]], cache: Cache) -> Array:
-        """The logits (B, V) after the last id of each row, from a pass over those that the cache has not seen.
+    def next_logits(self, sequences: Sequence[Sequence[int]], cache: Cache | None = None) -> Array:
+        """The logits (B, V) after the last id of each row, from a pass over the ids that the cache has not seen.
 
-        Nothing is recorded.  Raises ValueError for a row longer than the context or the cache.
+        Without a cache the pass is over all ids.  Either way the head runs on one token per row.  Nothing is recorded.
+        Raises ValueError for a row longer than the context or the cache.
         """
+        if cache is None:
+            with no_grad():
+                last = np.array([len(sequence) - 1 for sequence in sequences])
+                return self.logits_at(self.hidden(padded(sequences)), last)
         new = cache.new_tokens(sequences)
         ids = self.checked(new.ids)
         p, xp = self._parameters, array_module(ids)
@@ -140,8 +145,13 @@ class GPT:
             x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)
             x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROP))
             cache.seen = new.first + new.counts
-            last = Tensor(x.data[xp.arange(len(ids)), counts - 1])  # (B, C): all that the head runs on
-            return apply(ops.linear, last, self.head.T).data
+            return self.logits_at(x, counts - 1)
+
+    def logits_at(self, x: Tensor, places: Array) -> Array:
+        """The logits (B, V) of one token per row: x (B, T, C) is what the head sees, places (B) which token."""
+        xp = array_module(x.data)
+        rows = Tensor(x.data[xp.arange(len(x.data)), xp.asarray(places)])  # (B, C)
+        return apply(ops.linear, rows, self.head.T).data
 
     def through_blocks(self, x: Tensor, of_block: OfBlock) -> Tensor:
         """x (B, T, C) through all blocks, each with its parameters, and the final layer norm."""

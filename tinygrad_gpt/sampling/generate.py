@@ -136,22 +136,29 @@ def generate_steps(
 def reader(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> Reader:
     """A function that gives the model's logits (B, V) for the token after the last one of each row.
 
-    A GPT remembers keys and values between calls, until a row outgrows its context: then every token's place changes
-    with each new one, and the window is read anew each time, as it is by a model of another kind.
+    A GPT computes those logits alone, and remembers keys and values between calls until a row outgrows its context:
+    then every token's place changes with each new one, and the window is read anew each time.  A model of another kind
+    reads the window anew from the start, and gives the logits of all its tokens.
     """
     context_length = model.config.context_length
-    longest = max((len(sequence) for sequence in sequences), default=0)
+    if not reads_as_a_gpt(model):
+        return lambda sequences: logits_after(model, windows(sequences, context_length))
+    gpt, longest = cast(GPT, model), max((len(sequence) for sequence in sequences), default=0)
     cache = None
-    if use_cache and reads_as_a_gpt(model) and 0 < longest < context_length:
-        gpt, room = cast(GPT, model), min(longest + max_new_tokens, context_length)
+    if use_cache and 0 < longest < context_length:
+        room = min(longest + max_new_tokens, context_length)
         cache = Cache(gpt.config, len(sequences), room, gpt.head.data)
 
     def read(sequences: list[list[int]]) -> Array:
-        if cache is not None and max(len(sequence) for sequence in sequences) <= context_length:
-            return cast(GPT, model).next_logits(sequences, cache)
-        return logits_after(model, [sequence[-context_length:] for sequence in sequences])
+        fits = max(len(sequence) for sequence in sequences) <= context_length
+        return gpt.next_logits(windows(sequences, context_length), cache if fits else None)
 
     return read
+
+
+def windows(sequences: list[list[int]], context_length: int) -> list[list[int]]:
+    """The last ids of each row, as many as the model can see."""
+    return [sequence[-context_length:] for sequence in sequences]
 
 
 def reads_as_a_gpt(model: Model) -> bool:

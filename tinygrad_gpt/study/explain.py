@@ -6,7 +6,6 @@ The derivation is the docstring of the op's file, the code is the op's, and the 
 for: nothing here could tell another story than what trains.
 """
 
-import difflib
 import inspect
 import sys
 import textwrap
@@ -16,6 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from tinygrad_gpt import ops
+from tinygrad_gpt.checks import nearest
 from tinygrad_gpt.study.derivatives import STEP, TINY_STEP
 from tinygrad_gpt.study.docstrings import blocks
 from tinygrad_gpt.study.examples import EXAMPLES
@@ -113,8 +113,8 @@ def named(op: str | Op) -> str:
         return op.__name__
     alike = {spelled(name): name for name in OPS}
     if spelled(op) not in alike:
-        near = difflib.get_close_matches(spelled(op), alike, n=1, cutoff=0.5)
-        raise ValueError(f"unknown op {op!r}; " + (f"did you mean {alike[near[0]]}?" if near else LISTED))
+        near = nearest(op, OPS)
+        raise ValueError(f"unknown op {op!r}; " + (f"did you mean {near}?" if near else LISTED))
     return alike[spelled(op)]
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.study.docstrings import Block, blocks
 from tinygrad_gpt.study.explain import FAMILIES, IN_NUMBERS, OPS, OTHER_MEANS, Explanation, explain, purpose
 from tinygrad_gpt.study.explain_text import HEAD, comparison_rows, farthest_row, worked_text
@@ -137,4 +138,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    quiet_pipe()
     sys.exit(main())

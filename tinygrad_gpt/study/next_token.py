@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, to_host
+from tinygrad_gpt.backend import Array, require, to_host
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.sampling.chart import bar, columns, cut_to, padded, percent, visible
@@ -121,6 +121,7 @@ def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10,
 
 def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10) -> "Figure":
     """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropy over it."""
+    require("matplotlib")
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)

@@ -134,10 +134,14 @@ def callers(frame: FrameType | None, end: FrameType | None) -> Iterator[FrameTyp
         frame = None if frame is end else frame.f_back
 
 
-def variable_of(tensor: Tensor, frames: list[FrameType]) -> str | None:
-    """What the outermost function that has a name for this tensor calls it: a variable, or a key of a dictionary."""
-    for frame in reversed(frames):
-        for name, held in frame.f_locals.items():
+def variable_of(tensor: Tensor | Array, frames: list[FrameType]) -> str | None:
+    """What the outermost function that has a name for a tensor or array calls it: a variable, a key of a dictionary.
+
+    Variables of their modules count too, after those of functions.
+    """
+    outermost_first = frames[::-1]
+    for variables in [*(frame.f_locals for frame in outermost_first), *(frame.f_globals for frame in outermost_first)]:
+        for name, held in list(variables.items()):
             if held is tensor:
                 return name
             if isinstance(held, dict):

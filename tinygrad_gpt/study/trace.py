@@ -251,7 +251,7 @@ class Trace(AbstractContextManager["Trace"]):
         if asks and x.node.vjp in self.by_vjp:
             return self.by_vjp[x.node.vjp]
         if id(array) not in self.by_array:
-            self.new_value(self.places.name_of(array) or argument, "constant", array)
+            self.new_value(self.places.name_of(array) or variable_of(x, frames) or argument, "constant", array)
         return self.by_array[id(array)]
 
     def leaf_name(self, x: Tensor, frames: list[FrameType]) -> str:
@@ -322,7 +322,7 @@ def trace(parameters: Mapping[str, Tensor] | None = None) -> Trace:
 
         with tg.reference_only(), trace() as t:
 
-    parameters are names for tensors of your own.  A GPT's names are found where its methods are called, and a tensor
-    without a name has that of the variable that holds it.
+    parameters are names for tensors of your own.  A GPT's names are found where its methods are called.  A tensor or
+    array without a name has that of the variable that holds it; without a variable, that of the op's argument.
     """
     return Trace(parameters)

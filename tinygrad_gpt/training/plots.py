@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_gpt.backend import require
 from tinygrad_gpt.files import replacing
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
@@ -28,7 +29,8 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
     Each record has "epoch" (a number, fractions included), "tokens_seen", "train_loss" and "val_loss" (nats per token;
     "val_loss" may be None).  A loss that is not finite leaves a gap.
 
-    Raises ValueError if there is no record, OSError if path cannot be written; what was there stays then.
+    Raises ValueError if there is no record, OSError if path cannot be written (what was there stays then), ImportError
+    if matplotlib cannot be used.
     """
     drawn = io.BytesIO()
     loss_figure(records, title=title).savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
@@ -38,6 +40,7 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
 
 def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = None) -> "Figure":
     """The figure that `plot_losses` writes, to change or to save elsewhere."""
+    require("matplotlib")
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 

@@ -17,6 +17,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_gpt.backend import why_not
+
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
 _current: ContextVar[str] = ContextVar("precision", default="float32")
@@ -44,8 +46,9 @@ def current_precision() -> str:
 @cache
 def bfloat16() -> "np.dtype[Any]":
     """The dtype bfloat16, which NumPy itself lacks.  Raises ImportError, with the remedy, without ml_dtypes."""
-    try:
-        import ml_dtypes
-    except ImportError:
-        raise ImportError("bfloat16 needs the package ml_dtypes; pip install ml_dtypes") from None
+    reason = why_not("ml_dtypes")
+    if reason is not None:
+        raise ImportError(f"bfloat16 needs the package ml_dtypes: {reason}")
+    import ml_dtypes
+
     return cast("np.dtype[Any]", np.dtype(ml_dtypes.bfloat16))

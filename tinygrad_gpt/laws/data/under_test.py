@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from tinygrad_gpt.laws.first_call import FirstCall, called
 from tinygrad_gpt.laws.law import Area, Array
 
 
@@ -46,6 +49,29 @@ class LoaderUnderTest:
     def capabilities(self) -> frozenset[str]:
         """The names of the functions there are."""
         return frozenset(field.name for field in fields(self) if callable(getattr(self, field.name)))
+
+    @property
+    def first_calls(self) -> list[FirstCall]:
+        """Each function on twenty tokens, or on a few words."""
+        tokens, sizes = np.arange(20) % 5, {"context_length": 2, "batch_size": 2, "stride": 2, "seed": 0}
+
+        def of_a_loader(name: str, form: str, *more: Any) -> list[FirstCall]:
+            function, load = getattr(self, name), self.load
+            if function is None or load is None:
+                return []
+            source = f"sut.{name}({', '.join(['sut.load(...)', *map(str, more)])})"
+            return [
+                FirstCall(name, source, lambda: function(load(tokens, **sizes), *more), f"its form is {name}{form}")
+            ]
+
+        return [
+            *called(self.load, "load", "(tokens, *, context_length, batch_size, stride, seed)", tokens, **sizes),
+            *of_a_loader("batch", "(loader, step) -> ids (B, T), targets (B, T)", 1),
+            *of_a_loader("steps_per_epoch", "(loader)"),
+            *called(self.split, "split", "(tokens, val_fraction) -> (train, validation)", tokens, 0.2),
+            *called(self.store, "store", "(ids, vocab_size)", tokens, 5),
+            *called(self.tokenizer, "tokenizer", "(text), something with encode and decode", "To be, or not"),
+        ]
 
     @property
     def policies(self) -> Mapping[str, object]:

@@ -6,10 +6,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tinygrad_gpt.laws.first_call import LOGITS, TARGETS, FirstCall, called
 from tinygrad_gpt.laws.law import Area, Array
 
 Batch = tuple[Array, Array, Array]  # logits (N, V), targets (N) of int, counted (N) of bool: which rows are scored
 
+SCORE = "(model, tokens (N) of int, context_length=, stride=, batch_size=) -> (summed nats, number)"
 NO_TARGET = -1  # the index that stands for "not counted" in calls with ignore_index
 
 
@@ -54,6 +56,21 @@ class LossUnderTest:
         """The names of the functions there are, and "mask"."""
         there = {field.name for field in fields(self) if callable(getattr(self, field.name))}
         return frozenset(there | ({"mask"} if self.mask else set()))
+
+    @property
+    def first_calls(self) -> list[FirstCall]:
+        """Each function on two rows of three logits."""
+        batch = (LOGITS, TARGETS, np.ones(2, bool))
+        tokens, sizes = np.array([0, 1, 2, 1, 0]), {"context_length": 2, "stride": 2, "batch_size": 1}
+        return [
+            *called(self.loss, "loss", "(logits (N, V), targets (N) of int)", LOGITS, TARGETS),
+            *called(self.gradient, "gradient", "(logits (N, V), targets (N) of int) -> (N, V)", LOGITS, TARGETS),
+            *called(self.evaluate, "evaluate", "(batches), each (logits, targets, counted)", [batch]),
+            *called(self.accumulate, "accumulate", "(batches), each (logits, targets, counted)", [batch]),
+            *called(self.perplexity, "perplexity", "(nlls (n), counts (n))", np.array([2.0]), np.array([1])),
+            *called(self.bits_per_byte, "bits_per_byte", "(nll, n_bytes)", 2.0, 3),
+            *called(self.score, "score", SCORE, lambda ids: np.zeros((*ids.shape, 3)), tokens, **sizes),
+        ]
 
     @property
     def policies(self) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ Names of areas limit it to those: python -m tinygrad_gpt.laws.mutants checkpoint
 import sys
 from collections.abc import Sequence
 
+from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.laws.mutants import MUTANTS
 from tinygrad_gpt.laws.mutants.measured import matrix_page
 
@@ -22,4 +23,5 @@ def main(areas: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    quiet_pipe()
     sys.exit(main(sys.argv[1:]))

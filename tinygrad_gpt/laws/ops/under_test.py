@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from hypothesis import strategies as st
 
+from tinygrad_gpt.laws.first_call import FirstCall, simplest
 from tinygrad_gpt.laws.law import Area, Array, LawBroken, cases
+from tinygrad_gpt.laws.source import literal
 from tinygrad_gpt.laws.strategies import arrays as arrays_of
 from tinygrad_gpt.laws.strategies import dyadic, seeds
 
@@ -19,6 +22,7 @@ Vjp = Callable[[Array], Gradients]
 Strategy = st.SearchStrategy[tuple[Arrays, Settings]]
 SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 3), (3, 1), (2, 1, 3), (2, 2, 2))
 FEW = 40  # examples where shapes and settings decide, not numbers
+DEFAULT = "the default arrays"
 FLOATS = ("float64", "float32", "float16")
 
 
@@ -151,6 +155,31 @@ class OpUnderTest:
         if self.domain is not None:
             return self.domain
         return shapes(self.arity, self.broadcast).flatmap(of_shapes)
+
+    @property
+    def first_calls(self) -> list[FirstCall]:
+        """Forward and back on default arrays of each shape; where a domain is given, on its simplest case."""
+        cases: list[tuple[Arrays, Settings]]
+        if self.domain is not None:
+            cases, on = simplest(self.domain), "the simplest case of its domain"
+            remedy = "mend the op there, or leave such cases out of the domain"
+        else:
+            cases, on = [((*[np.resize([0.5, -1.0, 2.0], shape)] * self.arity,), {}) for shape in SHAPES], DEFAULT
+            remedy = "give domain=, a strategy of (arrays, settings) that it is for; or arity=, if it takes more arrays"
+        return [self.first_call(arrays, settings, on, remedy) for arrays, settings in cases]
+
+    def first_call(self, arrays: Arrays, settings: Settings, on: str, remedy: str) -> FirstCall:
+        """Forward and back on one case."""
+        arrays = in_dtype(arrays, "float64" if "float64" in self.dtypes else self.dtypes[0])
+
+        def there_and_back() -> None:
+            y, vjp = self.run(arrays, settings)
+            vjp(np.ones_like(y))
+
+        arguments = [*map(literal, arrays), *(f"{name}={literal(value)}" for name, value in settings.items())]
+        name = "op" if self.op is not None else "forward"
+        source = f"sut.{name}({', '.join(arguments)}), and its vjp"
+        return FirstCall("the op", source, there_and_back, remedy, on, decides_all=self.domain is None)
 
     @property
     def edges_drawn(self) -> Strategy | None:

@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from tinygrad_gpt.laws.first_call import FirstCall, called
 from tinygrad_gpt.laws.law import Area, Array
+from tinygrad_gpt.laws.source import literal
 
 Arrays = dict[str, Array]
 LAYERS = ("step", "init", "parameters")  # one capability together
@@ -64,6 +68,31 @@ class OptimizerUnderTest:
         """The names of the functions there are, and of the dtypes; "tied"."""
         there = {field.name for field in fields(self) if callable(getattr(self, field.name))}
         return frozenset(there | set(self.dtypes) | ({"tied"} if self.tied and self.step else set()))
+
+    @property
+    def first_calls(self) -> list[FirstCall]:
+        """Each function on one parameter: a new optimizer for each, for a step may spoil it."""
+        w = np.array([[0.5, -1.0], [2.0, 0.25]], self.dtype)
+        hyper = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.01}
+        rates = {"peak_lr": 0.1, "total_steps": 10, "warmup_steps": 2, "min_lr": 0.01}
+
+        def on_a_new_one(name: str, form: str, *more: Any) -> list[FirstCall]:
+            function, init = getattr(self, name), self.init
+            if function is None or init is None:
+                return []
+            source = f"sut.{name}({', '.join(['sut.init(...)', *map(literal, more)])})"
+            remedy = f"its form is {name}{form}"
+            return [FirstCall(name, source, lambda: function(init({"w": w.copy()}, **hyper), *more), remedy)]
+
+        return [
+            *called(self.init, "init", "(parameters, *, lr, betas, eps, weight_decay)", {"w": w.copy()}, **hyper),
+            *on_a_new_one("step", "(optimizer, gradients)", {"w": w + 1}),
+            *on_a_new_one("parameters", "(optimizer) -> name to array"),
+            *on_a_new_one("moments", "(optimizer) -> name to (m, v)"),
+            *on_a_new_one("state", "(optimizer)"),
+            *called(self.clip, "clip", "(gradients, max_norm) -> (gradients, norm before)", {"w": w + 1}, 1.0),
+            *called(self.schedule, "schedule", "(step, *, peak_lr, total_steps, warmup_steps, min_lr)", 1, **rates),
+        ]
 
     @property
     def dtype(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tinygrad_gpt.laws.first_call import LOGITS, FirstCall, called
 from tinygrad_gpt.laws.law import Area, Array
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
@@ -70,6 +71,20 @@ class SamplerUnderTest:
             raise ValueError(f"sampler {self.name!r} needs probabilities, warp, token_u, token, draw or uniforms")
         found = {view for view, given in views.items() if given}
         object.__setattr__(self, "capabilities", (frozenset(self.capabilities) & DECLARED) | found)
+
+    @property
+    def first_calls(self) -> list[FirstCall]:
+        """Each function on two rows of three logits, or on two uniform numbers."""
+        p, u, places = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.75]), np.array([0, 1])
+        return [
+            *called(self.probabilities, "probabilities", "(logits (B, V)) -> (B, V)", LOGITS),
+            *called(self.warp, "warp", "(logits (B, V)) -> logits (B, V)", LOGITS),
+            *called(self.token_u, "token_u", "(logits (V), u (N)) -> ids (N)", LOGITS[0], u),
+            *called(self.token, "token", "(logits (V), seed, n) -> ids (n)", LOGITS[0], 0, 3),
+            *called(self.draw, "draw", "(p (V), u (N)) -> ids (N)", p, u),
+            *called(self.uniforms, "uniforms", "(seed, rows, positions) -> numbers in [0, 1)", 0, places, places),
+            *called(self.to_unit, "to_unit", "(words of uint64) -> numbers in [0, 1)", np.array([0, 2**63], np.uint64)),
+        ]
 
     @property
     def policies(self) -> dict[str, object]:

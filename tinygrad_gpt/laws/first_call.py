@@ -1,0 +1,82 @@
+"""A function that fails on its very first call breaks every law that calls it: one finding about it, none about laws.
+
+An adapter has a list of such calls (`first_calls`), each on plain, small, finite numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import strategies as st
+
+from tinygrad_gpt.laws.source import literal
+
+LOGITS = np.array([[0.5, -1.0, 2.0], [0.0, 1.0, -0.5]])  # (2, 3)
+TARGETS = np.array([2, 0])
+
+
+@dataclass(frozen=True)
+class FirstCall:
+    """A plain call of one of an object's functions, as Python writes it, and what to do if it fails."""
+
+    what: str  # fails ...
+    source: str
+    run: Callable[[], object]
+    remedy: str
+    on: str = "its first call"  # ... on this
+    decides_all: bool = False  # without it no law says anything
+
+
+def called(
+    function: Callable[..., Any] | None, name: str, form: str, *arguments: Any, **options: Any
+) -> list[FirstCall]:
+    """The call of an adapter's field of this name, if there is such a function; `form` is how it is to be written."""
+    if function is None:
+        return []
+    given = [*map(shown, arguments), *(f"{key}={shown(value)}" for key, value in options.items())]
+    remedy = f"its form is {name}{form}"
+    return [FirstCall(name, f"sut.{name}({', '.join(given)})", lambda: function(*arguments, **options), remedy)]
+
+
+def shown(argument: Any) -> str:
+    """An argument as Python source; a function, or what an object has made of itself, by its type."""
+    plain = isinstance(argument, np.ndarray | int | float | str | bool | tuple | list | dict)
+    return literal(argument) if plain else f"<{type(argument).__name__}>"
+
+
+def failed_call(calls: Sequence[FirstCall]) -> tuple[FirstCall, Exception] | None:
+    """The first of the calls that raises, and what it raises.  A finding of a law's own is none of them."""
+    for call in calls:
+        try:
+            with np.errstate(all="ignore"):
+                call.run()
+        except AssertionError:
+            continue
+        except Exception as error:
+            return call, error
+    return None
+
+
+def simplest(strategy: st.SearchStrategy[Any]) -> list[Any]:
+    """The example that Hypothesis tries first, in a list; an empty one if it finds none."""
+    found: list[Any] = []
+
+    def look(example: Any) -> None:
+        found.append(example)
+
+    once = settings(
+        max_examples=1,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        verbosity=Verbosity.quiet,
+        suppress_health_check=[*HealthCheck],
+    )
+    try:
+        once(given(strategy)(look))()
+    except Exception:  # a strategy that cannot be drawn from: the laws say so
+        return []
+    return found
