@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import numpy as np
+
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, to_host
 from tinygrad_gpt.checks import checked_ids
@@ -28,8 +30,8 @@ def cross_entropy(
 def checked_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
     """targets on the host, if they are in the vocabulary and something is left to average."""
     host = to_host(targets)
-    counted = host if ignore_index is None else host[host != ignore_index]
-    checked_ids(counted, vocab_size, "targets")
-    if reduction == "mean" and not counted.size:
+    ignored = np.zeros(host.shape, bool) if ignore_index is None else host == ignore_index
+    checked_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # places stay what they are
+    if reduction == "mean" and ignored.all():
         raise ValueError("targets must hold at least one token that is not ignored: there is nothing to average")
     return host

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import checked_ids
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import no_grad
 
-NOT_SCORED = -1  # the target of a token that an earlier window has scored
+NOT_SCORED = -1  # the target of a token that an earlier window has scored; no token, for all have been checked
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def evaluate(
     them has scored: a smaller stride gives each token more context and costs more.  No dropout, nothing random, and
     the model is left as it was.  advance(n) hears of every n tokens scored, and may raise to end it.
 
-    Raises ValueError for fewer than two tokens, or a stride outside 1 ... context_length.
+    Raises TypeError for tokens that are not whole numbers; ValueError for one outside the vocabulary, fewer than two,
+    or a stride outside 1 ... context_length.
     """
     length = model.config.context_length
     stride = length if stride is None else stride
@@ -74,6 +76,9 @@ def evaluate(
         if max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, or None for all; got {max_tokens}")
         tokens = tokens[: max_tokens + 1]
+    tokens = checked_ids(tokens, model.config.vocab_size, "tokens")
+    if tokens.ndim != 1:
+        raise ValueError(f"tokens must be one sequence (N,); got shape {tokens.shape}")
     if len(tokens) < 2:
         raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
     nll, scored = 0.0, 0
