@@ -109,11 +109,16 @@ class GPT2(Tokenizer):
         return np.concatenate(ids) if ids else np.empty(0, np.int32)
 
     def in_pieces(self, text: str) -> Iterator[str]:
-        """text in pieces that encode to the same ids: between two of them Python hears a Ctrl-C."""
-        start = 0
-        while len(text) - start > AT_ONCE and (cut := self.safe_cut(text[start : start + AT_ONCE])):
-            yield text[start : start + cut]
-            start += cut
+        """text in pieces that encode to the same ids: between two of them Python hears a Ctrl-C.
+
+        A piece has at most AT_ONCE characters, or twice the longest stretch without a safe cut, if that is more.
+        """
+        start, window = 0, AT_ONCE
+        while len(text) - start > window:
+            cut = self.safe_cut(text[start : start + window])
+            if cut:
+                yield text[start : start + cut]
+            start, window = start + cut, AT_ONCE if cut else 2 * window
         yield text[start:]
 
     def safe_cut(self, text: str) -> int:
