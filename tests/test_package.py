@@ -31,6 +31,7 @@ PUBLIC = [
     "laws",
     "load_checkpoint",
     "load_gpt2",
+    "StreamDecoder",
     "no_grad",
     "ops",
     "perplexity",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt.text import GPT2, gpt2
-from tinygrad_gpt.text.token_file import encode_pieces
+from tinygrad_gpt.text.encoding import encode_pieces
 
 texts = st.text(st.sampled_from(" \n\t\r\u00a0ab'sd1.é🙂"), max_size=60) | st.text(max_size=40)
 

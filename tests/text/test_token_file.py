@@ -18,6 +18,7 @@ from tinygrad_gpt.text import (
     TextError,
     build_tokenizer,
     corpus,
+    encode_pieces,
     encode_to_file,
     open_tokens,
     read_texts,
@@ -55,7 +56,7 @@ def test_a_long_stretch_without_a_cut_is_looked_at_a_few_times_only(lengths):
             seen.append(len(text))
             return 0
 
-    total = sum(len(ids) for ids in token_file.encode_pieces(Uncuttable(), ("a" * n for n in lengths)))
+    total = sum(len(ids) for ids in encode_pieces(Uncuttable(), ("a" * n for n in lengths)))
     assert total == sum(lengths)
     assert all(later >= 2 * earlier for earlier, later in pairwise(seen))
 

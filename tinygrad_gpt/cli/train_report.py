@@ -1,6 +1,5 @@
 """What `tinygrad-gpt train` prints: a header, a row per evaluation, a summary."""
 
-import shlex
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping
@@ -10,16 +9,18 @@ from typing import Any
 
 from tinygrad_gpt.cli.machine import peak_memory
 from tinygrad_gpt.cli.options import shortened
-from tinygrad_gpt.cli.prepare import Plan, memory_of
+from tinygrad_gpt.cli.prepare import Plan, first_words, memory_of
 from tinygrad_gpt.cli.resume import Resumed
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import human, quoted
 from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.sampling.chart import visible
 from tinygrad_gpt.training import Checkpoints
 
 ROW = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
 HEADINGS = ROW.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
 EXAMPLE_TOKENS = 6
+LONG_PROMPT = 60  # characters
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,14 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
 
 
 def first_example(plan: Plan) -> dict[str, str]:
-    """The beginning of the first row that is trained on: tokens, and what should follow each."""
+    """The beginning of the first row that is trained on: tokens, and what should follow each.
+
+    Of a token that is part of a character its bytes.
+    """
     ids, targets = plan.batches.batch(1)
 
     def pieces(row: Any) -> str:
-        return " ".join(repr(plan.corpus.tokenizer.decode([id])) for id in row[:EXAMPLE_TOKENS].tolist())
+        return " ".join(visible(plan.corpus.tokenizer.label(id)) for id in row[:EXAMPLE_TOKENS].tolist())
 
     return {"first input": pieces(ids[0]), "its targets": pieces(targets[0])}
 
@@ -166,8 +170,7 @@ def ended(folder: Path, state: Resumed) -> str:
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with a run."""
-    given = f"={shlex.quote(str(folder))}" if str(folder).startswith("-") else f" {shlex.quote(str(folder))}"
-    return f"tinygrad-gpt train --resume{given}"
+    return f"tinygrad-gpt train --resume{'=' if str(folder).startswith('-') else ' '}{quoted(str(folder))}"
 
 
 def count(n: int, thing: str) -> str:
@@ -176,9 +179,11 @@ def count(n: int, thing: str) -> str:
 
 
 def generate_command(plan: Plan, folder: Path) -> str:
-    """A command that continues the samples' prompt."""
+    """A command that continues the samples' prompt, or the first words of one that would make a long line."""
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
-    positional, flags = shlex.join([str(folder), prompt]), "--temperature 0.8 --top-k 40"
+    if len(prompt) > LONG_PROMPT:
+        prompt = first_words(prompt) or prompt[:LONG_PROMPT]
+    positional, flags = f"{quoted(str(folder))} {quoted(prompt)}", "--temperature 0.8 --top-k 40"
     if prompt.startswith("-") or str(folder).startswith("-"):
         return f"tinygrad-gpt generate {flags} -- {positional}"  # what follows -- is never a flag
     return f"tinygrad-gpt generate {positional} {flags}"

@@ -2,7 +2,7 @@
 
 A file is decoded strictly (UTF-8 unless told otherwise); nothing is replaced silently.  Line ends stay what they are, a
 byte order mark at the start of a file is left out.  Several files make one text, in the order given: between two of
-them stands one newline, unless the first ends in one.
+them stands a joint, a newline unless told otherwise (Tokenizer.joint), but not where the first ends in one.
 """
 
 import codecs
@@ -31,12 +31,13 @@ def read_texts(
     encoding: str = "utf-8",
     errors: str = "strict",
     note: Callable[[str], object] | None = None,
+    joint: str = "\n",
 ) -> str:
     """The text of one file or several; "-" is standard input.  note(line) hears of a byte order mark left out.
 
     Raises TextError, in one line, if a file cannot be read or decoded, or if all of them hold nothing but space.
     """
-    return "".join(read_pieces(paths, encoding=encoding, errors=errors, note=note))
+    return "".join(read_pieces(paths, encoding=encoding, errors=errors, note=note, joint=joint))
 
 
 def read_pieces(
@@ -46,17 +47,18 @@ def read_pieces(
     errors: str = "strict",
     note: Callable[[str], object] | None = None,
     advance: Callable[[int], object] | None = None,
+    joint: str = "\n",
 ) -> Iterator[str]:
     """The text of read_texts in pieces of about a million bytes.  advance(n) hears of every n bytes read."""
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     check_encoding(encoding, errors)
-    last = "\n"  # the text's last character so far; nothing needs no newline after it
+    end = joint  # of the text so far; nothing needs no joint after it
     blank = True
     for path in paths:
-        between = "\n" if last != "\n" else ""
+        between = "" if end == joint else joint
         for piece in decoded(path, encoding, errors, note, advance):
             yield between + piece
-            between, last = "", piece[-1]
+            between, end = "", (end + piece)[-len(joint) :]
             blank = blank and piece.isspace()
     if blank:
         names = ", ".join(repr(os.fspath(path)) for path in paths)

@@ -92,6 +92,11 @@ def evaluate(
     return Evaluation(nll, scored)
 
 
+def count_windows(n_tokens: int, length: int, stride: int) -> int:
+    """How many windows `evaluate` makes of so many tokens, 2 or more."""
+    return 1 + max(0, -(-(n_tokens - 1 - length) // stride))
+
+
 def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Array]]:
     """Inputs and targets (T) of each window; targets that an earlier window scored are NOT_SCORED."""
     last = len(tokens) - 1
