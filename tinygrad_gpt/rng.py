@@ -68,6 +68,11 @@ def permutation(n: int, seed: int, purpose: int, *, step: int = 0) -> Array:
     return np.argsort(words(seed, purpose, step=step, count=n), kind="stable")
 
 
+def uniforms(count: int, seed: int, purpose: int, *, site: int = 0) -> Array:
+    """Uniform numbers from [0, 1), (count,) of float64."""
+    return to_unit(words(seed, purpose, site=site, count=count))
+
+
 def normals(count: int, seed: int, purpose: int, *, site: int = 0) -> Array:
     """Standard normal numbers, (count,) of float64, by Box and Muller's transform.
 
@@ -76,7 +81,7 @@ def normals(count: int, seed: int, purpose: int, *, site: int = 0) -> Array:
 
     Source.  Box & Muller 1958, "A note on the generation of random normal deviates".
     """
-    pairs = to_unit(words(seed, purpose, site=site, count=count + count % 2)).reshape(-1, 2)
+    pairs = uniforms(count + count % 2, seed, purpose, site=site).reshape(-1, 2)
     radius = np.sqrt(-2 * np.log(1 - pairs[:, 0]))
     angle = 2 * math.pi * pairs[:, 1]
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1)[:count]

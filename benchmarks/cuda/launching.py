@@ -13,7 +13,7 @@ from benchmarks.cuda.clock import CupyClock
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import cuda
 from tinygrad_gpt.nn import GPTConfig
-from tinygrad_gpt.nn.gpt import initial_weights
+from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.ops.gelu import A, C
 from tinygrad_gpt.tape import Tensor, apply
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from benchmarks.cuda.worker import Measured, precision_of
 from benchmarks.settings import SETTINGS, Setting
 from benchmarks.training import installed
-from tinygrad_gpt.nn.gpt import initial_weights
+from tinygrad_gpt.nn.initial_weights import initial_weights
 
 AGREE = {"float32": 1e-4, "tf32": 5e-4, "bfloat16": 2e-3}  # relative difference from the loss of ours in float32
 REFERENCE = "ours, float32"

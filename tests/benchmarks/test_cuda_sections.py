@@ -17,7 +17,7 @@ from benchmarks.ours import functions
 from benchmarks.settings import CUDA_CONTENDERS, SETTINGS, Setting
 from tinygrad_gpt import GPT, GPTConfig, backend
 from tinygrad_gpt.kernels import cuda, kernel_for
-from tinygrad_gpt.nn.gpt import initial_weights
+from tinygrad_gpt.nn.initial_weights import initial_weights
 
 CONFIG = GPTConfig(
     vocab_size=13, context_length=6, emb_dim=8, n_heads=2, n_layers=1, drop_rate=0.0, qkv_bias=True, tie_weights=True

@@ -12,7 +12,7 @@ from benchmarks.generation import hugging_face  # noqa: E402
 from tests.benchmarks.test_cuda_sections import CONFIG, TINY  # noqa: E402
 from tinygrad_gpt import GPT, generate  # noqa: E402
 from tinygrad_gpt.kernels.cuda import PRECISIONS  # noqa: E402
-from tinygrad_gpt.nn.gpt import initial_weights  # noqa: E402
+from tinygrad_gpt.nn.initial_weights import initial_weights  # noqa: E402
 
 torch.optim.AdamW([torch.zeros(1)])  # the first one sets an environment variable: no test is to blame for that
 

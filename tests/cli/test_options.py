@@ -23,6 +23,8 @@ class Group:
     """A width."""
     share: Annotated[float, Range(0, 1, below_high=True)] = 0.5
     """A share."""
+    limit: Annotated[float | Literal["none"], Range(0, above_low=True)] = 1.0
+    """A limit."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,12 @@ samples = st.builds(
     mode=st.sampled_from([None, "a", "b"]),
     loud=st.booleans(),
     title=st.none() | words,
-    group=st.builds(Group, width=st.none() | st.integers(1, 2**64 - 1), share=st.floats(0, 1, exclude_max=True)),
+    group=st.builds(
+        Group,
+        width=st.none() | st.integers(1, 2**64 - 1),
+        share=st.floats(0, 1, exclude_max=True),
+        limit=st.just("none") | st.floats(0, 1e300, exclude_min=True),
+    ),
 )
 
 
@@ -71,6 +78,7 @@ def test_every_value_is_toml(text, flag, whole, number):
 @given(samples)
 def test_flags_give_what_toml_gives(options):
     argv = ["--share", str(options.group.share), "--loud" if options.loud else "--no-loud"]
+    argv += ["--limit", str(options.group.limit)]
     argv += [] if options.group.width is None else ["--width", str(options.group.width)]
     argv += [] if options.mode is None else ["--mode", options.mode]
     argv += [] if options.title is None else [f"--title={options.title}"]
@@ -101,7 +109,15 @@ def test_no_range_holds_what_is_not_finite(value):
 
 def test_every_option_has_its_value():
     values = {option.name: value_of(Sample(), option) for option in options_of(Sample)}
-    assert values == {"names": (), "mode": None, "loud": False, "title": None, "width": None, "share": 0.5}
+    assert values == {
+        "names": (),
+        "mode": None,
+        "loud": False,
+        "title": None,
+        "width": None,
+        "share": 0.5,
+        "limit": 1.0,
+    }
 
 
 @given(st.text())

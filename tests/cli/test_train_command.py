@@ -66,7 +66,15 @@ def test_what_is_printed_is_what_is_logged(tg, text_file, tiny):
     assert "256 tokens (bytes, " in result.out
 
 
-@pytest.mark.parametrize("flags", [[], ["--accumulation", "2", "--no-progress"], ["--stride", "3", "--drop-last"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--accumulation", "2", "--no-progress"],
+        ["--stride", "3", "--drop-last"],
+        ["--init", "torch", "--clip-norm", "none", "--weight-decay-on", "all"],
+    ],
+)
 def test_the_config_file_runs_the_run_again(tg, text_file, tiny, flags, tmp_path):
     first = tg("train", text_file, *tiny, *flags, "--out", "first", "--lr", "0.01", "--seed", "7")
     second = tg("train", "--config", "first/config.toml", "--out", "second")
@@ -387,3 +395,60 @@ def test_the_summary_fits_80_columns_but_for_commands(tg, text_file, tiny, monke
     result = tg("train", text_file, *tiny, "--out", "a-folder-with-a-name-of-some-length-and-a-half")
     summary = result.out.rsplit("\ndone ", 1)[1].splitlines()
     assert all(len(line) <= 80 for line in summary if not line.startswith("go on with"))
+
+
+def test_the_first_weights_are_those_of_init(tg, text_file, tiny, tmp_path):
+    """At step 0 the loss of wide embeddings is another one, and resuming does not ask for either again."""
+    first = {}
+    for init in ("gpt2", "torch"):
+        assert tg("train", text_file, *tiny, "--out", init, "--init", init).code == 0
+        first[init] = log(tmp_path / init, "evaluation")[0]["val_loss"]
+    assert first["gpt2"] != first["torch"]
+    result = tg("train", "--resume", "torch", "--init", "gpt2", "--epochs", "9")
+    assert (result.code, result.out) == (2, "")
+    assert "init is torch there, gpt2 here" in result.err
+
+
+def test_a_gradient_is_left_as_it_is_with_clip_norm_none(tg, text_file, tiny, tmp_path):
+    """A bound below every norm changes the weights; one above all norms, and none, do not."""
+    weights = {}
+    for bound in ("1e-3", "1e9", "none"):
+        assert tg("train", text_file, *tiny, "--out", bound, "--clip-norm", bound, "--eps", "0.1").code == 0
+        weights[bound] = load_file(tmp_path / bound / "model.safetensors")["wte.weight"]
+    np.testing.assert_array_equal(weights["none"], weights["1e9"])
+    assert (weights["none"] != weights["1e-3"]).any()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0", "--clip-norm must be above 0, or none; got 0.0"),
+        ("nan", "--clip-norm must be a finite number, above 0, or none; got nan"),
+        ("None", "--clip-norm must be a number, above 0, or none; got 'None'"),
+    ],
+)
+def test_a_bound_that_is_no_bound_is_refused(tg, text_file, tiny, value, message):
+    result = tg("train", text_file, *tiny, "--clip-norm", value)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_biases_and_gains_decay_if_they_are_asked_to(tg, text_file, tiny, tmp_path):
+    """After one step a decaying parameter is smaller by lr * decay of itself, gains of 1 too."""
+    gains = {}
+    for which in ("matrices", "all"):
+        flags = [
+            "--weight-decay-on",
+            which,
+            "--weight-decay",
+            "0.5",
+            "--lr",
+            "0.1",
+            "--warmup-steps",
+            "0",
+            "--steps",
+            "1",
+        ]
+        assert tg("train", text_file, *tiny, *flags, "--out", which).code == 0
+        gains[which] = load_file(tmp_path / which / "model.safetensors")["ln_f.weight"]
+    np.testing.assert_allclose(gains["matrices"] - gains["all"], 0.05, rtol=1e-5)

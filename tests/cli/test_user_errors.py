@@ -125,7 +125,7 @@ ROWS = {
         ("train {text} --min-lr 1", "--min-lr must be at most --lr"),
         ("train {text} --beta1 1", "--beta1 must be at least 0 and below 1; got 1.0"),
         ("train {text} --beta2 -1", "--beta2 must be at least 0 and below 1; got -1.0"),
-        ("train {text} --clip-norm 0", "--clip-norm must be above 0; got 0.0"),
+        ("train {text} --clip-norm 0", "--clip-norm must be above 0, or none; got 0.0"),
         ("train {text} --batch-size 0", "--batch-size must be at least 1"),
         ("train {text} --epochs 0", "--epochs must be at least 1"),
         ("train {text} --steps 0", "--steps must be at least 1"),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cuda.standin import Transfer
 from tinygrad_gpt import GPT, GPTConfig
-from tinygrad_gpt.nn.gpt import initial_weights
+from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import loop, train

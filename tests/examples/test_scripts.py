@@ -20,6 +20,7 @@ EXPECTED = {  # a script's arguments, and a line that its output must hold
     "09_pretrain.py": (["--out", "{folder}", "--steps", "50"], "step   50"),
     "10_temperature_and_top_k.py": (["--out", "{folder}"], "greedy: forward"),
     "11_check_your_sampler.py": ([], "all laws hold"),
+    "12_the_chapter.py": (["--out", "{folder}", "--epochs", "1"], "from 'torch': log-probabilities of the targets"),
 }
 
 

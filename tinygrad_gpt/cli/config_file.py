@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean, reason
-from tinygrad_gpt.cli.options import options_of, out_of, shortened, value_of
+from tinygrad_gpt.cli.options import options_of, shortened, value_of
 
 
 def read_config(path: str, kind: type) -> dict[str, Any]:
@@ -40,9 +40,11 @@ def read_config(path: str, kind: type) -> dict[str, Any]:
         option = known[name]
         if not option.accepts_type(value):
             raise UserError(f"--config {path!r}: {key} must be {option.allowed}; got {shortened(repr(value))}")
-        if option.range and not option.range.holds(value):
-            raise UserError(f"--config {path!r}: {key} must be {out_of(option.range, value)}")
-        values[name] = tuple(value) if isinstance(value, list) else float(value) if option.type is float else value
+        is_number = isinstance(value, int | float)
+        if is_number and option.range and not option.range.holds(value):
+            raise UserError(f"--config {path!r}: {key} must be {option.out_of_range(value)}")
+        as_float = is_number and option.type is float
+        values[name] = tuple(value) if isinstance(value, list) else float(value) if as_float else value
     return values
 
 

@@ -66,13 +66,17 @@ def is_moderate(value: float) -> bool:
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, where its value lies in the dataclass, its type (without None) and its range."""
+    """One option: its name, where its value lies in the dataclass, its type (without None) and its range.
+
+    words are what a number may be instead, such as "none".
+    """
 
     name: str
     group: str | None
     type: Any
     range: Range | None
     positional: bool
+    words: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -88,10 +92,13 @@ class Option:
             return "numbers" + (f", each {self.range}" if self.range else "")
         if typing.get_origin(self.type) is tuple:
             return "a list of texts"
-        return NAMES[self.type] + (f", {self.range}" if self.range else "")
+        instead = f", or {' or '.join(self.words)}" if self.words else ""
+        return NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
 
     def accepts_type(self, value: object) -> bool:
         """Whether a value (of a TOML file) has the option's type: 1 is a number, true is not."""
+        if value in self.words:
+            return True
         if typing.get_origin(self.type) is Literal:
             return value in typing.get_args(self.type)
         if typing.get_origin(self.type) is tuple:
@@ -99,6 +106,16 @@ class Option:
         if self.type is float:
             return isinstance(value, int | float) and not isinstance(value, bool)
         return type(value) is self.type
+
+    def out_of_range(self, value: float) -> str:
+        """What a number must be, and that it is not."""
+        kind = ""
+        if isinstance(value, float) and not math.isfinite(value):
+            kind = "a finite number, "
+        elif self.range is not None and self.range.high == math.inf and not is_moderate(value):
+            kind = "below 2**64, "
+        instead = f", or {' or '.join(self.words)}" if self.words else ""
+        return f"{kind}{self.range}{instead}; got {shortened(str(value))}"
 
 
 def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
@@ -117,7 +134,8 @@ def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
         if typing.get_origin(hint) in (types.UnionType, typing.Union):
             members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         allowed = next((m for m in metadata if isinstance(m, Range)), None)
-        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata)
+        words = [word for member in members[1:] for word in typing.get_args(member)]
+        yield Option(field.name, group, members[0], allowed, conf.Positional in metadata, tuple(words))
 
 
 def value_of(options: object, option: Option) -> Any:
@@ -191,18 +209,10 @@ def check_ranges(options: object) -> None:
     for option in options_of(type(options)):
         given = value_of(options, option)
         for value in given if isinstance(given, tuple) else (given,):
-            if option.range and value is not None and not option.range.holds(value):
-                raise UserError(f"{option.flag} must be {out_of(option.range, value)}")
-
-
-def out_of(allowed: Range, value: float) -> str:
-    """What a number must be, and that it is not."""
-    kind = ""
-    if isinstance(value, float) and not math.isfinite(value):
-        kind = "a finite number, "
-    elif allowed.high == math.inf and not is_moderate(value):
-        kind = "below 2**64, "
-    return f"{kind}{allowed}; got {shortened(str(value))}"
+            if value is None or value in option.words:
+                continue
+            if option.range and not option.range.holds(value):
+                raise UserError(f"{option.flag} must be {option.out_of_range(value)}")
 
 
 def flag_in(word: str) -> str:

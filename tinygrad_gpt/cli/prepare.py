@@ -22,7 +22,7 @@ from tinygrad_gpt.cli.terminal import note as note
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
-from tinygrad_gpt.optim import AdamW, cosine_schedule
+from tinygrad_gpt.optim import AdamW, all_decay, cosine_schedule, matrices_decay
 from tinygrad_gpt.text import (
     END_OF_TEXT,
     Batches,
@@ -105,12 +105,19 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
     settings = settings_of(options, corpus.tokenizer, corpus.tokens, batches, steps, schedule)
     t = options.training
     if checkpoint is None:
-        model = GPT(config, seed=t.seed, device=device, activation_checkpointing=t.activation_checkpointing)
+        model = GPT(
+            config,
+            seed=t.seed,
+            device=device,
+            init=options.model.init,
+            activation_checkpointing=t.activation_checkpointing,
+        )
     else:
         check_same(options, config, settings, checkpoint)
         model = checkpoint.model
         model.activation_checkpointing = t.activation_checkpointing
-    optimizer = AdamW(model.parameters(), t.lr, (t.beta1, t.beta2), t.eps, t.weight_decay)
+    decays = matrices_decay if t.weight_decay_on == "matrices" else all_decay
+    optimizer = AdamW(model.parameters(), t.lr, (t.beta1, t.beta2), t.eps, t.weight_decay, decays=decays)
     if checkpoint is not None:
         with user_input():
             checkpoint.resume(optimizer)
@@ -133,7 +140,7 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
 def shape(options: Train, vocab_size: int) -> GPTConfig:
     """The preset, with what the options change."""
     fields = PRESETS[options.model.preset].as_dict() | {"vocab_size": vocab_size}
-    fields |= {name: value for name, value in vars(options.model).items() if name != "preset" and value is not None}
+    fields |= {name: value for name, value in vars(options.model).items() if name in fields and value is not None}
     with user_input():
         return GPTConfig(**fields)  # type: ignore[arg-type]
 

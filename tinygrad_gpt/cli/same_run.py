@@ -38,8 +38,9 @@ def settings_of(
 ) -> dict[str, str]:
     """What the training follows from, besides the model's configuration: a run that differs in none is the same run."""
     t = options.training
-    names = ("batch_size", "lr", "weight_decay", "beta1", "beta2", "eps", "clip_norm", "seed")
+    names = ("batch_size", "lr", "weight_decay", "weight_decay_on", "beta1", "beta2", "eps", "clip_norm", "seed")
     settings = {name: getattr(t, name) for name in names}
+    settings["init"] = options.model.init
     settings |= {"min_lr": schedule.keywords["min_lr"], "warmup_steps": schedule.keywords["warmup_steps"]}
     settings |= {"decay_steps": schedule.keywords["total_steps"], "steps": steps}
     settings |= {"val_fraction": options.text.val_fraction, "stride": batches.stride, "drop_last": batches.drop_last}

@@ -129,7 +129,7 @@ class Session:
             self.plan.batches,
             steps=self.plan.steps,
             schedule=self.plan.schedule,
-            clip_norm=t.clip_norm,
+            clip_norm=None if t.clip_norm == "none" else t.clip_norm,
             accumulation=t.accumulation,
             seed=t.seed,
             start_step=self.step + 1,

@@ -66,6 +66,8 @@ class Model:
     """Give queries, keys and values a bias, as GPT-2 does."""
     tie_weights: Annotated[bool | None, PRESET] = None
     """Use the token embedding as output head too, as GPT-2 does."""
+    init: Literal["gpt2", "torch"] = "gpt2"
+    """How the first weights are drawn: gpt2 (deviation 0.02), or torch, as the layers of PyTorch and of the book do."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,17 @@ class Training:
     decay_steps: Annotated[int | None, Range(1), SILENT] = None
     """Step at which the learning rate has come down to --min-lr, where it stays. Default: the last."""
     weight_decay: Annotated[float, Range(0)] = 0.1
-    """Share of itself that a weight loses per step, times the learning rate; biases and gains keep theirs."""
+    """Share of itself that a weight loses per step, times the learning rate."""
+    weight_decay_on: Literal["matrices", "all"] = "matrices"
+    """What decays: matrices alone, or all parameters, biases and gains too, as the book has it."""
     beta1: Annotated[float, Share] = 0.9
     """AdamW's memory for the gradient's mean, from 0 to below 1."""
     beta2: Annotated[float, Share] = 0.99
     """AdamW's memory for the gradient's square, from 0 to below 1."""
     eps: Annotated[float, Above0] = 1e-8
     """What AdamW adds to the root it divides by."""
-    clip_norm: Annotated[float, Above0] = 1.0
-    """Highest norm of the whole gradient; a longer one is scaled down."""
+    clip_norm: Annotated[float | Literal["none"], Above0, arg(metavar="FLOAT|none")] = 1.0
+    """Highest norm of the whole gradient; a longer one is scaled down. none leaves every gradient as it is."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """What to do when a loss or a gradient is not finite: stop and say which op made it, or skip that step."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123

@@ -1,6 +1,5 @@
 """GPT-2: token and position embeddings, transformer blocks, a final layer norm and a head."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -14,16 +13,15 @@ from tinygrad_gpt.checks import checked_ids
 from tinygrad_gpt.kernels import blas_threads
 from tinygrad_gpt.nn.cache import Cache
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
+from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
 from tinygrad_gpt.nn.loss import checked_targets
-from tinygrad_gpt.rng import Dropout, Purpose, normals
+from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply, no_grad, recomputed
 
 OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
 FEW = 16  # tokens, whose products take less time than waking a thread of ours
-
-INITIAL_STD = 0.02  # Radford et al. 2018, section 4.1
 
 
 class GPT:
@@ -34,7 +32,8 @@ class GPT:
         loss = model.loss(ids, targets)          # mean nats per token
 
     Parameters are a flat dictionary under GPT-2's published names.  Initial weights depend on the seed and on the
-    parameter's place in that dictionary.
+    parameter's place in that dictionary; init says by which rule they are drawn: "gpt2", or "torch" as the layers of
+    PyTorch draw them (nn/initial_weights.py derives both).  Given weights are taken instead.
 
     With activation_checkpointing a block keeps its input alone for the way back, and runs a second time there: less
     memory for more time, the same gradients.
@@ -48,13 +47,14 @@ class GPT:
         device: str = "cpu",
         dtype: Any = "float32",
         weights: Mapping[str, Array] | None = None,
+        init: str = "gpt2",
         activation_checkpointing: bool = False,
     ) -> None:
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
         if weights is None:
-            weights = initial_weights(config, seed, np.dtype(dtype))
+            weights = initial_weights(config, seed, np.dtype(dtype), init)
         check_weights(config, weights)
         self._parameters = {
             name: Tensor(to_device(np.array(to_host(weights[name]), dtype), self.device), requires_grad=True)
@@ -180,23 +180,3 @@ def check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
     ]
     if problems:
         raise ValueError(f"weights do not fit the model: {'; '.join(sorted(problems))}")
-
-
-def initial_weights(config: GPTConfig, seed: int, dtype: Any) -> dict[str, Array]:
-    """GPT-2's initialisation: biases 0, gains 1, all else normal with deviation 0.02.
-
-    What is added to the residual stream (both c_proj of each block) is smaller by √(2·n_layers), so that the stream's
-    variance does not grow with depth.  Source: Radford et al. 2019, "Language models are unsupervised multitask
-    learners", section 2.3.
-    """
-    weights = {}
-    for site, (name, shape) in enumerate(parameter_shapes(config).items()):
-        if name.endswith("bias"):
-            weights[name] = np.zeros(shape, dtype)
-        elif len(shape) == 1:
-            weights[name] = np.ones(shape, dtype)
-        else:
-            std = INITIAL_STD / math.sqrt(2 * config.n_layers) if name.endswith("c_proj.weight") else INITIAL_STD
-            values = normals(math.prod(shape), seed, Purpose.WEIGHTS, site=site)
-            weights[name] = (std * values).astype(dtype).reshape(shape)
-    return weights

@@ -50,8 +50,10 @@ def adamw_step(
     xp = array_module(p)
     if scale != 1:
         dp = dp * scale
-    m += (1 - beta1) * (dp - m)
-    v += (1 - beta2) * (dp * dp - v)
+    m *= beta1
+    m += (1 - beta1) * dp
+    v *= beta2  # v + (1 - beta2) * (dp**2 - v) would lose a small dp**2 beside a large v
+    v += (1 - beta2) * (dp * dp)
     mhat = m / (1 - beta1**step)
     vhat = v / (1 - beta2**step)
     typical = xp.sqrt(vhat) + eps
@@ -112,16 +114,21 @@ FASTER[adamw_step, "numpy", "float32"] = cpu.adamw_step
 FASTER[update_all, "cupy", "float32"] = partial(cuda.update_all, otherwise=update_all)
 
 
-def decays_by_default(name: str, parameter: Tensor) -> bool:
+def matrices_decay(name: str, parameter: Tensor) -> bool:
     """Matrices decay; biases, gains and whatever else has one axis do not."""
     return parameter.ndim >= 2
+
+
+def all_decay(name: str, parameter: Tensor) -> bool:
+    """Every parameter decays, as with torch.optim.AdamW and in the book."""
+    return True
 
 
 class AdamW:
     """AdamW over named parameters, updated in place from their `.grad`.
 
     A parameter without a gradient keeps its value, its moments and its step count.  A tensor that occurs under several
-    names is updated once.
+    names is updated once.  decays says, from a parameter's name and tensor, whether weight_decay is for it.
 
     Raises ValueError for settings out of range: lr, eps, weight_decay >= 0; betas in [0, 1).
     """
@@ -134,7 +141,7 @@ class AdamW:
         eps: float = 1e-8,
         weight_decay: float = 0.1,
         *,
-        decays: Callable[[str, Tensor], bool] = decays_by_default,
+        decays: Callable[[str, Tensor], bool] = matrices_decay,
     ) -> None:
         self.parameters = once_each(parameters)
         self.lr = not_negative("lr", lr)
