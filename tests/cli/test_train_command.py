@@ -203,6 +203,14 @@ def test_standard_input_is_counted_as_it_comes(tg, text_file, tiny, tmp_path, pi
     assert not (tmp_path / "small" / "tokens.bin").exists()
 
 
+def test_who_is_to_type_the_text_is_told_so(tg, text_file, tiny, piped, monkeypatch):
+    piped(text_file.read_bytes())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    result = tg("train", "-", *tiny, "--out", "run")
+    assert result.code == 0
+    assert "note: reading the text from standard input, to its end: Ctrl-D" in result.err
+
+
 def test_a_vocabulary_of_the_whole_text_is_refused_as_soon_as_standard_input_is_too_large(tg, tiny, tmp_path, piped):
     piped(b"a few words " * 200, last=AssertionError("it read on"))
     result = tg("train", "-", *tiny, "--tokenizer", "chars", "--max-text-mb", "0.002", "--out", "run")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tinygrad_gpt.cli.terminal import note
-from tinygrad_gpt.text import END_OF_TEXT, read_pieces, size_of
+from tinygrad_gpt.text import END_OF_TEXT, STDIN, read_pieces, size_of
 
 QUICK = 1  # seconds in which no bar is needed
 
@@ -30,6 +30,8 @@ class Reading:
         return sum(filter(None, self.sizes))
 
     def __iter__(self) -> Iterator[str]:
+        if STDIN in self.paths and sys.stdin is not None and sys.stdin.isatty():
+            note("reading the text from standard input, to its end: Ctrl-D, or Ctrl-Z on Windows")
         end = ""  # of the text so far
         total = None if None in self.sizes else self.known_bytes
         with progress("reading", total, "B", shown=self.has_bar) as bar:
