@@ -44,9 +44,9 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
         if name in changed:
             raise UserError(f"--{name} cannot stand beside --resume: the run goes on where it is, with its options")
     if folder.file(TOKENS[0]).exists():
-        of_text = [name for name in ("texts", "tokenizer", "encoding", "errors") if name in changed]
+        of_text = [name for name in ("texts", "tokenizer", "end_of_text", "encoding", "errors") if name in changed]
         if of_text:
-            flag = "TEXTS" if of_text[0] == "texts" else f"--{of_text[0]}"
+            flag = "TEXTS" if of_text[0] == "texts" else f"--{of_text[0].replace('_', '-')}"
             raise UserError(f"{folder.told}: leave out {flag}, the run has its text in {folder.file(TOKENS[0])}")
     return stored, with_epochs(wanted, argv, prog)
 

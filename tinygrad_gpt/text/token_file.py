@@ -38,16 +38,13 @@ def encode_to_file(
     *,
     encoding: str = "utf-8",
     errors: str = "strict",
-    progress: bool = False,
 ) -> Array:
     """Write the ids of the texts (see read_texts) to out, and its description beside it; return them as a memory map.
 
     Raises TextError if a text cannot be read or encoded, OSError if out cannot be written; out is then as it was.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    with progress_bar(paths, shown=progress) as bar:
-        texts = read_pieces(paths, encoding=encoding, errors=errors, advance=bar.update, joint=tokenizer.joint)
-        return write_tokens(tokenizer, texts, out)
+    texts = read_pieces(paths, encoding=encoding, errors=errors, joint=tokenizer.joint)
+    return write_tokens(tokenizer, texts, out)
 
 
 def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> Array:
@@ -101,15 +98,6 @@ def smallest_dtype(vocab_size: int) -> str:
     ('uint16', 'uint16', 'uint32')
     """
     return "uint16" if vocab_size - 1 <= np.iinfo(np.uint16).max else "uint32"
-
-
-def progress_bar(paths: Sequence[FilePath], *, shown: bool) -> Any:
-    """A bar over the bytes of the files on stderr, or one that is silent."""
-    from tqdm import tqdm
-
-    sizes = [size_of(path) for path in paths]
-    total = None if None in sizes else sum(filter(None, sizes))
-    return tqdm(total=total, unit="B", unit_scale=True, desc="tokenising", disable=not shown)
 
 
 def size_of(path: FilePath) -> int | None:
