@@ -95,14 +95,6 @@ def test_a_token_that_looks_like_mathematics_or_like_the_end_of_a_script_is_a_to
     assert data_of(text)["labels"] == ["</script>", "$\\frac$"]
 
 
-def test_what_the_font_cannot_draw_is_spelled_out(tmp_path):
-    odd = NextToken("服务 né", np.float32([0, 1]), ["'器'", "'\udcff'"].__getitem__)
-    drawn = figure(odd, [1], Cut(top_k=1), 2)
-    drawn.savefig(tmp_path / "odd.png")  # no warning of a missing glyph
-    assert drawn.get_suptitle() == r"next token after '\u670d\u52a1 né'"
-    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == [r"'\udcff'", r"'\u5668'"]
-
-
 def data_of(text):
     return json.loads(re.search(r"const data = (.*);\n", text)[1])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_gpt.training.plots import drawable, loss_figure, plot_losses, tokens_per_epoch
+from tinygrad_gpt.training.plots import loss_figure, plot_losses, tokens_per_epoch
 
 losses = st.one_of(st.none(), st.floats(0, 20), st.sampled_from([math.nan, math.inf]))
 
@@ -62,10 +62,6 @@ def test_writes_a_file_whatever_the_title(tmp_path, title, suffix):
     plot_losses(iter(records), tmp_path / f"loss.{suffix}", title=title)
     start = (tmp_path / f"loss.{suffix}").read_bytes()[:8]
     assert start == b"\x89PNG\r\n\x1a\n" if suffix == "png" else b"<?xml" in start
-
-
-def test_what_the_font_cannot_draw_is_spelled_out():
-    assert drawable("né $x$\n漢\udcff\x00") == "né $x$\n" + r"\u6f22\udcff\x00"
 
 
 def test_pyplot_is_not_touched(tmp_path):

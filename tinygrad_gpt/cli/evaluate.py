@@ -16,11 +16,11 @@ from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse, with_values
 from tinygrad_gpt.cli.prepare import check_ids
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
-from tinygrad_gpt.cli.run_folder import CONFIG, MODEL, TOKENS, load_run
+from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, MODEL, TOKENS, load_run
 from tinygrad_gpt.cli.same_run import text_in_words
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
-from tinygrad_gpt.training import evaluate
+from tinygrad_gpt.training import Checkpoints, evaluate
 from tinygrad_gpt.training.evaluate import count_windows
 from tinygrad_gpt.training.safetensors_file import opened
 
@@ -142,7 +142,8 @@ def encoded(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> 
 
 def check_text(run: str, tokens: Array) -> None:
     """Raise UserError unless these are the tokens that the run's model was trained and validated on."""
-    with user_input(), opened(Path(run, MODEL)) as file:
+    files = [Path(run, MODEL), *Checkpoints(Path(run, CHECKPOINTS)).paths()]
+    with user_input(), opened(next(filter(Path.is_file, files))) as file:
         trained_on = file.metadata.get("text")  # older runs do not say
     if trained_on not in (None, text_in_words(tokens)):
         raise UserError(

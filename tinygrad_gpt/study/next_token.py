@@ -21,7 +21,6 @@ from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.sampling.chart import bar, columns, cut_to, padded, percent, visible
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
-from tinygrad_gpt.training.plots import drawable
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure
@@ -115,9 +114,9 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
-    names = [cut_to(drawable(view.label(token)), LONGEST_LABEL) for token in tokens]
+    names = [cut_to(view.label(token), LONGEST_LABEL).encode("utf-8", "backslashreplace").decode() for token in tokens]
     drawn = Figure(figsize=(11 if cut.settings() else 8, 4.6), layout="constrained")
-    title = drawn.suptitle(f"next token after {cut_to(drawable(visible(view.text)), 70)}", fontsize="medium")
+    title = drawn.suptitle(f"next token after {cut_to(visible(view.text), 70)}", fontsize="medium")
     title.set_parse_math(False)
     panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]

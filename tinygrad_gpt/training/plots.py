@@ -5,6 +5,7 @@ Only `Figure` and its own canvas are used, never pyplot: no global state, no win
 
 import io
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,9 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
     """
     figure = loss_figure(records, title=title)
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a title in a script that the font lacks
+        figure.savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
     with replacing(path) as file:
         file.write(drawn.getvalue())
 
@@ -78,19 +81,9 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
         above.xaxis.set_major_formatter(EngFormatter(sep=""))
         above.xaxis.set_major_locator(MaxNLocator(6))
     if title:
-        axes.set_title(drawable(title), fontsize="medium", pad=10, parse_math=False)  # a file's name may hold a $
+        drawable = title.encode("utf-8", "backslashreplace").decode()  # a file's name may be no Unicode ...
+        axes.set_title(drawable, fontsize="medium", pad=10, parse_math=False)  # ... and may hold a $
     return figure
-
-
-def drawable(text: str) -> str:
-    """text with what the font cannot draw spelled out as \\u670d: matplotlib's own lacks many scripts.
-
-    Where another font has them, `font.family` in a matplotlibrc names it.
-    """
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    font = get_font(findfont(FontProperties()))
-    return "".join(c if font.get_char_index(ord(c)) or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def finite_or_nan(loss: float | None) -> float:
