@@ -142,8 +142,8 @@ def encoded(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> 
 
 def check_text(run: str, tokens: Array) -> None:
     """Raise UserError unless these are the tokens that the run's model was trained and validated on."""
-    files = [Path(run, MODEL), *Checkpoints(Path(run, CHECKPOINTS)).paths()]
-    with user_input(), opened(next(filter(Path.is_file, files))) as file:
+    model = Path(run, MODEL)
+    with user_input(), opened(model if model.is_file() else Checkpoints(Path(run, CHECKPOINTS)).paths()[0]) as file:
         trained_on = file.metadata.get("text")  # older runs do not say
     if trained_on not in (None, text_in_words(tokens)):
         raise UserError(
