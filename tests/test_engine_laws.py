@@ -1,6 +1,9 @@
 """The tape keeps the laws of engines.  What is its own is in test_tape.py."""
 
+from dataclasses import replace
+
 from tinygrad_gpt import Tensor, laws, no_grad
+from tinygrad_gpt import tape as engine
 from tinygrad_gpt.laws.mutants.engine import RIGHT_ENGINE
 from tinygrad_gpt.tape import apply
 
@@ -21,4 +24,10 @@ tape = laws.EngineUnderTest(
 
 @laws.parametrize_with_laws([tape, RIGHT_ENGINE])
 def test_law(sut, law):
+    law.check(sut)
+
+
+@laws.parametrize_with_laws([replace(tape, name="tape-that-counts-no-references")])
+def test_law_where_references_are_not_counted(sut, law, monkeypatch):
+    monkeypatch.setattr(engine, "COUNTS_TELL", False)
     law.check(sut)

@@ -81,6 +81,24 @@ def to_host(array: Array) -> Array:
     return np.asarray(array) if array_module(array) is np else array.get()
 
 
+def wide_dtype(dtype: Any) -> Any:
+    """What numbers of this dtype are added up in: float32 for those of 16 bits, else the dtype itself.
+
+    A float16 sum stops counting at 2,048, a square overflows at 256, and 1e-8 is 0.
+    """
+    return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind not in "iu" else dtype  # bfloat16 has kind V
+
+
+def widened(x: Array) -> Array:
+    """x in float32 if its numbers have 16 bits, else x itself."""
+    return x.astype(wide_dtype(x.dtype), copy=False)
+
+
+def narrowed(y: Array, dtype: Any) -> Array:
+    """y, computed from the widened, back in a dtype of 16 bits; for any other dtype y itself."""
+    return y if wide_dtype(dtype) is dtype else y.astype(dtype)
+
+
 def scatter_add(out: Array, ids: Array, values: Array) -> None:
     """out[ids] += values, repeated ids accumulating.  out (V, ...), ids (N) of int from 0, values (N, ...).
 
@@ -89,7 +107,7 @@ def scatter_add(out: Array, ids: Array, values: Array) -> None:
     """
     if not len(ids):
         return
-    xp = array_module(out)
+    xp, values = array_module(out), widened(values)
     order = xp.argsort(ids, kind="stable")
     if xp is np:
         add_runs(out, ids[order], values[order])

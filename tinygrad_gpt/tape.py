@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
@@ -26,9 +27,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
 from tinygrad_gpt.kernels import fastest, setting
 from tinygrad_gpt.notebook import as_html
+from tinygrad_gpt.ops.where import check_mask
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
@@ -63,6 +65,12 @@ class Tensor:
 
     A leaf is made by hand: Tensor(array, requires_grad=True).  All others are made by `apply`.  `grad` of a leaf is
     dLoss/dself, summed over the calls of `backward` since it was last None; the array is the leaf's own.
+
+    A leaf that asks for a gradient is what optimizers write to.  So it copies its array when it is made, and nobody
+    else's numbers change with it; `handed_over` makes a leaf without a copy.  All other tensors share their arrays.
+
+    Comparisons are entry by entry and give arrays of bool, as NumPy's.  In a dict or a set a tensor is itself alone,
+    whatever its entries.
     """
 
     data: Array
@@ -75,10 +83,12 @@ class Tensor:
     def __post_init__(self) -> None:
         if isinstance(self.data, Tensor):
             raise TypeError("data must be an array or numbers; got a Tensor")
-        if not hasattr(self.data, "__array_ufunc__"):  # a list or a number
-            self.data = np.asarray(self.data)
-        if self.requires_grad and self.data.dtype.kind != "f" and self.data.dtype.name != "bfloat16":
-            raise TypeError(f"requires_grad needs floating-point data; got {self.data.dtype}")
+        given = self.data
+        self.data = as_array(given)
+        if self.requires_grad and self.node is None:
+            check_floating(self.data)
+            if not isinstance(given, list | tuple | Number):  # somebody's memory, by whatever name
+                self.data = array_module(self.data).array(self.data)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,7 +124,7 @@ class Tensor:
             return as_html(self.data, {"made by": str(self.node), "gradient": "passed on, not kept: this is no leaf"})
         if not self.requires_grad:
             return as_html(self.data, {"gradient": "not asked for"})
-        norm = None if self.grad is None else math.sqrt(float((self.grad * self.grad).sum()))
+        norm = None if self.grad is None else math.sqrt(float((self.grad.astype("float64") ** 2).sum()))
         return as_html(self.data, {"gradient": "none yet" if norm is None else f"in .grad, of norm {norm:.4g}"})
 
     def __len__(self) -> int:
@@ -124,18 +134,61 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __float__(self) -> float:
-        return float(self.data)
+        return self.item()
 
     def __bool__(self) -> bool:
         return bool(self.data)
 
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.size != 1:
+            raise TypeError(f"{spec!r} formats one number; this tensor has shape {self.shape}")
+        return format(self.data.item(), spec)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if array_module(self.data) is not np:
+            raise TypeError("a tensor on a GPU is no NumPy array; its .numpy() is, a copy on the host")
+        return np.array(self.data, dtype, copy=copy)
+
     def item(self) -> float:
-        """The one entry, as a Python number.  On a GPU this waits for the device."""
+        """The one entry, as a Python number.  On a GPU this waits for the device.
+
+        Raises ValueError if there is not exactly one.
+        """
         return float(self.data.item())
+
+    def numpy(self) -> Array:
+        """The entries as NumPy's array: `.data` itself on a CPU, a copy from a GPU, which this waits for."""
+        return to_host(self.data)
+
+    def tolist(self) -> Any:
+        """The entries as Python numbers, in lists as deep as there are axes."""
+        return self.data.tolist()
 
     def detach(self) -> Tensor:
         """The same array, come from nowhere."""
         return Tensor(self.data)
+
+    __hash__ = object.__hash__  # by identity: tensors are keys
+
+    def __eq__(self, other: Operand) -> Array:
+        return self.data == array_of(other)
+
+    def __ne__(self, other: Operand) -> Array:
+        return self.data != array_of(other)
+
+    def __lt__(self, other: Operand) -> Array:
+        return self.data < array_of(other)
+
+    def __le__(self, other: Operand) -> Array:
+        return self.data <= array_of(other)
+
+    def __gt__(self, other: Operand) -> Array:
+        return self.data > array_of(other)
+
+    def __ge__(self, other: Operand) -> Array:
+        return self.data >= array_of(other)
 
     def __add__(self, other: Operand) -> Tensor:
         return apply(ops.add, self, alike(other, self))
@@ -175,6 +228,9 @@ class Tensor:
 
     def __neg__(self) -> Tensor:
         return apply(ops.negative, self)
+
+    def __abs__(self) -> Tensor:
+        return self.relu() + (-self).relu()  # of slope 0 at 0
 
     def __getitem__(self, key: Any) -> Tensor:
         parts = key if isinstance(key, tuple) else (key,)
@@ -217,6 +273,13 @@ class Tensor:
         """Variance along axes, divided by n - ddof."""
         return apply(ops.var, self, axis=axis, keepdims=keepdims, ddof=ddof)
 
+    def std(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Standard deviation along axes, the root of `var`.
+
+        Where all entries are equal its gradient is nan: take (x.var() + eps).sqrt().
+        """
+        return self.var(axis, keepdims, ddof).sqrt()
+
     def reshape(self, *shape: Any) -> Tensor:
         """The same entries in another shape: x.reshape(2, -1) or x.reshape((2, -1))."""
         return apply(ops.reshape, self, shape=several(shape))
@@ -234,8 +297,8 @@ class Tensor:
         return tuple(apply(ops.split, self, sections=sections, part=i, axis=axis) for i in range(sections))
 
     def masked_fill(self, mask: Array, value: float) -> Tensor:
-        """This tensor, but `value` where the mask is set."""
-        return apply(ops.masked_fill, self, mask, value=value)
+        """This tensor, but `value` where the mask, an array of bool, is set."""
+        return apply(ops.masked_fill, self, array_of(mask), value=value)
 
     def softmax(self, axis: int = -1) -> Tensor:
         """Probabilities proportional to e^x."""
@@ -248,7 +311,9 @@ class Tensor:
     def backward(self, dself: Array | None = None) -> None:
         """Add dself/dt to t.grad, for every leaf t that asked for it.
 
-        If a vjp raises, the terms met before it have been added.
+        The tape is walked once.  Losses that share a part of it are added up, and the sum walked: (a + b).backward().
+        Raises RuntimeError, before anything is added, if a part of it has been walked before.  If a vjp raises, the
+        terms met before it have been added.
         """
         for leaf, grad in walk(self, dself):
             if leaf.grad is None:
@@ -271,7 +336,42 @@ def alike(other: Operand, x: Tensor) -> Tensor | Array:
     xp = array_module(x.data)
     if isinstance(other, Number):
         return xp.full((), other, np.result_type(x.dtype, other))  # filled there: nothing to upload to a GPU
-    return xp.asarray(other)
+    return xp.asarray(as_array(other))
+
+
+def as_array(values: Any) -> Array:
+    """An array as it is; numbers in lists as NumPy's.  Tensors in lists are refused: their way back would be lost."""
+    if hasattr(values, "__array_ufunc__"):
+        return values
+    if holds_tensors(values):
+        raise TypeError("an array cannot be made of tensors in a list; join them with concatenate")
+    return np.asarray(values)
+
+
+def holds_tensors(values: Any) -> bool:
+    """Whether a tensor is somewhere in lists of lists."""
+    return isinstance(values, Tensor) or (isinstance(values, list | tuple) and any(map(holds_tensors, values)))
+
+
+def array_of(x: Operand) -> Any:
+    """A tensor's array; a list as an array; a number, or an array, as it is."""
+    if isinstance(x, Tensor):
+        return x.data
+    return as_array(x) if isinstance(x, list | tuple) else x
+
+
+def check_floating(array: Array) -> None:
+    """Raise TypeError for what has no gradient."""
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise TypeError(f"requires_grad needs floating-point data; got {array.dtype}")
+
+
+def handed_over(array: Array) -> Tensor:
+    """A leaf that asks for a gradient, on this very array: not a copy, and its maker's no more."""
+    check_floating(array)
+    leaf = Tensor(array)
+    leaf.requires_grad = True
+    return leaf
 
 
 def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: Any) -> Tensor:
@@ -295,8 +395,10 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
 
 
 def where(mask: Array, a: Operand, b: Operand) -> Tensor:
-    """Entries of a where the mask is set, of b elsewhere; either may be an array or a number."""
+    """Entries of a where the mask, an array of bool, is set, of b elsewhere; either may be an array or a number."""
     like = first_tensor(a, b)
+    mask = array_of(mask)
+    check_mask(mask)  # which the op does too, but a lone False does not get there
     return apply(ops.where, mask, alike(a, like), alike(b, like))
 
 
@@ -367,22 +469,48 @@ def taken(arrays: list[Array]) -> Array:
     """The last of the arrays, taken from the list: itself if nobody else holds it, else a copy.  In C order.
 
     A gradient of many megabytes is handed to its leaf and not copied; but what a vjp has saved, what another leaf or
-    node was handed, or the caller's own array, is theirs.
+    node was handed, or the caller's own array, is theirs.  Where holders cannot be counted, all are copied.
     """
+    alone = COUNTS_TELL and references(arrays) == ALONE
     array = arrays.pop()
-    alone = sys.getrefcount(array) <= HELD_ONCE and array.base is None and not isinstance(array, np.generic)
+    alone = alone and array.base is None and not isinstance(array, np.generic)
     if alone and array.flags.c_contiguous and getattr(array.flags, "writeable", True):  # CuPy's always are
         return array
     return array_module(array).array(array, order="C")
 
 
-def holders(arrays: list[Array]) -> int:
-    """How many references there are to the last array once it is taken from the list."""
-    array = arrays.pop()
-    return sys.getrefcount(array)
+def references(arrays: list[Array]) -> int:
+    """How many references there are to the last of the arrays.
+
+    The list's own is one, the call's another.  It is asked for as an entry of the list, not by a variable: since
+    Python 3.14 a variable that is used may lend its reference, which is then counted once and not twice.
+    """
+    return sys.getrefcount(arrays[-1])
 
 
-HELD_ONCE = holders([np.empty(0)])  # the number for an array that nobody else holds depends on Python's version
+ALONE = 2
+
+
+def counts_tell() -> bool:
+    """Whether references, counted, tell an array that somebody else holds from one that nobody does.
+
+    Tried on arrays of which it is known.  Without the lock (GIL) another thread may count as well, so there no.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or not hasattr(sys, "getrefcount"):
+        return False
+    variable, entries, key = np.empty(0), [np.empty(0)], {"entry": np.empty(0)}
+    held = [
+        references([variable]),
+        references([entries[0]]),
+        references([key["entry"]]),
+        references([(lambda: variable)()]),
+        *(references([array]) for array in [np.empty(0)]),
+        (lambda argument: references([argument]))(np.empty(0)),
+    ]
+    return references([np.empty(0)]) == ALONE < min(held)
+
+
+COUNTS_TELL = counts_tell()
 
 
 def start_of(loss: Tensor, dloss: Array | None) -> Array:
@@ -398,11 +526,17 @@ def start_of(loss: Tensor, dloss: Array | None) -> Array:
 
 
 def deepest_first(loss: Tensor) -> list[Node]:
-    """Every node the loss came from, to be popped from the end: each after all nodes that used it."""
+    """Every node the loss came from, to be popped from the end: each after all nodes that used it.
+
+    Raises RuntimeError if one of them has been walked before.
+    """
     todo = [] if loss.node is None else [loss.node]
     seen = dict.fromkeys(todo)  # a dict keeps its order, a set does not: the same sums every time
     while todo:
-        for parent in todo.pop().parents:
+        node = todo.pop()
+        if node.vjp is walked_before:
+            walked_before(None)
+        for parent in node.parents:
             if isinstance(parent, Node) and parent not in seen:
                 seen[parent] = None
                 todo.append(parent)
@@ -411,7 +545,10 @@ def deepest_first(loss: Tensor) -> list[Node]:
 
 def walked_before(dy: Array) -> tuple[Array | None, ...]:
     """Stands in for a vjp that has been used."""
-    raise RuntimeError("backward has been through here already; run the forward pass again")
+    raise RuntimeError(
+        "backward has been through a part of this already; add losses that share one and call backward once, "
+        "or run the forward pass again"
+    )
 
 
 def no_grad() -> AbstractContextManager[None]:
@@ -437,7 +574,8 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
             out = function(*map(Tensor, arrays)).data
 
         def vjp(dy: Array) -> tuple[Array | None, ...]:
-            leaves = [Tensor(array, x.requires_grad) for array, x in zip(arrays, inputs, strict=True)]
+            pairs = zip(arrays, inputs, strict=True)
+            leaves = [handed_over(array) if x.requires_grad else Tensor(array) for array, x in pairs]
             grads = context.run(gradients, leaves, dy)
             for leaf in leaves:
                 if leaf.requires_grad and leaf not in grads:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.cuda.standin import Transfer
 from tests.ops.cases import CASES
+from tests.ops.test_float16 import CASES as NARROW
 from tinygrad_gpt import ops
 from tinygrad_gpt.laws.strategies import normal, seeds
 
@@ -76,3 +77,19 @@ def test_it_gives_numpys_bits_and_waits_for_nothing(sut, dtype, data, device):
 def same(sut, got, want):
     """The same bits; but a table's gradient is summed in another order."""
     return np.allclose(got, want, rtol=1e-6, atol=1e-5) if sut.gathers else got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_numbers_of_16_bits_are_added_up_as_numpys_are(name, device):
+    op, arrays, settings = NARROW[name]
+    there, settings_there = [moved(device, x) for x in arrays], {k: moved(device, v) for k, v in settings.items()}
+
+    def dy(y):
+        return np.ones(y.shape, y.dtype)
+
+    want = results(op, arrays, settings, dy)
+    got = results(op, there, settings_there, lambda y: dy(device.get(y)), device.asarray)
+    for x, z in zip(got, want, strict=True):
+        assert (x is None) == (z is None)
+        if z is not None:
+            np.testing.assert_array_equal(device.get(x), z)

@@ -222,8 +222,9 @@ def test_every_parameter_asks_for_a_gradient_and_gets_one():
 def test_unknown_devices_and_dtypes_are_refused():
     with pytest.raises(ValueError, match="device must be one of cpu, cuda, auto; got 'gpu'"):
         GPT(SMALL, device="gpu")
-    with pytest.raises(TypeError, match="requires_grad needs floating-point data; got int32"):
-        GPT(SMALL, dtype="int32")
+    for dtype in ("int32", "float16"):
+        with pytest.raises(TypeError, match=f"dtype must be one of float32, float64; got {dtype}"):
+            GPT(SMALL, dtype=dtype)
 
 
 def test_each_place_in_the_model_draws_its_own_mask():

@@ -174,3 +174,46 @@ def test_without_an_epsilon_a_gradient_that_was_always_0_moves_nothing():
     p.grad = np.array([0.0, 3.0])
     optimizer.step()
     assert p.data.tolist() == [1.0, 1.5]
+
+
+def test_a_float16_parameter_steps_as_in_float32():
+    """Its moments would be 0 in float16, as would eps: 0/0."""
+    found = []
+    for dtype in (np.float16, np.float32):
+        p = parameter(1.0, 1.0, dtype=dtype)
+        optimizer = AdamW({"p": p}, lr=0.01)
+        for gradient in ([1e-3, 0.0], [-6e-8, 3e4]):
+            p.grad = np.array(gradient, dtype)
+            optimizer.step()
+        assert p.dtype == dtype
+        assert {optimizer.m["p"].dtype, optimizer.v["p"].dtype} == {np.dtype(np.float32)}
+        found.append(p.data)
+    np.testing.assert_allclose(found[0], found[1], rtol=2e-3)
+
+
+def test_a_bfloat16_parameter_is_refused_by_name():
+    bfloat16 = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_dtypes").bfloat16
+    with pytest.raises(TypeError, match="parameter w must be float32, float64 or float16; got bfloat16"):
+        AdamW({"b": parameter(1.0), "w": Tensor(np.ones(2, bfloat16), requires_grad=True)})
+
+
+def test_a_gradient_of_fewer_digits_than_its_parameter_counts_in_full():
+    p, q = parameter(1.0, dtype=np.float32), parameter(1.0, dtype=np.float32)
+    for tensor, dtype in ((p, np.float16), (q, np.float32)):
+        tensor.grad = np.full(1, 6e-5, np.float16).astype(dtype)  # times 1 - beta1 it has no digits left in float16
+        AdamW({"w": tensor}, lr=0.5, eps=1e-4).step()
+    assert p.data == q.data
+
+
+def test_a_loss_that_is_not_finite_is_said_in_full_and_changes_nothing():
+    p = parameter(1.0)
+    optimizer = AdamW({"p": p})
+    p.grad = np.ones(1)
+    with pytest.raises(FloatingPointError, match=r"^loss nan, which is not finite$"):
+        optimizer.step(loss=np.array(math.nan))
+    p.grad = np.array([math.inf])
+    with pytest.raises(FloatingPointError, match=r"^loss 2, gradient of p is not finite$"):
+        optimizer.step(loss=np.array(2.0))
+    with pytest.raises(FloatingPointError, match=r"^gradient of p is not finite$"):
+        optimizer.step()
+    assert (p.data.item(), optimizer.steps) == (1.0, {"p": 0})

@@ -64,3 +64,20 @@ def test_a_norm_beyond_float64_is_an_error_and_not_a_gradient_of_0():
 def test_a_bound_is_positive(max_norm):
     with pytest.raises(ValueError, match=f"max_norm must be positive; got {max_norm}"):
         clip_grad_norm(with_gradient(np.array([1.0])), max_norm)
+
+
+def test_the_norm_of_float16_gradients_is_as_exact_as_of_float32s():
+    """Their squares overflow at 256; a factor below 6e-8 would be 0."""
+    grads = [np.full(5000, 300, np.float16), np.array([6e4], np.float16)]
+    parameters = with_gradient(*grads)
+    exact = math.sqrt(math.fsum(float(g) ** 2 for grad in grads for g in grad))
+    assert grad_norm(parameters) == pytest.approx(exact, rel=1e-13)
+    clip_grad_norm(parameters, exact * 2e-8)
+    assert parameters["p1"].grad.dtype == np.float16
+    np.testing.assert_allclose(parameters["p1"].grad, 6e4 * 2e-8, rtol=1e-3, atol=6e-8)
+
+
+def test_a_bfloat16_gradient_is_refused_by_name():
+    bfloat16 = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_dtypes").bfloat16
+    with pytest.raises(TypeError, match="gradient of p0 must be float32, float64 or float16; got bfloat16"):
+        grad_norm(with_gradient(np.ones(2, bfloat16)))

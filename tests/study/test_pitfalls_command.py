@@ -56,8 +56,8 @@ def test_without_a_terminal_a_lesson_is_told_at_once(key):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["21"], "no pitfall '21'; there are 1 to 20: tinygrad-gpt pitfalls lists them"),
-        (["0"], "no pitfall '0'; there are 1 to 20"),
+        (["22"], "no pitfall '22'; there are 1 to 21: tinygrad-gpt pitfalls lists them"),
+        (["0"], "no pitfall '0'; there are 1 to 21"),
         (["repeated_ids"], "no pitfall 'repeated_ids'; did you mean repeated-ids?"),
         (["exercises"], "no pitfall 'exercises'; did you mean exercise?"),
         (["3", "x"], "unexpected argument 'x'"),

@@ -241,3 +241,37 @@ def test_a_step_is_repeated_in_its_precision(monkeypatch, tmp_path):
     step.write_text(step.read_text("utf-8").replace('"precision": "tf32", ', ""), "utf-8")  # as older ones are
     replay(tmp_path / "crash")
     assert seen == ["tf32", "float32"]
+
+
+class OneRoot:
+    """A model whose loss is the root of 0."""
+
+    def __init__(self, root):
+        self.root = root
+        self.w = Tensor(np.array([1.0, 1.0]), requires_grad=True)
+
+    def parameters(self):
+        return {"w": self.w}
+
+    def loss(self, ids, targets, **settings):
+        return self.root(self.w)
+
+
+@pytest.mark.parametrize(
+    ("root", "op"),
+    [
+        (lambda w: w.var().sqrt(), "sqrt"),
+        (lambda w: w.std(), "sqrt"),
+        (lambda w: ((w - w) ** 2).sum().sqrt(), "sqrt"),
+        (lambda w: (w - 1).sum() ** 0.5, "power"),
+    ],
+)
+def test_the_root_of_0_is_found(root, op):
+    found = find_nonfinite(OneRoot(root), np.zeros((1, 1), int), np.zeros((1, 1), int))
+    assert (found.op, found.way) == (op, "backward")
+    assert f"{op}, on the way back, made 1 inf in float64 () in the gradient of" in found.what
+
+
+def test_a_small_number_under_the_root_mends_it():
+    model = OneRoot(lambda w: (w.var() + 1e-12).sqrt())
+    assert find_nonfinite(model, np.zeros((1, 1), int), np.zeros((1, 1), int)) is None

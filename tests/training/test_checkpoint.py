@@ -517,3 +517,28 @@ def test_what_is_not_quite_gpt2_is_one_line(tmp_path, spoil, reason):
     text = one_line(tmp_path / "gpt2", lambda path: load_gpt2(path, n_heads=2))
     assert " as GPT-2: " in text
     assert re.search(reason, text)
+
+
+@pytest.mark.parametrize(
+    ("n_heads", "reason"),
+    [
+        (None, "its width 8 is no multiple of 64, as wide as GPT-2's heads are; give n_heads"),
+        (0, "n_heads must be a whole number of at least 1; got 0"),
+    ],
+)
+def test_heads_that_do_not_follow_from_the_width_are_asked_for(tmp_path, n_heads, reason):
+    _, tensors = published()
+    (tmp_path / "gpt2").write_bytes(save(tensors))
+    assert one_line(tmp_path / "gpt2", lambda path: load_gpt2(path, n_heads=n_heads)).endswith(reason)
+
+
+def test_weights_of_float16_are_taken_up_in_float32(tmp_path):
+    """Models have been saved in float16, too; nothing is computed in it any more."""
+    model = GPT(GPT2)
+    for p in model.parameters().values():
+        p.data = p.data.astype(np.float16)
+    save_checkpoint(tmp_path / "half", model)
+    found = load_checkpoint(tmp_path / "half").model.parameters()
+    for name, p in model.parameters().items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name].data, p.data)

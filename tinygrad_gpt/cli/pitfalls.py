@@ -1,4 +1,4 @@
-"""tinygrad-gpt pitfalls: twenty planted mistakes to find, and vjps to write and have checked."""
+"""tinygrad-gpt pitfalls: twenty-one planted mistakes to find, and vjps to write and have checked."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -17,11 +17,13 @@ from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
 from tinygrad_gpt.nn.loss import checked_targets
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.tape import Tensor, apply, no_grad, recomputed
+from tinygrad_gpt.tape import Tensor, apply, handed_over, no_grad, recomputed
 
 OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
 FEW = 16  # tokens, whose products take less time than waking a thread of ours
+
+DTYPES = ("float32", "float64")  # the loss of a few thousand tokens, added up, is beyond float16
 
 
 class GPT:
@@ -37,6 +39,8 @@ class GPT:
 
     With activation_checkpointing a block keeps its input alone for the way back, and runs a second time there: less
     memory for more time, the same gradients.
+
+    dtype is that of the parameters: float32 or float64.  `precision` stores activations in 16 bits, on a GPU.
     """
 
     def __init__(
@@ -50,14 +54,17 @@ class GPT:
         init: str = "gpt2",
         activation_checkpointing: bool = False,
     ) -> None:
+        if (name := np.dtype(dtype).name) not in DTYPES:
+            raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {name}")
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
+        not_ours = None if weights is None else True  # to be copied: our own are given away
         if weights is None:
             weights = initial_weights(config, seed, np.dtype(dtype), init)
         check_weights(config, weights)
         self._parameters = {
-            name: Tensor(to_device(np.array(to_host(weights[name]), dtype), self.device), requires_grad=True)
+            name: handed_over(to_device(np.array(to_host(weights[name]), dtype, copy=not_ours), self.device))
             for name in parameter_shapes(config)
         }
 

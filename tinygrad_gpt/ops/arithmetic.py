@@ -16,7 +16,8 @@ Saved.    add, subtract: shapes alone.  multiply: a, b.  divide: b, y.  power: a
 Errors.   ValueError if the shapes do not broadcast (NumPy's own text).
 Numerics. divide: -dy a / b² is computed as -da y, which overflows only where y or da does.  power: where b is 0 the
           slope in a is 0, also at a = 0; ln a is taken only where a > 0, elsewhere db is 0: for a < 0 the exponent has
-          to be a whole number, hence a constant.
+          to be a whole number, hence a constant.  An exponent from 0 to 1 has no finite slope at a = 0; as for
+          sqrt, (a + ε)^b has.
 Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
     >>> import numpy as np
@@ -27,7 +28,7 @@ Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, widened
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
@@ -94,5 +95,5 @@ def unbroadcast(dy: Array, shape: tuple[int, ...], dtype: Any) -> Array | None:
     if dy.shape != shape:
         extra = dy.ndim - len(shape)
         stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 != dy.shape[i + extra])
-        dy = dy.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+        dy = widened(dy).sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
     return dy.astype(dtype, copy=False)

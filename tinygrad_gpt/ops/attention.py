@@ -19,6 +19,7 @@ Saved.    qkv, P, and with dropout keep and A: B·H·T² numbers each, the price
 Errors.   ValueError if 3H does not divide the width of qkv.
 Numerics. Dividing by √D keeps S near unit variance; the softmax subtracts each row's maximum.  Row i always sees
           itself, so no row is masked whole.  The key's bias has gradient exactly 0 in theory (it shifts a row of S).
+          Where qkv has 16 bits, all is computed in float32 and rounded once.
 Source.   Vaswani et al. 2017, arXiv:1706.03762, sections 3.2.1 and 3.2.2.
 Check.    Position 0 sees itself only; position 1 has equal scores, so it takes the mean of 5 and 7:
 
@@ -31,14 +32,14 @@ Check.    Position 0 sees itself only; position 1 has equal scores, so it takes 
 
 import math
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
 from tinygrad_gpt.ops.softmax import softmax
 
 
 def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
-    xp = array_module(qkv)
-    q, k, v = split_heads(qkv, n_heads)  # each (B, H, T, D)
+    xp, dtype = array_module(qkv), qkv.dtype
+    q, k, v = split_heads(widened(qkv), n_heads)  # each (B, H, T, D)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = (q @ k.swapaxes(-1, -2)) * scale  # (B, H, T, T)
     probs, softmax_vjp = softmax(xp.where(causal_mask(xp, q.shape[-2]), scores, -math.inf))
@@ -52,9 +53,10 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
         dq = dscores @ k * scale
         dk = dscores.swapaxes(-1, -2) @ q * scale
         dqkv = xp.concatenate([merge_heads(dq), merge_heads(dk), merge_heads(dv)], axis=-1)
+        dqkv = narrowed(dqkv, dtype)
         return (dqkv,) if keep is None else (dqkv, None)
 
-    return merge_heads(weights @ v), vjp
+    return narrowed(merge_heads(weights @ v), dtype), vjp
 
 
 def causal_mask(xp: Array, length: int) -> Array:

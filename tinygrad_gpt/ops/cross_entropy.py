@@ -17,6 +17,7 @@ Errors.   ValueError for another reduction or unequal shapes.  The caller vouche
           (`nn.cross_entropy` checks it): a device that looked would have to wait.
 Numerics. The maximum is subtracted first, and no probability is ever formed to take its logarithm: exact at logits of
           ±1e4, and nll = inf where the target's logit is -inf (nan only if a counted row is -inf throughout).
+          Where logits have 16 bits, all is computed in float32 and rounded once: a sum above 65,504 is inf in float16.
 Source.   The book's chapter 5; Goodfellow et al. 2016, "Deep Learning", sections 4.1 and 6.2.2.
 Check.    Two equal logits: ln 2, and slopes ½ - [j = target]:
 
@@ -28,7 +29,7 @@ Check.    Two equal logits: ln 2, and slopes ½ - [j = target]:
 
 from typing import Literal
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
 
 
 def cross_entropy(
@@ -44,8 +45,8 @@ def cross_entropy(
     if targets.shape != logits.shape[:-1]:
         raise ValueError(f"targets must have the shape {logits.shape[:-1]} of the logits' rows; got {targets.shape}")
     xp = array_module(logits)
-    shape, vocab_size = logits.shape, logits.shape[-1]
-    x, y = logits.reshape(-1, vocab_size), targets.reshape(-1)  # (N, V), (N)
+    shape, dtype, vocab_size = logits.shape, logits.dtype, logits.shape[-1]
+    x, y = widened(logits).reshape(-1, vocab_size), targets.reshape(-1)  # (N, V), (N)
     counts = xp.ones(y.shape, bool) if ignore_index is None else y != ignore_index  # (N)
     y = xp.where(counts, y, 0)  # a row that does not count still needs a place to look
     rows = xp.arange(len(y))
@@ -63,6 +64,6 @@ def cross_entropy(
         if ignore_index is not None:
             xp.copyto(dx, 0, where=~counts[:, None])  # not multiplied: a row that does not count may hold nan
         dx *= dloss / divisor
-        return dx.reshape(shape), None
+        return narrowed(dx, dtype).reshape(shape), None
 
-    return nll.sum() / divisor, vjp
+    return narrowed(nll.sum() / divisor, dtype), vjp

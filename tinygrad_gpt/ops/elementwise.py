@@ -11,7 +11,9 @@ tanh) y is kept and x is let go.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/co
 
 Shapes.   x, y: any, the same.
 Saved.    exp, sqrt, tanh: y.  log: x.  relu: where x > 0.
-Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and gives -inf or nan.
+Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and gives -inf or nan.  Where a
+          root may be of 0 (a norm, a deviation), put a small number under it, √(x + ε): sqrt answers dx = inf at 0,
+          and times the slope 0 of the square before it that is nan, in every gradient from there on.
           relu has no derivative at 0; we take 0, as everybody does.
 Check.    √4 = 2 with slope 1/4:
 

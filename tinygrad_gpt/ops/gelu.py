@@ -19,6 +19,7 @@ Settings. form: "tanh" or "erf".  They differ by up to 4.7e-4 (at |x| = 2.7): en
 Saved.    x, and t or Φ.
 Errors.   ValueError for another form.
 Numerics. erf is computed entry by entry in Python on the CPU, which is slow; 1 + erf loses relative precision below -4.
+          Where x has 16 bits, all is computed in float32 and rounded once.
 Source.   Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2.
 Check.    x = 0 gives t = 0, so y = 0 and dy/dx = ½:
 
@@ -31,7 +32,7 @@ Check.    x = 0 gives t = 0, so y = 0 and dy/dx = ½:
 import math
 from typing import Literal
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, erf
+from tinygrad_gpt.backend import Array, Vjp, array_module, erf, narrowed, widened
 
 C = math.sqrt(2 / math.pi)  # a Python float: NumPy's would turn float32 into float64
 A = 0.044715
@@ -48,22 +49,23 @@ def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp
 
 def gelu_tanh(x: Array) -> tuple[Array, Vjp]:
     """The form that GPT-2 was trained with."""
+    dtype, x = x.dtype, widened(x)
     t = array_module(x).tanh(C * (x + A * x * x * x))
 
     def vjp(dy: Array) -> tuple[Array]:
         dudx = C * (1 + 3 * A * x * x)
-        return (0.5 * dy * (1 + t + x * (1 - t * t) * dudx),)
+        return (narrowed(0.5 * dy * (1 + t + x * (1 - t * t) * dudx), dtype),)
 
-    return 0.5 * x * (1 + t), vjp
+    return narrowed(0.5 * x * (1 + t), dtype), vjp
 
 
 def gelu_erf(x: Array) -> tuple[Array, Vjp]:
     """The definition."""
-    xp = array_module(x)
+    xp, dtype, x = array_module(x), x.dtype, widened(x)
     below = 0.5 * (1 + erf(x / math.sqrt(2)))
 
     def vjp(dy: Array) -> tuple[Array]:
         density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        return (dy * (below + x * density),)
+        return (narrowed(dy * (below + x * density), dtype),)
 
-    return x * below, vjp
+    return narrowed(x * below, dtype), vjp

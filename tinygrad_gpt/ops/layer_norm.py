@@ -16,6 +16,7 @@ Shapes.   x (..., C), gain (C), bias (C)  ->  y (..., C).
 Saved.    gain, r, x̂; not x.
 Numerics. Deviations are squared, not x²: no cancellation.  dx sums to 0 over the row and is nearly orthogonal to x̂.
           With equal gains dy = ones gives dx = 0, whatever mistake one made: it tells nothing.
+          Where x has 16 bits, all is computed in float32 and rounded once.
 Source.   Ba, Kiros & Hinton 2016, arXiv:1607.06450, section 3.
 Check.    (1, 3) has mean 2 and deviation 1; a row of two cannot change its x̂ at all:
 
@@ -25,20 +26,23 @@ Check.    (1, 3) has mean 2 and deviation 1; a row of two cannot change its x̂ 
     ([-1.0, 1.0], [[0.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
 """
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
     """x (..., C), gain (C), bias (C)  ->  y (..., C)."""
-    xp = array_module(x)
+    xp, dtype = array_module(x), x.dtype
+    x = widened(x)
     centred = x - x.mean(-1, keepdims=True)  # (..., C)
     rstd = 1 / xp.sqrt((centred * centred).mean(-1, keepdims=True) + eps)  # (..., 1)
     xhat = centred * rstd  # (..., C)
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
+        dy = widened(dy)
         dxhat = dy * gain
         along = dxhat.mean(-1, keepdims=True) + xhat * (dxhat * xhat).mean(-1, keepdims=True)
         rows = tuple(range(dy.ndim - 1))
-        return rstd * (dxhat - along), (dy * xhat).sum(rows), dy.sum(rows)
+        dx, dgain, dbias = rstd * (dxhat - along), (dy * xhat).sum(rows), dy.sum(rows)
+        return narrowed(dx, dtype), narrowed(dgain, dtype), narrowed(dbias, dtype)
 
-    return xhat * gain + bias, vjp
+    return narrowed(xhat * gain + bias, dtype), vjp

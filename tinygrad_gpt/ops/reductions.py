@@ -15,6 +15,7 @@ Settings. var: ddof = d, NumPy's "delta degrees of freedom"; 0 divides by n.
 Saved.    sum, mean: the shape.  max: where x attains it.  var: x - x̄.
 Errors.   ValueError from NumPy for an axis out of range, and for the max of nothing.
 Numerics. var subtracts the mean first; E[x²] - E[x]² would cancel.
+          Numbers of 16 bits are added up in float32 and rounded once: in float16 a sum of ones stops at 2,048.
 Check.    var of (1, 3) is 1, with slopes 2 (x - 2)/2 = (-1, 1):
 
     >>> import numpy as np
@@ -25,7 +26,7 @@ Check.    var of (1, 3) is 1, with slopes 2 (x - 2)/2 = (-1, 1):
 
 import math
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, wide_dtype, widened
 
 Axis = int | tuple[int, ...] | None
 
@@ -37,7 +38,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     def vjp(dy: Array) -> tuple[Array]:
         return (xp.broadcast_to(kept(dy, shape, axis), shape),)
 
-    return xp.sum(x, axis=axis, keepdims=keepdims), vjp
+    return narrowed(xp.sum(widened(x), axis=axis, keepdims=keepdims), x.dtype), vjp
 
 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
@@ -46,9 +47,10 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array,
     n = counted(shape, axis)
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (xp.broadcast_to(kept(dy, shape, axis) / n, shape),)
+        share = narrowed(widened(kept(dy, shape, axis)) / n, dy.dtype)
+        return (xp.broadcast_to(share, shape),)
 
-    return xp.mean(x, axis=axis, keepdims=keepdims), vjp
+    return narrowed(xp.mean(widened(x), axis=axis, keepdims=keepdims), x.dtype), vjp
 
 
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
@@ -56,24 +58,25 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     xp = array_module(x)
     y = xp.max(x, axis=axis, keepdims=True)
     attained = x == y
-    share = attained.sum(axis=axis, keepdims=True).astype(x.dtype)
+    dtype = x.dtype
+    shared_by = attained.sum(axis=axis, keepdims=True).astype(wide_dtype(dtype))
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (attained * (kept(dy, attained.shape, axis) / share),)
+        return (attained * narrowed(kept(dy, attained.shape, axis) / shared_by, dtype),)
 
     return y if keepdims else xp.squeeze(y, axis=normalised(axis, x.ndim)), vjp
 
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Vjp]:
     """Variance along axes: the mean squared distance from the mean."""
-    xp = array_module(x)
+    xp, dtype, x = array_module(x), x.dtype, widened(x)
     n = counted(x.shape, axis) - ddof
     centred = x - x.mean(axis=axis, keepdims=True)
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (kept(dy, centred.shape, axis) * 2 * centred / n,)
+        return (narrowed(widened(kept(dy, centred.shape, axis)) * 2 * centred / n, dtype),)
 
-    return xp.sum(centred * centred, axis=axis, keepdims=keepdims) / n, vjp
+    return narrowed(xp.sum(centred * centred, axis=axis, keepdims=keepdims) / n, dtype), vjp
 
 
 def kept(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:

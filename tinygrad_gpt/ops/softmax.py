@@ -16,6 +16,7 @@ Saved.    softmax: p.  log_softmax: log p.
 Numerics. The maximum is subtracted first: e^x cannot overflow, and the largest term is 1.  log p is never the
           logarithm of p, which is -inf once p underflows.  -inf is allowed (p = 0) unless a whole row is -inf: nan.
           Both dx sum to 0 along the axis (shifting all x changes nothing), so dy = ones tells nothing.
+          Where x has 16 bits, all is computed in float32 and rounded once.
 Check.    Two equal logits share evenly; p (1 - p) = 1/4:
 
     >>> import numpy as np
@@ -24,27 +25,28 @@ Check.    Two equal logits share evenly; p (1 - p) = 1/4:
     ([0.5, 0.5], [0.25, -0.25])
 """
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
 
 
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Probabilities proportional to e^x along an axis."""
+    dtype, x = x.dtype, widened(x)
     weights = array_module(x).exp(x - x.max(axis=axis, keepdims=True))
     p = weights / weights.sum(axis=axis, keepdims=True)
 
     def vjp(dp: Array) -> tuple[Array]:
-        return (p * (dp - (dp * p).sum(axis=axis, keepdims=True)),)
+        return (narrowed(p * (dp - (dp * p).sum(axis=axis, keepdims=True)), dtype),)
 
-    return p, vjp
+    return narrowed(p, dtype), vjp
 
 
 def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Logarithms of the softmax along an axis."""
-    xp = array_module(x)
+    xp, dtype, x = array_module(x), x.dtype, widened(x)
     shifted = x - x.max(axis=axis, keepdims=True)
     logp = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
     def vjp(dlogp: Array) -> tuple[Array]:
-        return (dlogp - xp.exp(logp) * dlogp.sum(axis=axis, keepdims=True),)
+        return (narrowed(dlogp - xp.exp(logp) * widened(dlogp).sum(axis=axis, keepdims=True), dtype),)
 
-    return logp, vjp
+    return narrowed(logp, dtype), vjp

@@ -5,9 +5,10 @@
 
 Gradient.  Each y is a copy of one entry; the entry that was not chosen had no influence.  The mask has no gradient.
 
-Shapes.   mask, a, b broadcast together; masked_fill: the mask broadcasts to x's shape.
+Shapes.   mask, of bool, a, b broadcast together; masked_fill: the mask broadcasts to x's shape.
 Saved.    The mask and shapes.
-Errors.   ValueError from NumPy if the shapes do not broadcast.
+Errors.   TypeError for a mask that is no array of bool: numbers as a mask, or a lone False, are somebody's mistake.
+          ValueError from NumPy if the shapes do not broadcast.
 Numerics. Choosing is not multiplying: 0 · inf would be nan, where() never touches what it does not choose.
           A value of -inf before a softmax means "never"; -1e10 would only mean "seldom".
 Check.    Each gradient goes to the entry that was chosen:
@@ -24,6 +25,7 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
     """Entries of a where the mask is set, of b elsewhere."""
+    check_mask(mask)
     xp = array_module(mask, a, b)
     a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)
 
@@ -35,6 +37,7 @@ def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
 
 def masked_fill(x: Array, mask: Array, *, value: float) -> tuple[Array, Vjp]:
     """x, but `value` where the mask is set."""
+    check_mask(mask)
     xp = array_module(x, mask)
     y = xp.where(mask, xp.full((), value, x.dtype), x)
     if y.shape != x.shape:
@@ -44,3 +47,10 @@ def masked_fill(x: Array, mask: Array, *, value: float) -> tuple[Array, Vjp]:
         return xp.where(mask, 0, dy), None
 
     return y, vjp
+
+
+def check_mask(mask: Array) -> None:
+    """Raise TypeError unless this is an array of bool."""
+    if not hasattr(mask, "dtype") or mask.dtype != bool:
+        got = f"an array of {mask.dtype}" if hasattr(mask, "dtype") else repr(mask)
+        raise TypeError(f"mask must be an array of bool; got {got}")

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, array_module, to_host
+from tinygrad_gpt.backend import Array, array_module, to_host, wide_dtype, widened
 from tinygrad_gpt.kernels import FASTER, cpu, cuda, kernel_for
 from tinygrad_gpt.optim.clipping import clipping_factor, gradients, norm_of, positive_norm
 from tinygrad_gpt.tape import Tensor
@@ -46,8 +46,9 @@ def adamw_step(
     """One AdamW step on the gradient scale * dp.
 
     Steps count from 1.  p, m, v (all of one shape) are updated in place, dp is left alone.
+    Where p has 16 bits, m and v are float32, and so is the step, until p takes it.
     """
-    xp = array_module(p)
+    xp, dp = array_module(p), widened(dp)
     if scale != 1:
         dp = dp * scale
     m *= beta1
@@ -59,7 +60,7 @@ def adamw_step(
     typical = xp.sqrt(vhat) + eps
     if eps == 0:
         typical = xp.where(typical == 0, 1, typical)  # a gradient that has always been 0 moves nothing: 0/0 counts as 0
-    p -= lr * (mhat / typical + weight_decay * p)
+    p -= lr * (mhat / typical + weight_decay * widened(p))
 
 
 def update_all(
@@ -84,9 +85,12 @@ def update_all(
     the loss they are of, is not finite.  This one finds out at once and raises FloatingPointError; a kernel on a GPU,
     whose caller does not wait, answers a norm that is still on its way.
     """
-    norm = norm_of(gradients)  # finite only if all gradients are
+    try:
+        norm = norm_of(gradients)  # finite only if all gradients are
+    except FloatingPointError as error:
+        raise error if loss is None else FloatingPointError(f"loss {float(loss):.4g}, {error}") from None
     if loss is not None and not math.isfinite(loss):
-        raise FloatingPointError("which is not finite")
+        raise FloatingPointError(f"loss {float(loss):.4g}, which is not finite")
     scale = clipping_factor(norm, max_norm)
     steps = to_host(counts) + 1
     for i, name in enumerate(parameters):
@@ -130,7 +134,11 @@ class AdamW:
     A parameter without a gradient keeps its value, its moments and its step count.  A tensor that occurs under several
     names is updated once.  decays says, from a parameter's name and tensor, whether weight_decay is for it.
 
-    Raises ValueError for settings out of range: lr, eps, weight_decay >= 0; betas in [0, 1).
+    The moments of a float16 parameter are float32, as is its step, which is rounded to float16 in the end: what is less
+    than half a unit of the parameter's last place moves nothing.
+
+    Raises ValueError for settings out of range: lr, eps, weight_decay >= 0; betas in [0, 1).  TypeError for a bfloat16
+    parameter: of its three digits most steps would change none.
     """
 
     def __init__(
@@ -150,8 +158,8 @@ class AdamW:
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.decays = decays
         self.counts = array_module(*(p.data for p in self.parameters.values())).zeros(len(self.parameters), "int64")
-        self.m = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
-        self.v = {name: array_module(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
+        self.m = {name: zero_moment(p.data) for name, p in self.parameters.items()}
+        self.v = {name: zero_moment(p.data) for name, p in self.parameters.items()}
 
     @property
     def steps(self) -> dict[str, int]:
@@ -226,8 +234,15 @@ def once_each(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise TypeError(f"parameters must be a dict of name to Tensor, as model.parameters() gives; got {parameters!r}")
     names: dict[Tensor, str] = {}
     for name, parameter in parameters.items():
+        if parameter.dtype.name == "bfloat16":
+            raise TypeError(f"parameter {name} must be float32, float64 or float16; got bfloat16")
         names.setdefault(parameter, name)
     return {name: parameter for parameter, name in names.items()}
+
+
+def zero_moment(p: Array) -> Array:
+    """The moment of a parameter that has made no step."""
+    return array_module(p).zeros_like(p, dtype=wide_dtype(p.dtype))
 
 
 def not_negative(name: str, value: float) -> float:

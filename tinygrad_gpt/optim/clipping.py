@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tinygrad_gpt.backend import Array, array_module
+from tinygrad_gpt.backend import Array, array_module, narrowed, widened
 from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
 from tinygrad_gpt.kernels.threads import blocks, share
 from tinygrad_gpt.tape import Tensor
@@ -25,7 +25,7 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     if scale < 1:
         for parameter in parameters.values():
             if parameter.grad is not None:
-                parameter.grad = parameter.grad * scale
+                parameter.grad = narrowed(widened(parameter.grad) * scale, parameter.grad.dtype)
     return norm
 
 
@@ -82,11 +82,16 @@ def sum_of_squares(x: Array) -> float:
 
 
 def gradients(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
-    """The gradients there are, by name.  Raises ValueError, naming the parameter, if one has another shape."""
+    """The gradients there are, by name.
+
+    Raises, naming the parameter, ValueError if one has another shape, TypeError if one is bfloat16.
+    """
     grads = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
     for name, grad in grads.items():
         if grad.shape != parameters[name].shape:
             raise ValueError(f"gradient of {name} has shape {grad.shape}, not {parameters[name].shape}")
+        if grad.dtype.name == "bfloat16":
+            raise TypeError(f"gradient of {name} must be float32, float64 or float16; got bfloat16")
     return grads
 
 

@@ -71,7 +71,7 @@ def checked_logits(logits: Array) -> Array:
     xp = array_module(logits)
     x = xp.asarray(logits)
     if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
-        raise TypeError(f"logits must be an array of real numbers (of a Tensor, its .data); got dtype {x.dtype}")
+        raise TypeError(f"logits must be an array of real numbers; got dtype {x.dtype}")
     if not x.ndim or not x.shape[-1]:
         raise ValueError(f"logits must have shape (..., V) with V at least 1; got shape {x.shape}")
     x = xp.ascontiguousarray(x, dtype=xp.float64)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt import kernels, tape
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, widened
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.kernels import Op, around_ops
 from tinygrad_gpt.kernels.cuda import current_precision, precision
@@ -210,7 +210,7 @@ def bad(*values: Any) -> set[str]:
     for value in values:
         if not (isinstance(value, float) or is_floating(value)):
             continue
-        xp, value = array_module(value), widened(value)
+        xp, value = array_module(value), widened(value) if is_floating(value) else value
         if not bool(xp.isfinite(value).all()):
             found |= {name for name, has in (("nan", xp.isnan), ("inf", xp.isinf)) if bool(has(value).any())}
     return found
@@ -220,12 +220,6 @@ def is_floating(value: Any) -> bool:
     """Whether this is an array of floating point; NumPy does not count bfloat16 among these."""
     dtype = getattr(value, "dtype", None)
     return dtype is not None and (dtype.kind == "f" or dtype.name == BFLOAT16)
-
-
-def widened(value: Any) -> Any:
-    """bfloat16 in float32, which holds all its numbers and has every function; anything else as it is."""
-    dtype = getattr(value, "dtype", None)
-    return value.astype(np.float32) if dtype is not None and dtype.name == BFLOAT16 else value
 
 
 def counted(array: Array, kinds: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import array_module, resolve_device
+from tinygrad_gpt.backend import array_module, resolve_device, wide_dtype
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.kernels import num_threads
 from tinygrad_gpt.nn import GPT, GPTConfig
@@ -148,7 +148,7 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu") -> Checkpoint:
 def read_model(file: SafetensorsFile, config: GPTConfig, device: str) -> GPT:
     """The model of a file whose tensors were checked."""
     weights = {name: file.tensor(name) for name in file.tensors if not name.startswith("optimizer.")}
-    return GPT(config, device=device, dtype=weights["wte.weight"].dtype, weights=weights)
+    return GPT(config, device=device, dtype=wide_dtype(weights["wte.weight"].dtype), weights=weights)
 
 
 def read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dict[str, dict[str, Any]]:
@@ -255,7 +255,7 @@ def load_gpt2(path: str | Path, *, n_heads: int | None = None, drop_rate: float 
             vocab_size=vocab_size,
             context_length=weights["wpe.weight"].shape[0],
             emb_dim=emb_dim,
-            n_heads=n_heads or emb_dim // 64,
+            n_heads=heads_of_width(emb_dim) if n_heads is None else n_heads,
             n_layers=len({name.split(".")[1] for name in weights if re.match(r"h\.\d+\.", name)}),
             drop_rate=drop_rate,
             qkv_bias=True,
@@ -268,3 +268,10 @@ def load_gpt2(path: str | Path, *, n_heads: int | None = None, drop_rate: float 
 def is_mask(file: SafetensorsFile, name: str) -> bool:
     """Whether this is one of the causal masks that published files carry beside the weights."""
     return name.endswith((".attn.bias", ".attn.masked_bias")) and len(file.tensors[name].shape) != 1
+
+
+def heads_of_width(emb_dim: int) -> int:
+    """How many heads a published GPT-2 of this width has: each is 64 wide.  Raises ValueError if that leaves a rest."""
+    if emb_dim % 64 or not emb_dim:
+        raise ValueError(f"its width {emb_dim} is no multiple of 64, as wide as GPT-2's heads are; give n_heads")
+    return emb_dim // 64

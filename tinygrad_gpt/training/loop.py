@@ -143,7 +143,7 @@ def update(
         with stopwatch("optimizer"):
             norm = optimizer.step(lr, max_norm=math.inf if clip_norm is None else clip_norm, loss=total)
     except FloatingPointError as error:
-        raise FloatingPointError(f"step {step}: loss {float(total):.4g}, {error}") from None
+        raise FloatingPointError(f"step {step}: {error}") from None
     return total, norm
 
 

@@ -35,10 +35,10 @@ def adamw_step(
         for block in blocks(part, rows):
             pb, gb, mb, vb = p[block], dp[block], m[block], v[block]
             s = scratch[: len(pb)]
-            np.multiply(gb, (1 - beta1) * scale, out=s)
+            np.multiply(gb, (1 - beta1) * scale, out=s, dtype=s.dtype)  # a gradient may be narrower
             mb *= beta1
             mb += s
-            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s)  # squared afterwards: g² may overflow
+            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s, dtype=s.dtype)  # squared afterwards: g² may overflow
             s *= s
             vb *= beta2
             vb += s

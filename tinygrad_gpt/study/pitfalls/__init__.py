@@ -35,6 +35,7 @@ CONTENTS = (  # name, area and title in the order of the numbers, for a list tha
     ("decay-in-the-gradient", "optimizer", "large gradients do not decay"),
     ("temperature-too-late", "sampling", "a knob that does nothing"),
     ("top-k-ties", "sampling", "the k likeliest, and some more"),
+    ("root-of-zero", "gradient", "they met, and were never seen again"),
 )
 NAMES = tuple(name for name, _, _ in CONTENTS)
 
