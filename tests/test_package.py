@@ -32,6 +32,7 @@ PUBLIC = [
     "load_checkpoint",
     "load_gpt2",
     "load_run",
+    "StreamDecoder",
     "no_grad",
     "ops",
     "perplexity",

@@ -32,6 +32,7 @@ from tinygrad_gpt.tape import concatenate as concatenate
 from tinygrad_gpt.tape import no_grad as no_grad
 from tinygrad_gpt.tape import where as where
 from tinygrad_gpt.text import Batches as Batches
+from tinygrad_gpt.text import StreamDecoder as StreamDecoder
 from tinygrad_gpt.text import build_tokenizer as tokenizer
 from tinygrad_gpt.text import read_texts as read_texts
 from tinygrad_gpt.text import reference_manual as reference_manual
@@ -58,6 +59,7 @@ __all__ = [  # and the lazy ones
     "Checkpoints",
     "Dropout",
     "GPTConfig",
+    "StreamDecoder",
     "Tensor",
     "apply",
     "backward",

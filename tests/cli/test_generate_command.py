@@ -1,13 +1,17 @@
 """Text from a trained model: the same for the same seed, streamed whole, stopped where asked."""
 
+import io
 import os
 import signal
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinygrad_gpt.cli.generate import longest_overlap, until
+from tinygrad_gpt.cli import main
+from tinygrad_gpt.cli.generate import Generate, longest_overlap, stop_text, until
+from tinygrad_gpt.cli.terminal import harmless
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import load_tokenizer
 from tinygrad_gpt.training import load_checkpoint
@@ -93,6 +97,55 @@ def test_stop_ends_the_generation(tg, run):
     for flags in ([], ["--show-probabilities", 1]):
         out = tg("generate", run, "To be", "--temperature", 1, "--max-new-tokens", 30, "--stop", stop, *flags).out
         assert out.endswith("To be" + text.split(stop)[0] + "\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (r"\n", "\n"),
+        (r"a\tb\r", "a\tb\r"),
+        (r"\\n", r"\n"),
+        (r"\\\n", "\\\n"),
+        (r"\d\section", r"\d\section"),
+        ("\n", "\n"),
+        (None, None),
+    ],
+)
+def test_escapes_in_the_stop_text(given, meant):
+    assert stop_text(Generate("run", "text", stop=given)) == meant
+
+
+def test_stop_at_a_lines_end_ends_there(tg, run):
+    long = [run, "To be", "--temperature", 3, "--max-new-tokens", 2000, "--seed", 3]
+    text = tg("generate", *long).out
+    assert "\n" in text[:-1]
+    for stop in (r"\n", "\n"):
+        assert tg("generate", *long, "--stop", stop).out == text.split("\n")[0] + "\n"
+
+
+def test_a_prompt_with_a_backslash_and_an_n_is_noted(tg, run):
+    note = r"note: TEXT holds \n, a backslash and an n, and no line's end there: that is $'\n' in most shells"
+    assert note in tg("generate", run, r"Q:\nA:", "--max-new-tokens", 1).err
+    assert note not in tg("generate", run, "Q:\nA:", "--max-new-tokens", 1).err
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("flags", [[], ["--show-probabilities", 1]])
+def test_escape_sequences_are_harmless_at_a_terminal_and_unchanged_in_a_pipe(tg, run, monkeypatch, flags):
+    prompt = "a\x1b[2Jb\u202e\r\nc\r"
+    command = ["generate", run, prompt, "--temperature", 3, "--max-new-tokens", 60, *flags]
+    piped = tg(*command).out
+    assert prompt in piped
+    terminal = Terminal(io.BytesIO(), encoding="utf-8", write_through=True, newline="")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main([str(word) for word in command]) == 0
+    shown = terminal.buffer.getvalue().decode()
+    assert shown == harmless(piped) != piped
+    assert r"a\x1b[2Jb\u202e" in shown
 
 
 def test_ctrl_c_ends_with_a_newline_and_130(program, run):

@@ -309,6 +309,7 @@ def test_a_text_too_large_for_memory_is_not_read_again(tmp_path):
     run = stop_after_three_steps(mine, tmp_path / "run", "--max-text-mb", "0")
     mine.unlink()
     assert "leave out --tokenizer" in call("train", "--resume", run, "--tokenizer", "gpt2").err
+    assert "leave out --end-of-text" in call("train", "--resume", run, "--end-of-text").err
     assert "leave out TEXTS" in call("train", "other.txt", "--resume", run).err
     assert call("train", "--resume", run).code == 0
     assert_same(run, tmp_path / "whole")

@@ -84,7 +84,7 @@ def in_the_midst(monkeypatch, module, name, number):
 
 @pytest.mark.parametrize(
     ("name", "number", "code"),
-    [("read_texts", signal.SIGINT, 130), ("build_tokenizer", signal.SIGTERM, 143), ("settings_of", signal.SIGINT, 130)],
+    [("Reading", signal.SIGINT, 130), ("build_and_encode", signal.SIGTERM, 143), ("settings_of", signal.SIGINT, 130)],
 )
 def test_before_the_training_a_signal_ends_the_command_and_leaves_nothing(
     monkeypatch, text, tmp_path, name, number, code

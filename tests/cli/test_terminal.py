@@ -1,15 +1,30 @@
 """At a terminal: errors without colour codes in them, samples that no terminal takes for commands."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cli.conftest import call
 from tests.cli.runs import FLAGS
+from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.prepare import prepare
+from tinygrad_gpt.cli.run_folder import RunFolder
 from tinygrad_gpt.cli.session import wrapped
-from tinygrad_gpt.cli.train_report import count, losses
+from tinygrad_gpt.cli.terminal import folded, harmless, harmless_pieces, quoted
+from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train_report import count, first_example, generate_command, losses
+from tinygrad_gpt.sampling.chart import columns
+
+BIDI = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")  # what turns the direction of writing around
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
@@ -36,6 +51,107 @@ def test_a_sample_is_a_paragraph_of_80_columns():
     lines = wrapped("word " * 50 + "\x1b[2J\n" + "x" * 100).splitlines()
     assert len(lines) >= 5
     assert all(line.startswith(" " * 7) and len(line) <= 80 and line.isprintable() for line in lines)
+
+
+@given(st.text(max_size=300), st.integers(2, 40))
+def test_folding_keeps_every_word_and_no_line_is_too_wide(text, width):
+    text = " ".join(text.split())
+    lines = folded(text, width).split("\n")
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(columns(line) <= width for line in lines)
+    assert folded("日本語の文章には空白がない", 10) == "日本語の文\n章には空白\nがない"
+
+
+@given(st.text(max_size=40) | st.text(st.sampled_from("a\r\n\t\x1b\x07\x9b\u202e日"), max_size=40), st.data())
+def test_at_a_terminal_no_control_character_is_left_and_all_else_is_as_it_was(text, data):
+    shown = harmless(text)
+    for c in shown.replace("\r\n", ""):
+        assert c in "\n\t" or not (unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in BIDI)
+    plain = "".join(c for c in text if unicodedata.category(c) != "Cc" and unicodedata.bidirectional(c) not in BIDI)
+    assert harmless(plain) == plain
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
+    pieces = [text[a:b] for a, b in pairwise([0, *cuts, len(text)])]
+    assert "".join(harmless_pieces(pieces)) == shown
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_a_quoted_word_is_one_line_and_reaches_the_command_as_it_was():
+    words = [
+        "it's",
+        '$HOME `x` \\ "',
+        "two\nlines\t\r",
+        "\x1b[2J7",
+        "\x9b1",
+        "日\u3000本",
+        "a\u202eb",
+        os.fsdecode(b"\xff.txt"),
+    ]
+    command = "printf '%s\\0' " + " ".join(map(quoted, words))
+    assert len(command.splitlines()) == 1
+    assert harmless(command) == command
+    done = subprocess.run(["bash", "-c", os.fsencode(command)], capture_output=True, check=True)
+    assert done.stdout == b"".join(os.fsencode(word) + b"\0" for word in words)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "gpt2", "compact", "chars"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GATTACA" * 300,
+        "天地玄黃宇宙洪荒日月盈昃辰宿列張" * 60,
+        "🙂" * 700,
+        "internationalisation of " * 90,
+        "a\rb\r" * 400,
+    ],
+)
+def test_the_prompt_of_the_samples_is_short_in_every_script(tmp_path, kind, text):
+    (tmp_path / "text.txt").write_bytes(text.encode())
+    folder = RunFolder("run", "name")
+    plan = prepare(parse(Train, ["text.txt", *FLAGS.split(), "--tokenizer", kind, "--steps", "1"], "train"), folder)
+    prompt = plan.corpus.tokenizer.decode(plan.prompt)
+    assert 1 <= len(prompt) <= 24
+    assert text.startswith(prompt)
+    command = generate_command(plan, Path("runs/text-1"))
+    assert len(command) < 120
+    assert shlex.split(command)[3] == prompt
+
+
+@pytest.mark.parametrize("blanks", ["\n" * 999 + "\u3000" * 1500, " \t" * 2500])
+@pytest.mark.parametrize("limit", ["256", "0"])
+def test_the_prompt_is_the_first_words_after_any_space(tmp_path, blanks, limit):
+    (tmp_path / "text.txt").write_bytes((blanks + "天地 and more words. " * 99).encode())
+    options = parse(Train, ["text.txt", *FLAGS.split(), "--steps", "1", "--max-text-mb", limit], "train")
+    with RunFolder("run", "name") as folder:
+        plan = prepare(options, folder)
+    assert plan.corpus.tokenizer.decode(plan.prompt) == "天地 and more words."
+
+
+def test_a_long_prompt_of_ones_own_is_not_repeated_in_the_command(tmp_path):
+    (tmp_path / "text.txt").write_text("To be, or not to be. " * 90)
+    flags = ["text.txt", *FLAGS.split(), "--steps", "1", "--sample-prompt", "To be, or not to be. " * 9]
+    plan = prepare(parse(Train, flags, "train"), RunFolder("run", "name"))
+    assert len(plan.prompt) == 21 * 9
+    assert "'To be, or not' --temp" in generate_command(plan, Path("run"))
+
+
+def test_the_header_shows_the_bytes_of_a_token_that_is_part_of_a_character(tmp_path):
+    (tmp_path / "text.txt").write_text("“né” " * 200, encoding="utf-8")
+    plan = prepare(parse(Train, ["text.txt", *FLAGS.split(), "--steps", "1"], "train"), RunFolder("run", "name"))
+    shown = "".join(first_example(plan).values())
+    assert "\ufffd" not in shown
+    assert "b'\\x" in shown
+
+
+@pytest.mark.usefixtures("plain_plots")
+def test_what_names_and_samples_hold_is_harmless_in_the_report(tmp_path):
+    name = "a\x1b[31mred.txt"
+    (tmp_path / name).write_text("\x1b[2J\u202eabc " * 99)
+    flags = [*FLAGS.split(), "--tokenizer", "chars", "--steps", "2", "--out", "r\x1b[0m"]
+    done = call("train", name, *flags)
+    assert done.code == 0
+    assert harmless(done.out) == done.out
+    assert r"a\x1b[31mred.txt" in done.out
+    assert "\x1b" in (tmp_path / "r\x1b[0m" / "sample.txt").read_text("utf-8")
 
 
 def test_numbers_of_things():

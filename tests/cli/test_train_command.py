@@ -1,5 +1,6 @@
 """A run from end to end: what it prints, what it leaves, how it stops, and that it can be run again."""
 
+import io
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from tinygrad_gpt.cli.prepare import affordable, memory_needed, tokens_seen
 from tinygrad_gpt.cli.terminal import human
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
 from tinygrad_gpt.nn import PRESETS
-from tinygrad_gpt.text import Batches, load_tokenizer, split_tokens
+from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens
 from tinygrad_gpt.training import evaluate, load_checkpoint, replay
 
 FILES = {"checkpoints", "config.toml", "log.jsonl", "loss.png", "model.safetensors", "sample.txt", "tokenizer.json"}
@@ -154,6 +155,69 @@ def test_several_texts_and_standard_input_are_joined(tg, text_file, tiny, tmp_pa
         assert tg("train", text_file, "and.txt", "-", *tiny, "--out", "parts").code == 0
     assert tg("train", whole, *tiny, "--out", "whole").code == 0
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+class Pipe(io.RawIOBase):
+    """Standard input that gives so many bytes and then fails: nothing may read on."""
+
+    def __init__(self, data, last=None):
+        self.data, self.last = io.BytesIO(data), last
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        data = self.data.read(min(len(buffer), 100))
+        if not data and self.last is not None:
+            raise self.last
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    def give(data, last=None):
+        stdin = io.TextIOWrapper(io.BufferedReader(Pipe(data, last), 100))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(corpus, "BYTES_AT_A_TIME", 100)
+
+    return give
+
+
+@pytest.mark.parametrize("kind", [None, "bytes", "gpt2"])
+@pytest.mark.parametrize("also", [[], ["and.txt"]])
+def test_standard_input_is_counted_as_it_comes(tg, text_file, tiny, tmp_path, piped, kind, also):
+    text = text_file.read_bytes()
+    (tmp_path / "and.txt").write_bytes(b"and\n")
+    (tmp_path / "whole.txt").write_bytes(text + b"and\n" * len(also))
+    tiny = [word for word in tiny if word not in ("--tokenizer", "bytes")] + (["--tokenizer", kind] if kind else [])
+    flags = [*tiny, "--max-text-mb", "0.002", "--out"]
+    piped(text)
+    result = tg("train", "-", *also, *flags, "piped")
+    assert (result.code, result.err) == (0, "")
+    assert tg("train", "whole.txt", *flags, "whole").code == 0
+    assert (tmp_path / "piped" / "tokens.bin").read_bytes() == (tmp_path / "whole" / "tokens.bin").read_bytes()
+    assert losses(tmp_path / "piped") == losses(tmp_path / "whole")
+    assert f"{len(text) + 4 * len(also):,} bytes" in result.out
+    piped(text)
+    assert tg("train", "-", *tiny, "--max-text-mb", "1", "--out", "small").code == 0
+    assert not (tmp_path / "small" / "tokens.bin").exists()
+
+
+def test_who_is_to_type_the_text_is_told_so(tg, text_file, tiny, piped, monkeypatch):
+    piped(text_file.read_bytes())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    result = tg("train", "-", *tiny, "--out", "run")
+    assert result.code == 0
+    assert "note: reading the text from standard input, to its end: Ctrl-D" in result.err
+
+
+def test_a_vocabulary_of_the_whole_text_is_refused_as_soon_as_standard_input_is_too_large(tg, tiny, tmp_path, piped):
+    piped(b"a few words " * 200, last=AssertionError("it read on"))
+    result = tg("train", "-", *tiny, "--tokenizer", "chars", "--max-text-mb", "0.002", "--out", "run")
+    assert result.code == 2
+    assert "--tokenizer chars takes its vocabulary from the whole text, and 2.1 kB or more are more than" in result.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_text_that_begins_with_much_space_has_a_prompt_too(tg, text_file, tiny, tmp_path):

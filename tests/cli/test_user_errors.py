@@ -255,7 +255,13 @@ ROWS = {
         ("train {text} --precision tf32", "--precision tf32 needs a GPU (--device cuda); a CPU computes in float32"),
         ("generate {run}", "needs TEXT"),
         ("generate", "needs RUN and TEXT"),
-        ("evaluate {run}", "needs TEXTS"),
+        ("evaluate", "needs RUN"),
+        ("evaluate {tokens}", "id 65535 at place 10 is none of the 256 there are"),
+        ("evaluate {run} {text} --max-tokens 0", "--max-tokens must be at least 1; got 0"),
+        (
+            "train {text} --tokenizer chars --end-of-text",
+            "--end-of-text needs --tokenizer compact or gpt2; chars has no",
+        ),
     ],
     "a script that is no Python": [
         ("trace syntax.py", "SCRIPT syntax.py, line 1: invalid syntax"),

@@ -13,7 +13,7 @@ LOGITS = Tensor(np.zeros((2, 3)), requires_grad=True)
     [
         ([0, 3], {}, ValueError, r"targets must be from 0 to 2; got 3 at offset 1"),
         ([-1, 0], {}, ValueError, r"targets must be from 0 to 2; got -1 at offset 0"),
-        ([-1, -2], {"ignore_index": -1}, ValueError, "targets must be from 0 to 2; got -2"),
+        ([-1, -2], {"ignore_index": -1}, ValueError, "targets must be from 0 to 2; got -2 at offset 1"),
         ([0.0, 1.0], {}, TypeError, "targets must be whole numbers; got float64"),
         ([-1, -1], {"ignore_index": -1}, ValueError, "targets must hold at least one token that is not ignored"),
         ([0], {}, ValueError, r"cross_entropy of \(2, 3\), \(1,\): targets must have the shape \(2,\)"),

@@ -85,9 +85,42 @@ def test_utf16_is_recognised(folder):
     with pytest.raises(TextError, match="try encoding 'utf-16'"):
         read_texts(path)
     assert read_texts(path, encoding="utf-16") == "text"
-    (path,) = files(folder, [b"text"])
-    with pytest.raises(TextError, match="is not UTF-16: UTF-16 stream does not start with BOM"):
-        read_texts(path, encoding="utf-16")
+    (path,) = files(folder, ["text".encode("utf-32")])
+    with pytest.raises(TextError, match="try encoding 'utf-32', or errors 'replace'"):
+        read_texts(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "UTF16", "U32"])
+@pytest.mark.parametrize("errors", corpus.ERRORS)
+@given(size=sizes)
+def test_without_a_byte_order_mark_the_advice_is_another_encoding_alone(folder, encoding, errors, size):
+    (path,) = files(folder, [b"text text"])  # 9 bytes: for Python 3.13 a UnicodeDecodeError, before it another
+    name = f"utf-{encoding[-2:]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "BYTES_AT_A_TIME", size)
+        with pytest.raises(TextError) as caught:
+            read_texts(path, encoding=encoding, errors=errors)
+    assert str(caught.value) == (
+        f"{str(path)!r} is not {name.upper()}: it does not begin with a byte order mark; try encoding 'utf-8', "
+        f"or '{name}-le' or '{name}-be', which have none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "advice"),
+    [
+        ("ascii", "né".encode(), "try encoding 'utf-8', or errors 'replace'"),
+        ("shift_jis", b"ab\xff", "try encoding 'utf-8', or errors 'replace'"),
+        ("utf-16", b"\xff\xfea\0b", "byte 4 is 0x62 (truncated data); try errors 'replace'"),
+        ("utf-16-le", b"a\0b", "byte 2 is 0x62 (truncated data); try encoding 'utf-8', or errors 'replace'"),
+    ],
+)
+def test_the_advice_is_followed_with_success(folder, encoding, data, advice):
+    (path,) = files(folder, [data])
+    with pytest.raises(TextError) as caught:
+        read_texts(path, encoding=encoding)
+    assert str(caught.value).endswith(advice)
+    assert read_texts(path, encoding=encoding, errors="replace")
 
 
 @given(data=st.binary(max_size=40), encoding=st.sampled_from(["utf-16", "utf-7", "cp1252", "shift_jis", "ascii"]))

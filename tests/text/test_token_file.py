@@ -18,6 +18,7 @@ from tinygrad_gpt.text import (
     TextError,
     build_tokenizer,
     corpus,
+    encode_pieces,
     encode_to_file,
     open_tokens,
     read_texts,
@@ -55,7 +56,7 @@ def test_a_long_stretch_without_a_cut_is_looked_at_a_few_times_only(lengths):
             seen.append(len(text))
             return 0
 
-    total = sum(len(ids) for ids in token_file.encode_pieces(Uncuttable(), ("a" * n for n in lengths)))
+    total = sum(len(ids) for ids in encode_pieces(Uncuttable(), ("a" * n for n in lengths)))
     assert total == sum(lengths)
     assert all(later >= 2 * earlier for earlier, later in pairwise(seen))
 
@@ -146,13 +147,6 @@ def test_a_file_that_does_not_fit_its_description_is_refused(tmp_path):
         open_tokens(path)
 
 
-def test_progress_is_shown_only_when_asked_for(tmp_path, capsys, monkeypatch):
-    (tmp_path / "x.txt").write_text("text")
-    encode_to_file(Bytes(), tmp_path / "x.txt", tmp_path / "x.bin")
-    assert capsys.readouterr() == ("", "")
-    encode_to_file(Bytes(), tmp_path / "x.txt", tmp_path / "x.bin", progress=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "tokenising: 100%" in err
+def test_standard_input_goes_into_a_token_file_too(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
-    assert encode_to_file(Bytes(), "-", tmp_path / "x.bin", progress=True).tolist() == list(b"text")
+    assert encode_to_file(Bytes(), "-", tmp_path / "x.bin").tolist() == list(b"text")

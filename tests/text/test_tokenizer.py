@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.text.text_strategies import texts
 from tinygrad_gpt.text import GPT2, KINDS, Bytes, Characters, Compact, StreamDecoder, TextError, build_tokenizer
+from tinygrad_gpt.text import tokenizer as tokenizer_module
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -139,8 +140,8 @@ def test_a_compact_vocabulary_must_hold_the_bytes_and_ascend():
         Compact((*range(255), 300))
     with pytest.raises(TextError, match="got 300 after 300"):
         Compact((*range(256), 300, 300))
-    with pytest.raises(TextError, match="got 50256 after 255"):
-        Compact((*range(256), 50256))
+    with pytest.raises(TextError, match="must ascend and be at most 50256; got 50257 after 255"):
+        Compact((*range(256), 50257))
 
 
 @kinds
@@ -201,3 +202,23 @@ def test_importing_builds_nothing():
         "assert not {'tqdm', 'matplotlib', 'hypothesis', 'cupy', 'requests', 'pydoc_data.topics'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@kinds
+@given(st.data())
+def test_a_token_alone_reads_as_its_text_or_as_the_bytes_of_a_part_of_a_character(kind, data):
+    tokenizer = build_tokenizer(kind, "naïve 🙂")
+    id = data.draw(st.integers(0, tokenizer.vocab_size - 1))
+    label, piece = tokenizer.label(id), tokenizer.pieces[id]
+    assert label == (piece if "\ufffd" in piece.decode(errors="replace") else piece.decode())
+    with pytest.raises(ValueError, match="ids must be from 0 to"):
+        tokenizer.label(tokenizer.vocab_size)
+
+
+@kinds
+@given(text=texts, at_a_time=st.integers(1, 9))
+def test_bytes_are_counted_without_joining_them(kind, text, at_a_time):
+    tokenizer = build_tokenizer(kind, text + "a")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer_module, "IDS_AT_A_TIME", at_a_time)
+        assert tokenizer.n_bytes(tokenizer.encode(text)) == len(text.encode())

@@ -18,10 +18,12 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("run") / "tokenizer.json"
 
 
-@kinds
+@pytest.mark.parametrize(
+    ("kind", "end_of_text"), [*((kind, False) for kind in KINDS), ("gpt2", True), ("compact", True)]
+)
 @given(own=texts, other=texts)
-def test_a_saved_tokenizer_comes_back_the_same(path, kind, own, other):
-    tokenizer = build_tokenizer(kind, own + other + "a")
+def test_a_saved_tokenizer_comes_back_the_same(path, kind, end_of_text, own, other):
+    tokenizer = build_tokenizer(kind, own + other + "a", end_of_text=end_of_text)
     save_tokenizer(tokenizer, path)
     loaded = load_tokenizer(path)
     assert loaded == tokenizer
@@ -37,6 +39,21 @@ def test_a_person_can_read_the_file(path):
     assert list(content["tokens"].items())[-2:] == [("Ġthe", 262), ("the", 1169)]
     assert '\n  "Ġthe": 262' in path.read_text("utf-8")
     assert len({printable(piece) for piece in pieces()}) == len(pieces())
+
+
+@pytest.mark.parametrize("value", [1, "true", None, []])
+def test_whether_the_end_of_text_is_a_token_is_true_or_false(path, value):
+    save_tokenizer(build_tokenizer("gpt2", end_of_text=True), path)
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"end_of_text": value}))
+    with pytest.raises(TextError, match="end_of_text must be of type bool; got"):
+        load_tokenizer(path)
+
+
+def test_a_file_may_not_change_whether_the_end_of_text_is_a_token(path):
+    save_tokenizer(build_tokenizer("gpt2", end_of_text=True), path)
+    path.write_text(json.dumps(without(json.loads(path.read_text("utf-8")), "end_of_text")))
+    with pytest.raises(TextError, match="does not have the vocab_size and fingerprint it states"):
+        load_tokenizer(path)
 
 
 def without(content, name):

@@ -157,9 +157,27 @@ def test_a_score_by_hand():
         ([1, 2], {"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ([1, 2], {"max_tokens": 0}, "max_tokens must be at least 1, or None for all; got 0"),
         ([1, 2, 3], {"max_tokens": -1}, "max_tokens must be at least 1, or None for all; got -1"),
-        ([1, 5], {}, r"targets must be from 0 to 4; got 5"),
+        ([1, 5], {}, r"tokens must be from 0 to 4; got 5 at offset 1"),
+        ([1, 2, -1], {}, r"tokens must be from 0 to 4; got -1 at offset 2"),
+        ([1, -1], {}, r"tokens must be from 0 to 4; got -1 at offset 1"),
+        ([[1, 2], [3, 4]], {}, r"tokens must be one sequence \(N,\); got shape \(2, 2\)"),
     ],
 )
 def test_bad_input_is_named(tokens, settings, message):
     with pytest.raises(ValueError, match=message):
         evaluate(MODEL, np.array(tokens, int), **settings)
+
+
+@pytest.mark.parametrize("tokens", [[0.9, 1.9, 2.9], [True, False], ["1", "2"]])
+def test_tokens_that_are_no_whole_numbers_are_refused(tokens):
+    with pytest.raises(TypeError, match="tokens must be whole numbers; got "):
+        evaluate(MODEL, tokens)
+
+
+@given(TEXTS, st.integers(0, 19), st.sampled_from([-(2**40), -100, -2, -1, 5, 2**40]))
+def test_no_number_outside_the_vocabulary_is_taken_for_a_mark(tokens, place, strange):
+    place %= len(tokens)
+    spoilt = tokens.copy()
+    spoilt[place] = strange
+    with pytest.raises(ValueError, match=f"tokens must be from 0 to 4; got {strange} at offset {place}$"):
+        evaluate(MODEL, spoilt)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from tinygrad_gpt.backend import UnavailableDeviceError, why_not
 from tinygrad_gpt.checks import nearest
+from tinygrad_gpt.cli.terminal import one_line
 
 
 class UserError(Exception):
@@ -38,7 +39,7 @@ def user_input() -> Iterator[None]:
 
 def note(line: str) -> None:
     """Tell the user something that is not wrong."""
-    print(f"note: {line}", file=sys.stderr)
+    print(f"note: {one_line(line)}", file=sys.stderr)
 
 
 def need(package: str, install: str | None = None) -> None:

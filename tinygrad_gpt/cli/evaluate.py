@@ -3,17 +3,26 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.cli.config_file import read_config
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
-from tinygrad_gpt.cli.options import Range, parse
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
-from tinygrad_gpt.text import read_texts
-from tinygrad_gpt.training import evaluate
+from tinygrad_gpt.cli.options import Range, parse, with_values
+from tinygrad_gpt.cli.prepare import check_ids
+from tinygrad_gpt.cli.reading import Reading, note_marks, progress
+from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, MODEL, TOKENS, WhichCheckpoint, load_run
+from tinygrad_gpt.cli.same_run import text_in_words
+from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
+from tinygrad_gpt.training import Checkpoints, evaluate
+from tinygrad_gpt.training.evaluate import count_windows
+from tinygrad_gpt.training.safetensors_file import opened
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,11 @@ class Evaluate:
     run: Annotated[str, Positional, arg(metavar="RUN")]
     """Run folder that train has made."""
     texts: Annotated[tuple[str, ...], Positional, arg(metavar="TEXTS ...", help_behavior_hint="")] = ()
-    """Text files, - for standard input; several are joined."""
+    """Text files, - for standard input; several are joined. Default: the part of the run's own text kept for
+    validation."""
     checkpoint: WhichCheckpoint = None
+    max_tokens: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
+    """Score this many tokens at most, from the beginning. Default: all."""
     stride: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
     """Tokens from one window to the next; fewer give each token more context. Default: the context length."""
     batch_size: Annotated[int, Range(1, 2**20)] = 8
@@ -36,29 +48,106 @@ class Evaluate:
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
     threads: Threads = None
+    progress: bool = True
+    """Show a progress bar, if stderr is a terminal."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, load the run, score the text; the exit code."""
     options = parse(Evaluate, argv, "tinygrad-gpt evaluate")
-    if not options.texts:
-        raise UserError("needs TEXTS: the files to score, or - for standard input")
     model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     length = model.config.context_length
-    if options.stride is not None and options.stride > length:
-        raise UserError(f"--stride must be at most the model's context length {length}; got {options.stride}")
-    with user_input():
-        text = read_texts(options.texts, encoding=options.encoding, errors=options.errors, note=note)
-        tokens = tokenizer.encode(text)
+    stride = length if options.stride is None else options.stride
+    if stride > length:
+        raise UserError(f"--stride must be at most the model's context length {length}; got {stride}")
+    tokens = text_tokens(options, tokenizer) if options.texts else validation_tokens(options, tokenizer)
     if len(tokens) < 2:
-        raise UserError("TEXTS must hold at least 2 tokens: the first is given, the others are scored; got 1")
-    with machine(options.threads), np.errstate(all="ignore"):  # a model that has diverged is told below, in one line
-        score = evaluate(model, tokens, stride=options.stride, batch_size=options.batch_size)
+        name = "TEXTS" if options.texts else "the validation part"
+        needs = "must hold at least 2 tokens: the first is given, the others are scored"
+        raise UserError(f"{name} {needs}; got {len(tokens)}")
+    n = len(tokens) - 1 if options.max_tokens is None else min(options.max_tokens, len(tokens) - 1)
+    with (
+        machine(options.threads),
+        np.errstate(all="ignore"),  # a model that has diverged is told below, in one line
+        progress("scoring", n, " tokens", shown=options.progress) as bar,
+    ):
+        score = evaluate(model, tokens, stride=stride, batch_size=options.batch_size, max_tokens=n, advance=bar.update)
     if not math.isfinite(score.loss):
         raise CommandFailed(f"the model of {options.run} has diverged: its loss is {score.loss}")
-    n_bytes = len(tokenizer.decode_bytes(tokens[1:]))
-    print(f"tokens scored   {score.tokens:,}, of {len(tokens):,}: the first is given")
+    n_bytes = tokenizer.n_bytes(tokens[1 : n + 1])
+    print(f"tokens scored   {score.tokens:,}{of_all(options, len(tokens), n)}: the first is given")
+    print(f"windows         {count_windows(n + 1, length, stride):,}, {context_in_words(length, stride)}")
     print(f"loss            {score.loss:.4f} nats per token")
     print(f"perplexity      {score.perplexity:,.2f}, of {tokenizer.vocab_size:,} tokens in the vocabulary")
     print(f"bits per byte   {score.bits_per_byte(n_bytes):.4f}, of {n_bytes:,} bytes")
     return 0
+
+
+def of_all(options: Evaluate, n_tokens: int, scored: int) -> str:
+    """Of how many tokens those are that were scored; what is beyond --max-tokens has not been read."""
+    whole = "" if options.texts else " in the validation part"
+    return f", of {n_tokens:,}{whole}" if scored == n_tokens - 1 else f"{whole}, as --max-tokens says"
+
+
+def context_in_words(length: int, stride: int) -> str:
+    """What a token is predicted from."""
+    least = length - stride + 1
+    given = f"{least:,} to {length:,} tokens" if least < length else f"{length:,} token{'' if length == 1 else 's'}"
+    first = ", near the beginning fewer" if least > 1 else ""
+    return f"context {length:,}, stride {stride:,}: each is predicted from the {given} before it{first}"
+
+
+def text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
+    """The tokens of TEXTS, no more than are needed."""
+    reading = Reading(options.texts, options.encoding, options.errors, tokenizer.joint, bar=options.progress)
+    tokens = encoded(reading, tokenizer, options.max_tokens)
+    if not tokenizer.end_of_text:
+        note_marks(reading.n_marks, "RUN was trained without --end-of-text")
+    return tokens
+
+
+def validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
+    """The tokens of the run's own text that it was not trained on.  Raises UserError if they cannot be had."""
+    folder = Path(options.run)
+    trained = with_values(Train(), read_config(str(folder / CONFIG), Train))
+    if not trained.text.val_fraction:
+        raise UserError(f"RUN {options.run!r} has no validation part, its --val-fraction is 0: name TEXTS to score")
+    with user_input():
+        if (folder / TOKENS[0]).exists():
+            tokens = open_tokens(folder / TOKENS[0], tokenizer)
+            check_ids(tokens, tokenizer.vocab_size, folder / TOKENS[0])
+        elif STDIN in trained.texts:
+            raise UserError(f"RUN {options.run!r} was trained on standard input, which is gone: name TEXTS to score")
+        elif trained.texts:
+            text = trained.text
+            tokens = encoded(
+                Reading(trained.texts, text.encoding, text.errors, tokenizer.joint, bar=options.progress), tokenizer
+            )
+        else:
+            tokens = tokenizer.encode(reference_manual())
+    check_text(options.run, tokens)
+    return split_tokens(tokens, trained.text.val_fraction)[1]
+
+
+def encoded(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> Array:
+    """The tokens of a text, (N,) of int32; with `most` not all of a long one, but one more than that."""
+    found, n = [np.empty(0, np.int32)], 0
+    with user_input():
+        for ids in encode_pieces(tokenizer, reading):
+            found.append(ids)
+            n += len(ids)
+            if most is not None and n > most:
+                break
+    return np.concatenate(found)
+
+
+def check_text(run: str, tokens: Array) -> None:
+    """Raise UserError unless these are the tokens that the run's model was trained and validated on."""
+    model = Path(run, MODEL)
+    with user_input(), opened(model if model.is_file() else Checkpoints(Path(run, CHECKPOINTS)).paths()[0]) as file:
+        trained_on = file.metadata.get("text")  # older runs do not say
+    if trained_on not in (None, text_in_words(tokens)):
+        raise UserError(
+            f"RUN {run!r} was trained on another text than is there now ({trained_on}, now {text_in_words(tokens)}): "
+            "name TEXTS to score"
+        )

@@ -1,9 +1,11 @@
 """tinygrad-gpt generate: continue a text, token by token as they are drawn."""
 
+import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
@@ -12,11 +14,13 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
 from tinygrad_gpt.cli.machine import Threads, machine
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.terminal import harmless_pieces
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
-from tinygrad_gpt.text import StreamDecoder, Tokenizer
+from tinygrad_gpt.text import END_OF_TEXT, StreamDecoder, Tokenizer
 
 SILENT = arg(help_behavior_hint="")
+ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}  # in --stop
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,15 @@ class Generate:
     """With --top-k, of tokens equally likely as the last: exact keeps the first, all keeps all."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
     """The same seed draws the same text. From 0 to 2**64 - 1."""
-    stop: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
-    """End as soon as the new text holds this, and leave it out."""
+    stop: Annotated[
+        str | None,
+        arg(
+            metavar="TEXT",
+            help="End as soon as the new text holds this, and leave it out. In it \\n is a line's end, \\t a tab, "
+            "\\r a carriage return, \\\\ a backslash.",
+            help_behavior_hint="",
+        ),
+    ] = None
     show_probabilities: Annotated[int | None, Range(1), SILENT] = None
     """Show this many of the likeliest tokens at each step, with bars, before and after temperature and top-k."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -61,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     with user_input():
         ids = tokenizer.encode(options.text)
-    warn(options, len(ids), model.config.context_length)
+    warn(options, len(ids), model.config.context_length, tokenizer)
     steps = continuation(model, ids.tolist(), options)
     try:
         with machine(options.threads):
@@ -74,8 +85,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def warn(options: Generate, n_tokens: int, context_length: int) -> None:
-    """Notes about what has no effect."""
+def warn(options: Generate, n_tokens: int, context_length: int, tokenizer: Tokenizer) -> None:
+    """Notes about what has no effect, or another than one might think."""
+    if "\\n" in options.text:
+        note("TEXT holds \\n, a backslash and an n, and no line's end there: that is $'\\n' in most shells")
+    if END_OF_TEXT in options.text and not tokenizer.end_of_text:
+        note(f"TEXT holds {END_OF_TEXT}, which is spelled like any other text: RUN was trained without --end-of-text")
     if n_tokens > context_length:
         note(f"TEXT has {n_tokens} tokens; the model sees the last {context_length} of them")
     idle = [name for name in ("top_k", "top_p", "min_p") if getattr(options, name) is not None]
@@ -103,10 +118,7 @@ def continuation(model: GPT, ids: list[int], options: Generate) -> Iterator[Step
 
 def stream(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
     """The text and its continuation, each piece as soon as it is certain."""
-    write(options.text)
-    for piece in until(options.stop, pieces(steps, tokenizer)):
-        write(piece)
-    write("\n")
+    write(chain([options.text], until(stop_text(options), pieces(steps, tokenizer)), ["\n"]))
 
 
 def pieces(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str]:
@@ -115,6 +127,11 @@ def pieces(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str]:
     for step in steps:
         yield decoder.push(int(step.ids[0]))
     yield decoder.finish()
+
+
+def stop_text(options: Generate) -> str | None:
+    """The text that --stop means."""
+    return options.stop and re.sub(r"\\[ntr\\]", lambda found: ESCAPES[found[0]], options.stop)
 
 
 def until(stop: str | None, texts: Iterator[str]) -> Iterator[str]:
@@ -150,24 +167,17 @@ def show(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None
     width = min(shutil.get_terminal_size().columns, 100)
     settings = ", ".join(f"{name} {value}" for name, value in settings_in_words(options))
     drawn: list[int] = []
-
-    def label(token: int) -> str | bytes:
-        piece = tokenizer.decode_bytes([token])
-        try:
-            return piece.decode()
-        except UnicodeDecodeError:
-            return piece
-
+    stop = stop_text(options)
     for step in steps:
         token = int(step.ids[0])
         before = probabilities(step.logits[0])
         drawn.append(token)
-        write(f"token {len(drawn)}: {label(token)!r}  (after: {settings})\n")
-        bars = probability_bars(before, step.probabilities[0], label, options.show_probabilities, width, chosen=token)
-        write(bars + "\n\n")
-        if options.stop is not None and options.stop in tokenizer.decode(drawn):
+        n, label = options.show_probabilities, tokenizer.label
+        bars = probability_bars(before, step.probabilities[0], label, n, width, chosen=token)
+        write([f"token {len(drawn)}: {label(token)!r}  (after: {settings})\n{bars}\n\n"])
+        if stop is not None and stop in tokenizer.decode(drawn):
             break
-    write(options.text + "".join(until(options.stop, iter([tokenizer.decode(drawn)]))) + "\n")
+    write(chain([options.text], until(stop, iter([tokenizer.decode(drawn)])), ["\n"]))
 
 
 def settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
@@ -181,7 +191,8 @@ def settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
             yield name.replace("_", "-"), getattr(options, name)
 
 
-def write(text: str) -> None:
-    """Text to stdout at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def write(texts: Iterable[str]) -> None:
+    """Texts to stdout, each at once; unchanged, but harmless at a terminal."""
+    for text in harmless_pieces(texts) if sys.stdout.isatty() else texts:
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason, user_input
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import human, one_line
 from tinygrad_gpt.files import replacing
 
 
@@ -31,4 +31,4 @@ def write_output(name: str, content: bytes | str) -> None:
             file.write(content)
     except OSError as error:
         raise CommandFailed(f"could not write {name!r}: {reason(error)}") from error
-    print(f"wrote {name}, {human(len(content), 'B')}")
+    print(f"wrote {one_line(name)}, {human(len(content), 'B')}")

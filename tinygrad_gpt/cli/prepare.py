@@ -1,40 +1,47 @@
 """From options to everything that a training run needs: text, tokens, model, optimizer.  All bad input is met here."""
 
-import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, resolve_device
-from tinygrad_gpt.cli.errors import UserError, need, note, user_input
+from tinygrad_gpt.cli.errors import UserError, need, user_input
 from tinygrad_gpt.cli.machine import memory_here
+from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
 from tinygrad_gpt.cli.terminal import human
-from tinygrad_gpt.cli.train_options import Text, Train
+from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.optim import AdamW, all_decay, cosine_schedule, matrices_decay
 from tinygrad_gpt.text import (
+    END_OF_TEXT,
     Batches,
+    StreamDecoder,
     Tokenizer,
+    build_and_encode,
     build_tokenizer,
     check_length,
-    encode_to_file,
     load_tokenizer,
     open_tokens,
-    read_texts,
     reference_manual,
     split_tokens,
+    write_tokens,
 )
 from tinygrad_gpt.text.corpus import STDIN as STDIN
 from tinygrad_gpt.training import Checkpoint
 
 MANUAL_OPENING = "If a class"
+LONGEST_OPENING = 24  # characters
+OPENING_TOKENS = 1000  # to look for it in at a time
 MEGABYTE = 10**6
 FLOAT32 = 4  # bytes
 EVAL_TOKENS, EVALUATING = 8192, 0.2  # by default: tokens at most, and share of the work at most
@@ -168,42 +175,58 @@ def read_corpus(options: Train, folder: RunFolder) -> Corpus:
             tokens = open_tokens(folder.file(TOKENS[0]), tokenizer)
             check_ids(tokens, tokenizer.vocab_size, folder.file(TOKENS[0]))
         return Corpus(title(options), TOKENS[0], opening_of(tokens, tokenizer), tokenizer, tokens)
-    files = [path for path in options.texts if path != STDIN and os.path.isfile(path)]
-    n_bytes = sum(os.path.getsize(path) for path in files)
-    is_large = n_bytes > text_options.max_text_mb * MEGABYTE
-    kind = text_options.tokenizer or ("gpt2" if is_large or options.model.preset.startswith("gpt2-") else "compact")
-    if is_large and len(files) == len(options.texts):
-        return large_corpus(options.texts, kind, n_bytes, text_options, folder)
+    if text_options.end_of_text and text_options.tokenizer in ("bytes", "chars"):
+        raise UserError(f"--end-of-text needs --tokenizer compact or gpt2; {text_options.tokenizer} has no such token")
+    joint = END_OF_TEXT if text_options.end_of_text else "\n"
+    bar = options.report.progress
+    reading = Reading(options.texts, text_options.encoding, text_options.errors, joint, bar=bar)
+    limit = text_options.max_text_mb * MEGABYTE
     with user_input():
-        if options.texts:
-            encoding, errors = text_options.encoding, text_options.errors
-            text = read_texts(options.texts, encoding=encoding, errors=errors, note=note)
-            opening = first_words(text[:1000])
+        texts = iter(reading if options.texts else [reference_manual()])
+        held: deque[str] = deque()
+        while max(reading.known_bytes, reading.n_bytes) <= limit:
+            if (text := next(texts, None)) is None:
+                corpus = corpus_in_memory(options, reading, list(held))
+                break
+            held.append(text)
         else:
-            text, opening = reference_manual(), MANUAL_OPENING
-        tokenizer = build_tokenizer(kind, text)
-        tokens = tokenizer.encode(text)
-    return Corpus(title(options), f"{len(text):,} characters", opening, tokenizer, tokens)
+            corpus = large_corpus(options, reading, chain(taken_from(held), texts), folder)
+    if not text_options.end_of_text:
+        has_it = corpus.tokenizer.name in ("compact", "gpt2")
+        also = "" if has_it else " (with --tokenizer compact or gpt2)"
+        note_marks(reading.n_marks, f"--end-of-text makes it the token{also}")
+    return corpus
 
 
-def large_corpus(paths: tuple[str, ...], kind: str, n_bytes: int, options: Text, folder: RunFolder) -> Corpus:
+def corpus_in_memory(options: Train, reading: Reading, texts: list[str]) -> Corpus:
+    """The tokens of a text that has been read."""
+    kind = options.text.tokenizer or ("gpt2" if options.model.preset.startswith("gpt2-") else "compact")
+    n_characters = sum(map(len, texts))
+    with progress("tokenising", n_characters, " characters", shown=reading.has_bar) as bar:
+        end_of_text = options.text.end_of_text
+        tokenizer, tokens = build_and_encode(kind, texts, end_of_text=end_of_text, advance=bar.update)
+    opening = opening_of(tokens, tokenizer) if options.texts else MANUAL_OPENING
+    return Corpus(title(options), f"{n_characters:,} characters", opening, tokenizer, tokens)
+
+
+def large_corpus(options: Train, reading: Reading, texts: Iterable[str], folder: RunFolder) -> Corpus:
     """The tokens of a text that memory does not hold, in a file of the run folder."""
+    kind = options.text.tokenizer or "gpt2"
     if kind not in ("gpt2", "bytes"):
+        size = human(max(reading.known_bytes, reading.n_bytes), "B") + (" or more" if None in reading.sizes else "")
         raise UserError(
-            f"--tokenizer {kind} takes its vocabulary from the whole text, and {n_bytes / MEGABYTE:,.1f} MB are more "
-            f"than --max-text-mb {options.max_text_mb:g}: use gpt2 or bytes, or a larger --max-text-mb"
+            f"--tokenizer {kind} takes its vocabulary from the whole text, and {size} are more than "
+            f"--max-text-mb {options.text.max_text_mb:g}: use gpt2 or bytes, or a larger --max-text-mb"
         )
-    with user_input():
-        tokenizer = build_tokenizer(kind, "")
-        tokens = encode_to_file(
-            tokenizer,
-            paths,
-            folder.tokens_file(),
-            encoding=options.encoding,
-            errors=options.errors,
-            progress=sys.stderr.isatty(),
-        )
-    return Corpus(names(paths), f"{n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens)
+    tokenizer = build_tokenizer(kind, end_of_text=options.text.end_of_text)
+    tokens = write_tokens(tokenizer, texts, folder.tokens_file())
+    return Corpus(title(options), f"{reading.n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens)
+
+
+def taken_from(texts: deque[str]) -> Iterator[str]:
+    """The texts, each let go of as it is taken."""
+    while texts:
+        yield texts.popleft()
 
 
 def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
@@ -218,8 +241,16 @@ def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
 
 
 def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
-    """The first words of a text in tokens."""
-    return first_words(tokenizer.decode(tokens[:1000]))
+    """The first words of a text in tokens; "" if there are none."""
+    decoder, text = StreamDecoder(tokenizer), ""
+    for start in range(0, len(tokens), OPENING_TOKENS):
+        text += "".join(map(decoder.push, tokens[start : start + OPENING_TOKENS].tolist()))
+        if tokenizer.end_of_text:
+            text = text.replace(END_OF_TEXT, "\n")
+        text = text.lstrip()
+        if len(text) > 2 * LONGEST_OPENING:
+            break
+    return first_words(text)
 
 
 def title(options: Train) -> str:
@@ -289,20 +320,26 @@ def sample_prompt(options: Train, corpus: Corpus) -> Array:
     if prompt is None:
         prompt = corpus.opening
     if not prompt:
-        return corpus.tokens[:4]  # the text begins with much space
+        return corpus.tokens[:4]  # the text has no words, nothing but space and <|endoftext|>
     with user_input():
         return corpus.tokenizer.encode(prompt)
 
 
 def first_words(text: str, n: int = 4) -> str:
-    """The first n words of the first line that is not blank, with the space between them.
+    """The first n words of the first line that is not blank, or as many as fit into LONGEST_OPENING characters.
+
+    Of a word that is longer, in a script without spaces say, so many characters.
 
     >>> first_words("\\n  To be,  or not to be\\n")
     'To be,  or not'
+    >>> first_words("GATTACA" * 100)
+    'GATTACAGATTACAGATTACAGAT'
     """
-    line, _, _ = text.strip().partition("\n")
-    words = line.split(maxsplit=n)
-    return line.removesuffix(words[n]).rstrip() if len(words) > n else line.rstrip()
+    lines = text.strip().splitlines()
+    if not lines:
+        return ""
+    ends = [word.end() for word in re.finditer(r"\S+", lines[0])][:n]
+    return lines[0][: max((end for end in ends if end <= LONGEST_OPENING), default=LONGEST_OPENING)]
 
 
 def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: bool = False) -> int:

@@ -51,8 +51,13 @@ def settings_of(
     }
     settings["steps"] = steps
     settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
-    settings["text"] = f"{len(tokens):,} tokens {digest(tokens)[:16]}"
+    settings["text"] = text_in_words(tokens)
     return {name: str(value) for name, value in settings.items()}
+
+
+def text_in_words(tokens: Array) -> str:
+    """A text by its tokens: how many, and the beginning of their digest."""
+    return f"{len(tokens):,} tokens {digest(tokens)[:16]}"
 
 
 def digest(tokens: Array) -> str:

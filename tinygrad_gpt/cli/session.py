@@ -25,7 +25,7 @@ from tinygrad_gpt.cli.prepare import STDIN, Plan
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
-from tinygrad_gpt.cli.terminal import Stop
+from tinygrad_gpt.cli.terminal import Stop, folded, harmless
 from tinygrad_gpt.cli.time_spent import TimeSpent
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, duration, header, plot_title, summary, table_row
@@ -290,7 +290,11 @@ class Session:
     def save_model(self) -> None:
         """The weights as they are now."""
         with self.spent.on(SAVING), self.going_on(MODEL):
-            with_one_retry(lambda: save_checkpoint(self.folder.file(MODEL), self.plan.model, step=self.step))
+            with_one_retry(
+                lambda: save_checkpoint(
+                    self.folder.file(MODEL), self.plan.model, step=self.step, metadata=self.plan.settings
+                )
+            )
 
     def save(self, *, is_stop: bool = False) -> None:
         """A checkpoint of the state after this step.  The one that a stop has made goes, once there is a newer one."""
@@ -394,7 +398,7 @@ class Session:
         """Print to stdout, above the progress bar.  When nobody reads it any more, the run ends as with Ctrl-C."""
         with self.going_on(STDOUT):
             try:
-                tqdm.write(text, file=sys.stdout)
+                tqdm.write(harmless(text), file=sys.stdout)
                 sys.stdout.flush()
             except BrokenPipeError:
                 discard_output()
@@ -403,7 +407,7 @@ class Session:
     def warn(self, text: str) -> None:
         """Print to stderr, above the progress bar."""
         with suppress(OSError):  # where it cannot be told, the run goes on all the same
-            tqdm.write(f"WARNING: {text}", file=sys.stderr)
+            tqdm.write(f"WARNING: {harmless(text)}", file=sys.stderr)
 
 
 def with_one_retry(save: Callable[[], object]) -> None:
@@ -416,8 +420,7 @@ def with_one_retry(save: Callable[[], object]) -> None:
 
 def wrapped(text: str) -> str:
     """A sample as a paragraph below the table's row, without what a terminal would take for a command."""
-    harmless = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-    return textwrap.fill(harmless, SAMPLE_WIDTH, initial_indent=SAMPLE_INDENT, subsequent_indent=SAMPLE_INDENT)
+    return textwrap.indent(folded(harmless(" ".join(text.split())), SAMPLE_WIDTH - len(SAMPLE_INDENT)), SAMPLE_INDENT)
 
 
 def finite_or_none(value: float) -> float | None:

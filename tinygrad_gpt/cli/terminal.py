@@ -2,14 +2,21 @@
 
 import io
 import os
+import re
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 from tinygrad_gpt.console import discard
+from tinygrad_gpt.sampling.chart import columns
+
+OBEYED = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
+CONTROLS = re.compile(rf"\r(?!\n)|[{OBEYED}]")
+UNFIT_TO_COPY = re.compile(rf"[\t\n\r\ud800-\udfff{OBEYED}]")  # with what stands for the bytes of no character
 
 
 @contextmanager
@@ -33,6 +40,64 @@ def one_line(error: object) -> str:
     """An error's text with line ends and other control characters spelled out, so that it stays one line."""
     text = " ".join(str(error).split("\n"))
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def harmless(text: str) -> str:
+    """Text from a model or a file, with all that a terminal would obey spelled out; line ends and tabs stay.
+
+    Spelled out are control characters and what turns the direction of writing around.
+
+    >>> print(harmless("a\\x1b[2Jb"))
+    a\\x1b[2Jb
+    """
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def harmless_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """Each text harmless, as if they were one: a carriage return waits for the text that follows."""
+    waiting = ""
+    for text in texts:
+        text = waiting + text
+        waiting = "\r" if text.endswith("\r") else ""
+        yield harmless(text.removesuffix(waiting))
+    yield harmless(waiting)
+
+
+def folded(text: str, width: int) -> str:
+    """text in lines of at most `width` columns, cut at its spaces, and within words that are wider than a line.
+
+    >>> folded("to be or not", 5), folded("日本語", 5)
+    ('to be\\nor\\nnot', '日本\\n語')
+    """
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and columns(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if columns(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
+    return "\n".join(lines)
+
+
+def quoted(word: str) -> str:
+    """A word for a shell's command line, and on one line of a terminal: $'...' where it holds what is not printable.
+
+    >>> print(quoted("it's"), quoted("two\\nlines"))
+    'it'"'"'s' $'two\\nlines'
+    """
+    if not UNFIT_TO_COPY.search(word):
+        return shlex.quote(word)
+    spelled = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    return "$'" + "".join(spelled.get(c) or (in_bytes(c) if UNFIT_TO_COPY.match(c) else c) for c in word) + "'"
+
+
+def in_bytes(character: str) -> str:
+    """A character as the escapes of its bytes, three octal digits each, after which any digit may follow."""
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def human(n: float, unit: str = "") -> str:

@@ -32,6 +32,9 @@ class Text:
         ),
         TEXT,
     ] = None
+    end_of_text: Annotated[bool, TEXT] = False
+    """Take <|endoftext|> in the text for GPT-2's token of that name, and put it between several texts; with compact and
+    gpt2. Else it is spelled like any other text."""
     val_fraction: Annotated[float, Share, SAME] = 0.1
     """Share of the tokens, at the end of the text, kept for validation: from 0 (none) to below 1."""
     stride: Annotated[int | None, Range(1), SILENT, SAME] = None
@@ -43,7 +46,7 @@ class Text:
     errors: Annotated[Literal["strict", "replace", "ignore", "backslashreplace"], TEXT] = "strict"
     """What to do with bytes that the encoding does not allow: strict stops and says where."""
     max_text_mb: Annotated[float, Range(0), FREE] = 256.0
-    """Text files of more megabytes than this together are not held in memory: their tokens go to RUN/tokens.bin."""
+    """Text of more megabytes than this is not held in memory: its tokens go to RUN/tokens.bin."""
 
 
 @dataclass(frozen=True)

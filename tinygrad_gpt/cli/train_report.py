@@ -1,6 +1,5 @@
 """What `tinygrad-gpt train` prints: a header, a row per evaluation, a summary."""
 
-import shlex
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping
@@ -10,16 +9,18 @@ from typing import Any
 
 from tinygrad_gpt.cli.machine import peak_memory
 from tinygrad_gpt.cli.options import shortened
-from tinygrad_gpt.cli.prepare import Plan, checkpoint_size, disk_needed, memory_of
+from tinygrad_gpt.cli.prepare import Plan, checkpoint_size, disk_needed, first_words, memory_of
 from tinygrad_gpt.cli.resume import Resumed
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import human, quoted
 from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.sampling.chart import visible
 from tinygrad_gpt.training import Checkpoints
 
 ROW = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
 HEADINGS = ROW.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
 EXAMPLE_TOKENS = 6
+LONG_PROMPT = 60  # characters
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,14 @@ def evaluation(plan: Plan) -> str:
 
 
 def first_example(plan: Plan) -> dict[str, str]:
-    """The beginning of the first row that is trained on: tokens, and what should follow each."""
+    """The beginning of the first row that is trained on: tokens, and what should follow each.
+
+    Of a token that is part of a character its bytes.
+    """
     ids, targets = plan.batches.batch(1)
 
     def pieces(row: Any) -> str:
-        return " ".join(repr(plan.corpus.tokenizer.decode([id])) for id in row[:EXAMPLE_TOKENS].tolist())
+        return " ".join(visible(plan.corpus.tokenizer.label(id)) for id in row[:EXAMPLE_TOKENS].tolist())
 
     return {"first input": pieces(ids[0]), "its targets": pieces(targets[0])}
 
@@ -194,8 +198,7 @@ def ended(folder: Path, state: Resumed) -> str:
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with a run."""
-    given = f"={shlex.quote(str(folder))}" if str(folder).startswith("-") else f" {shlex.quote(str(folder))}"
-    return f"tinygrad-gpt train --resume{given}"
+    return f"tinygrad-gpt train --resume{'=' if str(folder).startswith('-') else ' '}{quoted(str(folder))}"
 
 
 def count(n: int, thing: str) -> str:
@@ -204,9 +207,11 @@ def count(n: int, thing: str) -> str:
 
 
 def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
-    """A command that continues the samples' prompt, with the model as it is or as it was after a step."""
+    """A command that continues the samples' prompt, or its first words, with the model as it is or was after a step."""
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
-    positional, flags = shlex.join([str(folder), prompt]), "--temperature 0.8 --top-k 40"
+    if len(prompt) > LONG_PROMPT:
+        prompt = first_words(prompt) or prompt[:LONG_PROMPT]
+    positional, flags = f"{quoted(str(folder))} {quoted(prompt)}", "--temperature 0.8 --top-k 40"
     flags = flags if step is None else f"--checkpoint {step} {flags}"
     if prompt.startswith("-") or str(folder).startswith("-"):
         return f"tinygrad-gpt generate {flags} -- {positional}"  # what follows -- is never a flag

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import numpy as np
+
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, to_host
 from tinygrad_gpt.checks import checked_ids, equal_rows
@@ -33,8 +35,8 @@ def checked_targets(targets: Array, vocab_size: int, ignore_index: int | None, r
     if ignore_index is not None and (isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__")):
         raise TypeError(f"ignore_index must be a whole number, or None for none; got {ignore_index!r}")
     host = to_host(equal_rows("targets", targets))
-    counted = host if ignore_index is None else host[host != ignore_index]
-    checked_ids(counted, vocab_size, "targets")
-    if reduction == "mean" and not counted.size:
+    ignored = np.zeros(host.shape, bool) if ignore_index is None else host == ignore_index
+    checked_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # places stay what they are
+    if reduction == "mean" and ignored.all():
         raise ValueError("targets must hold at least one token that is not ignored: there is nothing to average")
     return host

@@ -76,14 +76,7 @@ def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
         logits = to_host(model(ids[None]).data)[0, -1]
     probabilities(logits)  # raises, in one line, for what cannot be drawn from
 
-    def label(token: int) -> str:
-        piece = tokenizer.decode_bytes([token])
-        try:
-            return visible(piece.decode())
-        except UnicodeDecodeError:
-            return visible(piece)
-
-    return NextToken(text, logits, label)
+    return NextToken(text, logits, lambda token: visible(tokenizer.label(token)))
 
 
 def entropy(probs: Array) -> float:

@@ -21,7 +21,10 @@ N_BYTES = 256  # GPT-2's first ids are the single bytes
 
 @dataclass(frozen=True)
 class Compact(Tokenizer):
-    """Some GPT-2 tokens, renumbered: compact id i is GPT-2's gpt2_ids[i].  Ascending, the first 256 the bytes'."""
+    """Some GPT-2 tokens, renumbered: compact id i is GPT-2's gpt2_ids[i].  Ascending, the first 256 the bytes'.
+
+    With GPT-2's <|endoftext|> among them, that in a text is the token; without, it is spelled like any other text.
+    """
 
     gpt2_ids: tuple[int, ...]
     name: ClassVar[str] = "compact"
@@ -30,17 +33,29 @@ class Compact(Tokenizer):
         if self.gpt2_ids[:N_BYTES] != tuple(range(N_BYTES)):
             raise TextError("a compact vocabulary must begin with GPT-2's ids 0 to 255, the single bytes")
         for before, id in pairwise(self.gpt2_ids):
-            if not before < id < END_OF_TEXT_ID:
+            if not before < id <= END_OF_TEXT_ID:
                 raise TextError(
-                    f"a compact vocabulary's GPT-2 ids must ascend and be less than {END_OF_TEXT_ID}; "
+                    f"a compact vocabulary's GPT-2 ids must ascend and be at most {END_OF_TEXT_ID}; "
                     f"got {id} after {before}"
                 )
 
     @classmethod
-    def of(cls, text: str) -> "Compact":
-        """The tokenizer with the tokens of a text."""
-        used = np.union1d(GPT2().encode(text), np.arange(N_BYTES))
-        return cls(tuple(used.tolist()))
+    def of(cls, text: str, *, end_of_text: bool = False) -> "Compact":
+        """The tokenizer with the tokens of a text, and <|endoftext|> if asked for."""
+        return cls.of_ids(GPT2(end_of_text).encode(text), end_of_text=end_of_text)
+
+    @classmethod
+    def of_ids(cls, ids: Array, *, end_of_text: bool = False) -> "Compact":
+        """The same from the text's GPT-2 ids (N,)."""
+        is_used = np.zeros(END_OF_TEXT_ID + 1, bool)
+        is_used[ids] = is_used[:N_BYTES] = True
+        is_used[END_OF_TEXT_ID] = end_of_text
+        return cls(tuple(np.flatnonzero(is_used).tolist()))
+
+    @property
+    def end_of_text(self) -> bool:
+        """Whether <|endoftext|> is one of the tokens."""
+        return self.gpt2_ids[-1] == END_OF_TEXT_ID
 
     def __repr__(self) -> str:
         return f"Compact({len(self.gpt2_ids)} of GPT-2's tokens)"
@@ -60,7 +75,10 @@ class Compact(Tokenizer):
 
     def encode(self, text: str) -> Array:
         """The compact ids of text, (N,) of int32: GPT-2's, renumbered, missing tokens spelled in bytes."""
-        old = GPT2().encode(text)
+        return self.renumbered(GPT2(self.end_of_text).encode(text))
+
+    def renumbered(self, old: Array) -> Array:
+        """The compact ids of GPT-2's (N,)."""
         new = self._new_ids[old]
         missing = new < 0
         if not missing.any():

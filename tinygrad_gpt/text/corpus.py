@@ -2,7 +2,7 @@
 
 A file is decoded strictly (UTF-8 unless told otherwise); nothing is replaced silently.  Line ends stay what they are, a
 byte order mark at the start of a file is left out.  Several files make one text, in the order given: between two of
-them stands one newline, unless the first ends in one.
+them stands a joint, a newline unless told otherwise (Tokenizer.joint), but not where the first ends in one.
 """
 
 import codecs
@@ -20,6 +20,10 @@ from tinygrad_gpt.text.tokenizer import TextError
 STDIN = "-"
 BYTES_AT_A_TIME = 2**20
 UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # of the manual's headings
+MARKS = {  # that must stand at the beginning
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 ERRORS = ("strict", "replace", "ignore", "backslashreplace")  # ways to go on that give valid text
 
 Path = str | os.PathLike[str]
@@ -31,12 +35,13 @@ def read_texts(
     encoding: str = "utf-8",
     errors: str = "strict",
     note: Callable[[str], object] | None = None,
+    joint: str = "\n",
 ) -> str:
     """The text of one file or several; "-" is standard input.  note(line) hears of a byte order mark left out.
 
     Raises TextError, in one line, if a file cannot be read or decoded, or if all of them hold nothing but space.
     """
-    return "".join(read_pieces(paths, encoding=encoding, errors=errors, note=note))
+    return "".join(read_pieces(paths, encoding=encoding, errors=errors, note=note, joint=joint))
 
 
 def read_pieces(
@@ -46,17 +51,18 @@ def read_pieces(
     errors: str = "strict",
     note: Callable[[str], object] | None = None,
     advance: Callable[[int], object] | None = None,
+    joint: str = "\n",
 ) -> Iterator[str]:
     """The text of read_texts in pieces of about a million bytes.  advance(n) hears of every n bytes read."""
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     check_encoding(encoding, errors)
-    last = "\n"  # the text's last character so far; nothing needs no newline after it
+    end = joint  # of the text so far; nothing needs no joint after it
     blank = True
     for path in paths:
-        between = "\n" if last != "\n" else ""
+        between = "" if end == joint else joint
         for piece in decoded(path, encoding, errors, note, advance):
             yield between + piece
-            between, last = "", piece[-1]
+            between, end = "", (end + piece)[-len(joint) :]
             blank = blank and piece.isspace()
     if blank:
         names = ", ".join(repr(os.fspath(path)) for path in paths)
@@ -85,15 +91,18 @@ def decoded(
     if codec.name == "utf-8-sig":
         codec = codecs.lookup("utf-8")  # the mark is left out here, and the offsets stay the file's
     decoder = codec.incrementaldecoder(errors)
-    offset, at_start = 0, True
+    offset, at_start, start = 0, True, b""
     for data in blocks(path):
+        start = (start + data)[:4]
         held = len(decoder.getstate()[0])  # bytes of a character that began in the block before
         try:
             piece = decoder.decode(data, final=not data)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:  # a UnicodeDecodeError, but before Python 3.13 not for a missing mark
+            if codec.name in MARKS and not start.startswith(MARKS[codec.name]):
+                raise unmarked(path, codec.name) from None
+            if not isinstance(error, UnicodeDecodeError):
+                raise TextError(f"{os.fspath(path)!r} is not {encoding.upper()}: {error}") from None
             raise undecodable(path, encoding, offset - held + error.start, error) from None
-        except UnicodeError as error:  # UTF-16 and UTF-32 without a byte order mark
-            raise TextError(f"{os.fspath(path)!r} is not {encoding.upper()}: {error}") from None
         offset += len(data)
         if advance is not None:
             advance(len(data))
@@ -128,13 +137,24 @@ def opened(path: Path) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer)
 
 
+def unmarked(path: Path, encoding: str) -> TextError:
+    """The error for UTF-16 or UTF-32 without a byte order mark, whatever the errors option says: with what to try."""
+    return TextError(
+        f"{os.fspath(path)!r} is not {encoding.upper()}: it does not begin with a byte order mark; try encoding "
+        f"'utf-8', or '{encoding}-le' or '{encoding}-be', which have none"
+    )
+
+
 def undecodable(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
     """The error for a byte that the encoding does not allow, with what to try."""
-    byte = error.object[error.start]
-    hint = "utf-16" if offset == 0 and byte in (0xFE, 0xFF) else "latin-1"
+    rest = error.object[error.start :]
+    marked = [name for name in sorted(MARKS, reverse=True) if offset == 0 and rest.startswith(MARKS[name])]
+    known = codecs.lookup(encoding).name
+    other = marked[0] if marked else "latin-1" if known in ("utf-8", "utf-8-sig") else "utf-8"
+    remedy = "" if known in MARKS else f"encoding {other!r}, or "  # where the mark is there, the encoding is right
     return TextError(
-        f"{os.fspath(path)!r} is not {encoding.upper()}: byte {offset} is 0x{byte:02x} ({error.reason}); "
-        f"try encoding {hint!r}, or errors 'replace'"
+        f"{os.fspath(path)!r} is not {encoding.upper()}: byte {offset} is 0x{rest[0]:02x} ({error.reason}); "
+        f"try {remedy}errors 'replace'"
     )
 
 

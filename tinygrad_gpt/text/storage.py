@@ -2,7 +2,8 @@
 
 The file is JSON that a person can read: kind, size and fingerprint, then what the kind needs to be built again.
 
-    gpt2, bytes   nothing
+    bytes         nothing
+    gpt2          nothing, or "end_of_text": true
     chars         "characters": one string, ascending
     compact       "tokens": GPT-2's tokens in its own notation (Ġ is a space), each with GPT-2's id, in our order
 
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.text.compact import Compact
 from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
-from tinygrad_gpt.text.tokenizer import Bytes, Characters, TextError, Tokenizer
+from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer
 
 FORMAT = "tinygrad_gpt tokenizer"
 VERSION = 1
@@ -26,23 +27,32 @@ KINDS = ("compact", "gpt2", "bytes", "chars")
 VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
 
 
-def build_tokenizer(kind: str, text: str | None = None) -> Tokenizer:
+def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = False) -> Tokenizer:
     """The tokenizer of this kind: "compact" and "chars" take their vocabulary from text, "gpt2" and "bytes" need none.
 
-    Raises ValueError for another kind, or without a text where one is needed; TextError for a text with lone
-    surrogates or, for "chars", without characters.
+    end_of_text: <|endoftext|> in a text becomes the token of that name, which "gpt2" and "compact" have.
+
+    Raises ValueError for another kind, without a text where one is needed, or for end_of_text where no such token is;
+    TextError for a text with lone surrogates or, for "chars", without characters.
     """
+    check_end_of_text(kind, end_of_text)
     if text is None and kind in VOCABULARY_FIELD:
         raise ValueError(f"text must be given: the tokenizer {kind!r} takes its vocabulary from it")
     if kind == "compact":
-        return Compact.of(text or "")
+        return Compact.of(text or "", end_of_text=end_of_text)
     if kind == "gpt2":
-        return GPT2()
+        return GPT2(end_of_text)
     if kind == "bytes":
         return Bytes()
     if kind == "chars":
         return Characters.of(text or "")
     raise ValueError(f"tokenizer must be one of {', '.join(KINDS)}; got {kind!r}")
+
+
+def check_end_of_text(kind: str, end_of_text: bool) -> None:
+    """Raise ValueError if this kind has no token that end_of_text could mean."""
+    if end_of_text and kind not in ("compact", "gpt2"):
+        raise ValueError(f"end_of_text needs the tokenizer compact or gpt2; {kind!r} has no token {END_OF_TEXT}")
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
@@ -56,6 +66,8 @@ def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
     }
     if isinstance(tokenizer, Characters):
         content["characters"] = tokenizer.characters
+    if isinstance(tokenizer, GPT2) and tokenizer.end_of_text:
+        content["end_of_text"] = True
     if isinstance(tokenizer, Compact):
         content["tokens"] = {printable(GPT2().pieces[id]): id for id in tokenizer.gpt2_ids}
     with replacing(path) as file:
@@ -113,6 +125,8 @@ def restored(content: Any) -> Tokenizer:
     check_fields(content, {"format": str, "version": int, "kind": str, "vocab_size": int, "fingerprint": str}, kind)
     if kind == "compact":
         return compact_from(content["tokens"])
+    if kind == "gpt2":
+        return GPT2(content.get("end_of_text", False))
     return build_tokenizer(kind, content.get("characters", ""))
 
 
@@ -121,6 +135,8 @@ def check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> 
     wanted = dict(types)
     if kind in VOCABULARY_FIELD:
         wanted[VOCABULARY_FIELD[kind]] = dict if kind == "compact" else str
+    if kind == "gpt2" and "end_of_text" in content:
+        wanted["end_of_text"] = bool
     if wrong := sorted(content.keys() ^ wanted.keys()):
         raise TextError(f"{'unknown' if wrong[0] in content else 'missing'} field {wrong[0]!r}")
     for name, type_ in wanted.items():

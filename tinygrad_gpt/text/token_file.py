@@ -10,7 +10,7 @@ longest stretch without such a place, should a text have a longer one.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import checked_ids
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.text.corpus import STDIN, read_pieces
+from tinygrad_gpt.text.encoding import encode_pieces
 from tinygrad_gpt.text.storage import read_json
 from tinygrad_gpt.text.tokenizer import TextError, Tokenizer
 
@@ -37,17 +38,20 @@ def encode_to_file(
     *,
     encoding: str = "utf-8",
     errors: str = "strict",
-    progress: bool = False,
 ) -> Array:
     """Write the ids of the texts (see read_texts) to out, and its description beside it; return them as a memory map.
 
     Raises TextError if a text cannot be read or encoded, OSError if out cannot be written; out is then as it was.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    texts = read_pieces(paths, encoding=encoding, errors=errors, joint=tokenizer.joint)
+    return write_tokens(tokenizer, texts, out)
+
+
+def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> Array:
+    """encode_to_file of a text that comes in pieces."""
     dtype = smallest_dtype(tokenizer.vocab_size)
     count = 0
-    with progress_bar(paths, shown=progress) as bar, replacing(out) as file:
-        texts = read_pieces(paths, encoding=encoding, errors=errors, advance=bar.update)
+    with replacing(out) as file:
         for ids in encode_pieces(tokenizer, texts):
             checked_ids(ids, tokenizer.vocab_size)
             file.write(ids.astype(DTYPES[dtype]).tobytes())
@@ -96,40 +100,9 @@ def smallest_dtype(vocab_size: int) -> str:
     return "uint16" if vocab_size - 1 <= np.iinfo(np.uint16).max else "uint32"
 
 
-def encode_pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[Array]:
-    """The ids of the texts joined, array by array: each text as far as it can be cut, the rest with what follows."""
-    rest: list[str] = []
-    done, waiting, tried = 0, 0, 0  # characters: encoded, in rest, in rest when a cut was last looked for
-    for text in texts:
-        rest.append(text)
-        waiting += len(text)
-        if waiting < 2 * tried:
-            continue  # a long stretch without a cut: look again when it has doubled, not at each piece
-        joined = "".join(rest)
-        cut = tokenizer.safe_cut(joined)
-        if cut:
-            yield encode_at(tokenizer, joined[:cut], done)
-        rest = [joined[cut:]]
-        done, waiting = done + cut, waiting - cut
-        tried = 0 if cut else waiting
-    yield encode_at(tokenizer, "".join(rest), done)
-
-
-def encode_at(tokenizer: Tokenizer, text: str, start: int) -> Array:
-    """tokenizer.encode(text) for a text that begins at character `start` of a longer one, which an error then says."""
-    try:
-        return tokenizer.encode(text)
-    except TextError as error:
-        raise TextError(f"{error} (counted from character {start} of the text)" if start else str(error)) from None
-
-
-def progress_bar(paths: Sequence[FilePath], *, shown: bool) -> Any:
-    """A bar over the bytes of the files on stderr, or one that is silent."""
-    from tqdm import tqdm
-
-    known = all(os.fspath(path) != STDIN and os.path.isfile(path) for path in paths)
-    total = sum(os.path.getsize(path) for path in paths) if known else None
-    return tqdm(total=total, unit="B", unit_scale=True, desc="tokenising", disable=not shown)
+def size_of(path: FilePath) -> int | None:
+    """A file's bytes; None where they come only as they are read: standard input, a pipe."""
+    return os.path.getsize(path) if os.fspath(path) != STDIN and os.path.isfile(path) else None
 
 
 def description_path(path: FilePath) -> Path:

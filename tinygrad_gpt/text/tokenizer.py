@@ -22,6 +22,9 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import checked_ids
 
+END_OF_TEXT = "<|endoftext|>"  # how GPT-2's vocabulary spells the token between two texts
+IDS_AT_A_TIME = 2**20
+
 
 class TextError(ValueError):
     """A text, or a file that should hold one, cannot be used.  The message is one line for the user."""
@@ -41,6 +44,16 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> Array:
         """The ids of a text: (N,) of int32.  Raises TextError for a lone surrogate."""
 
+    @property
+    def end_of_text(self) -> bool:
+        """Whether END_OF_TEXT in a text becomes the token of that name; else it is spelled like any other text."""
+        return False
+
+    @property
+    def joint(self) -> str:
+        """What stands between two texts that are made one."""
+        return END_OF_TEXT if self.end_of_text else "\n"
+
     def safe_cut(self, text: str) -> int:
         """The last i > 0 where a text may be cut: encode(text) is encode(text[:i]) and encode(text[i:]) joined.
 
@@ -55,8 +68,8 @@ class Tokenizer(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the name and the table."""
-        digest = hashlib.sha256(self.name.encode())
+        """SHA-256 (hex) of the name, the table, and whether END_OF_TEXT becomes a token."""
+        digest = hashlib.sha256(self.name.encode() + (b" end_of_text" if self.end_of_text else b""))
         for piece in self.pieces:
             digest.update(len(piece).to_bytes(4, "little") + piece)
         return digest.hexdigest()
@@ -71,6 +84,26 @@ class Tokenizer(ABC):
     def decode(self, ids: Array | Sequence[int]) -> str:
         """The text of ids (N) of int, U+FFFD where the bytes are no UTF-8.  Raises ValueError as decode_bytes does."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def label(self, id: int) -> str | bytes:
+        """One token to show alone: its text, or its bytes where they are only part of a character.
+
+        Raises ValueError for an id outside the vocabulary.
+
+        >>> Bytes().label(110), Bytes().label(195)
+        ('n', b'\\xc3')
+        """
+        piece = self.decode_bytes([id])
+        try:
+            return piece.decode()
+        except UnicodeDecodeError:
+            return piece
+
+    def n_bytes(self, ids: Array) -> int:
+        """How many bytes decode_bytes(ids) has, for ids (N,) of any length, of which it joins nothing."""
+        lengths = np.array([len(piece) for piece in self.pieces])
+        starts = range(0, len(ids), IDS_AT_A_TIME)
+        return sum(int(lengths[ids[start : start + IDS_AT_A_TIME]].sum()) for start in starts)
 
 
 def to_utf8(text: str) -> bytes:

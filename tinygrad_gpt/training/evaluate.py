@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import at_least_one, check_has, checked_ids, equal_rows, whole_number
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import no_grad
 
-NOT_SCORED = -1  # the target of a token that an earlier window has scored
+NOT_SCORED = -1  # the target of a token that an earlier window has scored; no token, for all have been checked
 
 
 @dataclass(frozen=True)
@@ -66,27 +67,32 @@ def evaluate(
     No dropout, nothing random, and the model is left as it was.  advance(n) hears of every n tokens scored, and may
     raise to end it.
 
-    Raises ValueError for fewer than two tokens, a stride outside 1 ... context_length, or spread with another stride.
+    Raises TypeError for tokens that are not whole numbers; ValueError for one outside the vocabulary, fewer than two,
+    a stride outside 1 ... context_length, or spread with another stride.
     """
-    length = model.config.context_length
-    stride = length if stride is None else stride
+    check_has("model", model, "config", "loss")
+    length, vocab_size = model.config.context_length, model.config.vocab_size
+    stride = length if stride is None else at_least_one("stride", stride)
     if not 1 <= stride <= length:
         raise ValueError(f"stride must be from 1 to context_length {length}; got {stride}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    at_least_one("batch_size", batch_size)
     if max_tokens is not None:
-        if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, or None for all; got {max_tokens}")
-        if not spread:
-            tokens = tokens[: max_tokens + 1]
+        whole_number("max_tokens", max_tokens, 1, ", or None for all")
     if spread and stride != length:
         raise ValueError(f"spread is of windows side by side: stride must be context_length {length}; got {stride}")
+    tokens = equal_rows("tokens", tokens)
+    if tokens.ndim != 1:
+        raise ValueError(f"tokens must be one sequence (N,); got shape {tokens.shape}")
+    if max_tokens is not None and not spread:
+        tokens = tokens[: max_tokens + 1]
+    if not spread:
+        checked_ids(tokens, vocab_size, "tokens")
     if len(tokens) < 2:
         raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
     nll, scored = 0.0, 0
     chosen = windows(tokens, length, stride)
     if spread and max_tokens is not None and max_tokens < len(tokens) - 1:
-        chosen = spread_windows(tokens, length, max_tokens)
+        chosen = spread_windows(tokens, length, max_tokens, vocab_size)
     with no_grad():
         for ids, targets in batched(chosen, batch_size):
             nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
@@ -95,6 +101,11 @@ def evaluate(
             if advance is not None:
                 advance(new)
     return Evaluation(nll, scored)
+
+
+def count_windows(n_tokens: int, length: int, stride: int) -> int:
+    """How many windows `evaluate` makes of so many tokens, 2 or more."""
+    return 1 + max(0, -(-(n_tokens - 1 - length) // stride))
 
 
 def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Array]]:
@@ -112,12 +123,12 @@ def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Ar
             return
 
 
-def spread_windows(tokens: Array, length: int, max_tokens: int) -> Iterator[tuple[Array, Array]]:
+def spread_windows(tokens: Array, length: int, max_tokens: int, vocab_size: int) -> Iterator[tuple[Array, Array]]:
     """Of a text's windows side by side as many as have max_tokens together, the middle one of each of as many parts."""
     there, wanted, size = (len(tokens) - 1) // length, max(1, max_tokens // length), min(length, max_tokens)
     for i in range(wanted):
         start = (2 * i + 1) * there // (2 * wanted) * length
-        window = np.asarray(tokens[start : start + size + 1], np.int64)
+        window = checked_ids(tokens[start : start + size + 1], vocab_size, f"tokens from {start}").astype(np.int64)
         yield window[:-1], window[1:]
 
 

@@ -7,7 +7,8 @@ first line the first; the 50,257 ids follow from it alone:
     256 ... 50255     the pairs joined, one per line
     50256             <|endoftext|>
 
-Text that looks like <|endoftext|> is ordinary text: it never becomes id 50256.
+<|endoftext|> in a text is ordinary text, spelled with seven ordinary tokens, unless the tokenizer was asked to take it
+for the token: GPT2(end_of_text=True).
 
 Source.  Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2; openai/gpt-2.
 """
@@ -25,11 +26,10 @@ import numpy as np
 import tiktoken
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.text.tokenizer import Tokenizer, to_utf8
+from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Tokenizer, to_utf8
 
 VOCAB_BPE_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 AT_ONCE = 2**20  # characters
-END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
 
 # GPT-2's own pattern (openai/gpt-2, src/encoder.py) with possessive runs: the same pieces, found without backtracking.
@@ -92,8 +92,11 @@ class GPT2(Tokenizer):
 
     >>> GPT2().encode("Every effort moves you").tolist()
     [6109, 3626, 6100, 345]
+    >>> GPT2(end_of_text=True).encode("you<|endoftext|>Every effort").tolist()
+    [5832, 50256, 6109, 3626]
     """
 
+    end_of_text: bool = False
     name: ClassVar[str] = "gpt2"
 
     @property
@@ -104,16 +107,29 @@ class GPT2(Tokenizer):
     def encode(self, text: str) -> Array:
         """GPT-2's ids of text, (N,) of int32."""
         to_utf8(text)  # tiktoken would replace lone surrogates silently
-        parts = [piece for part in without_long_space(text) for piece in self.in_pieces(part)]
-        ids = [np.array(encoding().encode_ordinary(piece), np.int32) for piece in parts]
-        return np.concatenate(ids) if ids else np.empty(0, np.int32)
+        ids = [np.empty(0, np.int32)]
+        for n, part in enumerate(text.split(END_OF_TEXT) if self.end_of_text else [text]):
+            ids += [np.array([END_OF_TEXT_ID], np.int32)] if n else []
+            ids += self.ordinary(part)
+        return np.concatenate(ids)
+
+    def ordinary(self, text: str) -> Iterator[Array]:
+        """The ids of a text in which nothing is END_OF_TEXT, piece by piece."""
+        for part in without_long_space(text):
+            for piece in self.in_pieces(part):
+                yield np.array(encoding().encode_ordinary(piece), np.int32)
 
     def in_pieces(self, text: str) -> Iterator[str]:
-        """text in pieces that encode to the same ids: between two of them Python hears a Ctrl-C."""
-        start = 0
-        while len(text) - start > AT_ONCE and (cut := self.safe_cut(text[start : start + AT_ONCE])):
-            yield text[start : start + cut]
-            start += cut
+        """text in pieces that encode to the same ids: between two of them Python hears a Ctrl-C.
+
+        A piece has at most AT_ONCE characters, or twice the longest stretch without a safe cut, if that is more.
+        """
+        start, window = 0, AT_ONCE
+        while len(text) - start > window:
+            cut = self.safe_cut(text[start : start + window])
+            if cut:
+                yield text[start : start + cut]
+            start, window = start + cut, AT_ONCE if cut else 2 * window
         yield text[start:]
 
     def safe_cut(self, text: str) -> int:

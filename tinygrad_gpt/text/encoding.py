@@ -1,0 +1,69 @@
+"""Long texts into ids, piece by piece: the ids are those of the whole text, and memory never holds it twice."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.text.compact import Compact
+from tinygrad_gpt.text.gpt2 import GPT2
+from tinygrad_gpt.text.storage import build_tokenizer, check_end_of_text
+from tinygrad_gpt.text.tokenizer import TextError, Tokenizer
+
+
+def build_and_encode(
+    kind: str,
+    texts: list[str],
+    *,
+    end_of_text: bool = False,
+    advance: Callable[[int], object] | None = None,
+) -> tuple[Tokenizer, Array]:
+    """build_tokenizer's tokenizer of the texts joined, and their ids (N,) of int32: each text is encoded once.
+
+    advance(n) hears of every n characters encoded.  Raises what build_tokenizer does.
+    """
+    check_end_of_text(kind, end_of_text)
+    if kind == "compact":
+        ids = encode_all(GPT2(end_of_text), texts, advance)
+        compact = Compact.of_ids(ids, end_of_text=end_of_text)
+        return compact, compact.renumbered(ids)
+    vocabulary = "".join(set().union(*texts)) if kind == "chars" else None
+    tokenizer = build_tokenizer(kind, vocabulary, end_of_text=end_of_text)
+    return tokenizer, encode_all(tokenizer, texts, advance)
+
+
+def encode_all(tokenizer: Tokenizer, texts: Iterable[str], advance: Callable[[int], object] | None = None) -> Array:
+    """The ids of the texts joined, (N,) of int32.  advance(n) hears of every n characters encoded."""
+    return np.concatenate([np.empty(0, np.int32), *encode_pieces(tokenizer, texts, advance)])
+
+
+def encode_pieces(
+    tokenizer: Tokenizer, texts: Iterable[str], advance: Callable[[int], object] | None = None
+) -> Iterator[Array]:
+    """The ids of the texts joined, array by array: each text as far as it can be cut, the rest with what follows."""
+    tell = advance or (lambda n: None)
+    rest: list[str] = []
+    done, waiting, tried = 0, 0, 0  # characters: encoded, in rest, in rest when a cut was last looked for
+    for text in texts:
+        rest.append(text)
+        waiting += len(text)
+        if waiting < 2 * tried:
+            continue  # a long stretch without a cut: look again when it has doubled, not at each piece
+        joined = "".join(rest)
+        cut = tokenizer.safe_cut(joined)
+        if cut:
+            yield encode_at(tokenizer, joined[:cut], done)
+            tell(cut)
+        rest = [joined[cut:]]
+        done, waiting = done + cut, waiting - cut
+        tried = 0 if cut else waiting
+    yield encode_at(tokenizer, "".join(rest), done)
+    tell(waiting)
+
+
+def encode_at(tokenizer: Tokenizer, text: str, start: int) -> Array:
+    """tokenizer.encode(text) for a text that begins at character `start` of a longer one, which an error then says."""
+    try:
+        return tokenizer.encode(text)
+    except TextError as error:
+        raise TextError(f"{error} (counted from character {start} of the text)" if start else str(error)) from None
