@@ -14,7 +14,6 @@ Expect, with the story: from PyTorch's start the book's curve, to a training los
 # %%
 import argparse
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,18 @@ from matplotlib.figure import Figure
 
 import tinygrad_gpt as tg
 from tinygrad_gpt.backend import to_host
+from tinygrad_gpt.console import quiet_pipe
+from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import parameter_shapes
+
+quiet_pipe()  # with `| head` it ends without a word
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--text", type=Path, default=Path("the-verdict.txt"), help="the story")
 parser.add_argument("--starts", nargs="+", default=["torch", "gpt2"], choices=("torch", "gpt2", "book"))
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
-parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+parser.add_argument("--threads", type=int, default=default_num_threads())
 parser.add_argument("--out", type=Path, default=Path("runs/example"), help="folder for the plot")
 arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 tg.set_num_threads(arguments.threads)

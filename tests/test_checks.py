@@ -66,7 +66,7 @@ def test_nothing_far_fetched_is_suggested(command, wrong):
 
 
 FITTING = {  # what a wrong flag may be taken for: it is a part of the right one's name
-    "--name": ("--run-name",),
+    "--name": ("--run-name", "; NAME is given without a flag"),
     "--size": ("--batch-size",),
     "--file": ("--profile",),
 }

@@ -229,7 +229,7 @@ ROWS = {
         ("generate {run} --text a", "unknown option --text; TEXT is given without a flag"),
         ("sampling --run {run} a", "unknown option --run; RUN is given without a flag"),
         ("generate {run} a --max-length 5", "unknown option --max-length; did you mean --max-new-tokens?"),
-        ("train {text} --init x", "unknown option --init\n"),
+        ("train {text} --xavier x", "unknown option --xavier\n"),
         ("trace --text=", "--text must not be empty"),
         ("train {text} --val-fraction 0.9999", "training split (--val-fraction 0.9999) has 0 tokens"),
         ("laws own.py:x", "a module as import names it; got 'own.py:x'"),

@@ -71,7 +71,9 @@ train text.txt --betas 0.9 0.95
 train text.txt --weight_decay x
 train text.txt --max-text-mb x
 train text.txt --max-text-mb -1
-train text.txt --clip-norm none
+train text.txt --clip-norm off
+train text.txt --clip-norm None
+train text.txt --weight-decay-on biases
 train text.txt --min-lr -1
 train text.txt --decay-steps 0
 train text.txt --drop-rate 1.5
@@ -110,7 +112,7 @@ generate run a --no-cache=3
 generate run a --device xpu
 generate run a --threads 0
 evaluate
-evaluate run
+evaluate run no-such.txt
 evaluate text.txt run
 evaluate run text.txt --stride x
 evaluate run text.txt --stride 100
@@ -151,7 +153,7 @@ trace --context-length 0
 trace --html x/y
 trace run --n-layers 3
 pitfalls 0
-pitfalls 21
+pitfalls 22
 pitfalls -1
 pitfalls x
 pitfalls exercise x

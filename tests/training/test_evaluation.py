@@ -69,10 +69,10 @@ def test_spread_windows_are_some_of_the_whole_text_s_evenly_apart(n_tokens, max_
         assert got == evaluate(MODEL, tokens)
         return
     wanted, size = max(1, max_tokens // 4), min(4, max_tokens)
-    chosen = list(spread_windows(tokens, 4, max_tokens))
+    chosen = list(spread_windows(tokens, 4, max_tokens, 5))
     assert got.tokens == sum(len(ids) for ids, _ in chosen) == wanted * size <= max_tokens
     places = np.array(
-        [find(tokens, ids, targets) for ids, targets in spread_windows(np.arange(n_tokens), 4, max_tokens)]
+        [find(tokens, ids, targets) for ids, targets in spread_windows(np.arange(n_tokens), 4, max_tokens, n_tokens)]
     )
     assert not (places % 4).any()
     gaps = np.diff(places // 4)
@@ -151,12 +151,12 @@ def test_a_score_by_hand():
     [
         ([], {}, "evaluating needs at least 2 tokens; got 0"),
         ([1], {}, "evaluating needs at least 2 tokens; got 1"),
-        ([1, 2], {"stride": 0}, "stride must be from 1 to context_length 4; got 0"),
+        ([1, 2], {"stride": 0}, "stride must be a whole number of at least 1, at most context_length 4; got 0"),
         ([1, 2], {"stride": 3, "spread": True}, "spread is of windows side by side: stride must be context_length 4"),
-        ([1, 2], {"stride": 5}, "stride must be from 1 to context_length 4; got 5"),
-        ([1, 2], {"batch_size": 0}, "batch_size must be at least 1; got 0"),
-        ([1, 2], {"max_tokens": 0}, "max_tokens must be at least 1, or None for all; got 0"),
-        ([1, 2, 3], {"max_tokens": -1}, "max_tokens must be at least 1, or None for all; got -1"),
+        ([1, 2], {"stride": 5}, "stride must be a whole number of at least 1, at most context_length 4; got 5"),
+        ([1, 2], {"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
+        ([1, 2], {"max_tokens": 0}, "max_tokens must be a whole number of at least 1, or None for all; got 0"),
+        ([1, 2, 3], {"max_tokens": -1}, "max_tokens must be a whole number of at least 1, or None for all; got -1"),
         ([1, 5], {}, r"tokens must be from 0 to 4; got 5 at offset 1"),
         ([1, 2, -1], {}, r"tokens must be from 0 to 4; got -1 at offset 2"),
         ([1, -1], {}, r"tokens must be from 0 to 4; got -1 at offset 1"),

@@ -72,9 +72,9 @@ def evaluate(
     """
     check_has("model", model, "config", "loss")
     length, vocab_size = model.config.context_length, model.config.vocab_size
-    stride = length if stride is None else at_least_one("stride", stride)
-    if not 1 <= stride <= length:
-        raise ValueError(f"stride must be from 1 to context_length {length}; got {stride}")
+    stride = length if stride is None else whole_number("stride", stride, 1, f", at most context_length {length}")
+    if stride > length:
+        raise ValueError(f"stride must be a whole number of at least 1, at most context_length {length}; got {stride}")
     at_least_one("batch_size", batch_size)
     if max_tokens is not None:
         whole_number("max_tokens", max_tokens, 1, ", or None for all")
