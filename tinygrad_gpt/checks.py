@@ -93,11 +93,11 @@ def equal_rows(name: str, values: Any) -> Array:
         raise ValueError(f"{name} must be an array, its rows equally long; got {type(values).__name__}") from error
 
 
-def first_few(names: Iterable[str]) -> str:
-    """The first three of some names in alphabetical order, and how many more there are."""
-    names = sorted(names)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+def first_few(things: Iterable[str], between: str = ", ") -> str:
+    """The first three of some texts in alphabetical order, and how many more there are."""
+    texts = sorted(things)
+    more = f"{between}and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return between.join(texts[:3]) + more
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

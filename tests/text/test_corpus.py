@@ -226,5 +226,5 @@ def test_the_two_parts_of_a_split_are_disjoint_and_miss_nothing(n, val_fraction)
 
 @pytest.mark.parametrize("val_fraction", [-0.1, 1, 1.5, float("nan")])
 def test_a_split_outside_its_range_is_an_error(val_fraction):
-    with pytest.raises(ValueError, match="val_fraction must be at least 0 and less than 1; got"):
+    with pytest.raises(ValueError, match="val_fraction must be at least 0 and below 1; got"):
         split_tokens(np.arange(9), val_fraction)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device, to_host
-from tinygrad_gpt.checks import checked_ids, mapping
+from tinygrad_gpt.checks import checked_ids, first_few, mapping
 from tinygrad_gpt.kernels import blas_threads
 from tinygrad_gpt.nn.cache import Cache, padded
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
@@ -211,4 +211,4 @@ def check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
         if name in weights and tuple(weights[name].shape) != shape
     ]
     if problems:
-        raise ValueError(f"weights do not fit the model: {'; '.join(sorted(problems))}")
+        raise ValueError(f"weights do not fit the model: {first_few(problems, '; ')}")

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
-from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.checks import check_has, checked_ids, whole_number
 from tinygrad_gpt.nn import GPT, Cache
 from tinygrad_gpt.nn.cache import padded
 from tinygrad_gpt.rng import checked_seed
@@ -73,7 +73,9 @@ def generate(
     prompts (B, T) of int, or B id sequences of any lengths from 1.  The model sees the last context_length tokens.
     A row that has drawn a stop token gives -1 from then on; all rows stopped ends the generation.
     With use_cache a GPT runs on each new token alone, remembering keys and values; without, on the whole text again.
-    The logits of both differ by rounding.
+    The logits of both differ by rounding, and a row's logits by rounding with the rows beside it and its place among
+    them: BLAS adds up the products of some rows in another order than those of others.  So equal prompts of a batch
+    can part where two tokens are all but equally likely.
     With return_probabilities it yields a Step; a stopped row's entries there mean nothing.
 
     The token at place t of row b is drawn with word t of that row's stream, so that continuing a text gives what
@@ -81,6 +83,7 @@ def generate(
 
     Raises ValueError or TypeError at once for bad arguments; later only if the model gives logits that are not finite.
     """
+    check_has("model", model, "config", "__call__")
     vocab_size = model.config.vocab_size
     sequences = checked_prompts(prompts, vocab_size)
     settings: dict[str, Array] = {
@@ -94,7 +97,7 @@ def generate(
     steps = generate_steps(
         model,
         sequences,
-        checked_count(max_new_tokens),
+        whole_number("max_new_tokens", max_new_tokens, 0),
         settings,
         checked_seed(seed),
         checked_stop_tokens(stop_tokens, vocab_size),
@@ -198,13 +201,3 @@ def checked_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int
         if not 0 <= token < vocab_size:
             raise ValueError(f"stop_tokens must hold ids from 0 to {vocab_size - 1}; got {token}")
     return tokens
-
-
-def checked_count(max_new_tokens: int) -> int:
-    """max_new_tokens as an int.  Raises ValueError below 0, TypeError if it is no whole number."""
-    if isinstance(max_new_tokens, bool) or not hasattr(max_new_tokens, "__index__"):
-        raise TypeError(f"max_new_tokens must be a whole number, at least 0; got {max_new_tokens!r}")
-    count = operator.index(max_new_tokens)
-    if count < 0:
-        raise ValueError(f"max_new_tokens must be at least 0; got {count}")
-    return count

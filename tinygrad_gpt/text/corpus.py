@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checks import check_has, fraction
 from tinygrad_gpt.text.tokenizer import TextError
 
 STDIN = "-"
@@ -178,7 +179,7 @@ def reference_manual() -> str:
 
 def split_tokens(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
     """tokens (N,) cut in two views, nothing copied: first what to train on, then the last val_fraction (in [0, 1))."""
-    if not 0 <= val_fraction < 1:
-        raise ValueError(f"val_fraction must be at least 0 and less than 1; got {val_fraction}")
+    check_has("tokens", tokens, "__len__", "__getitem__")
+    fraction("val_fraction", val_fraction)
     n_train = len(tokens) - round(len(tokens) * val_fraction)
     return tokens[:n_train], tokens[n_train:]

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.text.compact import Compact
 from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
-from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer
+from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer, check_str
 
 FORMAT = "tinygrad_gpt tokenizer"
 VERSION = 1
@@ -36,6 +36,8 @@ def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = F
     TextError for a text with lone surrogates or, for "chars", without characters.
     """
     check_end_of_text(kind, end_of_text)
+    if text is not None:
+        check_str(text)
     if text is None and kind in VOCABULARY_FIELD:
         raise ValueError(f"text must be given: the tokenizer {kind!r} takes its vocabulary from it")
     if kind == "compact":

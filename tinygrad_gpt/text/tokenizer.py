@@ -106,10 +106,15 @@ class Tokenizer(ABC):
         return sum(int(lengths[ids[start : start + IDS_AT_A_TIME]].sum()) for start in starts)
 
 
-def to_utf8(text: str) -> bytes:
-    """text as UTF-8.  Raises TextError for a lone surrogate: no bytes could give it back."""
+def check_str(text: object) -> None:
+    """Raise TypeError unless the text is a str."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str; got {type(text).__name__}")
+
+
+def to_utf8(text: str) -> bytes:
+    """text as UTF-8.  Raises TextError for a lone surrogate: no bytes could give it back."""
+    check_str(text)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import resolve_device, to_device, wide_dtype
+from tinygrad_gpt.checks import check_has, mapping
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.config import parameter_shapes
@@ -87,11 +88,15 @@ def save_checkpoint(
     Raises OSError if it cannot be written, and ValueError or TypeError for what cannot be saved; the file that was
     there is left as it was, or, if only its folder cannot be synced, the new one is there.
     """
+    check_has("model", model, "parameters", "config")
+    if optimizer is not None:
+        check_has("optimizer", optimizer, "steps", *MOMENTS)
+    mapping("metadata", metadata, "strings to strings")
     tensors = {name: p.data for name, p in model.parameters().items()}
     ours = {
         "format": FORMAT,
         "config": json.dumps(model.config.as_dict()),
-        "step": str(whole_number("step", step)),
+        "step": str(step_count("step", step)),
         "environment": json.dumps(environment(model)),
     }
     if optimizer is not None:
@@ -124,7 +129,7 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bo
     with opened(path) as file:
         metadata = dict(file.metadata)
         config, steps = layout_of(file)
-        step = whole_number("step", entry(metadata, "step"))
+        step = step_count("step", entry(metadata, "step"))
         written_in = strict_json(entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
         model = read_model(file, config, device)
         state = read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
@@ -192,7 +197,7 @@ def entry(metadata: Mapping[str, str], name: str) -> str:
     return metadata[name]
 
 
-def whole_number(name: str, value: object) -> int:
+def step_count(name: str, value: object) -> int:
     """A number of steps, from an int or its digits.  Raises ValueError for anything else."""
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,18}", str(value)):
         raise ValueError(f"{name} must be a whole number of at least 0; got {value!r}")
@@ -204,7 +209,7 @@ def optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
     if "optimizer_steps" not in metadata:
         return None
     counts = strict_json(metadata["optimizer_steps"])
-    return {name: whole_number(f"optimizer_steps of {name}", count) for name, count in counts.items()}
+    return {name: step_count(f"optimizer_steps of {name}", count) for name, count in counts.items()}
 
 
 def check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, int] | None) -> None:

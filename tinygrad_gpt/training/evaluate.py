@@ -46,6 +46,8 @@ def perplexity(loss: float) -> float:
         return math.exp(loss)
     except OverflowError:
         return math.inf
+    except TypeError:
+        raise TypeError(f"loss must be a number; got {loss!r}") from None
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.checks import at_least_one, check_has, whole_number
+from tinygrad_gpt.checks import at_least_one, check_has, not_negative, number, whole_number
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
@@ -86,9 +86,15 @@ def train(
     "skip"), a report's `check` and reading its loss or grad_norm whenever the caller likes.  By then later steps may
     have been made.  A caller who stops early, or saves, calls `check` first.
     """
-    check_has("model", model, "loss")
-    check_has("optimizer", optimizer, "step", "zero_grad")
+    check_has("model", model, "loss", "parameters")
+    check_has("optimizer", optimizer, "step", "zero_grad", "parameters")
     check_has("batches", batches, "batch")
+    if set(optimizer.parameters.values()).isdisjoint(model.parameters().values()):
+        raise ValueError("optimizer must hold parameters of the model that is trained; it holds none of them")
+    if clip_norm is not None:
+        number("clip_norm", clip_norm, "positive, or None for no bound", lambda norm: norm > 0)
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"schedule must be a function of the step, or None for the optimizer's lr; got {schedule!r}")
     whole_number("steps", steps, 0)
     at_least_one("start_step", start_step)
     at_least_one("accumulation", accumulation)
@@ -101,7 +107,7 @@ def train(
         nonlocal in_a_row
         with stopwatch("batch"):
             ids, targets = batches.batch(step)
-        lr = optimizer.lr if schedule is None else schedule(step)
+        lr = optimizer.lr if schedule is None else not_negative(f"schedule({step})", schedule(step))
         try:
             loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
             unread.append(StepReport(step, loss, lr, norm, targets.size))
