@@ -25,6 +25,7 @@ from tinygrad_gpt.cli.prepare import STDIN, Plan
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
+from tinygrad_gpt.cli.spikes import Spikes
 from tinygrad_gpt.cli.terminal import Stop, folded, harmless
 from tinygrad_gpt.cli.time_spent import TimeSpent
 from tinygrad_gpt.cli.train_options import Train
@@ -69,6 +70,7 @@ class Session:
         self.spent = TimeSpent()  # on what comes after them
         self.last_report = (self.step, 0.0)  # its step, and the seconds then
         self.failing: dict[str, str] = {}  # files that could not be written the last time, and why
+        self.spikes = Spikes()
         self.diverged: str | None = None
         self.is_complete = False  # all steps are done, and what comes after the last
         self.log: RunLog
@@ -174,6 +176,7 @@ class Session:
         report.check()
         self.step = report.step
         loss, norm = finite_or_none(float(report.loss)), finite_or_none(float(report.grad_norm))
+        self.spikes.watch(self.step, loss, norm)
         record = {"event": "step", "step": self.step, "loss": loss, "lr": report.lr, "grad_norm": norm}
         if report.skipped is not None:
             record["skipped"] = report.skipped
@@ -353,6 +356,10 @@ class Session:
             evaluations=self.log.of("evaluation"),
             seconds=time.perf_counter() - self.started,
             n_skipped=self.log.n_skipped,
+            spike=self.spikes.told(
+                clip_norm=self.options.training.clip_norm,
+                warmup_steps=int(self.plan.settings["warmup_steps"]),
+            ),
             is_stopped=not self.is_complete,
             shares={"training": self.seconds / (self.spent.total() or 1.0), **self.spent.shares()},
         )

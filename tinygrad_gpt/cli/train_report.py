@@ -31,6 +31,7 @@ class Outcome:
     evaluations: list[dict[str, Any]]
     seconds: float
     n_skipped: int
+    spike: str
     is_stopped: bool
     shares: dict[str, float]  # of this process's time, by what it went to
 
@@ -114,6 +115,7 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     lines = {
         "stopped" if outcome.is_stopped else "done": done,
         "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
+        "spike": outcome.spike,
         **losses(plan, folder, outcome.evaluations, outcome.step),
         "time": ", ".join(f"{name} {share:.0%}" for name, share in outcome.shares.items() if share >= 0.005),
         "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",

@@ -1,0 +1,40 @@
+"""Spikes of the loss: single steps in which it jumps and the gradient is many times as long as usual."""
+
+import math
+
+JUMP = 0.5  # nats per token from one step to the next
+LONG = 10  # times as long as gradients were before
+MEMORY = 0.9  # of the usual length, per step
+FIRST = 10  # steps until a usual length is known
+
+
+class Spikes:
+    """Watches the steps of a run, and remembers the worst spike."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.previous = math.inf
+        self.usual = 0.0  # the logarithm of the gradients' usual norm
+        self.worst: tuple[float, str] | None = None  # how far the loss jumped, and the step in words
+
+    def watch(self, step: int, loss: float | None, norm: float | None) -> None:
+        """Look at the next step; one that was not finite tells nothing."""
+        if loss is None or not norm:
+            return
+        jump, long = loss - self.previous, math.log(norm) - self.usual
+        if self.seen >= FIRST and jump > JUMP and long > math.log(LONG):
+            if self.worst is None or jump > self.worst[0]:
+                usual = math.exp(self.usual)
+                words = f"loss {self.previous:.3g} -> {loss:.3g}, gradient norm {norm:.3g} (usually {usual:.2g})"
+                self.worst = jump, f"at step {step:,}: {words}"
+        else:  # a spike makes the next no more usual
+            self.usual = math.log(norm) if not self.seen else MEMORY * self.usual + (1 - MEMORY) * math.log(norm)
+        self.seen += 1
+        self.previous = loss
+
+    def told(self, *, clip_norm: float | str, warmup_steps: int) -> str:
+        """The worst spike, and what makes them rarer; "" if there was none."""
+        if self.worst is None:
+            return ""
+        unused = {"--clip-norm 1": clip_norm == "none", "--warmup-steps": not warmup_steps, "a lower --lr": True}
+        return f"{self.worst[1]}; {', '.join(name for name, helps in unused.items() if helps)} would make it smaller"
