@@ -24,6 +24,7 @@ from tinygrad_gpt.backend import to_host
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import parameter_shapes
+from tinygrad_gpt.optim import all_decay
 
 quiet_pipe()  # with `| head` it ends without a word
 
@@ -126,14 +127,10 @@ BOOK = {  # section 5.2: (train loss, val loss) at these steps
 PROMPT = "Every effort moves you"
 
 
-def every_parameter(name, parameter):
-    return True
-
-
 def trained(start):
     """The losses (train, val) by step, and the model."""
     model = model_from(start)
-    optimizer = tg.AdamW(model.parameters(), lr=4e-4, weight_decay=0.1, decays=every_parameter)
+    optimizer = tg.AdamW(model.parameters(), lr=4e-4, weight_decay=0.1, decays=all_decay)
     curve = {}
     for report in tg.train(
         model, optimizer, batches, steps=arguments.epochs * batches.steps_per_epoch, clip_norm=None, seed=123

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -632,3 +633,42 @@ def test_gradients_are_the_same_bits_where_holders_are_not_counted(monkeypatch):
     counted = gradients()
     monkeypatch.setattr(tape, "COUNTS_TELL", False)
     assert gradients() == counted
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: np.stack([t, t]),
+        lambda t: np.concatenate((t, np.ones(2))),
+        lambda t: np.where(np.array([True, False]), t, 0),
+        lambda t: np.dot(np.ones(2), t),
+        lambda t: np.einsum("i,i->", t, t),
+        lambda t: np.mean(t),
+        lambda t: np.clip(t, a_min=0, a_max=1),
+        lambda t: np.linalg.norm(t),
+    ],
+)
+def test_numpys_functions_do_not_lose_a_gradient_without_a_word(function):
+    leaf, constant = Tensor([1.0, 2.0], requires_grad=True), Tensor([1.0, 2.0])
+    for tensor in (leaf, leaf * 1):
+        with pytest.raises(TypeError, match=r"np\.\w+ gives no gradient: .* or give it \.numpy\(\)"):
+            function(tensor)
+    with no_grad():
+        np.testing.assert_array_equal(function(leaf), function(np.array([1.0, 2.0])))
+    np.testing.assert_array_equal(function(constant), function(np.array([1.0, 2.0])))
+
+
+def test_numpys_comparisons_take_tensors_as_they_are():
+    t = Tensor([1.0, 2.0], requires_grad=True) * 2
+    assert np.allclose(t, [2, 4])
+    assert np.array_equal(t, t)
+    np.testing.assert_allclose(t, [2, 4])
+    assert np.shape(t) == (2,)
+
+
+def test_a_partial_is_an_op_too_and_its_errors_name_it():
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    apply(partial(ops.sum, axis=1), x).sum().backward()
+    assert (x.grad == 1).all()
+    with pytest.raises(TypeError, match=r"functools\.partial\(<function sum .* of \(2, 3\)"):
+        apply(partial(ops.sum, axis="a"), x)

@@ -120,7 +120,7 @@ tg.GPTConfig(n_heads=0)  =>  ValueError: n_heads must be a whole number of at le
 tg.GPTConfig(drop_rate=1)  =>  ValueError: drop_rate must be at least 0 and below 1; got 1
 tg.GPTConfig(drop_rate=nan)  =>  ValueError: drop_rate must be at least 0 and below 1; got nan
 tg.GPTConfig(drop_rate=-.1)  =>  ValueError: drop_rate must be at least 0 and below 1; got -0.1
-tg.GPTConfig(drop_rate='a')  =>  TypeError: drop_rate must be a number; got 'a'
+tg.GPTConfig(drop_rate='a')  =>  TypeError: drop_rate must be at least 0 and below 1; got 'a'
 tg.GPTConfig(qkv_bias=1)  =>  TypeError: qkv_bias must be True or False; got 1
 tg.GPTConfig(tie_weights=None)  =>  TypeError: tie_weights must be True or False; got None
 tg.GPTConfig(context_length=True)  =>  TypeError: context_length must be a whole number of at least 1; got True
@@ -209,6 +209,8 @@ tg.AdamW(M)  =>  TypeError: parameters must be a dict of name to Tensor, as mode
 tg.AdamW(M.parameters(),lr=-1)  =>  ValueError: lr must be a finite number of at least 0; got -1
 tg.AdamW(M.parameters(),lr=nan)  =>  ValueError: lr must be a finite number of at least 0; got nan
 tg.AdamW(M.parameters(),lr='a')  =>  TypeError: lr must be a finite number of at least 0; got 'a'
+tg.AdamW(M.parameters(),lr=[1,[2]])  =>  TypeError: lr must be a finite number of at least 0; got [1, [2]]
+tg.AdamW(M.parameters(),lr=T(0.1))  =>  TypeError: lr must be a finite number of at least 0; got Tensor(array(0.1))
 tg.AdamW(M.parameters(),lr=None)  =>  TypeError: lr must be a finite number of at least 0; got None
 tg.AdamW(M.parameters(),betas=(1,0.9))  =>  ValueError: beta1 must be at least 0 and below 1; got 1
 tg.AdamW(M.parameters(),betas=0.9)  =>  TypeError: betas must be two numbers, (beta1, beta2); got 0.9
@@ -224,7 +226,7 @@ tg.AdamW(M.parameters()).step(max_norm=0)  =>  ValueError: max_norm must be posi
 tg.AdamW(M.parameters()).step(max_norm='a')  =>  TypeError: max_norm must be positive; got 'a'
 tg.AdamW(M.parameters()).step(max_norm=nan)  =>  ValueError: max_norm must be positive; got nan
 tg.AdamW(M.parameters()).step(loss=nan)  =>  FloatingPointError: loss nan, which is not finite
-tg.AdamW(M.parameters()).load_state({})  =>  ValueError: optimizer state must be of the same parameters; h.0.attn.c_attn.weight, h.0.attn.c_proj.bias, h.0.attn.c_proj.weight, and 24 more are in one of both alone
+tg.AdamW(M.parameters()).load_state({})  =>  ValueError: optimizer state must be of the same parameters; only one of the two has h.0.attn.c_attn.weight, h.0.attn.c_proj.bias, h.0.attn.c_proj.weight, and 25 more
 tg.AdamW(M.parameters()).load_state(None)  =>  TypeError: optimizer state must be a dict of parameter name to step count and moments; got NoneType
 tg.AdamW({'a':T([1,2])})  =>  TypeError: parameter a must be float32, float64 or float16; got int64
 """,

@@ -9,7 +9,7 @@ from numpy import show_config
 
 def settings():
     """The environment's variables, by name; none where NumPy has found no AVX-512 to use."""
-    found = show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    found = show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
     wide = [unit for unit in found if "AVX512" in unit or unit == "X86_V4"]
     return {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": ",".join(wide)} if wide else {}
 

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
@@ -128,6 +128,11 @@ def widened(x: Array) -> Array:
 def narrowed(y: Array, dtype: Any) -> Array:
     """y, computed from the widened, back in a dtype of 16 bits; for any other dtype y itself."""
     return y if wide_dtype(dtype) is dtype else y.astype(dtype)
+
+
+def cast_to(dtypes: Iterable[Any], *arrays: Array) -> tuple[Array, ...]:
+    """Each array in its dtype: gradients in those of their inputs, which may differ.  Nothing is copied needlessly."""
+    return tuple(array.astype(dtype, copy=False) for array, dtype in zip(arrays, dtypes, strict=True))
 
 
 def scatter_add(out: Array, ids: Array, values: Array) -> None:

@@ -42,10 +42,15 @@ def number(name: str, value: Any, allowed: str, holds: Callable[[Any], bool]) ->
 
     Raises TypeError for what is no number, ValueError for one that does not hold.
     """
-    kind = np.asarray(to_host(value)).dtype.kind if np.ndim(value) == 0 else ""
-    if kind not in tuple("iuf"):
+    is_array = isinstance(value, np.generic) or getattr(value, "__array_ufunc__", None) is not None
+    is_number = value.shape == () and value.dtype.kind in "iuf" if is_array else type(value) in (int, float)
+    if not is_number:
         raise TypeError(f"{name} must be {allowed}; got {value!r}")
-    if not holds(value):
+    try:
+        fits = holds(value)
+    except OverflowError:  # a whole number beyond every float
+        fits = False
+    if not fits:
         raise ValueError(f"{name} must be {allowed}; got {value}")
     return value
 

@@ -153,8 +153,15 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if array_module(self.data) is not np:
-            raise TypeError("a tensor on a GPU is no NumPy array; its .numpy() is, a copy on the host")
+            raise TypeError("a tensor on a GPU is not a NumPy array; use .numpy() to copy it to the host")
         return np.array(self.data, dtype, copy=copy)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions on tensors: comparing ones alone where a gradient would be lost without a word."""
+        tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, Tensor)]
+        if function not in LOSSLESS and _recording.get() and any(x.requires_grad for x in tensors):
+            raise TypeError(f"np.{function.__name__} gives no gradient: use a tensor's own method, or give it .numpy()")
+        return function(*with_arrays(args), **with_arrays(kwargs))
 
     def item(self) -> float:
         """The one entry, as a Python number.  On a GPU this waits for the device.
@@ -330,6 +337,29 @@ class Tensor:
                 leaf.grad += grad
 
 
+LOSSLESS = {np.allclose, np.array_equal, np.array_equiv, np.isclose, np.shape, np.ndim, np.size}  # nothing to derive
+
+
+def leaves_of(values: Any) -> Iterator[Any]:
+    """What is in tuples, lists and dicts of each other."""
+    if isinstance(values, dict):
+        values = values.values()
+    elif not isinstance(values, tuple | list):
+        yield values
+        return
+    for value in values:
+        yield from leaves_of(value)
+
+
+def with_arrays(values: Any) -> Any:
+    """The same tuples, lists and dicts, with the tensors' arrays in the place of tensors."""
+    if isinstance(values, Tensor):
+        return np.asarray(values)
+    if isinstance(values, dict):
+        return {name: with_arrays(value) for name, value in values.items()}
+    return type(values)(map(with_arrays, values)) if isinstance(values, tuple | list) else values
+
+
 def several(values: tuple[Any, ...]) -> tuple[int, ...]:
     """(2, 3) from f(2, 3) and from f((2, 3))."""
     return tuple(values[0]) if len(values) == 1 and isinstance(values[0], tuple | list) else values
@@ -388,6 +418,7 @@ def handed_over(array: Array) -> Tensor:
 def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: Any) -> Tensor:
     """Run op on the inputs' arrays; remember the way back if anybody asked for a gradient."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    name = getattr(op, "__name__", repr(op))  # a partial has none
     try:
         out, vjp = fastest(op, *arrays)(*arrays, **settings)
     except (ValueError, TypeError, IndexError) as error:
@@ -395,12 +426,12 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
             raise TypeError(f"op must be a function on arrays, such as ops.gelu; got {op!r}") from None
         kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))
         shapes = ", ".join(str(getattr(array, "shape", array)) for array in arrays)
-        raise kind(f"{op.__name__} of {shapes}: {error}") from error
+        raise kind(f"{name} of {shapes}: {error}") from error
     parents = tuple((x.node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
     if not _recording.get() or all(parent is None for parent in parents):
         return Tensor(out)  # the vjp, and all it held, ends here
     depth = 1 + max((parent.depth for parent in parents if isinstance(parent, Node)), default=0)
-    return Tensor(out, True, Node(op.__name__, tuple(out.shape), out.dtype, vjp, parents, depth))
+    return Tensor(out, True, Node(name, tuple(out.shape), out.dtype, vjp, parents, depth))
 
 
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:

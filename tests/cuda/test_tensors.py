@@ -13,7 +13,7 @@ def test_it_becomes_numpys_by_its_own_method_alone(device):
     assert t.numpy().tolist() == t.tolist() == [1.0, 2.0]
     assert f"{t.sum():.2f}" == "3.00"
     for function in (np.asarray, np.array, lambda x: np.allclose(x, 1)):
-        with pytest.raises(TypeError, match=r"a tensor on a GPU is no NumPy array; its \.numpy\(\) is"):
+        with pytest.raises(TypeError, match=r"a tensor on a GPU is not a NumPy array; use \.numpy\(\)"):
             function(t)
 
 

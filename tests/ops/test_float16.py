@@ -68,6 +68,34 @@ def test_as_in_float32_and_rounded_once(name):
             same(got, want)
 
 
+F16, F32, F64 = np.float16, np.float32, np.float64
+
+
+@pytest.mark.parametrize("dtypes", [(F16, F32), (F32, F16), (F16, F64), (F32, F64)], ids=str)
+@pytest.mark.parametrize(
+    ("op", "shapes", "more"),
+    [
+        (ops.add, [(3, 4), (4,)], []),
+        (ops.multiply, [(3, 4), (4,)], []),
+        (ops.matmul, [(3, 4), (4, 2)], []),
+        (ops.linear, [(3, 4), (4, 2), (2,)], []),
+        (ops.linear, [(3, 4), (4, 2)], []),
+        (ops.layer_norm, [(3, 4), (4,), (4,)], []),
+        (ops.concatenate, [(2,), (3,)], []),
+        (ops.dropout, [(3, 4), (3, 4)], []),
+        (ops.linear_cross_entropy, [(3, 4), (5, 4)], [np.array([0, 4, 2])]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_of_mixed_dtypes_y_has_the_wider_and_each_gradient_that_of_its_input(op, shapes, more, dtypes):
+    arrays = [normal(i, shape).astype(dtypes[min(i, 1)]) for i, shape in enumerate(shapes)]
+    y, vjp = op(*arrays, *more)
+    assert y.dtype == np.result_type(*arrays)
+    for array, gradient in zip(arrays, vjp(np.ones_like(y)), strict=False):
+        if gradient is not None:
+            assert gradient.dtype == array.dtype
+
+
 def same(got, want):
     """Within two units of float16's last place; what is small beside the largest, within that of it."""
     largest = np.abs(want[np.isfinite(want)]).max(initial=0)

@@ -2,10 +2,8 @@
 
 import math
 from dataclasses import dataclass, fields
-from numbers import Real
-from typing import Any
 
-from tinygrad_gpt.checks import at_least_one
+from tinygrad_gpt.checks import at_least_one, fraction
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,7 @@ class GPTConfig:
             object.__setattr__(self, name, at_least_one(name, getattr(self, name)))  # NumPy's ints become Python's
         if self.emb_dim % self.n_heads:
             raise ValueError(f"n_heads must divide emb_dim {self.emb_dim}; got {self.n_heads}")
-        rate: Any = self.drop_rate
-        if isinstance(rate, bool) or not isinstance(rate, Real):
-            raise TypeError(f"drop_rate must be a number; got {rate!r}")
-        if not 0 <= float(rate) < 1:
-            raise ValueError(f"drop_rate must be at least 0 and below 1; got {rate}")
-        object.__setattr__(self, "drop_rate", float(rate))
+        object.__setattr__(self, "drop_rate", float(fraction("drop_rate", self.drop_rate)))
         for name in ("qkv_bias", "tie_weights"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False; got {getattr(self, name)!r}")

@@ -24,4 +24,5 @@ def dropout(x: Array, keep: Array) -> tuple[Array, Vjp]:
     """x times a given mask of its own shape."""
     if keep.shape != x.shape:
         raise ValueError(f"keep must have x's shape {x.shape}; got {keep.shape}")
-    return x * keep, lambda dy: (dy * keep, None)
+    dtype = x.dtype
+    return x * keep, lambda dy: ((dy * keep).astype(dtype, copy=False), None)

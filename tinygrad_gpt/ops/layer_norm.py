@@ -26,12 +26,12 @@ Check.    (1, 3) has mean 2 and deviation 1; a row of two cannot change its x̂ 
     ([-1.0, 1.0], [[0.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
 """
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, cast_to, narrowed, widened
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
     """x (..., C), gain (C), bias (C)  ->  y (..., C)."""
-    xp, dtype = array_module(x), x.dtype
+    xp, dtypes = array_module(x), (x.dtype, gain.dtype, bias.dtype)
     x = widened(x)
     centred = x - x.mean(-1, keepdims=True)  # (..., C)
     rstd = 1 / xp.sqrt((centred * centred).mean(-1, keepdims=True) + eps)  # (..., 1)
@@ -43,6 +43,6 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
         along = dxhat.mean(-1, keepdims=True) + xhat * (dxhat * xhat).mean(-1, keepdims=True)
         rows = tuple(range(dy.ndim - 1))
         dx, dgain, dbias = rstd * (dxhat - along), (dy * xhat).sum(rows), dy.sum(rows)
-        return narrowed(dx, dtype), narrowed(dgain, dtype), narrowed(dbias, dtype)
+        return cast_to(dtypes, dx, dgain, dbias)
 
-    return narrowed(xhat * gain + bias, dtype), vjp
+    return narrowed(xhat * gain + bias, xp.result_type(*dtypes)), vjp

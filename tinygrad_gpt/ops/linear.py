@@ -20,12 +20,12 @@ Check.    1·3 + 2·4 + 5 = 16:
 
 import math
 
-from tinygrad_gpt.backend import Array, Vjp, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, cast_to, widened
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
     """y = x W + b.  Without a bias the vjp answers two gradients."""
-    shape = x.shape
+    shape, dtypes = x.shape, [array.dtype for array in (x, weight, bias) if array is not None]
     rows = x.reshape(math.prod(shape[:-1]), shape[-1])  # (N, I)
     y = rows @ weight  # (N, O)
     if bias is not None:
@@ -35,6 +35,6 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, V
     def vjp(dy: Array) -> tuple[Array, ...]:
         dy = dy.reshape(len(rows), dy.shape[-1])  # (N, O)
         dx, dweight = (dy @ weight.T).reshape(shape), rows.T @ dy
-        return (dx, dweight, narrowed(widened(dy).sum(axis=0), dy.dtype)) if biased else (dx, dweight)
+        return cast_to(dtypes, dx, dweight, widened(dy).sum(axis=0)) if biased else cast_to(dtypes, dx, dweight)
 
     return y.reshape(*shape[:-1], weight.shape[-1]), vjp

@@ -223,7 +223,7 @@ class AdamW:
         mapping("optimizer state", state, "parameter name to step count and moments")
         if state.keys() != self.parameters.keys():
             differing = first_few(state.keys() ^ self.parameters.keys())
-            raise ValueError(f"optimizer state must be of the same parameters; {differing} are in one of both alone")
+            raise ValueError(f"optimizer state must be of the same parameters; only one of the two has {differing}")
         steps = {name: operator.index(entry["step"]) for name, entry in state.items()}
         for name, entry in state.items():
             shape = self.parameters[name].shape

@@ -48,9 +48,12 @@ def blas_library() -> dict[str, Any]:
 
 def blas_named(library: dict[str, Any]) -> str:
     """Name, version and kernel of a BLAS, such as openblas 0.3.31 SkylakeX; what NumPy was built with if unknown."""
-    built = numpy_config()["Build Dependencies"]["blas"]
-    parts = [library.get(name) for name in ("internal_api", "version", "architecture")]
-    return " ".join(str(part) for part in (parts if library else (built["name"], built["version"])) if part)
+    if library:
+        parts = [library.get(name) for name in ("internal_api", "version", "architecture")]
+    else:
+        built = numpy_config().get("Build Dependencies", {}).get("blas", {})
+        parts = [built.get(name) for name in ("name", "version")]
+    return " ".join(str(part) for part in parts if part) or "unknown"
 
 
 @cache

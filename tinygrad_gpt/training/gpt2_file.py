@@ -13,9 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_gpt.backend import resolve_device
+from tinygrad_gpt.checks import fraction
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.training.checkpoint import check_shapes, is_ours, layout_of, read_model, shapes_of
-from tinygrad_gpt.training.safetensors_file import CheckpointError, SafetensorsFile, opened
+from tinygrad_gpt.training.safetensors_file import (
+    CheckpointError,
+    SafetensorsFile,
+    no_constant,
+    opened,
+    without_repeats,
+)
 
 MODEL_FILE, INDEX_FILE, CONFIG_FILE = "model.safetensors", "model.safetensors.index.json", "config.json"
 SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
@@ -23,7 +30,13 @@ PREFIX = re.compile(r"^((_orig_mod|module|model|transformer)\.)+")  # of torch.c
 PUBLISHED_HEADS = {768: 12, 1024: 16, 1280: 20, 1600: 25}  # by width: Radford et al. 2019, table 2
 LARGEST_CONFIG = 2**20  # bytes
 FLOATS = ("F16", "BF16", "F32", "F64")
-SIZES = {"n_embd": "emb_dim", "n_layer": "n_layers", "vocab_size": "vocab_size", "n_positions": "context_length"}
+SIZES = {
+    "n_embd": "emb_dim",
+    "n_layer": "n_layers",
+    "vocab_size": "vocab_size",
+    "n_positions": "context_length",
+    "n_ctx": "context_length",
+}
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 COMPUTED: dict[str, tuple[object, ...]] = {  # what this model does, where transformers' GPT2Config leaves a choice
     "model_type": ("gpt2",),
@@ -150,11 +163,12 @@ def heads(emb_dim: int, told: Any, given: int | None) -> int:
 
 def dropout(told: Mapping[str, Any]) -> float:
     """The one rate of dropout that config.json says, 0.1 as published if it says none."""
-    rates = {told.get(name, 0.1) for name in DROPOUTS}
+    rates = {fraction(f"{name} of {CONFIG_FILE} beside it", told.get(name, 0.1)) for name in DROPOUTS}
     if len(rates) > 1:
         each = ", ".join(f"{name} {told.get(name, 0.1)!r}" for name in DROPOUTS)
         raise ValueError(f"{CONFIG_FILE} beside it says {each}, and this model has one rate: give drop_rate")
-    return rates.pop()  # type: ignore[no-any-return]
+    rate: float = rates.pop()
+    return rate
 
 
 def is_tied(file: SafetensorsFile, names: Mapping[str, str], told: Any) -> bool:
@@ -178,7 +192,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if len(text) > LARGEST_CONFIG:
         raise ValueError(f"{CONFIG_FILE} beside it is longer than {LARGEST_CONFIG} bytes")
     try:
-        told = json.loads(text)
+        told = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{CONFIG_FILE} beside it is not JSON: {error}") from error
     if not isinstance(told, dict):
