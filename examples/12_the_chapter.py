@@ -5,7 +5,7 @@
 The run of the chapter "Pretraining on unlabeled data", with the book's figures beside ours: GPT-2 124M, ten
 epochs over a short story, from two starts. Save the story as `the-verdict.txt` (Edith Wharton, 1908; the book's
 repository has it beside chapter 2) and run this file beside it: about ten minutes, 3 GB of memory. Without it, a
-small model learns the beginning of Python's manual, in about half a minute and with other numbers.
+small model learns the beginning of Python's manual: half a minute, and no numbers of the book.
 
 Expect, with the story: from PyTorch's start the book's curve, to a training loss below 1 and a validation loss near
 6.4, the story known by heart. From GPT-2's start a training loss that is still above 5.
@@ -14,6 +14,7 @@ Expect, with the story: from PyTorch's start the book's curve, to a training los
 # %%
 import argparse
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ quiet_pipe()  # with `| head` it ends without a word
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--text", type=Path, default=Path("the-verdict.txt"), help="the story")
 parser.add_argument("--starts", nargs="+", default=["torch", "gpt2"], choices=("torch", "gpt2", "book"))
-parser.add_argument("--epochs", type=int, default=10)
+parser.add_argument("--epochs", type=int, help="default: 10, as in the book; 1 without the story")
 parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
 parser.add_argument("--threads", type=int, default=default_num_threads())
 parser.add_argument("--out", type=Path, default=Path("runs/example"), help="folder for the plot")
@@ -42,19 +43,29 @@ tg.set_num_threads(arguments.threads)
 # **The text**, cut at 90 % of its characters as the book does it, each part encoded by itself.
 
 # %%
-is_the_story = arguments.text.exists()
-text = tg.read_texts(arguments.text) if is_the_story else tg.reference_manual()[:20_479]
+has_story = arguments.text.exists()
+text = tg.read_texts(arguments.text) if has_story else tg.reference_manual()[:20_479]
+epochs = arguments.epochs or (10 if has_story else 1)
+if not has_story:
+    print(f"{arguments.text} is not here: a small model learns the beginning of Python's manual instead\n")
 tokenizer = tg.tokenizer("gpt2")
 cut = int(0.9 * len(text))
 train_tokens, val_tokens = tokenizer.encode(text[:cut]), tokenizer.encode(text[cut:])
 config = (
     tg.GPTConfig(context_length=256)
-    if is_the_story
+    if has_story
     else tg.GPTConfig(context_length=64, emb_dim=64, n_heads=4, n_layers=2)
 )
 batches = tg.Batches(train_tokens, context_length=config.context_length, batch_size=2, seed=123)
-print(f"{len(text):,} characters, {len(tokenizer.encode(text)):,} tokens      (the book: 20,479 and 5,145)")
-print(f"{batches.steps_per_epoch} batches an epoch                  (the book: 9)")
+
+
+def beside(ours, book):
+    """A line of ours, and what the book has, if it is about the same text."""
+    print(f"{ours:44s}{f'   the book: {book}' if has_story else ''}")
+
+
+beside(f"{len(text):,} characters, {len(tokenizer.encode(text)):,} tokens", "20,479 and 5,145")
+beside(f"{batches.steps_per_epoch} batches an epoch", "9")
 
 
 # %% [markdown]
@@ -65,7 +76,10 @@ print(f"{batches.steps_per_epoch} batches an epoch                  (the book: 9
 
 # %%
 def weights_of_the_book(config):
-    import torch
+    try:
+        import torch
+    except ImportError as error:
+        sys.exit(f"--starts book needs PyTorch, which drew the book's weights: {error}")
 
     def linear(n_inputs, n_outputs, bias=True):
         layer = torch.nn.Linear(n_inputs, n_outputs, bias=bias)
@@ -109,8 +123,8 @@ for start in arguments.starts:
     print(f"\nfrom {start!r}: log-probabilities of the targets", *(f"{value:.4f}" for value in of_targets))
     loss = model.loss(ids, targets).item()
     before = {name: tg.evaluate(model, tokens).loss for name, tokens in whole.items()}
-    print(f"  loss {loss:.4f}, perplexity {tg.perplexity(loss):,.1f}       (the book: 10.7940 and 48,725.8)")
-    print(f"  train loss {before['train']:.4f}, val loss {before['val']:.4f}  (the book: 10.9876 and 10.9811)")
+    beside(f"  loss {loss:.4f}, perplexity {tg.perplexity(loss):,.1f}", "10.7940 and 48,725.8")
+    beside(f"  train loss {before['train']:.4f}, val loss {before['val']:.4f}", "10.9876 and 10.9811")
 
 # %% [markdown]
 # **Ten epochs**: AdamW at a learning rate of 4e-4 for all parameters, a decay of 0.1 for all of them too, no warm-up,
@@ -132,13 +146,11 @@ def trained(start):
     model = model_from(start)
     optimizer = tg.AdamW(model.parameters(), lr=4e-4, weight_decay=0.1, decays=all_decay)
     curve = {}
-    for report in tg.train(
-        model, optimizer, batches, steps=arguments.epochs * batches.steps_per_epoch, clip_norm=None, seed=123
-    ):
+    for report in tg.train(model, optimizer, batches, steps=epochs * batches.steps_per_epoch, clip_norm=None, seed=123):
         step = report.step - 1
         if step % 5 == 0:
             curve[step] = tuple(tg.evaluate(model, tokens).loss for tokens in whole.values())
-            book = "{:7.3f} {:7.3f}".format(*BOOK[step]) if is_the_story and step in BOOK else ""
+            book = "{:7.3f} {:7.3f}".format(*BOOK[step]) if has_story and step in BOOK else ""
             print("{:6d}    {:7.3f} {:7.3f}    {}".format(step, *curve[step], book))
     return curve, model
 
@@ -152,7 +164,7 @@ def continued(model, **settings):
 
 curves = {}
 for start in arguments.starts:
-    print(f"\nfrom {start!r}\n  step      train     val    the book's")
+    print(f"\nfrom {start!r}\n  step      train     val" + ("    the book's" if has_story else ""))
     curves[start], model = trained(start)
     print("greedy:        ", repr(continued(model, max_new_tokens=25)))
     print("top-k 25, 1.4: ", repr(continued(model, max_new_tokens=15, top_k=25, temperature=1.4, seed=123)))
@@ -164,7 +176,7 @@ for start in arguments.starts:
 figure = Figure(figsize=(7.2, 4.4), layout="constrained")
 axes = figure.subplots()
 COLOURS = {"torch": "#1f5fa8", "gpt2": "#d1601f", "book": "#2e8b57", "as printed in the book": "#555555"}
-if is_the_story:
+if has_story:
     curves["as printed in the book"] = {step: losses for step, losses in BOOK.items() if step <= max(curves[start])}
 for name, curve in curves.items():
     for i, style in enumerate(("-", (0, (5, 1.5)))):

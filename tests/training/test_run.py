@@ -117,3 +117,11 @@ def test_the_tokenizer_of_another_run_is_refused(folder):
     save_tokenizer(tg.tokenizer("chars", TEXT), folder / TOKENIZER)
     with pytest.raises(NotARun, match="its model knows 256 tokens, its tokenizer"):
         tg.load_run(folder)
+
+
+def test_it_shows_itself_in_a_line(made):
+    for checkpoint in (None, "newest"):
+        shown = repr(tg.load_run(made, checkpoint=checkpoint))
+        assert shown.startswith("<Run ")
+        assert "\n" not in shown
+        assert len(shown) < 400

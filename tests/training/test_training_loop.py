@@ -186,3 +186,9 @@ def test_a_run_with_kernels_follows_the_run_without():
     assert fast != slow  # kernels round in another order
     np.testing.assert_allclose(fast, slow, rtol=1e-4)
     assert slow[-1] < slow[0] - 0.1
+
+
+def test_going_on_behind_the_last_step_is_refused_not_done_in_silence():
+    model = GPT(CONFIG)
+    with pytest.raises(ValueError, match="start_step must be at most steps"):
+        train(model, AdamW(model.parameters()), Rows(2), steps=20, start_step=411)

@@ -47,14 +47,16 @@ class Checkpoint:
 
     model: GPT
     step: int
-    optimizer_state: dict[str, dict[str, Any]] | None
+    optimizer_state: dict[str, dict[str, Any]] | None = field(repr=False)  # two arrays for each of the model's
     metadata: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 
     def resume(self, optimizer: AdamW) -> None:
         """Give the optimizer the state it had.  Raises ValueError if there is none, or it does not fit."""
         if self.optimizer_state is None:
-            raise ValueError("the file holds no optimizer state")
+            raise ValueError(
+                "the file holds no optimizer state; a run's checkpoints do (load_run(RUN, checkpoint='newest'))"
+            )
         optimizer.load_state(self.optimizer_state)
 
     def require_same(self, wanted: Mapping[str, object]) -> None:

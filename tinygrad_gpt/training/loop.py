@@ -68,7 +68,8 @@ def train(
     skipped_before: int = 0,
     stopwatch: Stopwatch = no_stopwatch,
 ) -> Iterator[StepReport]:
-    """Train from start_step to steps, yielding a report after each.
+    """Train from step start_step to step `steps`, both included, yielding a report after each; a run that goes on after
+    step n for k more has start_step=n + 1, steps=n + k.
 
     schedule gives the learning rate of a step (the optimizer's own by default); clip_norm bounds the gradient's global
     norm (None: no bound).  Each batch is computed in `accumulation` parts, one after the other: the same step in less
@@ -96,7 +97,8 @@ def train(
     if schedule is not None and not callable(schedule):
         raise TypeError(f"schedule must be a function of the step, or None for the optimizer's lr; got {schedule!r}")
     whole_number("steps", steps, 0)
-    at_least_one("start_step", start_step)
+    if at_least_one("start_step", start_step) > steps + 1:
+        raise ValueError(f"start_step must be at most steps + 1, {steps + 1}: steps is the last step; got {start_step}")
     at_least_one("accumulation", accumulation)
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"on_nonfinite must be one of raise, skip; got {on_nonfinite!r}")

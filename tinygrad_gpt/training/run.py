@@ -17,7 +17,7 @@ class NotARun(CheckpointError):  # noqa: N818 (it is an error by its base)
     """A folder is no run's, or has not what is asked for.  The text begins with the folder's name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A model of a run: run.model, run.tokenizer, run.config, run.step.
 
@@ -28,6 +28,9 @@ class Run:
     tokenizer: Tokenizer
     path: Path
     skipped: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Run {str(self.path)!r}, step {self.step:,}: {self.model!r}, tokenizer {self.tokenizer.name}>"
 
     @property
     def model(self) -> GPT:
