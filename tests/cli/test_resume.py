@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tinygrad_gpt
 from tests.cli.conftest import call
-from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after
+from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after, without
 from tinygrad_gpt.cli import resume
 from tinygrad_gpt.cli.options import OnResume, options_of
 from tinygrad_gpt.cli.session import Session
@@ -222,6 +222,20 @@ OTHERS = {  # for every setting that the training follows from, another value
     "context_length": 4, "emb_dim": 16, "n_layers": 2, "n_heads": 1, "drop_rate": 0.1,
     "init": "torch", "weight_decay_on": "all", "drop_last": True, "qkv_bias": True, "tie_weights": True,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["init", "weight_decay_on", "drop_last", "clip_norm"])
+def test_a_run_of_an_older_version_that_did_not_know_an_option_goes_on_with_its_default(run, whole, name):
+    without(max((run / "checkpoints").iterdir()), name)
+    before = state(run)
+    result = call(
+        "train", "--resume", run, f"--{name.replace('_', '-')}", *([] if name == "drop_last" else [OTHERS[name]])
+    )
+    assert (result.code, result.out) == (2, "")
+    assert re.search(rf"another run: {name} is (gpt2|matrices|False|1.0) there, .* here", result.err)
+    assert state(run) == before
+    assert call("train", "--resume", run).code == 0
+    assert_same(run, whole)
 
 
 def test_the_options_of_the_shape_are_those_that_the_configuration_compares():
