@@ -8,6 +8,7 @@ import pytest
 
 from tinygrad_gpt.cli.session import Session
 from tinygrad_gpt.cli.terminal import Stopped
+from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
 
 FLAGS = (
     "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --drop-rate 0.2 "
@@ -35,6 +36,15 @@ def assert_same(folder, whole):
     assert got.keys() == want.keys()
     for name in want:
         assert got[name] == want[name], name
+
+
+def without(path, *names):
+    """Write a checkpoint again, without these of its metadata, as older versions have left them out."""
+    with opened(path) as file:
+        tensors = {name: file.tensor(name) for name in file.tensors}
+        metadata = {name: value for name, value in file.metadata.items() if name not in (*names, DIGEST)}
+    with open(path, "wb") as file:
+        write(file, tensors, metadata)
 
 
 class StopAt:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import call
-from tests.cli.runs import FLAGS
+from tests.cli.runs import FLAGS, without
 from tinygrad_gpt.text import load_tokenizer, read_texts, split_tokens
 from tinygrad_gpt.training import evaluate, load_checkpoint
 from tinygrad_gpt.training.evaluate import count_windows, windows
@@ -101,6 +101,27 @@ def test_a_validation_part_that_is_not_there_any_more_is_one_line(tg, text_file,
         monkeypatch.setattr(sys, "stdin", stdin)
         assert tg("train", "-", *flags, "--out", "piped").code == 0
     assert "was trained on standard input, which is gone: name TEXTS to score" in tg("evaluate", "piped").err
+
+
+@pytest.mark.usefixtures("plain_plots")
+def test_a_model_of_an_older_version_does_not_say_its_text_but_a_checkpoint_does(tg, text_file, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_bytes(text_file.read_bytes())
+    assert tg("train", text, *FLAGS.split(), "--steps", 1, "--out", "run").code == 0
+    without(tmp_path / "run" / "model.safetensors", "text")
+    assert tg("evaluate", "run").code == 0
+    text.write_bytes(text_file.read_bytes().replace(b"be", b"BE"))
+    assert "RUN 'run' was trained on another text than is there now (" in tg("evaluate", "run").err
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    assert tg("evaluate", "run").code == 0  # nobody can tell
+
+
+@pytest.mark.parametrize("flags", [["--encoding", "utf-8"], ["--errors", "strict"]])
+def test_how_to_read_texts_needs_texts(tg, run, text_file, flags):
+    result = tg("evaluate", run, *flags)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert f"{flags[0]} without TEXTS: the run's own text is read as train has read it" in result.err
+    assert tg("evaluate", run, text_file, *flags).out == tg("evaluate", run, text_file).out
 
 
 def test_max_tokens_reads_no_more_than_it_needs(tg, run, text_file, tmp_path):

@@ -81,8 +81,8 @@ def test_a_run_is_read_while_it_goes_on(text, tmp_path, monkeypatch):
     ("asked", "reason"),
     [
         ("3", "RUN '{run}' has no checkpoint of step 3; it has those of steps "),
-        ("last", "checkpoint must be best, newest or a step; got 'last'"),
-        ("", "checkpoint must be best, newest or a step; got ''"),
+        ("last", ": --checkpoint must be best, newest or a step; got 'last'"),
+        ("", ": --checkpoint must be best, newest or a step; got ''"),
     ],
 )
 def test_another_checkpoint_is_one_line(whole, text, reader, asked, reason):

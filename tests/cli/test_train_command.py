@@ -470,7 +470,9 @@ def test_a_table_that_scores_all_of_the_validation_part_agrees_with_evaluate(tg,
     tokens = load_tokenizer(run / "tokenizer.json").encode(text_file.read_text("utf-8"))
     _, val_tokens = split_tokens(tokens, 0.1)
     result = tg("train", "--config", run / "config.toml", "--out", "run", "--eval-tokens", 10**6)
-    assert f"evaluation  every 2 steps, all {len(tokens) - len(val_tokens):,} tokens to train and all " in result.out
+    n_train, n_val = f"{len(tokens) - len(val_tokens):,}", f"{len(val_tokens):,}"
+    said = f"evaluation  every 2 steps, on all {n_train} training tokens and all {n_val} validation tokens\n"
+    assert said in result.out
     model = load_checkpoint("run/model.safetensors").model
     with using_threads(default_num_threads()):
         assert log(Path("run"), "evaluation")[-1]["val_loss"] == evaluate(model, val_tokens).loss
@@ -480,13 +482,18 @@ def test_a_table_that_scores_less_says_how_much_and_takes_it_from_everywhere(tg,
     (tmp_path / "changing.txt").write_bytes(text_file.read_bytes()[:3600] + b"x" * 200 + b"To be, " * 29)
     flags = [*tiny, "--eval-tokens", 80, "--steps", 60, "--lr", 0.01]
     result = tg("train", "changing.txt", *flags, "--out", "run")
-    scored = "80 of 3,603 tokens to train and 80 of 400 tokens to validate, evenly spread"
+    scored = "on 80 of 3,603 training tokens and 80 of 400 validation tokens, evenly spread"
     assert f"evaluation  every 2 steps, {scored}\n" in result.out
     model, tokenizer = load_checkpoint("run/model.safetensors").model, load_tokenizer("run/tokenizer.json")
     _, val_tokens = split_tokens(tokenizer.encode((tmp_path / "changing.txt").read_text("utf-8")), 0.1)
     whole, first = (evaluate(model, val_tokens, max_tokens=n).loss for n in (None, 80))
     assert abs(first - whole) > 1
     assert abs(log(tmp_path / "run", "evaluation")[-1]["val_loss"] - whole) < 0.3
+
+
+def test_an_evaluation_after_every_step_is_told_as_that(tg, text_file, tiny):
+    result = tg("train", text_file, *tiny, "--steps", 1, "--eval-every", 1, "--eval-tokens", 9, "--out", "run")
+    assert re.search(r"\nevaluation  every step, on 8 of [\d,]+ training tokens and 8 of ", result.out)
 
 
 @given(st.integers(1, 3000), st.integers(1, 64), st.integers(1, 64), st.integers(1, 300), st.sampled_from([1, 2]))

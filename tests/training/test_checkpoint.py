@@ -308,6 +308,14 @@ def test_settings_that_differ_are_listed(tmp_path):
     )
 
 
+def test_a_setting_that_an_older_checkpoint_lacks_is_its_default(tmp_path):
+    save_checkpoint(tmp_path / "model", *trained(GPTConfig(**SMALL)), metadata={"seed": "7"})
+    found = load_checkpoint(tmp_path / "model")
+    found.require_same({"seed": 7, "colour": "red"}, {"seed": 1, "colour": "red", "n_layers": 9})
+    with pytest.raises(CheckpointError, match="another run: colour is red there, blue here"):
+        found.require_same({"colour": "blue"}, {"colour": "red"})
+
+
 def test_the_safetensors_library_reads_it(tmp_path):
     model, optimizer = trained(GPTConfig(**SMALL))
     save_checkpoint(tmp_path / "model", model, optimizer, step=3, metadata={"seed": "é"})

@@ -12,7 +12,7 @@ from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import Evaluation, evaluate, train
-from tinygrad_gpt.training.evaluate import spread_windows
+from tinygrad_gpt.training.evaluate import layout, spread_windows, windows
 
 CONFIG = GPTConfig(vocab_size=5, context_length=4, emb_dim=8, n_heads=2, n_layers=1, drop_rate=0.5)
 MODEL = GPT(CONFIG, seed=1, dtype="float64")
@@ -81,6 +81,31 @@ def test_spread_windows_are_some_of_the_whole_text_s_evenly_apart(n_tokens, max_
     assert places[0] // 4 <= whole / wanted / 2
     assert places[-1] // 4 >= whole - 1 - whole / wanted / 2
     assert got.nll == pytest.approx(sum(spelled_out(tokens[p : p + size + 1], 4) for p in places), rel=1e-9)
+
+
+@pytest.mark.parametrize("max_tokens", [None, 3, 99])
+def test_all_tokens_are_checked_where_spreading_takes_all_of_them(max_tokens):
+    with pytest.raises(ValueError, match="tokens must be from 0 to 4; got -1 at offset 3"):
+        evaluate(MODEL, np.array([1, 2, 3, -1]), max_tokens=max_tokens, spread=True)
+    with pytest.raises(TypeError, match="tokens must be whole numbers"):
+        evaluate(MODEL, np.array([1.0, 2, 3, 4]), max_tokens=max_tokens, spread=True)
+    with pytest.raises(ValueError, match="at least 2 tokens; got 1"):
+        evaluate(MODEL, np.array([1]), max_tokens=max_tokens, spread=True)
+
+
+@given(st.integers(2, 60), st.integers(1, 9), st.data())
+def test_what_is_scored_is_known_before(n_tokens, length, data):
+    stride = data.draw(st.integers(1, length))
+    spread_to = data.draw(st.none() | st.integers(1, 70)) if stride == length else None
+    found = layout(n_tokens, length, stride, spread_to)
+    tokens = np.arange(n_tokens)
+    if found.n_scored < n_tokens - 1:
+        pairs = list(spread_windows(tokens, length, spread_to, n_tokens))
+    else:
+        pairs = list(windows(tokens, length, stride))
+    assert [ids[0] for ids, _ in pairs] == list(found.starts)
+    assert max(len(ids) for ids, _ in pairs) <= found.size
+    assert sum(int((targets >= 0).sum()) for _, targets in pairs) == found.n_scored
 
 
 def find(tokens, ids, targets):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,7 +21,7 @@ from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, MODEL, TOKENS, Whic
 from tinygrad_gpt.cli.same_run import text_in_words
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
-from tinygrad_gpt.training import Checkpoints, evaluate
+from tinygrad_gpt.training import CheckpointError, Checkpoints, evaluate
 from tinygrad_gpt.training.evaluate import count_windows
 from tinygrad_gpt.training.safetensors_file import opened
 
@@ -41,9 +42,11 @@ class Evaluate:
     """Tokens from one window to the next; fewer give each token more context. Default: the context length."""
     batch_size: Annotated[int, Range(1, 2**20)] = 8
     """Windows computed together; changes the result by rounding at most."""
-    encoding: Annotated[str, arg(metavar="NAME")] = "utf-8"
+    encoding: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: utf-8)")] = None
     """Encoding of the text files, by Python's name for it."""
-    errors: Literal["strict", "replace", "ignore", "backslashreplace"] = "strict"
+    errors: Annotated[
+        Literal["strict", "replace", "ignore", "backslashreplace"] | None, arg(help_behavior_hint="(default: strict)")
+    ] = None
     """What to do with bytes that the encoding does not allow: strict stops and says where."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
@@ -55,6 +58,9 @@ class Evaluate:
 def main(argv: Sequence[str]) -> int:
     """Parse, load the run, score the text; the exit code."""
     options = parse(Evaluate, argv, "tinygrad-gpt evaluate")
+    idle = [f"--{name}" for name in ("encoding", "errors") if getattr(options, name) is not None]
+    if idle and not options.texts:
+        raise UserError(f"{' and '.join(idle)} without TEXTS: the run's own text is read as train has read it")
     model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     length = model.config.context_length
     stride = length if options.stride is None else options.stride
@@ -99,7 +105,13 @@ def context_in_words(length: int, stride: int) -> str:
 
 def text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
     """The tokens of TEXTS, no more than are needed."""
-    reading = Reading(options.texts, options.encoding, options.errors, tokenizer.joint, bar=options.progress)
+    reading = Reading(
+        options.texts,
+        options.encoding or "utf-8",
+        options.errors or "strict",
+        tokenizer.joint,
+        bar=options.progress,
+    )
     tokens = encoded(reading, tokenizer, options.max_tokens)
     if not tokenizer.end_of_text:
         note_marks(reading.n_marks, "RUN was trained without --end-of-text")
@@ -141,11 +153,21 @@ def encoded(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> 
     return np.concatenate(found)
 
 
+def text_of(run: Path) -> str | None:
+    """The text that a run was trained on, as its model says or, where an older version wrote that, its newest
+    checkpoint; None if neither does.
+    """
+    checkpoints = Checkpoints(run / CHECKPOINTS)
+    for path in [run / MODEL, *(checkpoints.paths() if checkpoints.folder.is_dir() else [])]:
+        with suppress(CheckpointError), opened(path) as file:  # of what cannot be read load_run has told
+            if "text" in file.metadata:
+                return file.metadata["text"]
+    return None
+
+
 def check_text(run: str, tokens: Array) -> None:
     """Raise UserError unless these are the tokens that the run's model was trained and validated on."""
-    model = Path(run, MODEL)
-    with user_input(), opened(model if model.is_file() else Checkpoints(Path(run, CHECKPOINTS)).paths()[0]) as file:
-        trained_on = file.metadata.get("text")  # older runs do not say
+    trained_on = text_of(Path(run))
     if trained_on not in (None, text_in_words(tokens)):
         raise UserError(
             f"RUN {run!r} was trained on another text than is there now ({trained_on}, now {text_in_words(tokens)}): "

@@ -70,7 +70,7 @@ class OnResume(Enum):
     SAME = "the training follows from it: it stands in every checkpoint, and another is refused"
     SHAPE = "of the model's configuration, which is compared as a whole"
     TEXT = "of the text, whose tokens are compared"
-    ROUNDS = "the same training, rounded otherwise: told"
+    ROUNDS = "the same training but for the last bits: told"
     MACHINE = "of the machine: what the checkpoint's environment has of it is compared, and told"
     MORE = "the length of the run, which may grow"
     FREE = "nothing of the training follows from it"

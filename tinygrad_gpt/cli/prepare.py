@@ -24,6 +24,7 @@ from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.optim import AdamW, all_decay, cosine_schedule, matrices_decay
 from tinygrad_gpt.text import (
     END_OF_TEXT,
+    STDIN,
     Batches,
     StreamDecoder,
     Tokenizer,
@@ -36,7 +37,6 @@ from tinygrad_gpt.text import (
     split_tokens,
     write_tokens,
 )
-from tinygrad_gpt.text.corpus import STDIN as STDIN
 from tinygrad_gpt.training import Checkpoint
 
 MANUAL_OPENING = "If a class"
@@ -103,8 +103,16 @@ def affordable(batches: Batches, steps: int, every: int, n_parts: int) -> int:
     return max(batches.context_length, min(EVAL_TOKENS, n_windows * batches.context_length))
 
 
-def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = None) -> Plan:
-    """Everything the run needs, from a checkpoint or from the beginning.  Raises UserError for whatever cannot be."""
+def prepare(
+    options: Train, folder: RunFolder, checkpoint: Checkpoint | None = None, eval_tokens: int | None = None
+) -> Plan:
+    """Everything the run needs, from a checkpoint or from the beginning.
+
+    eval_tokens is how many tokens the run's evaluations have scored so far; unless the options say another number,
+    those to come score the same, however many steps are added.
+
+    Raises UserError for whatever cannot be.
+    """
     with user_input():
         device = resolve_device(options.run.device)
     if device == "cpu" and options.run.precision != "float32":
@@ -151,7 +159,9 @@ def prepare(options: Train, folder: RunFolder, checkpoint: Checkpoint | None = N
         schedule=schedule,
         steps=steps,
         eval_every=eval_every,
-        eval_tokens=options.report.eval_tokens or affordable(batches, steps, eval_every, 2 if len(val_tokens) else 1),
+        eval_tokens=options.report.eval_tokens
+        or eval_tokens
+        or affordable(batches, steps, eval_every, 2 if len(val_tokens) else 1),
         checkpoint_every=options.run.checkpoint_every or max(1, steps // 20),
         prompt=prompt,
         settings=settings,

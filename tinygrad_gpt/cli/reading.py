@@ -13,7 +13,7 @@ QUICK = 1  # seconds in which no bar is needed
 class Reading:
     """The texts of these files, "-" for standard input, as read_pieces has them; to be iterated over once.
 
-    n_bytes, n_characters, n_marks count what has been read so far: bytes, characters, END_OF_TEXT.
+    n_bytes and n_marks count what has been read so far: bytes, and END_OF_TEXT.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class Reading:
         self.paths, self.encoding, self.errors, self.joint = paths, encoding, errors, joint
         self.sizes = [size_of(path) for path in paths]
         self.has_bar = bar
-        self.n_bytes = self.n_characters = self.n_marks = 0
+        self.n_bytes = self.n_marks = 0
 
     @property
     def known_bytes(self) -> int:
@@ -49,7 +49,6 @@ class Reading:
                 joint=self.joint,
             )
             for text in texts:
-                self.n_characters += len(text)
                 self.n_marks += (end + text).count(END_OF_TEXT)
                 end = (end + text)[1 - len(END_OF_TEXT) :]
                 yield text

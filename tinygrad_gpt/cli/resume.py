@@ -1,9 +1,9 @@
 """tinygrad-gpt train --resume RUN: back to where a run was, from its folder alone.
 
 The options are those of RUN/config.toml.  Flags beside --resume may change what the training does not depend on (what
-is shown and saved, and how often), the number of threads, the device and the parts of a batch, which round otherwise,
-and they may ask for more steps.  Everything else is refused: it would be another run.  Which option is what stands
-beside it, in train_options.
+is shown and saved, and how often), the number of threads, the device and the parts of a batch, which change the last
+bits, and they may ask for more steps.  Everything else is refused: it would be another run.  Which option is what
+stands beside it, in train_options.
 
 More steps leave the learning rate of those that were planned as it was; after them it stays at its lowest.  That is
 the run that --decay-steps would have given at once, bit for bit.
@@ -17,9 +17,9 @@ from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
-from tinygrad_gpt.cli.run_log import Record, has_ended, read_log
+from tinygrad_gpt.cli.run_log import Record, eval_tokens_of, has_ended, read_log, up_to
 from tinygrad_gpt.cli.train_options import Train, with_epochs
-from tinygrad_gpt.text.corpus import STDIN
+from tinygrad_gpt.text import STDIN
 from tinygrad_gpt.training import Checkpoint, Checkpoints
 from tinygrad_gpt.training.environment import environment
 
@@ -33,6 +33,7 @@ class Resumed:
     options: Train
     checkpoint: Checkpoint
     records: list[Record]  # the log
+    eval_tokens: int | None  # that an evaluation has scored at most, as the log says
     notes: list[str]
     has_ended: bool  # and nothing is asked for that it has not
 
@@ -93,10 +94,11 @@ def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
         for option in different
         if option.on_resume is OnResume.ROUNDS
     ]
-    return Resumed(wanted, checkpoint, records, notes, ended)
+    scored = eval_tokens_of(up_to(records, checkpoint.step))
+    return Resumed(wanted, checkpoint, records, scored, notes, ended)
 
 
-NOT_THE_SAME = "the run goes on, rounded otherwise than without the stop"
+NOT_THE_SAME = "results may differ in the last bits from an uninterrupted run"
 
 
 def notes_on_the_log(records: list[Record], step: int) -> list[str]:

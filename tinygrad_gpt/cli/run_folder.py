@@ -283,6 +283,10 @@ def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT,
 
     Raises UserError if it is none, or has no such checkpoint.
     """
+    try:
+        training.step_asked_for(checkpoint)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
     with user_input():
         try:
             found = training.load_run(run, checkpoint=checkpoint, device=device, with_optimizer=False)

@@ -2,6 +2,7 @@
 
 {"event": "step", "step": 1, "loss": ..., "lr": ..., "grad_norm": ...}   and "skipped": why, if the step was
 {"event": "evaluation", "step": 2, "epoch": ..., "train_loss": ..., "val_loss": ..., ...}
+                                                and "eval_tokens": how many tokens each of these losses is of, at most
 {"event": "sample", "step": 2, "epoch": ..., "text": ...}
 {"event": "end", "step": 4}                                               the run is complete
 
@@ -87,6 +88,12 @@ def up_to(records: list[Record], step: int) -> list[Record]:
 def is_step(record: Record) -> bool:
     """Whether this is the line of a training step."""
     return bool(record["event"] == "step")
+
+
+def eval_tokens_of(records: list[Record]) -> int | None:
+    """How many tokens of each part the last evaluation has scored at most; None if there is none that says so."""
+    found = [record.get("eval_tokens") for record in records if record["event"] == "evaluation"]
+    return found[-1] if found and type(found[-1]) is int and found[-1] > 0 else None
 
 
 def has_ended(records: list[Record]) -> bool:

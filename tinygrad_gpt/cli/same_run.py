@@ -1,13 +1,14 @@
 """Whether going on is going on with the same training: what it follows from, written into each checkpoint."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.options import OnResume, options_of, value_of
+from tinygrad_gpt.cli.options import OnResume, Option, options_of, value_of
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.text import Batches, Tokenizer
@@ -20,9 +21,20 @@ def check_same(options: Train, config: GPTConfig, settings: dict[str, str], chec
     """Raise UserError, listing what differs, unless going on from the checkpoint is going on with the same training."""
     here = config.as_dict() | {name: value for name, value in settings.items() if name != "steps"}
     try:
-        checkpoint.require_same(here)
+        checkpoint.require_same(here, defaults())
     except CheckpointError as error:
         raise UserError(f"--resume {options.run.resume!r}: {error}") from error
+
+
+def defaults() -> dict[str, object]:
+    """What the options are that a checkpoint of an older version does not know."""
+    values = {option.name: value_of(Train(), option) for option in compared()}
+    return {name: value for name, value in values.items() if value is not None}  # None: it follows from the run
+
+
+def compared() -> Iterator[Option]:
+    """The options that stand in every checkpoint: each option says of itself whether it is one of these."""
+    return (option for option in options_of(Train) if option.on_resume in (OnResume.SAME, None))
 
 
 def check_steps(options: Train, steps: int, before: int) -> None:
@@ -37,18 +49,15 @@ def check_steps(options: Train, steps: int, before: int) -> None:
 def settings_of(
     options: Train, tokenizer: Tokenizer, tokens: Array, batches: Batches, steps: int, schedule: "partial[float]"
 ) -> dict[str, str]:
-    """What the training follows from, besides the model's configuration: a run that differs in none is the same run.
-
-    Each option says of itself whether it is one of these.
-    """
-    defaults = schedule.keywords  # what an option is that was not given, besides the stride
-    effective = {"min_lr": defaults["min_lr"], "warmup_steps": defaults["warmup_steps"], "stride": batches.stride}
-    effective |= {"decay_steps": defaults["total_steps"]}
-    settings = {
-        option.name: effective.get(option.name, value_of(options, option))
-        for option in options_of(Train)
-        if option.on_resume in (OnResume.SAME, None)
+    """What the training follows from, besides the model's configuration: a run that differs in none is the same run."""
+    rates = schedule.keywords
+    effective = {  # what an option is that was not given
+        "min_lr": rates["min_lr"],
+        "warmup_steps": rates["warmup_steps"],
+        "decay_steps": rates["total_steps"],
+        "stride": batches.stride,
     }
+    settings = {option.name: effective.get(option.name, value_of(options, option)) for option in compared()}
     settings["steps"] = steps
     settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
     settings["text"] = text_in_words(tokens)

@@ -21,7 +21,7 @@ from tinygrad_gpt.backend import Array, synchronize
 from tinygrad_gpt.cli.config_file import to_toml
 from tinygrad_gpt.cli.crash import Crash
 from tinygrad_gpt.cli.errors import CommandFailed, note, reason
-from tinygrad_gpt.cli.prepare import STDIN, Plan
+from tinygrad_gpt.cli.prepare import Plan
 from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
@@ -33,7 +33,7 @@ from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, duration, header, p
 from tinygrad_gpt.console import discard_output
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.sampling import generate
-from tinygrad_gpt.text import save_tokenizer
+from tinygrad_gpt.text import STDIN, save_tokenizer
 from tinygrad_gpt.training import Checkpoints, StepReport, evaluate, perplexity, save_checkpoint, train
 from tinygrad_gpt.training.loop import no_stopwatch
 from tinygrad_gpt.training.plots import plot_losses
@@ -43,6 +43,7 @@ PROG = "tinygrad-gpt train"
 SIGPIPE = 13  # by this name the signal module has it on Unix alone
 STDOUT = "standard output"
 SAVING = "saving"
+OF_A_STOP = "of_a_stop"  # in the metadata of a checkpoint that a stop alone has made
 SHARE_OF_SAVING, SHARE_OF_LOWEST = 0.05, 0.1  # of the time at most; the second for the lowest validation loss yet
 LONGEST_WITHOUT = 600  # seconds without a checkpoint
 SAMPLE_WIDTH, SAMPLE_INDENT = 80, " " * 7
@@ -64,7 +65,8 @@ class Session:
         self.first_step = self.step = 0 if resumed is None else resumed.checkpoint.step
         self.checkpoints = Checkpoints(folder.file(CHECKPOINTS), keep=options.run.keep)
         self.saved: int | None = None if resumed is None else self.step  # the newest checkpoint's step
-        self.stop_checkpoint = None if self.is_saved_by_all() else self.saved  # of a step that has none in other runs
+        is_of_a_stop = resumed is not None and OF_A_STOP in resumed.checkpoint.metadata
+        self.stop_checkpoint = self.saved if is_of_a_stop else None  # the run that never stopped has it not
         self.profile = Profile() if options.report.profile else None
         self.seconds = 0.0  # in training steps, of this process
         self.spent = TimeSpent()  # on what comes after them
@@ -239,6 +241,7 @@ class Session:
             "tokens_seen": seen,
             "train_loss": self.score(self.plan.train_tokens),
             "val_loss": self.score(self.plan.val_tokens),
+            "eval_tokens": self.plan.eval_tokens,
         }
         loss = record["train_loss"] if record["val_loss"] is None else record["val_loss"]
         record |= {
@@ -310,7 +313,7 @@ class Session:
                     self.plan.optimizer,
                     step=self.step,
                     val_loss=val_loss,
-                    metadata=self.plan.settings,
+                    metadata=self.plan.settings | ({OF_A_STOP: "yes"} if is_stop else {}),
                     more=int(is_stop or self.stop_checkpoint is not None),
                 )
             )

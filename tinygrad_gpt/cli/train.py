@@ -45,7 +45,8 @@ def resume(run: str, argv: Sequence[str], stop: Stop) -> int:
 
 def train_in(folder: RunFolder, options: Train, stop: Stop, state: Resumed | None = None) -> int:
     """Train in this folder, from the beginning or from where it was; the exit code."""
-    plan = prepare(options, folder, None if state is None else state.checkpoint)
+    before = () if state is None else (state.checkpoint, state.eval_tokens)
+    plan = prepare(options, folder, *before)
     folder.create()
     folder.check_space(disk_needed(plan, options.run.keep))
     with failures(), machine(options.run.threads), precision(options.run.precision):

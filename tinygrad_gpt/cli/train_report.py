@@ -16,6 +16,7 @@ from tinygrad_gpt.cli.terminal import human, quoted
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.sampling.chart import visible
 from tinygrad_gpt.training import Checkpoints
+from tinygrad_gpt.training.evaluate import layout
 
 ROW = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
 HEADINGS = ROW.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
@@ -66,13 +67,15 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
 
 def evaluation(plan: Plan) -> str:
     """How often the losses of the table are measured, and over how much of each part."""
-    length, limit = plan.batches.context_length, plan.eval_tokens
-    n_scored = max(1, limit // length) * min(length, limit)
-    parts = {"train": len(plan.train_tokens), "validate": len(plan.val_tokens)}
-    scored = [
-        f"{f'{n_scored:,} of' if limit < n - 1 else 'all'} {n:,} tokens to {part}" for part, n in parts.items() if n
+    length = plan.batches.context_length
+    parts = {"training": len(plan.train_tokens), "validation": len(plan.val_tokens)}
+    scored = {n: layout(n, length, length, plan.eval_tokens).n_scored for n in parts.values() if n}
+    of_each = [
+        f"{'all' if scored[n] == n - 1 else f'{scored[n]:,} of'} {n:,} {part} tokens" for part, n in parts.items() if n
     ]
-    return f"every {count(plan.eval_every, 'step')}, {' and '.join(scored)}, evenly spread"
+    every = "step" if plan.eval_every == 1 else f"{plan.eval_every:,} steps"
+    spread = ", evenly spread" if any(scored[n] < n - 1 for n in scored) else ""
+    return f"every {every}, on {' and '.join(of_each)}{spread}"
 
 
 def first_example(plan: Plan) -> dict[str, str]:
@@ -122,14 +125,14 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
         "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
         "resume with": resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder) if outcome.step else "",
-        "from lowest": "" if kept is None else generate_command(plan, folder, kept),
+        "best so far": "" if kept is None else generate_command(plan, folder, kept),
     }
     return "\n" + "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value)
 
 
 def wrapped(line: str) -> str:
     """A line of the summary, folded to the terminal; a command to copy stays whole."""
-    if line.startswith(("resume with", "go on with", "from lowest")):
+    if line.startswith(("resume with", "go on with", "best so far")):
         return line
     width = max(60, min(120, shutil.get_terminal_size().columns))
     return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)

@@ -59,12 +59,13 @@ class Checkpoint:
             )
         optimizer.load_state(self.optimizer_state)
 
-    def require_same(self, wanted: Mapping[str, object]) -> None:
+    def require_same(self, wanted: Mapping[str, object], defaults: Mapping[str, object] = NOTHING) -> None:
         """Raise CheckpointError, naming each with both values, if settings of the run are not what is wanted.
 
-        A setting is a field of the model's configuration or a string of the metadata, which are compared as text.
+        A setting is a field of the model's configuration or a string of the metadata, which are compared as text.  One
+        that the checkpoint lacks counts as its default, if it has one: what wrote the checkpoint could do nothing else.
         """
-        there = {**self.metadata, **self.model.config.as_dict()}
+        there = {**defaults, **self.metadata, **self.model.config.as_dict()}
         differing = [
             f"{name} is {there.get(name, 'missing')} there, {value} here"
             for name, value in wanted.items()

@@ -5,7 +5,7 @@ all their negative log-likelihoods over their number.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,14 +87,14 @@ def evaluate(
         raise ValueError(f"tokens must be one sequence (N,); got shape {tokens.shape}")
     if max_tokens is not None and not spread:
         tokens = tokens[: max_tokens + 1]
-    if not spread:
-        checked_ids(tokens, vocab_size, "tokens")
+    if spread and layout(len(tokens), length, length, max_tokens).n_scored < len(tokens) - 1:
+        assert max_tokens is not None
+        chosen = spread_windows(tokens, length, max_tokens, vocab_size)  # which checks what it takes
+    else:
+        chosen = windows(checked_ids(tokens, vocab_size, "tokens"), length, stride)
     if len(tokens) < 2:
         raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
     nll, scored = 0.0, 0
-    chosen = windows(tokens, length, stride)
-    if spread and max_tokens is not None and max_tokens < len(tokens) - 1:
-        chosen = spread_windows(tokens, length, max_tokens, vocab_size)
     with no_grad():
         for ids, targets in batched(chosen, batch_size):
             nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
@@ -105,32 +105,53 @@ def evaluate(
     return Evaluation(nll, scored)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where in a text the windows begin, how many tokens each scores at most, and all together."""
+
+    starts: Sequence[int]
+    size: int
+    n_scored: int
+
+
+def layout(n_tokens: int, length: int, stride: int, spread_to: int | None = None) -> Layout:
+    """The windows that `evaluate` makes of so many tokens: all, one every `stride` tokens.
+
+    With spread_to, if all would score more than that, so many windows side by side as have spread_to tokens together
+    (one at least): the middle one of each of as many parts of the text.
+    """
+    last = n_tokens - 1
+    if spread_to is None or spread_to >= last:
+        return Layout(range(0, max(1, last - length + stride), stride), length, last)
+    there, wanted, size = last // length, max(1, spread_to // length), min(length, spread_to)
+    starts = [(2 * i + 1) * there // (2 * wanted) * length for i in range(wanted)]
+    return Layout(starts, size, wanted * size)
+
+
 def count_windows(n_tokens: int, length: int, stride: int) -> int:
     """How many windows `evaluate` makes of so many tokens, 2 or more."""
-    return 1 + max(0, -(-(n_tokens - 1 - length) // stride))
+    return len(layout(n_tokens, length, stride).starts)
 
 
 def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Array]]:
     """Inputs and targets (T) of each window; targets that an earlier window scored are NOT_SCORED."""
     last = len(tokens) - 1
     scored_to = 0  # tokens[1 : scored_to + 1] have been scored
-    for start in range(0, last, stride):
+    for start in layout(len(tokens), length, stride).starts:
         end = min(start + length, last)
         window = np.asarray(tokens[start : end + 1], np.int64)
         targets = window[1:].copy()
         targets[: scored_to - start] = NOT_SCORED
         yield window[:-1], targets
         scored_to = end
-        if end == last:
-            return
 
 
 def spread_windows(tokens: Array, length: int, max_tokens: int, vocab_size: int) -> Iterator[tuple[Array, Array]]:
-    """Of a text's windows side by side as many as have max_tokens together, the middle one of each of as many parts."""
-    there, wanted, size = (len(tokens) - 1) // length, max(1, max_tokens // length), min(length, max_tokens)
-    for i in range(wanted):
-        start = (2 * i + 1) * there // (2 * wanted) * length
-        window = checked_ids(tokens[start : start + size + 1], vocab_size, f"tokens from {start}").astype(np.int64)
+    """Inputs and targets (T) of windows spread over the text, each checked as it is taken."""
+    chosen = layout(len(tokens), length, length, max_tokens)
+    for start in chosen.starts:
+        end = start + chosen.size + 1
+        window = checked_ids(tokens[start:end], vocab_size, f"tokens from {start}").astype(np.int64)
         yield window[:-1], window[1:]
 
 

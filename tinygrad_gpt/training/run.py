@@ -14,7 +14,7 @@ MODEL, TOKENIZER, CHECKPOINTS = "model.safetensors", "tokenizer.json", "checkpoi
 
 
 class NotARun(CheckpointError):  # noqa: N818 (it is an error by its base)
-    """A folder is no run's, or has not what is asked for.  The text begins with the folder's name."""
+    """A folder holds no run, or lacks what was asked for.  The text begins with the folder's name."""
 
 
 @dataclass(frozen=True, repr=False)
