@@ -15,7 +15,7 @@ from tinygrad_gpt.text import Batches, build_tokenizer, encode_to_file, split_to
 def store(ids, vocab_size):
     """The ids of a text, through a file and back."""
     tokenizer = SimpleNamespace(
-        vocab_size=vocab_size, fingerprint="", safe_cut=len, encode=lambda text: ids[: len(text)]
+        vocab_size=vocab_size, fingerprint="", joint="", safe_cut=len, encode=lambda text: ids[: len(text)]
     )
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text.txt")

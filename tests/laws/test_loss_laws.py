@@ -57,7 +57,8 @@ class Given:
     """A model whose logits are given: what `evaluate` needs of a GPT."""
 
     def __init__(self, logits, context_length):
-        self.logits, self.config = logits, SimpleNamespace(context_length=context_length)
+        vocab_size = logits(np.zeros((1, 1), int)).shape[-1]
+        self.logits, self.config = logits, SimpleNamespace(context_length=context_length, vocab_size=vocab_size)
 
     def loss(self, ids, targets, **settings):
         return cross_entropy(Tensor(self.logits(ids)), targets, **settings)

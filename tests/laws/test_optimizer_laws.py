@@ -10,7 +10,7 @@ from tinygrad_gpt.laws.mutants import killers
 from tinygrad_gpt.laws.mutants.optimizers import ADAMW_MUTANTS, RIGHT_OPTIMIZER
 from tinygrad_gpt.laws.optimizers import cases
 from tinygrad_gpt.optim import AdamW, clip_grad_norm, cosine_schedule
-from tinygrad_gpt.tape import Tensor
+from tinygrad_gpt.tape import Tensor, handed_over
 
 
 class Named(AdamW):
@@ -22,7 +22,7 @@ class Named(AdamW):
 
 
 def init(parameters, **settings):
-    tensors = {id(array): Tensor(array, requires_grad=True) for array in parameters.values()}
+    tensors = {id(array): handed_over(array) for array in parameters.values()}
     return Named({name: tensors[id(array)] for name, array in parameters.items()}, **settings)
 
 
