@@ -3,8 +3,8 @@
     sut = laws.SamplerUnderTest(name="mine", probabilities=my_probabilities, capabilities={"temperature", "top_k"})
     laws.check_sampler(sut)
 
-Needs Hypothesis, and sees NumPy's arrays only.  No module in here imports one of the engine's, so no law can lean on
-what it checks; the engine is loaded beside them all the same, since Python runs `tinygrad_gpt/__init__.py` first.
+Needs NumPy and Hypothesis, and sees NumPy's arrays only.  No module in here imports one of the engine's, so no law can
+lean on what it checks.
 """
 
 try:
