@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,14 @@ README = ROOT / "tinygrad_gpt" / "laws" / "README.md"
 PROGRAM = """
 import sys
 from tinygrad_gpt import laws
-from tinygrad_gpt.laws import mutants
-from tinygrad_gpt.laws.mutants.broken_ops import tanh
-from tinygrad_gpt.laws.mutants.data import RIGHT_LOADER
-from tinygrad_gpt.laws.mutants.engine import RIGHT_ENGINE
-from tinygrad_gpt.laws.mutants.losses import RIGHT_LOSS
-from tinygrad_gpt.laws.mutants.model import RIGHT_MODEL
-from tinygrad_gpt.laws.mutants.optimizers import RIGHT_OPTIMIZER
-from tinygrad_gpt.laws.mutants.small_checkpoints import RIGHT_CHECKPOINT
+from tests.mutants import zoo
+from tests.mutants.zoo.ops import tanh
+from tests.mutants.zoo.data import RIGHT_LOADER
+from tests.mutants.zoo.small_engine import RIGHT_ENGINE
+from tests.mutants.zoo.losses import RIGHT_LOSS
+from tests.mutants.zoo.model import RIGHT_MODEL
+from tests.mutants.zoo.small_adamw import RIGHT_OPTIMIZER
+from tests.mutants.zoo.small_checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt.laws.sampling import reference
 
 settings = {"temperature", "top_k", "top_p", "min_p"}
@@ -39,8 +40,8 @@ RIGHT = [
 assert {sut.area for _, sut in RIGHT} == set(laws.LAWS)
 for check, sut in RIGHT:
     check(sut, profile="dev")
-    broken = mutants.MUTANTS[sut.area][0]
-    report = check(broken.sut, profile="mutants", on_fail="report", only=[mutants.killers(broken)[0].id])
+    broken = zoo.MUTANTS[sut.area][0]
+    report = check(broken.sut, profile="mutants", on_fail="report", only=[zoo.killers(broken)[0].id])
     assert [result.status for result in report.results] == ["broken"], report
 engine = {name for name in sys.modules if name.startswith("tinygrad_gpt.") and not name.startswith("tinygrad_gpt.laws")}
 assert engine == {"tinygrad_gpt.version"}, engine
@@ -73,6 +74,7 @@ def test_objects_of_every_area_are_checked_with_numpy_and_hypothesis_alone(pytho
     assert {name.partition("==")[0] for name in listed} <= {
         *("hypothesis", "numpy", "pip", "setuptools", "sortedcontainers", "tinygrad-gpt", "tinygrad_gpt")
     }
+    shutil.copytree(ROOT / "tests" / "mutants" / "zoo", tmp_path / "tests" / "mutants" / "zoo")
     done = run(python, tmp_path, "-c", PROGRAM)
     assert (done.returncode, done.stderr) == (0, "")
 

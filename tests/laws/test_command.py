@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tests.cli.conftest import call
+from tests.mutants import zoo
 from tinygrad_gpt import laws
-from tinygrad_gpt.laws import mutants
 from tinygrad_gpt.laws.catalogue import DROPPED
 from tinygrad_gpt.laws.command import PROGRAM, check_by_name, main
 
@@ -106,14 +106,9 @@ def test_the_page_lists_every_law_once():
 
 
 def test_the_page_tells_of_every_mutant_and_of_what_was_dropped():
-    text = laws.page()
-    assert all(f"\n- `{mutant.name}`: " in text for mutant in mutants.EVERY)
+    text = laws.page(zoo.MUTANTS)
+    assert all(f"\n- `{mutant.name}`: " in text for mutant in zoo.EVERY)
     assert all(f"\n- {id}: {why}." in text for id, why in DROPPED.items())
-
-
-def test_the_page_is_printed_for_those_who_know_how(capsys):
-    assert run(capsys, "--page")[:2] == (0, laws.page())
-    assert "--page" not in run(capsys, "--help")[1]
 
 
 def test_bad_input_names_the_program_that_was_called(capsys):

@@ -53,6 +53,9 @@ else:
     from tinygrad_gpt.laws.losses import LossUnderTest as LossUnderTest
     from tinygrad_gpt.laws.model import MODEL_LAWS as MODEL_LAWS
     from tinygrad_gpt.laws.model import ModelUnderTest as ModelUnderTest
+    from tinygrad_gpt.laws.mutation import Mutant as Mutant
+    from tinygrad_gpt.laws.mutation import kills as kills
+    from tinygrad_gpt.laws.mutation import measure as measure
     from tinygrad_gpt.laws.ops import OP_LAWS as OP_LAWS
     from tinygrad_gpt.laws.ops import OpUnderTest as OpUnderTest
     from tinygrad_gpt.laws.optimizers import OPTIMIZER_LAWS as OPTIMIZER_LAWS

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from tinygrad_gpt.laws.page import page
 from tinygrad_gpt.laws.profiles import default_profile, settings_for
 from tinygrad_gpt.laws.report import check
 
@@ -31,11 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", help="dev, ci, thorough or mutants; default: HYPOTHESIS_PROFILE, else dev")
     parser.add_argument("--format", choices=["text", "markdown", "json"], default="text")
     parser.add_argument("--only", help="ids of the laws to check, with commas between them")
-    parser.add_argument("--page", action="store_true", help=argparse.SUPPRESS)  # for who writes docs/laws.md
     given = parser.parse_args(arguments)
-    if given.page:
-        print(page(), end="")
-        return HELD
     if given.name is None:
         parser.error("needs a name, as pkg.module:name")
     return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=PROGRAM)
