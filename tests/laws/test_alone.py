@@ -80,11 +80,12 @@ def test_objects_of_every_area_are_checked_with_numpy_and_hypothesis_alone(pytho
 
 
 @pytest.mark.slow
-def test_the_command_works_there_too(python, tmp_path):
+@pytest.mark.parametrize("program", ["tinygrad_gpt.laws", "tinygrad_gpt laws"])
+def test_the_command_works_there_too(python, tmp_path, program):
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nfrom tinygrad_gpt import laws\n"
         "sut = laws.SamplerUnderTest(name='mine', probabilities=np.exp)\n"
     )
-    done = run(python, tmp_path, "-m", "tinygrad_gpt.laws", "mine:sut", "--only", "S06")
+    done = run(python, tmp_path, "-m", *program.split(), "mine:sut", "--only", "S06")
     assert (done.returncode, done.stderr) == (1, "")
     assert "broken" in done.stdout
