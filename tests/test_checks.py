@@ -11,7 +11,11 @@ from tinygrad_gpt.cli import COMMANDS
 from tinygrad_gpt.cli.options import not_understood, options_of
 from tinygrad_gpt.study.explain import OPS
 
-KINDS = {name: getattr(import_module(f"tinygrad_gpt.cli.{name}"), name.capitalize()) for name in COMMANDS}
+KINDS = {
+    name: getattr(import_module(f"tinygrad_gpt.cli.{name}"), name.capitalize())
+    for name in COMMANDS
+    if name != "laws"  # has a parser of its own
+}
 FLAGS = sorted({option.flag for kind in KINDS.values() for option in options_of(kind) if not option.positional})
 
 
@@ -44,7 +48,6 @@ WRONG = """
         ("generate", "--max-tokens", "--max-new-tokens"),
         ("evaluate", "--strid", "--stride"),
         ("sampling", "--tok", "--tokens"),
-        ("laws", "--profil", "--profile"),
     ],
 )
 def test_a_slip_of_the_fingers_is_understood(command, wrong, meant):
@@ -55,7 +58,7 @@ def test_a_slip_of_the_fingers_is_understood(command, wrong, meant):
     "wrong",
     WRONG.split(),
 )
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", KINDS)
 def test_nothing_far_fetched_is_suggested(command, wrong):
     flags = {option.flag for option in options_of(KINDS[command])}
     if wrong in flags:

@@ -12,14 +12,14 @@ EXAMPLES = sorted(path.relative_to(ROOT) for path in (ROOT / "examples").rglob("
 OBJECT = "from tinygrad_gpt import laws\nsut = laws.OpUnderTest(name='same', op=lambda x: (x, lambda dy: (dy,)))\n"
 MATRIX = """
 import runpy
-from tinygrad_gpt.laws.mutants import measured
-measured.matrix_page = lambda zoo: "in place of minutes\\n"
-runpy.run_module("tinygrad_gpt.laws.mutants", run_name="__main__", alter_sys=True)
+from tests.mutants import zoo
+zoo.MUTANTS.clear()  # nothing to measure: in place of minutes
+runpy.run_module("tests.mutants.page_of_kills", run_name="__main__", alter_sys=True)
 """
 PROGRAMS = {
     "tinygrad-gpt": ["-m", "tinygrad_gpt", "--help"],
     "laws": ["-m", "tinygrad_gpt.laws", "unread:sut", "--only", "G03"],
-    "page of laws": ["-m", "tinygrad_gpt.laws", "--page"],
+    "page of laws": ["-m", "tests.mutants.page_of_laws"],
     "matrix of mutants": ["-c", MATRIX],
     "pages of gradients": ["-m", "tinygrad_gpt.study.gradients", "--help"],
     "benchmarks": ["-m", "benchmarks", "--help"],

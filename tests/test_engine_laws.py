@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from tests.mutants.zoo.small_engine import RIGHT_ENGINE
 from tinygrad_gpt import Tensor, laws, no_grad
 from tinygrad_gpt import tape as engine
-from tinygrad_gpt.laws.mutants.engine import RIGHT_ENGINE
 from tinygrad_gpt.tape import apply
 
 tape = laws.EngineUnderTest(

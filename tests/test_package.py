@@ -1,7 +1,9 @@
 """The library's face: what `import tinygrad_gpt` brings, and what it must not."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,12 +62,29 @@ def test_public_name(name):
 
 
 def test_no_public_name_is_missing_from_the_list():
-    from types import ModuleType
+    rooms = {"laws", "study", "ops"}
+    assert set(tg._MODULES) == set(PUBLIC) - rooms
+    assert rooms <= tg._ROOMS
+    assert set(tg.__all__) == set(PUBLIC) - {"laws", "study"}  # which `import *` would load hypothesis for
+    assert set(PUBLIC) <= set(dir(tg))
 
-    names = {name for name, value in vars(tg).items() if not name.startswith("_")}
-    modules = {name for name in names if isinstance(getattr(tg, name), ModuleType)}
-    assert names - modules == set(PUBLIC) - {"ops", *tg._LAZY}
-    assert set(tg.__all__) == set(PUBLIC) - set(tg._LAZY)  # which `import *` would load hypothesis for
+
+def test_type_checkers_are_told_of_the_same_names():
+    stub = ast.parse(Path(tg.__file__).with_suffix(".pyi").read_text("utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    told = {name.asname: f"{node.module}.{name.name}" for node in imports for name in node.names}
+    modules = {name: f"tinygrad_gpt.{name}" for name in ("laws", "ops", "study")}
+    assert told == modules | {"__version__": "tinygrad_gpt.version.__version__"} | {
+        name: f"tinygrad_gpt.{module}.{tg._RENAMED.get(name, name)}" for name, module in tg._MODULES.items()
+    }
+    (names,) = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    assert sorted(names) == tg.__all__
+
+
+def test_a_star_brings_all_but_what_needs_hypothesis():
+    names = {}
+    exec("from tinygrad_gpt import *", names)
+    assert set(names) - {"__builtins__"} == set(tg.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -77,3 +96,34 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_importing_it_does_not_import(heavy):
     code = f"import sys, tinygrad_gpt; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def loaded_by(statement):
+    """The modules of the package that a fresh Python has after a statement."""
+    code = f"{statement}; import sys; print(*(name for name in sys.modules if name.startswith('tinygrad_gpt')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_it_imports_nothing_of_it():
+    assert loaded_by("import tinygrad_gpt") == {"tinygrad_gpt", "tinygrad_gpt.version"}
+
+
+def test_importing_the_laws_imports_no_engine():
+    rest = {name for name in loaded_by("import tinygrad_gpt.laws") if not name.startswith("tinygrad_gpt.laws")}
+    assert rest == {"tinygrad_gpt", "tinygrad_gpt.version"}
+
+
+@pytest.mark.slow
+def test_any_module_can_be_imported_first():
+    code = """
+import importlib, pkgutil, sys, tinygrad_gpt
+names = [found.name for found in pkgutil.walk_packages(tinygrad_gpt.__path__, "tinygrad_gpt.")]
+for name in names:
+    if not name.endswith("__main__"):
+        for loaded in [loaded for loaded in sys.modules if loaded.startswith("tinygrad_gpt")]:
+            del sys.modules[loaded]
+        importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,98 +5,71 @@ import tinygrad_gpt as tg
 Where to look: `ops/` has every gradient by hand, `tape.py` the engine, `nn/` the model, `optim/` AdamW, `text/` the
 tokenizers and batches, `sampling/` the sampler, `training/` the loop, `study/` explanations and traces, `laws/` the
 property suites.
+
+Every name is imported when it is first used (PEP 562), so that `import tinygrad_gpt.laws` loads no engine.  Type
+checkers read `__init__.pyi`.
 """
 
-from tinygrad_gpt import ops as ops
-from tinygrad_gpt.kernels import keep_freed_memory as keep_freed_memory
-from tinygrad_gpt.kernels import reference_only as reference_only
-from tinygrad_gpt.kernels import set_num_threads as set_num_threads
-from tinygrad_gpt.kernels.cuda import precision as precision
-from tinygrad_gpt.nn import GPT as GPT
-from tinygrad_gpt.nn import PRESETS as PRESETS
-from tinygrad_gpt.nn import GPTConfig as GPTConfig
-from tinygrad_gpt.nn import cross_entropy as cross_entropy
-from tinygrad_gpt.optim import AdamW as AdamW
-from tinygrad_gpt.optim import clip_grad_norm as clip_grad_norm
-from tinygrad_gpt.optim import cosine_schedule as cosine_schedule
-from tinygrad_gpt.rng import Dropout as Dropout
-from tinygrad_gpt.sampling import draw as draw
-from tinygrad_gpt.sampling import generate as generate
-from tinygrad_gpt.sampling import greedy as greedy
-from tinygrad_gpt.sampling import probabilities as probabilities
-from tinygrad_gpt.sampling import uniforms as uniforms
-from tinygrad_gpt.tape import Tensor as Tensor
-from tinygrad_gpt.tape import apply as apply
-from tinygrad_gpt.tape import backward as backward
-from tinygrad_gpt.tape import concatenate as concatenate
-from tinygrad_gpt.tape import no_grad as no_grad
-from tinygrad_gpt.tape import where as where
-from tinygrad_gpt.text import Batches as Batches
-from tinygrad_gpt.text import StreamDecoder as StreamDecoder
-from tinygrad_gpt.text import build_tokenizer as tokenizer
-from tinygrad_gpt.text import read_texts as read_texts
-from tinygrad_gpt.text import reference_manual as reference_manual
-from tinygrad_gpt.text import split_tokens as split_tokens
-from tinygrad_gpt.training import CheckpointError as CheckpointError
-from tinygrad_gpt.training import Checkpoints as Checkpoints
-from tinygrad_gpt.training import evaluate as evaluate
-from tinygrad_gpt.training import load_checkpoint as load_checkpoint
-from tinygrad_gpt.training import load_gpt2 as load_gpt2
-from tinygrad_gpt.training import load_run as load_run
-from tinygrad_gpt.training import perplexity as perplexity
-from tinygrad_gpt.training import save_checkpoint as save_checkpoint
-from tinygrad_gpt.training import train as train
+from importlib import import_module
 
-__version__ = "0.1.0"
+from tinygrad_gpt.version import __version__ as __version__
 
-_LAZY = ("laws", "study")
-__all__ = [  # and the lazy ones
-    "GPT",
-    "PRESETS",
-    "AdamW",
-    "Batches",
-    "CheckpointError",
-    "Checkpoints",
-    "Dropout",
-    "GPTConfig",
-    "StreamDecoder",
-    "Tensor",
-    "apply",
-    "backward",
-    "clip_grad_norm",
-    "concatenate",
-    "cosine_schedule",
-    "cross_entropy",
-    "draw",
-    "evaluate",
-    "generate",
-    "greedy",
-    "keep_freed_memory",
-    "load_checkpoint",
-    "load_gpt2",
-    "load_run",
-    "no_grad",
-    "ops",
-    "perplexity",
-    "precision",
-    "probabilities",
-    "read_texts",
-    "reference_manual",
-    "reference_only",
-    "save_checkpoint",
-    "set_num_threads",
-    "split_tokens",
-    "tokenizer",
-    "train",
-    "uniforms",
-    "where",
-]
+_MODULES = {  # public name -> the module that has it
+    "GPT": "nn",
+    "PRESETS": "nn",
+    "AdamW": "optim",
+    "Batches": "text",
+    "CheckpointError": "training",
+    "Checkpoints": "training",
+    "Dropout": "rng",
+    "GPTConfig": "nn",
+    "StreamDecoder": "text",
+    "Tensor": "tape",
+    "apply": "tape",
+    "backward": "tape",
+    "clip_grad_norm": "optim",
+    "concatenate": "tape",
+    "cosine_schedule": "optim",
+    "cross_entropy": "nn",
+    "draw": "sampling",
+    "evaluate": "training",
+    "generate": "sampling",
+    "greedy": "sampling",
+    "keep_freed_memory": "kernels",
+    "load_checkpoint": "training",
+    "load_gpt2": "training",
+    "load_run": "training",
+    "no_grad": "tape",
+    "perplexity": "training",
+    "precision": "kernels.cuda",
+    "probabilities": "sampling",
+    "read_texts": "text",
+    "reference_manual": "text",
+    "reference_only": "kernels",
+    "save_checkpoint": "training",
+    "set_num_threads": "kernels",
+    "split_tokens": "text",
+    "tokenizer": "text",
+    "train": "training",
+    "uniforms": "sampling",
+    "where": "tape",
+}
+_RENAMED = {"tokenizer": "build_tokenizer"}  # public name -> its name in that module
+_ROOMS = {"backend", "kernels", "laws", "nn", "ops", "optim", "rng", "sampling", "study", "tape", "text", "training"}
+
+__all__ = sorted({*_MODULES, "ops"})  # neither laws, which needs hypothesis, nor study
 
 
 def __getattr__(name: str) -> object:
-    """`tg.laws` (which needs hypothesis) and `tg.study` on first use: training needs neither."""
-    if name in _LAZY:
-        from importlib import import_module
-
+    """A public name or a room of the package, on first use."""
+    if name in _ROOMS:
         return import_module(f"tinygrad_gpt.{name}")
-    raise AttributeError(f"module 'tinygrad_gpt' has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'tinygrad_gpt' has no attribute {name!r}")
+    value = getattr(import_module(f"tinygrad_gpt.{_MODULES[name]}"), _RENAMED.get(name, name))
+    globals()[name] = value  # from now on it is found without asking here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_ROOMS})

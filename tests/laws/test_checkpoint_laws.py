@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.mutants.zoo.small_checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt import files, laws
 from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, after_power_cuts, in_place_of_os
 from tinygrad_gpt.laws.checkpoints.runs import image_of
-from tinygrad_gpt.laws.mutants.small_checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tests.cli.conftest import call
+from tests.mutants import zoo
 from tinygrad_gpt import laws
-from tinygrad_gpt.laws import mutants
 from tinygrad_gpt.laws.catalogue import DROPPED
 from tinygrad_gpt.laws.command import PROGRAM, check_by_name, main
 
@@ -84,8 +84,12 @@ NO_NAME = "name must look like pkg.module:name, a module as import names it; got
             "profile must be one of dev, ci, thorough, mutants or ",
         ),
         (["users_samplers:good", "--only", " s99"], "only names S99; the laws of sampling are "),
-        ([], "needs a name, as pkg.module:name\n"),
-        (["users_samplers:good", "--fast"], "unrecognized arguments: --fast\n"),
+        ([], "needs NAME, as pkg.module:name\n"),
+        (["users_samplers:good", "--fast"], "unknown option --fast\n"),
+        (["users_samplers:good", "--profil", "ci"], "unknown option --profil; did you mean --profile?\n"),
+        (["users_samplers:good", "--only"], "--only needs a value\n"),
+        (["users_samplers:good", "users_samplers:bad"], "unexpected argument 'users_samplers:bad'\n"),
+        (["users_samplers:good", "--format", "yaml"], "--format must be one of text, markdown, json; got 'yaml'\n"),
         (["users_samplers:softmax"], "an object under test is made with an adapter such as "),
     ],
 )
@@ -106,14 +110,9 @@ def test_the_page_lists_every_law_once():
 
 
 def test_the_page_tells_of_every_mutant_and_of_what_was_dropped():
-    text = laws.page()
-    assert all(f"\n- `{mutant.name}`: " in text for mutant in mutants.EVERY)
+    text = laws.page(zoo.MUTANTS)
+    assert all(f"\n- `{mutant.name}`: " in text for mutant in zoo.EVERY)
     assert all(f"\n- {id}: {why}." in text for id, why in DROPPED.items())
-
-
-def test_the_page_is_printed_for_those_who_know_how(capsys):
-    assert run(capsys, "--page")[:2] == (0, laws.page())
-    assert "--page" not in run(capsys, "--help")[1]
 
 
 def test_bad_input_names_the_program_that_was_called(capsys):
@@ -122,7 +121,7 @@ def test_bad_input_names_the_program_that_was_called(capsys):
 
 
 def test_without_hypothesis_one_line_says_what_to_install():
-    script = "import sys; sys.modules['hypothesis'] = None; import tinygrad_gpt; import tinygrad_gpt.laws"
+    script = "import sys; sys.modules['hypothesis'] = None; from tinygrad_gpt import laws; laws.check_sampler"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
@@ -130,7 +129,7 @@ def test_without_hypothesis_one_line_says_what_to_install():
 
 
 def test_a_hypothesis_that_is_broken_is_not_called_missing():
-    script = "import sys; sys.modules['sortedcontainers'] = None; import tinygrad_gpt; import tinygrad_gpt.laws"
+    script = "import sys; sys.modules['sortedcontainers'] = None; from tinygrad_gpt.laws import check_sampler"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     said = "ImportError: tinygrad_gpt.laws needs hypothesis, which cannot be loaded (ModuleNotFoundError: "
     assert done.stderr.splitlines()[-1].startswith(said)
@@ -147,7 +146,20 @@ def test_an_object_that_ends_the_program_has_not_held(tmp_path, code):
     assert result.err == f"tinygrad-gpt laws: the code that was run ended the program, with exit code {code}\n"
 
 
-def test_the_command_says_the_same(monkeypatch):
-    monkeypatch.setitem(sys.modules, "hypothesis", None)
-    said = 'tinygrad-gpt laws: hypothesis is not installed; pip install ".[laws]"\n'
-    assert tuple(call("laws", "any:thing")) == (2, "", said)
+WITHOUT = "import sys; sys.modules['hypothesis'] = None; "
+
+
+@pytest.mark.parametrize(
+    ("program", "script"),
+    [
+        (PROGRAM, WITHOUT + "from tinygrad_gpt.laws.command import main; sys.exit(main())"),
+        ("tinygrad-gpt laws", WITHOUT + "from tinygrad_gpt.cli import main; sys.exit(main(['laws', *sys.argv[1:]]))"),
+    ],
+)
+def test_both_commands_say_what_is_missing_and_help_without_it(program, script):
+    done = subprocess.run([sys.executable, "-c", script, "any:thing"], capture_output=True, text=True)
+    said = 'tinygrad_gpt.laws needs hypothesis: pip install ".[laws]"'
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{program}: {said}\n")
+    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: {program} ")

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.mutants.zoo import killers
+from tests.mutants.zoo.losses import LOSS_MUTANTS, RIGHT_LOSS
 from tinygrad_gpt import laws, ops
-from tinygrad_gpt.laws.mutants import killers
-from tinygrad_gpt.laws.mutants.losses import LOSS_MUTANTS, RIGHT_LOSS
 from tinygrad_gpt.nn import GPT, GPTConfig, cross_entropy
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.tape import Tensor, backward

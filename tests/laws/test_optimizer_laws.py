@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.mutants.zoo import killers
+from tests.mutants.zoo.optimizers import ADAMW_MUTANTS
+from tests.mutants.zoo.small_adamw import RIGHT_OPTIMIZER
 from tinygrad_gpt import laws
-from tinygrad_gpt.laws.mutants import killers
-from tinygrad_gpt.laws.mutants.optimizers import ADAMW_MUTANTS, RIGHT_OPTIMIZER
 from tinygrad_gpt.laws.optimizers import cases
 from tinygrad_gpt.optim import AdamW, clip_grad_norm, cosine_schedule
 from tinygrad_gpt.tape import Tensor, handed_over

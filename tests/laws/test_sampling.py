@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.mutants.zoo.draws import DRAW_MUTANTS
 from tinygrad_gpt import laws, rng, sampling
-from tinygrad_gpt.laws.mutants.draws import DRAW_MUTANTS
 from tinygrad_gpt.laws.sampling import DROPPED, reference
 from tinygrad_gpt.laws.sampling.robustness import merge, near_the_threshold
 

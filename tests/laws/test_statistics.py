@@ -6,10 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.mutants.zoo.losses import RIGHT_LOSS
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws import LawBroken
 from tinygrad_gpt.laws.losses import over_texts
-from tinygrad_gpt.laws.mutants.losses import RIGHT_LOSS
 from tinygrad_gpt.laws.profiles import PROFILES
 from tinygrad_gpt.laws.sampling import draws, reference
 from tinygrad_gpt.laws.statistics import (

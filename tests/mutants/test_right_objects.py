@@ -1,10 +1,10 @@
 """The right objects that the mutants of loss, optimizer, data and checkpoints are made from pass every law."""
 
+from tests.mutants.zoo.data import RIGHT_LOADER
+from tests.mutants.zoo.losses import RIGHT_LOSS
+from tests.mutants.zoo.small_adamw import RIGHT_OPTIMIZER
+from tests.mutants.zoo.small_checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt import laws
-from tinygrad_gpt.laws.mutants.data import RIGHT_LOADER
-from tinygrad_gpt.laws.mutants.losses import RIGHT_LOSS
-from tinygrad_gpt.laws.mutants.optimizers import RIGHT_OPTIMIZER
-from tinygrad_gpt.laws.mutants.small_checkpoints import RIGHT_CHECKPOINT
 
 RIGHT = [RIGHT_LOSS, RIGHT_OPTIMIZER, RIGHT_LOADER, RIGHT_CHECKPOINT]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.mutants.zoo.model import RIGHT_MODEL, RIGHT_TIED_MODEL
 from tinygrad_gpt import GPT, GPTConfig, laws
-from tinygrad_gpt.laws.mutants.model import RIGHT_MODEL, RIGHT_TIED_MODEL
 from tinygrad_gpt.nn.cache import Cache
 
 BOOK = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=2, drop_rate=0.0)

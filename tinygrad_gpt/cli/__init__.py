@@ -15,6 +15,7 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reas
 from tinygrad_gpt.cli.options import HelpShown
 from tinygrad_gpt.cli.terminal import Stopped, one_line, utf8_streams
 from tinygrad_gpt.console import UNREAD, discard_output
+from tinygrad_gpt.version import __version__
 
 PROGRAM = "tinygrad-gpt"
 COMMANDS = {
@@ -74,8 +75,6 @@ def dispatch(arguments: list[str]) -> int:
         print(overview())
         return 0
     if name == "--version":
-        from tinygrad_gpt import __version__
-
         print(PROGRAM, __version__)
         return 0
     if name not in COMMANDS:

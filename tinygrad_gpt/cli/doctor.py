@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt import __version__
 from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cuda
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.options import parse
@@ -23,6 +22,7 @@ from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota
 from tinygrad_gpt.kernels.threads import asked_by
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
+from tinygrad_gpt.version import __version__
 
 LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
 SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two

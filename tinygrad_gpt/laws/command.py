@@ -1,44 +1,92 @@
-"""The command line: check the object that a module holds under a name."""
+"""The command line, as `tinygrad-gpt laws` and `python -m tinygrad_gpt.laws`: check what a module holds under a name.
+
+Only checking needs Hypothesis; it is imported then, so that --help works without it.
+"""
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, NoReturn
 
-from tinygrad_gpt.laws.page import page
-from tinygrad_gpt.laws.profiles import default_profile, settings_for
-from tinygrad_gpt.laws.report import check
-
 HELD, BROKEN, BAD_INPUT = 0, 1, 2  # the exit codes
 PROGRAM = "python -m tinygrad_gpt.laws"
+FORMATS = ("text", "markdown", "json")
 
 
-class OneLine(argparse.ArgumentParser):
-    """A parser whose errors are one line on stderr, without the usage."""
+class ArgumentsError(ValueError):
+    """Arguments that the parser does not understand; the text says why."""
+
+
+class HelpShown(Exception):  # noqa: N818 - nothing went wrong
+    """The help has been printed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises where argparse ends the program."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and exit with 2."""
-        complain(self.prog, message)
-        sys.exit(BAD_INPUT)
+        """Raise ArgumentsError."""
+        missing = re.fullmatch(r"argument (\S+): expected one argument", message)
+        raise ArgumentsError(f"{missing[1]} needs a value" if missing else message)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Raise HelpShown: --help alone comes here."""
+        raise HelpShown
+
+    def refuse(self, argument: str) -> NoReturn:
+        """Raise ArgumentsError for what no option takes."""
+        if not argument.startswith("-") or argument == "-":
+            raise ArgumentsError(f"unexpected argument {argument!r}")
+        option = argument.split("=")[0]
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        near = get_close_matches(option, known, n=1, cutoff=0.8)
+        raise ArgumentsError(f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the arguments, print the report; the exit code."""
-    parser = OneLine(prog=PROGRAM, description="Check an object by its laws.")
-    parser.add_argument("name", nargs="?", help="pkg.module:name of an object under test, or of a list of them")
-    parser.add_argument("--profile", help="dev, ci, thorough or mutants; default: HYPOTHESIS_PROFILE, else dev")
-    parser.add_argument("--format", choices=["text", "markdown", "json"], default="text")
-    parser.add_argument("--only", help="ids of the laws to check, with commas between them")
-    parser.add_argument("--page", action="store_true", help=argparse.SUPPRESS)  # for who writes docs/laws.md
-    given = parser.parse_args(arguments)
-    if given.page:
-        print(page(), end="")
+def parser(program: str) -> Parser:
+    """The parser of both programs."""
+    made = Parser(
+        prog=program, description="Check an object, such as a sampler, by the laws it must keep.", allow_abbrev=False
+    )
+    made.add_argument(
+        "name", nargs="?", metavar="NAME", help="pkg.module:name of the object under test, or of a list of them."
+    )
+    made.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="How thoroughly: dev, ci, thorough or mutants. Default: HYPOTHESIS_PROFILE, else dev.",
+    )
+    made.add_argument(
+        "--format",
+        metavar=f"{{{','.join(FORMATS)}}}",
+        default="text",
+        help="How the report is written. Default: text.",
+    )
+    made.add_argument("--only", metavar="IDS", help="Ids of the laws to check, with commas between them. Default: all.")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Parse, check, print the report; the exit code: 0 every law held, 1 one was broken, 2 bad input."""
+    ours = parser(program)
+    try:
+        given, others = ours.parse_known_args(arguments)
+        if others:
+            ours.refuse(others[0])
+        if given.format not in FORMATS:
+            raise ArgumentsError(f"--format must be one of {', '.join(FORMATS)}; got {given.format!r}")
+        if given.name is None:
+            raise ArgumentsError("needs NAME, as pkg.module:name")
+    except HelpShown:
         return HELD
-    if given.name is None:
-        parser.error("needs a name, as pkg.module:name")
-    return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=PROGRAM)
+    except ArgumentsError as error:
+        complain(program, error)
+        return BAD_INPUT
+    return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=program)
 
 
 def check_by_name(
@@ -51,6 +99,9 @@ def check_by_name(
 ) -> int:
     """Check the object called pkg.module:name, print its report; 0 held, 1 broken, 2 bad input (a line on stderr)."""
     try:
+        from tinygrad_gpt.laws import check  # says what to do where Hypothesis is missing
+        from tinygrad_gpt.laws.profiles import default_profile, settings_for
+
         settings_for(profile)
         chosen = None if only is None else ids_in(only)
         suts = load(name)
@@ -83,7 +134,8 @@ def imported(module: str) -> ModuleType:
 
 def complain(program: str, error: object) -> None:
     """One line on stderr, as all commands write it: the program, and what is wrong."""
-    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+    line = " ".join(str(error).split())
+    print(f"{program}: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", file=sys.stderr)
 
 
 def load(name: str) -> list[Any]:

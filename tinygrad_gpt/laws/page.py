@@ -1,26 +1,30 @@
 """The page of laws, written from the laws themselves."""
 
+from collections.abc import Mapping, Sequence
+
 from tinygrad_gpt.laws.catalogue import DROPPED, LAWS, TITLES
 from tinygrad_gpt.laws.law import Area, Law
 from tinygrad_gpt.laws.markdown import escaped
+from tinygrad_gpt.laws.mutation import Mutant
 
 
-def page() -> str:
-    """docs/laws.md: per area a table of id, law, level, bugs it would have caught, mutants it kills; and those."""
-    areas = "".join(f"\n## {TITLES[area]}\n\n{table(laws)}{zoo(area)}" for area, laws in LAWS.items())
-    return INTRODUCTION + areas + "\n## Dropped\n\n" + "".join(f"- {id}: {why}.\n" for id, why in DROPPED.items())
+def page(zoo: Mapping[Area, Sequence[Mutant]] | None = None) -> str:
+    """Per area a table of id, law, level, bugs it would have caught, mutants it kills; then the zoo's mutants."""
+    areas = (f"\n## {TITLES[area]}\n\n{table(laws)}{stories((zoo or {}).get(area, ()))}" for area, laws in LAWS.items())
+    dropped = (f"- {id}: {why}.\n" for id, why in DROPPED.items())
+    return INTRODUCTION + "".join(areas) + "\n## Dropped\n\n" + "".join(dropped)
 
 
 INTRODUCTION = """# The laws
 
-<!-- Written by `python -m tinygrad_gpt.laws --page`; edit the laws, not this page. -->
+<!-- Written by `python -m tests.mutants.page_of_laws`; edit laws and mutants, not this page. -->
 
 What must be true of every object of an area, whoever wrote it. *exact* laws are algebra or bits, *stratified* ones use
 a fixed grid of numbers, *statistical* ones count random draws (a false alarm in one of
 1,000,000,000 checks, and in one of 1,000,000 runs at most).
 A law that needs a capability (in brackets) is skipped where the object lacks it. "Would have caught" lists published
-bugs as their authors reported them; "kills" names the broken objects of `tinygrad_gpt.laws.mutants` that this law must
-break, many of them small re-enactments of such bugs. [What each law kills besides was measured](law-mutant-matrix.md).
+bugs as their authors reported them; "kills" names the broken objects of `tests/mutants/zoo` that this law must break,
+many of them small re-enactments of such bugs. [What each law kills besides was measured](law-mutant-matrix.md).
 """
 
 
@@ -30,14 +34,10 @@ def table(laws: tuple[Law, ...]) -> str:
     return head + "".join(f"| {' | '.join(map(escaped, row(law)))} |\n" for law in laws)
 
 
-def zoo(area: Area) -> str:
-    """One line per mutant of an area: what is wrong with it."""
-    from tinygrad_gpt.laws.mutants import MUTANTS  # all the broken objects: made only for who wants to read of them
-
-    if area not in MUTANTS:
-        return ""
-    lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{cited(mutant.cites)}\n" for mutant in MUTANTS[area])
-    return "\nThe mutants:\n\n" + "".join(lines)
+def stories(mutants: Sequence[Mutant]) -> str:
+    """One line per mutant: what is wrong with it."""
+    lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{cited(mutant.cites)}\n" for mutant in mutants)
+    return "\nThe mutants:\n\n" + "".join(lines) if mutants else ""
 
 
 def cited(bugs: tuple[str, ...]) -> str:

@@ -12,15 +12,14 @@ from tinygrad_gpt.backend import array_module
 from tinygrad_gpt.kernels import num_threads
 from tinygrad_gpt.kernels.threads import blas
 from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.version import __version__
 
 
 def environment(model: GPT) -> dict[str, str | int]:
     """By name what the bits of this model's training depend on, as it is here and now."""
-    import tinygrad_gpt  # here: it imports this module
-
     backend = array_module(next(iter(model.parameters().values())).data)
     found = {
-        "tinygrad_gpt": tinygrad_gpt.__version__,
+        "tinygrad_gpt": __version__,
         "backend": backend.__name__,
         backend.__name__: backend.__version__,
         "device": model.device,

@@ -7,8 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
-from tinygrad_gpt.laws.sampling.cases import FINE, TIED, apart, configured, setting, shown
-from tinygrad_gpt.laws.sampling.predicates import (
+from tinygrad_gpt.laws.predicates import (
     close,
     floor,
     holds_distribution,
@@ -16,6 +15,7 @@ from tinygrad_gpt.laws.sampling.predicates import (
     holds_shift_invariance,
     holds_temperature,
 )
+from tinygrad_gpt.laws.sampling.cases import FINE, TIED, apart, configured, setting, shown
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import dyadic, logits, temperatures
 

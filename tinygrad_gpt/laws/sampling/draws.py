@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
+from tinygrad_gpt.laws.predicates import holds_monotone_draw, holds_stratified_counts
 from tinygrad_gpt.laws.sampling import reference
 from tinygrad_gpt.laws.sampling.cases import FINE, configured, grid, settings_for, shown, support
-from tinygrad_gpt.laws.sampling.predicates import holds_monotone_draw, holds_stratified_counts
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.statistics import assert_frequencies, assert_uniform
 from tinygrad_gpt.laws.strategies import SEEDS, arrays, logits, normal, seeds, unit

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, law
+from tinygrad_gpt.laws.predicates import close, holds_top_k
 from tinygrad_gpt.laws.sampling import reference
 from tinygrad_gpt.laws.sampling.cases import FINE, TIED, allowed_k, apart, configured, shown, support
-from tinygrad_gpt.laws.sampling.predicates import close, holds_top_k
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import dyadic, fractions, ks, logits, logits_of, shapes, temperatures
 

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, law
+from tinygrad_gpt.laws.predicates import close
 from tinygrad_gpt.laws.sampling.cases import TIED, apart, configured, grid, shown, support
-from tinygrad_gpt.laws.sampling.predicates import close
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import floats, laid_out, layouts, logits, ties
 

@@ -1,13 +1,24 @@
-"""Which law kills which mutant, measured, and the page that shows it: docs/law-mutant-matrix.md."""
+"""What a law is worth: mutants, small broken objects that it must kill, and the measured matrix of who kills whom."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinygrad_gpt.laws.catalogue import LAWS, TITLES
-from tinygrad_gpt.laws.law import Area, Law, LawBroken
+from tinygrad_gpt.laws.law import Area, Law, LawBroken, UnderTest
 from tinygrad_gpt.laws.markdown import escaped
-from tinygrad_gpt.laws.mutants.mutant import Mutant
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A broken object; the laws that must kill it name it in their `mutants`.
+
+    The story says what is wrong and what it does to its user; cites names a published bug of this kind.
+    """
+
+    name: str
+    sut: UnderTest
+    story: str
+    cites: tuple[str, ...] = ()
 
 
 def kills(law: Law, mutant: Mutant, profile: str = "mutants") -> bool:
@@ -78,24 +89,3 @@ def measure(area: Area, laws: Sequence[Law], mutants: Sequence[Mutant], profile:
                     print(f"{law.id} on {mutant.name}: {type(error).__name__}: {error}", file=sys.stderr)
     killed = frozenset(pair for pair, dead in outcome.items() if dead)
     return Matrix(area, tuple(laws), tuple(mutants), frozenset(outcome), killed)
-
-
-def matrix_page(zoo: Mapping[Area, Sequence[Mutant]]) -> str:
-    """The page: an introduction, and each area's summary and table.  A line per area on stderr tells how far it is."""
-    parts = [INTRODUCTION]
-    for area, mutants in zoo.items():
-        print(f"{area}: {len(LAWS[area])} laws, {len(mutants)} mutants", file=sys.stderr)
-        measured = measure(area, LAWS[area], mutants)
-        parts.append(f"## {TITLES[area]}\n\n{measured.summary}\n\n{measured.table()}")
-    return "\n".join(parts)
-
-
-INTRODUCTION = """# Which law kills which mutant
-
-<!-- Written by `python -m tinygrad_gpt.laws.mutants`; it takes minutes.  Edit laws and mutants, not this page. -->
-
-Measured: every [law](laws.md) against every mutant of its area that has what the law needs, in 100 cases that are
-the same as long as the code is. A law *names* the mutants that it must kill, and CI tries those; what it kills
-*besides* is given by number, and may change with the cases. A `!` would mark a named mutant that survived. To kill more
-is no merit: a law about checks of the input breaks every mutant that was written without them.
-"""

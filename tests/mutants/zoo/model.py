@@ -1,12 +1,13 @@
-"""A small right model, and models that differ from it in one method."""
+"""A small right model, and models that differ from it in one method, with what each does to its user."""
 
+from inspect import cleandoc
 from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 from tinygrad_gpt.laws.model.under_test import Golden, ModelUnderTest, Weights
-from tinygrad_gpt.laws.mutants.mutant import Mutant
+from tinygrad_gpt.laws.mutation import Mutant
 from tinygrad_gpt.laws.strategies import normal
 
 V, T, C = 7, 4, 8
@@ -136,8 +137,25 @@ def golden() -> Golden:
     return model.weights, ids, model.logits(ids)
 
 
+RIGHT_MODEL = under_test("small model", Model, golden=golden, logit_variance=0.003)
+RIGHT_TIED_MODEL = under_test("small tied model", TiedModel, untied=RIGHT_MODEL)
+
+MODEL_MUTANTS: list[Mutant] = []
+
+
+def mutant(name, **claims):
+    """The object below is the mutant of this name; its docstring is the story."""
+
+    def add(broken):
+        MODEL_MUTANTS.append(Mutant(name, under_test(name, broken, **claims), cleandoc(broken.__doc__)))
+        return broken
+
+    return add
+
+
+@mutant("peeks-ahead")
 class PeeksAhead(Model):
-    """Position t takes a little of t + 1."""
+    """The mask is off by one: training looks wonderful, generation does not."""
 
     def past(self, length: int) -> Array:
         """One diagonal too many."""
@@ -145,8 +163,9 @@ class PeeksAhead(Model):
         return np.where(age >= -1, 0.7 ** abs(age), 0.0)
 
 
+@mutant("backward-peeks-ahead")
 class PeeksBackward(Model):
-    """Forward with the mask, back without it."""
+    """A kernel's way back forgets the mask: logits are right, and tokens learn from what came before them."""
 
     def past_backward(self, length: int) -> Array:
         """No mask."""
@@ -154,24 +173,27 @@ class PeeksBackward(Model):
         return np.asarray(0.7 ** abs(age))
 
 
+@mutant("rows-mixed")
 class RowsMixed(Model):
-    """Centres over the batch."""
+    """A prompt's continuation depends on what it was batched with."""
 
     def mixed(self, x: Array) -> Array:
         """Minus the mean row."""
         return x - x.mean(0)
 
 
+@mutant("rows-are-numbered")
 class RowsNumbered(Model):
-    """The first row is treated otherwise."""
+    """A row is treated according to its place in the batch."""
 
     def mixed(self, x: Array) -> Array:
         """Scaled by the row's number."""
         return x * (1 + np.arange(len(x))[:, None, None])
 
 
+@mutant("cache-restarts-positions")
 class RestartingCache(Model):
-    """Each new token is embedded by itself, at place 0."""
+    """With a cache every new token believes to be the first."""
 
     def stepwise(self, ids: Array) -> Array:
         """Places are forgotten."""
@@ -179,14 +201,16 @@ class RestartingCache(Model):
         return self.bent(self.past(ids.shape[1]) @ x) @ self.weights[self.head].T
 
 
+@mutant("initialised-too-large", logit_variance=RIGHT_MODEL.logit_variance)
 class TooLarge(Model):
-    """Deviation 2 for 0.1."""
+    """Weights start too large: the first loss is far above log V, and the first steps only shrink them."""
 
     std = 2.0
 
 
+@mutant("one-gradient-is-lost")
 class LostGradient(Model):
-    """The places never learn."""
+    """One parameter never moves; the others make up for it."""
 
     def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
         """Zeros for one of them."""
@@ -194,8 +218,9 @@ class LostGradient(Model):
         return loss, grads | {"wpe.weight": np.zeros((T, C))}
 
 
+@mutant("tied-gradient-of-one-use", untied=RIGHT_MODEL)
 class OneUse(TiedModel):
-    """The head's part of the gradient overwrites the embedding's."""
+    """The embedding learns from the head alone."""
 
     def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
         """Of an untied model, in which the embedding is a constant."""
@@ -206,77 +231,37 @@ class OneUse(TiedModel):
         return loss, {"wte.weight": grads["lm_head.weight"], "wpe.weight": grads["wpe.weight"]}
 
 
+@mutant("tied-weight-listed-twice", untied=RIGHT_MODEL)
 class ListedTwice(TiedModel):
-    """An optimizer steps it twice."""
+    """An optimizer updates and decays it twice."""
 
     def parameters(self) -> Weights:
         """Both names."""
         return super().parameters() | {"lm_head.weight": self.weights["wte.weight"].copy()}
 
 
+@mutant("positions-from-the-end")
 class FromTheEnd(Model):
-    """The last token is at place 0, however long the text is."""
+    """Places are counted from the end, so a longer text is another text."""
 
     def places(self, length: int) -> Array:
         """Backwards."""
         return np.arange(length)[::-1]
 
 
+@mutant("gradient-without-tanh")
 class WithoutTanh(Model):
-    """Hands gradients through the activation as they are."""
+    """The activation's derivative is left out."""
 
     def slope(self, h: Array) -> Array:
         """1"""
         return np.ones(h.shape)
 
 
+@mutant("another-activation", golden=golden)
 class AnotherActivation(Model):
-    """Nearly tanh."""
+    """A look-alike activation: trains well, cannot load weights."""
 
     def bent(self, x: Array) -> Array:
         """x/(1 + |x|)"""
         return x / (1 + abs(x))
-
-
-RIGHT_MODEL = under_test("small model", Model, golden=golden, logit_variance=0.003)
-RIGHT_TIED_MODEL = under_test("small tied model", TiedModel, untied=RIGHT_MODEL)
-
-
-def mutant(name: str, model: type[Model], story: str, **claims: Any) -> Mutant:
-    """One of the models above, with its story."""
-    return Mutant(name, under_test(name, model, **claims), story)
-
-
-MODEL_MUTANTS: tuple[Mutant, ...] = (
-    mutant("peeks-ahead", PeeksAhead, "The mask is off by one: training looks wonderful, generation does not."),
-    mutant(
-        "backward-peeks-ahead",
-        PeeksBackward,
-        "A kernel's way back forgets the mask: logits are right, and tokens learn from what came before them.",
-    ),
-    mutant("rows-mixed", RowsMixed, "A prompt's continuation depends on what it was batched with."),
-    mutant("rows-are-numbered", RowsNumbered, "A row is treated according to its place in the batch."),
-    mutant("cache-restarts-positions", RestartingCache, "With a cache every new token believes to be the first."),
-    mutant(
-        "initialised-too-large",
-        TooLarge,
-        "Weights start too large: the first loss is far above log V, and the first steps only shrink them.",
-        logit_variance=RIGHT_MODEL.logit_variance,
-    ),
-    mutant("one-gradient-is-lost", LostGradient, "One parameter never moves; the others make up for it."),
-    mutant(
-        "tied-gradient-of-one-use",
-        OneUse,
-        "The embedding learns from the head alone.",
-        untied=RIGHT_MODEL,
-    ),
-    mutant("tied-weight-listed-twice", ListedTwice, "An optimizer updates and decays it twice.", untied=RIGHT_MODEL),
-    mutant("positions-from-the-end", FromTheEnd, "Places are counted from the end, so a longer text is another text."),
-    mutant("gradient-without-tanh", WithoutTanh, "The activation's derivative is left out."),
-    mutant(
-        "another-activation",
-        AnotherActivation,
-        "A look-alike activation: trains well, cannot load weights.",
-        golden=golden,
-    ),
-)

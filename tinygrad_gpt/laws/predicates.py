@@ -1,14 +1,14 @@
-"""The sampler's laws as plain questions, for those who bring their own cases.  No Hypothesis needed.
+"""The sampler's laws as plain questions, for those who bring their own cases.  They need NumPy alone, no Hypothesis.
 
 f is a function from logits (B, V) to probabilities (B, V).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.laws.law import Array
-
+Array = Any  # NumPy's; not from law.py, which imports Hypothesis
 Probabilities = Callable[[Array], Array]
 
 

