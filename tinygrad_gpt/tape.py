@@ -29,7 +29,7 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
 from tinygrad_gpt.checks import at_least_one, equal_rows
-from tinygrad_gpt.kernels import fastest, setting
+from tinygrad_gpt.kernels import dispatch, setting
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
 
@@ -389,7 +389,7 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
     """Run op on the inputs' arrays; remember the way back if anybody asked for a gradient."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     try:
-        out, vjp = fastest(op, *arrays)(*arrays, **settings)
+        out, vjp = dispatch(op, *arrays, **settings)(*arrays, **settings)
     except (ValueError, TypeError, IndexError) as error:
         if not callable(op):
             raise TypeError(f"op must be a function on arrays, such as ops.gelu; got {op!r}") from None

@@ -56,7 +56,7 @@ def table(clock: CupyClock, config: GPTConfig, batch_size: int, precision: str, 
 
 def timed(clock: CupyClock, case: Case, rounds: int) -> tuple[float, float]:
     """Seconds forward and backward."""
-    kernel = kernel_for(case.op, *case.arrays)
+    kernel = kernel_for(case.op, *case.arrays, **case.settings)
     y, vjp = kernel(*case.arrays, **case.settings)
     forward = seconds_of(clock, lambda: kernel(*case.arrays, **case.settings), rounds)
     return forward, seconds_of(clock, lambda: vjp(y), rounds)  # any dy of y's kind will do

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt import GPT, GPTConfig, Tensor, no_grad
 from tinygrad_gpt.laws.strategies import index_arrays, normal, seeds
-from tinygrad_gpt.nn.layers import Drop
+from tinygrad_gpt.nn.dropout import Drop
 from tinygrad_gpt.rng import Dropout
 
 SMALL = GPTConfig(vocab_size=11, context_length=5, emb_dim=12, n_heads=3, n_layers=2, drop_rate=0.25)

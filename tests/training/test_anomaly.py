@@ -57,7 +57,8 @@ def spoilt(array, bad):
 
 def plant(monkeypatch, op, way, bad=math.nan, *, call=0):
     sound = kernels.kernel_for(op, np.zeros(1, np.float32))
-    monkeypatch.setitem(kernels.FASTER, (op, "numpy", "float32"), broken(sound, way, bad, call=call))
+    row = kernels.Kernel(op, "numpy", "float32", broken(sound, way, bad, call=call))
+    monkeypatch.setitem(kernels.KERNELS, (op, "numpy", "float32"), row)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -13,8 +13,9 @@ from tinygrad_gpt.checks import checked_ids, first_few, mapping
 from tinygrad_gpt.kernels import blas_threads
 from tinygrad_gpt.nn.cache import Cache, padded
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
+from tinygrad_gpt.nn.dropout import NO_DROP, Drop
 from tinygrad_gpt.nn.initial_weights import initial_weights
-from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
+from tinygrad_gpt.nn.layers import SITES, Parameters, block, causal, layer_norm, under
 from tinygrad_gpt.nn.loss import checked_targets
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply, handed_over, no_grad, recomputed
@@ -139,7 +140,7 @@ class GPT:
         new = cache.new_tokens(sequences)
         ids = self.checked(new.ids)
         p, xp = self._parameters, array_module(ids)
-        first, counts = new.spans  # (B) each, on the model's device
+        first, counts = new.first_and_count  # (B) each, on the model's device
         places = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # of padding too
         with no_grad(), blas_threads() if new.ids.size <= FEW else nullcontext():
             x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)

@@ -5,14 +5,9 @@ x is (B, T, C) throughout.  `p` holds a layer's own parameters under their short
 """
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.backend import array_module
-from tinygrad_gpt.kernels import cuda, kernel_for
-from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.nn.dropout import Drop
 from tinygrad_gpt.tape import Tensor, apply
 
 Parameters = dict[str, Tensor]
@@ -22,40 +17,6 @@ Attend = Callable[[Tensor], Tensor]  # queries, keys, values (B, T, 3C) -> what 
 def under(p: Parameters, prefix: str) -> Parameters:
     """The parameters whose names start with the prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in p.items() if name.startswith(prefix)}
-
-
-class Drop:
-    """The dropout of a part of the model: each call is another place, so it draws another mask.
-
-    Without a source of masks, or at rate 0, everything passes.
-    """
-
-    def __init__(self, masks: Dropout | None, rate: float, first_site: int = 0) -> None:
-        self.masks = masks if rate > 0 else None
-        self.rate = rate
-        self.site = first_site
-
-    def mask(self, op: Any, shape: tuple[int, ...], like: Tensor) -> Any:
-        """A mask for the next place, on the device and in the dtype of `like`; None if nothing is dropped.
-
-        A GPU draws masks itself; where `op`, which will use it, runs as a kernel there, even that is left to it, and
-        it gets the mask by name (rng.Keep).
-        """
-        if self.masks is None:
-            return None
-        site, self.site = self.site, self.site + 1
-        if array_module(like.data) is np:
-            return self.masks.keep(site, shape, self.rate, like.dtype)
-        keep = self.masks.described(site, shape, self.rate)
-        return keep if kernel_for(op, like.data) is not op else cuda.drawn(keep, like.data)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x with units dropped."""
-        keep = self.mask(ops.dropout, x.shape, x)
-        return x if keep is None else apply(ops.dropout, x, keep)
-
-
-NO_DROP = Drop(None, 0.0)
 
 
 def linear(x: Tensor, p: Parameters) -> Tensor:
@@ -78,7 +39,7 @@ def causal(n_heads: int, drop: Drop) -> Attend:
 
     def attend(qkv: Tensor) -> Tensor:
         B, T, _ = qkv.shape
-        keep = drop.mask(ops.causal_attention, (B, n_heads, T, T), qkv)
+        keep = drop.mask(ops.causal_attention, (B, n_heads, T, T), qkv, n_heads=n_heads)
         return apply(ops.causal_attention, qkv, *([] if keep is None else [keep]), n_heads=n_heads)
 
     return attend

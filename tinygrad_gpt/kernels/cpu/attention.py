@@ -9,24 +9,27 @@ row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.threads import blocks, share
-from tinygrad_gpt.ops.attention import causal_attention as reference
 from tinygrad_gpt.ops.attention import split_heads
 
 ROWS = 64  # queries taken together
 WORTH_IT = 2**16  # scores
 
 
+def accepts_causal_attention(qkv: Array, *keep: Array, **settings: Any) -> bool:
+    """Whether there are entries."""
+    return bool(qkv.size)
+
+
 def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
     q, k, v = split_heads(qkv, n_heads)  # views, each (B, H, T, D)
     B, H, T, D = q.shape
-    if not q.size:
-        return reference(*((qkv,) if keep is None else (qkv, keep)), n_heads=n_heads)
     scale = 1 / math.sqrt(D)
     y = np.empty((B, T, H * D), qkv.dtype)
     y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns

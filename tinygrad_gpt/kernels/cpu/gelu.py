@@ -1,19 +1,21 @@
 """GELU in place, block by block."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.threads import block_size, blocks, share
 from tinygrad_gpt.ops.gelu import A, C
-from tinygrad_gpt.ops.gelu import gelu as reference
 
 
-def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp]:
-    """y = ½ x (1 + tanh(x (C + C A x²))); the erf form is the op's own."""
-    if form != "tanh":
-        return reference(x, form=form)
+def accepts_gelu(x: Array, *, form: str = "tanh", **settings: Any) -> bool:
+    """Whether the tanh form is asked for."""
+    return form == "tanh"
+
+
+def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
+    """y = ½ x (1 + tanh(x (C + C A x²)))."""
     shape, flat = x.shape, x.reshape(-1)
     y, t = np.empty_like(flat), np.empty_like(flat)
     size = block_size()

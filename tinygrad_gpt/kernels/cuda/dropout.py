@@ -2,20 +2,22 @@
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, wide_dtype
 from tinygrad_gpt.kernels.cuda.arrays import THREADS, blocks_for, contiguous, stored_as
 from tinygrad_gpt.kernels.cuda.elementwise import multiplied
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.dropout import dropout as reference
 from tinygrad_gpt.rng import Keep
 
 MOST = 2**16 - 1  # blocks along the second axis of a grid
 
 
+def accepts_dropout(x: Array, keep: Array | Keep = None) -> bool:
+    """Whether the mask has the shape of x."""
+    return keep is not None and bool(keep.shape == x.shape)
+
+
 def dropout(x: Array, keep: Array | Keep) -> tuple[Array, Vjp]:
     """x times a mask of its shape, which is given, or drawn as it is needed: then nothing is saved but its name."""
-    if keep.shape != x.shape:
-        return reference(x, keep)
     if isinstance(keep, Keep):
         return dropped(x, keep), lambda dy: (dropped(dy, keep), None)
     return multiplied(x, keep), lambda dy: (multiplied(dy, keep), None)
@@ -30,8 +32,8 @@ def dropped(x: Array, keep: Keep) -> Array:
 
 
 def drawn(keep: Keep, like: Array) -> Array:
-    """The mask written down, where `like` is and in its dtype, float32 or float64: Dropout.keep's, bit for bit."""
-    mask = array_module(like).empty(keep.shape, like.dtype)
+    """The mask written down, where `like` is and float64 if it is, else float32: Dropout.keep's, bit for bit."""
+    mask = array_module(like).empty(keep.shape, wide_dtype(like.dtype))
     if mask.size:
         launch("mask.cu", "draw_mask", mask, *place(keep), keep.scale, **grid_of(keep), defines=stored_as(mask))
     return mask
