@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import Tensor, backward, no_grad, ops, tape
-from tinygrad_gpt.kernels import around_ops, reference_only
+from tinygrad_gpt.kernels import op_hook, reference_only
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
 from tinygrad_gpt.tape import apply, concatenate, counts_tell, handed_over, recomputed, where
 
@@ -430,7 +430,7 @@ def test_the_second_run_is_computed_as_the_first():
         return run
 
     x = Tensor(np.ones((1, 2), np.float32), requires_grad=True)
-    with around_ops(around), reference_only():
+    with op_hook(around), reference_only():
         y = recomputed(lambda t: apply(ops.gelu, t), x).sum()
     y.backward()
     assert all(computed)

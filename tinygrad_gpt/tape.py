@@ -29,7 +29,7 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
 from tinygrad_gpt.checks import at_least_one, equal_rows
-from tinygrad_gpt.kernels import dispatch, setting
+from tinygrad_gpt.kernels import context_value, dispatch
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
 
@@ -576,7 +576,7 @@ def no_grad() -> AbstractContextManager[None]:
 
 def recording(on: bool) -> AbstractContextManager[None]:
     """Within this block (and thread) the tape is, or is not, written."""
-    return setting(_recording, on)
+    return context_value(_recording, on)
 
 
 def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

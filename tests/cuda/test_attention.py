@@ -12,7 +12,7 @@ from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import kernel_for, mask_for
 from tinygrad_gpt.kernels.cuda import causal_attention
 from tinygrad_gpt.laws.strategies import normal, seeds
-from tinygrad_gpt.rng import Dropout, Keep
+from tinygrad_gpt.rng import Dropout, LazyMask
 
 FEW = settings(max_examples=5, suppress_health_check=list(HealthCheck))
 ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-9}
@@ -82,7 +82,7 @@ def test_a_mask_by_name_is_the_mask_that_the_host_draws(dtype, data, device):
     step, site = data.draw(st.integers(0, 2**40)), data.draw(st.integers(0, 40))
     rate = data.draw(st.sampled_from([0.1, 0.5, 0.9, 0.99999]))
     drawn = Dropout(seed, step, first_row).keep(site, (B, H, T, T), rate, np.float32)
-    by_name = passed(device, qkv, dy, Keep(seed, step, first_row, site, (B, H, T, T), rate), H)
+    by_name = passed(device, qkv, dy, LazyMask(seed, step, first_row, site, (B, H, T, T), rate), H)
     for a, b in zip(by_name, passed(device, qkv, dy, drawn, H), strict=True):
         assert a.tobytes() == b.tobytes()
     for got, want in zip(by_name, in_float64(qkv, dy, drawn, H), strict=True):
@@ -96,7 +96,7 @@ def test_the_same_bits_under_every_schedule(dtype, data, device):
     B, T, H, D = 1, data.draw(st.integers(65, 140)), 1, 32  # wider than what a warp loads of its own rows
     seed = data.draw(seeds())
     qkv, dy = numbers(seed, (B, T, 3 * D), dtype), numbers(seed // 2, (B, T, D), dtype)
-    keep = Keep(seed, 3, 0, 1, (B, H, T, T), 0.5)
+    keep = LazyMask(seed, 3, 0, 1, (B, H, T, T), 0.5)
     first = passed(device, qkv, dy, keep)
     assert not any(np.isnan(x.astype(np.float32)).any() for x in first)
     for schedule in range(1, 6):
@@ -144,7 +144,7 @@ def test_the_weights_are_never_written_down(dtype, device, monkeypatch):
 
     qkv, dy = numbers(0, (1, T, 3 * D), dtype), numbers(1, (1, T, D), dtype)
     monkeypatch.setattr(standin, "Memory", Watched)
-    passed(device, qkv, dy, Keep(0, 1, 0, 0, (1, 1, T, T), 0.1))
+    passed(device, qkv, dy, LazyMask(0, 1, 0, 0, (1, 1, T, T), 0.1))
     assert max(made) == max(qkv.nbytes, 4 * T)  # qkv and its gradient: T² numbers would be more, of one byte even
     assert not device.transfers
 
@@ -155,7 +155,7 @@ def test_nothing_else_is_asked_of_the_device(device):
         device,
         numbers(0, (1, 5, 48), "float32"),
         numbers(1, (1, 5, 16), "float32"),
-        Keep(0, 1, 0, 0, (1, 1, 5, 5), 0.1),
+        LazyMask(0, 1, 0, 0, (1, 1, 5, 5), 0.1),
     )
     names = ["forward", "rowsums", "backward_kv", "backward_q"]
     assert device.emulator.launches == [f"attention_{name}" for name in names]
@@ -197,7 +197,7 @@ def test_arrays_that_start_anywhere(dtype, device):
 def test_a_mask_of_another_shape_is_refused(device):
     qkv = device.asarray(numbers(0, (2, 3, 48), "float32"))
     with pytest.raises(ValueError, match=r"keep must have the shape of the weights \(2, 1, 3, 3\); got \(2, 1, 3, 4\)"):
-        causal_attention(qkv, Keep(0, 1, 0, 0, (2, 1, 3, 4), 0.1), n_heads=1)
+        causal_attention(qkv, LazyMask(0, 1, 0, 0, (2, 1, 3, 4), 0.1), n_heads=1)
     with pytest.raises(ValueError, match="broadcast"):
         causal_attention(qkv, device.asarray(np.ones((2, 1, 3, 4), np.float32)), n_heads=1)
 

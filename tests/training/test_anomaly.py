@@ -77,7 +77,7 @@ def test_these_are_the_ops_of_a_step():
         seen.add(op)
         return run
 
-    with kernels.around_ops(watch):
+    with kernels.op_hook(watch):
         GPT(CONFIG).loss(IDS, IDS, dropout=MASKS, reduction="sum") / 12
     assert seen == set(OF_A_STEP)
 

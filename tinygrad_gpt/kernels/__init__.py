@@ -17,15 +17,15 @@ from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels import cpu, cuda
 from tinygrad_gpt.kernels.memory import keep_freed_memory as keep_freed_memory
-from tinygrad_gpt.kernels.threads import blas_threads as blas_threads
 from tinygrad_gpt.kernels.threads import default_num_threads as default_num_threads
 from tinygrad_gpt.kernels.threads import num_threads as num_threads
 from tinygrad_gpt.kernels.threads import set_num_threads as set_num_threads
+from tinygrad_gpt.kernels.threads import use_blas_threads as use_blas_threads
 from tinygrad_gpt.kernels.threads import using_threads as using_threads
 from tinygrad_gpt.ops.adamw import adamw_update
 from tinygrad_gpt.ops.kv_cache import append_and_attend, append_kv
 from tinygrad_gpt.ops.norms import total_of_squares
-from tinygrad_gpt.rng import Dropout, Keep
+from tinygrad_gpt.rng import Dropout, LazyMask
 
 Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 
@@ -88,10 +88,10 @@ ROWS = (
 )
 KERNELS = {(row.op, row.module, row.dtype): row for row in ROWS}
 
-Around = Callable[[Op, Op], Op]  # (op, the function that computes it) -> a function to call instead
+OpHook = Callable[[Op, Op], Op]  # (op, the function that computes it) -> a function to call instead
 
 _allowed: ContextVar[bool] = ContextVar("kernels_allowed", default=True)
-_around: ContextVar[Around | None] = ContextVar("around_ops", default=None)
+_op_hook: ContextVar[OpHook | None] = ContextVar("op_hook", default=None)
 
 
 def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
@@ -101,7 +101,7 @@ def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
     """
     if not arrays:
         return op
-    dtype = name_of(arrays[0].dtype)
+    dtype = dtype_name(arrays[0].dtype)
     kernel = KERNELS.get((op, array_module(*arrays).__name__, dtype)) if _allowed.get() else None
     if kernel is not None:
         return kernel.choose(*arrays, **settings)
@@ -112,41 +112,41 @@ def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
 
 def mask_for(
     op: Op, masks: Dropout, site: int, shape: tuple[int, ...], rate: float, x: Array, **settings: Any
-) -> Array | Keep:
+) -> Array | LazyMask:
     """The site-th dropout mask of this shape, as the function that will run op(x, mask, **settings) takes it.
 
     An array beside x, float32 where x has 16 bits; or, where a GPU's kernel draws masks itself, its name alone.
     """
     if array_module(x) is np:
         return masks.keep(site, shape, rate, x.dtype)
-    keep = masks.described(site, shape, rate)
+    keep = masks.lazy_mask(site, shape, rate)
     return cuda.drawn(keep, x) if kernel_for(op, x, keep, **settings) is op else keep
 
 
 @cache
-def name_of(dtype: Any) -> str:
+def dtype_name(dtype: Any) -> str:
     """The dtype's name, which NumPy puts together anew each time."""
     return str(dtype.name)
 
 
 def dispatch(op: Op, *arrays: Array, **settings: Any) -> Op:
-    """The function that runs an op on this input: its kernel or itself, inside what `around_ops` has set."""
-    chosen, around = kernel_for(op, *arrays, **settings), _around.get()
-    return chosen if around is None else around(op, chosen)
+    """The function that runs an op on this input: its kernel or itself, inside what `op_hook` has set."""
+    chosen, hook = kernel_for(op, *arrays, **settings), _op_hook.get()
+    return chosen if hook is None else hook(op, chosen)
 
 
 def reference_only() -> AbstractContextManager[None]:
     """Within this block (and thread) every op is computed by its own file, no kernel."""
-    return setting(_allowed, False)
+    return context_value(_allowed, False)
 
 
-def around_ops(around: Around) -> AbstractContextManager[None]:
-    """Within this block (and thread) an op runs as around(op, the function that computes it): to time it, say."""
-    return setting(_around, around)
+def op_hook(hook: OpHook) -> AbstractContextManager[None]:
+    """Within this block (and thread) an op runs as hook(op, the function that computes it): to time it, say."""
+    return context_value(_op_hook, hook)
 
 
 @contextmanager
-def setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+def context_value(variable: ContextVar[Any], value: Any) -> Iterator[None]:
     """Within this block (and thread) the variable has this value."""
     token = variable.set(value)
     try:

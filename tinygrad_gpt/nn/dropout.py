@@ -8,7 +8,7 @@ from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply
 
 
-class Drop:
+class DropoutSites:
     """The dropout of a part of the model: each call is another place, so it draws another mask.
 
     Without a source of masks, or at rate 0, everything passes.
@@ -32,4 +32,4 @@ class Drop:
         return x if keep is None else apply(ops.dropout, x, keep)
 
 
-NO_DROP = Drop(None, 0.0)
+NO_DROP = DropoutSites(None, 0.0)

@@ -1,20 +1,20 @@
 """The layers of GPT-2 as functions of an input and a dictionary of parameters.
 
 x is (B, T, C) throughout.  `p` holds a layer's own parameters under their short names ("weight", "c_attn.bias", …);
-`under` cuts it out of the dictionary of the layer above.
+`subparameters` cuts it out of the dictionary of the layer above.
 """
 
 from collections.abc import Callable
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.nn.dropout import Drop
+from tinygrad_gpt.nn.dropout import DropoutSites
 from tinygrad_gpt.tape import Tensor, apply
 
 Parameters = dict[str, Tensor]
 Attend = Callable[[Tensor], Tensor]  # queries, keys, values (B, T, 3C) -> what each token takes from others (B, T, C)
 
 
-def under(p: Parameters, prefix: str) -> Parameters:
+def subparameters(p: Parameters, prefix: str) -> Parameters:
     """The parameters whose names start with the prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in p.items() if name.startswith(prefix)}
 
@@ -31,10 +31,10 @@ def layer_norm(x: Tensor, p: Parameters) -> Tensor:
 
 def attention(x: Tensor, p: Parameters, attend: Attend) -> Tensor:
     """Multi-head self-attention with its input and output projections."""
-    return linear(attend(linear(x, under(p, "c_attn."))), under(p, "c_proj."))
+    return linear(attend(linear(x, subparameters(p, "c_attn."))), subparameters(p, "c_proj."))
 
 
-def causal(n_heads: int, drop: Drop) -> Attend:
+def causal_attend(n_heads: int, drop: DropoutSites) -> Attend:
     """Attention of whole rows: each token to itself and all before it."""
 
     def attend(qkv: Tensor) -> Tensor:
@@ -47,14 +47,14 @@ def causal(n_heads: int, drop: Drop) -> Attend:
 
 def mlp(x: Tensor, p: Parameters) -> Tensor:
     """Two linear layers with a GELU between them, four times as wide inside."""
-    hidden = apply(ops.gelu, linear(x, under(p, "c_fc.")))  # (B, T, 4C)
-    return linear(hidden, under(p, "c_proj."))
+    hidden = apply(ops.gelu, linear(x, subparameters(p, "c_fc.")))  # (B, T, 4C)
+    return linear(hidden, subparameters(p, "c_proj."))
 
 
-SITES = 3  # places in a block where units are dropped: the attention weights, and what each half adds
+DROPOUTS_PER_BLOCK = 3  # places in a block where units are dropped: the attention weights, and what each half adds
 
 
-def block(x: Tensor, p: Parameters, attend: Attend, drop: Drop) -> Tensor:
+def block(x: Tensor, p: Parameters, attend: Attend, drop: DropoutSites) -> Tensor:
     """One transformer block, pre-LN: each half adds to the stream what it makes of the normalised stream."""
-    x = x + drop(attention(layer_norm(x, under(p, "ln_1.")), under(p, "attn."), attend))
-    return x + drop(mlp(layer_norm(x, under(p, "ln_2.")), under(p, "mlp.")))
+    x = x + drop(attention(layer_norm(x, subparameters(p, "ln_1.")), subparameters(p, "attn."), attend))
+    return x + drop(mlp(layer_norm(x, subparameters(p, "ln_2.")), subparameters(p, "mlp.")))

@@ -26,7 +26,7 @@ import numpy as np
 from tinygrad_gpt import kernels, tape
 from tinygrad_gpt.backend import Array, Vjp, array_module, widened
 from tinygrad_gpt.files import replacing
-from tinygrad_gpt.kernels import Op, around_ops
+from tinygrad_gpt.kernels import Op, op_hook
 from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.rng import Dropout
@@ -81,7 +81,7 @@ def find_nonfinite(
             return NonFinite(f"parameter {described(name, p.data)}, before the step", parameters=(name,))
     watch = Watch({name: p.data for name, p in parameters.items()})
     try:
-        with np.errstate(all="ignore"), around_ops(watch.watched):
+        with np.errstate(all="ignore"), op_hook(watch.watched):
             grads = gradients(model, ids, targets, dropout, accumulation)
     except FoundError as found:
         return found.finding

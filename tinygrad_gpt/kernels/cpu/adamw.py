@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.cpu.norms import total_of_squares
-from tinygrad_gpt.kernels.threads import block_size, blocks, share
+from tinygrad_gpt.kernels.threads import block_size, blocks, parallel_for
 from tinygrad_gpt.ops.adamw import finite_norm, next_steps
 from tinygrad_gpt.ops.norms import clipping_factor
 
@@ -98,4 +98,4 @@ def adamw_step(
                 pb *= 1 - lr * weight_decay
             pb -= s
 
-    share(work, len(p), worth_it=p.size >= 2 * block_size())
+    parallel_for(work, len(p), enabled=p.size >= 2 * block_size())

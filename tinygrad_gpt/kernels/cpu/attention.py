@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.kernels.threads import blocks, parallel_for
 from tinygrad_gpt.ops.attention import split_heads
 
 ROWS = 64  # queries taken together
-WORTH_IT = 2**16  # scores
+MIN_SCORES_FOR_THREADS = 2**16
 
 
 def accepts_causal_attention(qkv: Array, *keep: Array, **settings: Any) -> bool:
@@ -36,7 +36,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     taken = blocks(slice(0, T), ROWS)
     powers = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]  # e^(S - max)
     totals = np.empty((B, H, T, 1), qkv.dtype)  # their sums over a row: P = powers / totals
-    worth_it = B * H * T * T >= WORTH_IT
+    in_threads = B * H * T * T >= MIN_SCORES_FOR_THREADS
 
     def forward(heads: slice) -> None:
         for rows, whole in zip(taken, powers, strict=True):
@@ -69,10 +69,10 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
                 np.matmul(dp, k[:, heads, keys], out=dq[:, heads, rows])
                 dk[:, heads, keys] += dp.swapaxes(-1, -2) @ q[:, heads, rows]
 
-        share(backward, H, worth_it=worth_it)
+        parallel_for(backward, H, enabled=in_threads)
         return (dqkv,) if keep is None else (dqkv, None)
 
-    share(forward, H, worth_it=worth_it)
+    parallel_for(forward, H, enabled=in_threads)
     return y, vjp
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels.threads import block_size, blocks, share
+from tinygrad_gpt.kernels.threads import block_size, blocks, parallel_for
 from tinygrad_gpt.ops.gelu import A, C
 
 
@@ -19,7 +19,7 @@ def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
     shape, flat = x.shape, x.reshape(-1)
     y, t = np.empty_like(flat), np.empty_like(flat)
     size = block_size()
-    worth_it = len(flat) >= 2 * size
+    in_threads = len(flat) >= 2 * size
 
     def forward(part: slice) -> None:
         for block in blocks(part, size):
@@ -54,8 +54,8 @@ def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
                 db *= dy[block]
                 db *= 0.5
 
-        share(backward, len(dx), worth_it=worth_it)
+        parallel_for(backward, len(dx), enabled=in_threads)
         return (dx.reshape(shape),)
 
-    share(forward, len(flat), worth_it=worth_it)
+    parallel_for(forward, len(flat), enabled=in_threads)
     return y.reshape(shape), vjp

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.cpu.products import product
-from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.kernels.threads import blocks, parallel_for
 
 CHUNK = 2**26  # logits of a chunk: 256 MB; where there are several, two are held on the way back
 BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
@@ -62,7 +62,7 @@ def linear_cross_entropy(
             z[each, t] -= 1 / divisor
             z[~counted] = 0
 
-        share(work, len(logits), worth_it=logits.size >= 2 * BLOCK)
+        parallel_for(work, len(logits), enabled=logits.size >= 2 * BLOCK)
         return logits
 
     chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))

@@ -1,7 +1,7 @@
 """The sum of all gradients' squares, shared over threads block by block: the op's bits, whatever their number."""
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.kernels.threads import blocks, parallel_for
 from tinygrad_gpt.ops.norms import BLOCK, dot_with_itself
 
 
@@ -20,5 +20,5 @@ def sum_of_squares(x: Array) -> float:
         for i in range(part.start, part.stop):
             sums[i] = dot_with_itself(flat[pieces[i]])
 
-    share(work, len(pieces))
+    parallel_for(work, len(pieces))
     return sum(sums)

@@ -11,7 +11,7 @@ from typing import Any
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.ops.attention import split_heads
-from tinygrad_gpt.rng import Keep
+from tinygrad_gpt.rng import LazyMask
 
 WIDEST = 128  # numbers of a head: four tiles of them fit into shared memory
 ALIGNMENT = 16  # bytes that are loaded at once
@@ -19,13 +19,13 @@ NONE, ARRAY, DRAWN = 0, 1, 2  # where a mask comes from: DROP in attention.cuh
 
 
 def accepts_causal_attention(
-    qkv: Array, keep: Array | Keep | None = None, *, n_heads: int = 1, **settings: Any
+    qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
 ) -> bool:
     """Whether a head is no wider than WIDEST."""
     return bool(qkv.shape[-1] <= 3 * n_heads * WIDEST)
 
 
-def causal_attention(qkv: Array, keep: Array | Keep | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C) of float32 or bfloat16, keep (B, H, T, T), an array or by name, or none  ->  y (B, T, C).
 
     Saved: qkv, y and a number for each row of weights.  A mask by name is drawn again on the way back.
@@ -66,18 +66,18 @@ def tile_of(D: int, narrow: bool) -> int:
     return (64 if narrow else 32) // (1 if D <= 64 else 2)
 
 
-def mask_arguments(xp: Any, keep: Array | Keep | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
+def mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
     """Where a mask of this shape comes from, and what the kernels take for it.  Raises ValueError for another shape."""
     if keep is None:
         return NONE, (None, 0, 0, 0, 0, 0, 1.0)
-    if not isinstance(keep, Keep):
+    if not isinstance(keep, LazyMask):
         return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(keep, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
     if keep.shape != shape:
         raise ValueError(f"keep must have the shape of the weights {shape}; got {keep.shape}")
     return DRAWN, (None, keep.seed, keep.step, keep.first_row, keep.site, keep.kept, keep.scale)
 
 
-def through_float32(qkv: Array, keep: Array | Keep | None, n_heads: int) -> tuple[Array, Vjp]:
+def through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
     """Narrow numbers computed with as wide ones."""
     y, wide_vjp = causal_attention(qkv.astype("float32"), keep, n_heads=n_heads)
 
