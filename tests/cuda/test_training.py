@@ -28,7 +28,7 @@ def run(device, steps=3, **options):
 def changeable(device, optimizer):
     """Everything that a step may change, as bytes."""
     arrays = [(p.data, optimizer.m[name], optimizer.v[name]) for name, p in optimizer.parameters.items()]
-    return [device.get(x).tobytes() for group in arrays for x in group] + device.get(optimizer.counts).tolist()
+    return [device.get(x).tobytes() for group in arrays for x in group] + device.get(optimizer.step_counts).tolist()
 
 
 @pytest.mark.parametrize("options", [{"clip_norm": None}, {"clip_norm": 0.1, "accumulation": 3}], ids=str)

@@ -32,11 +32,10 @@ Check.    The first step has the length lr, whatever g:
 These functions have no vjp: they are applied to gradients, after backward.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 
 from tinygrad_gpt.backend import Array, array_module, to_host, widened
-from tinygrad_gpt.ops.norms import clipping_factor, norm_from, total_of_squares
+from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, total_of_squares
 
 
 def adamw_step(
@@ -108,20 +107,6 @@ def adamw_update(
             weight_decay=weight_decay if decays[name] else 0.0,
             scale=scale,
         )
-    return norm
-
-
-def finite_norm(total: float, gradients: Mapping[str, Array], loss: Array | None) -> float:
-    """The norm of gradients whose squares add up to total.
-
-    Raises FloatingPointError if it, or the loss, is not finite.
-    """
-    try:
-        norm = norm_from(total, gradients)
-    except FloatingPointError as error:
-        raise error if loss is None else FloatingPointError(f"loss {float(loss):.4g}, {error}") from None
-    if loss is not None and not math.isfinite(loss):
-        raise FloatingPointError(f"loss {float(loss):.4g}, which is not finite")
     return norm
 
 

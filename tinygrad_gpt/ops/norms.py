@@ -59,6 +59,20 @@ def norm_from(total: float, gradients: Mapping[str, Array]) -> float:
     raise FloatingPointError(f"the squared norm of all gradients is {total}")
 
 
+def finite_norm(total: float, gradients: Mapping[str, Array], loss: Array | None) -> float:
+    """The norm of gradients whose squares add up to total.
+
+    Raises FloatingPointError if it, or the loss, is not finite.
+    """
+    try:
+        norm = norm_from(total, gradients)
+    except FloatingPointError as error:
+        raise error if loss is None else FloatingPointError(f"loss {float(loss):.4g}, {error}") from None
+    if loss is not None and not math.isfinite(loss):
+        raise FloatingPointError(f"loss {float(loss):.4g}, which is not finite")
+    return norm
+
+
 def clipping_factor(norm: float, max_norm: float) -> float:
     """The factor s for gradients of this norm: 1 up to max_norm.  Raises ValueError if max_norm is not positive."""
     return positive_norm(max_norm) / norm if norm > max_norm else 1.0

@@ -41,6 +41,8 @@ class AdamW:
     parameter: of its three digits most steps would change none.
     """
 
+    state_names = ("m", "v")
+
     def __init__(
         self,
         parameters: Mapping[str, Tensor],
@@ -51,7 +53,7 @@ class AdamW:
         *,
         decays: Callable[[str, Tensor], bool] = matrices_decay,
     ) -> None:
-        self.parameters = once_each(parameters)
+        self.parameters = unique_parameters(parameters)
         self.lr = not_negative("lr", lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas must be two numbers, (beta1, beta2); got {betas!r}")
@@ -61,14 +63,16 @@ class AdamW:
         self.eps = not_negative("eps", eps)
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.decays = decays
-        self.counts = array_module(*(p.data for p in self.parameters.values())).zeros(len(self.parameters), "int64")
+        self.step_counts = array_module(*(p.data for p in self.parameters.values())).zeros(
+            len(self.parameters), "int64"
+        )
         self.m = {name: zero_moment(p.data) for name, p in self.parameters.items()}
         self.v = {name: zero_moment(p.data) for name, p in self.parameters.items()}
 
     @property
     def steps(self) -> dict[str, int]:
         """How many steps each parameter has made.  On a GPU this waits for it."""
-        return dict(zip(self.parameters, to_host(self.counts).tolist(), strict=True))
+        return dict(zip(self.parameters, to_host(self.step_counts).tolist(), strict=True))
 
     def step(self, lr: float | None = None, *, max_norm: float = math.inf, loss: Array | None = None) -> float | Array:
         """Update every parameter that has a gradient; returns the gradients' global norm.
@@ -86,7 +90,7 @@ class AdamW:
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
         arrays = {name: p.data for name, p in self.parameters.items()}
-        state = self.counts, arrays, gradients(self.parameters), self.m, self.v
+        state = self.step_counts, arrays, gradients(self.parameters), self.m, self.v
         norm: float | Array = kernel_for(adamw_update, *state)(
             *state,
             decays={name: self.decays(name, p) for name, p in self.parameters.items()},
@@ -121,17 +125,19 @@ class AdamW:
         steps = {name: operator.index(entry["step"]) for name, entry in state.items()}
         for name, entry in state.items():
             shape = self.parameters[name].shape
-            for moment in ("m", "v"):
+            if missing := [moment for moment in self.state_names if moment not in entry]:
+                raise ValueError(f"optimizer state of {name} lacks {', '.join(missing)}; it has {', '.join(entry)}")
+            for moment in self.state_names:
                 if entry[moment].shape != shape:
                     raise ValueError(f"optimizer state {moment} of {name} has shape {entry[moment].shape}, not {shape}")
-        xp = array_module(self.counts)
-        self.counts[...] = xp.asarray(np.array([steps[name] for name in self.parameters], np.int64))
+        xp = array_module(self.step_counts)
+        self.step_counts[...] = xp.asarray(np.array([steps[name] for name in self.parameters], np.int64))
         for name, entry in state.items():
             self.m[name][...] = xp.asarray(entry["m"])
             self.v[name][...] = xp.asarray(entry["v"])
 
 
-def once_each(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters, a tensor with several names only under its first."""
     names: dict[Tensor, str] = {}
     for name, parameter in named_tensors(parameters).items():

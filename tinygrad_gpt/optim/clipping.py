@@ -1,11 +1,12 @@
 """Gradients as one long vector: its norm, clipped."""
 
+import math
 from collections.abc import Mapping
 
 from tinygrad_gpt.backend import Array, narrowed, widened
 from tinygrad_gpt.checks import mapping
 from tinygrad_gpt.kernels import kernel_for
-from tinygrad_gpt.ops.norms import clipping_factor, norm_from, positive_norm, total_of_squares
+from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, positive_norm, total_of_squares
 from tinygrad_gpt.tape import Tensor
 
 
@@ -18,8 +19,7 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     Source.  Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """
     positive_norm(max_norm)
-    norm = grad_norm(parameters)
-    scale = clipping_factor(norm, max_norm)
+    norm, scale = norm_and_factor(gradients(parameters), max_norm)
     if scale < 1:
         for parameter in parameters.values():
             if parameter.grad is not None:
@@ -33,9 +33,17 @@ def grad_norm(parameters: Mapping[str, Tensor]) -> float:
     Raises FloatingPointError if a gradient is not finite (naming the parameter), or the sum is not (float64 gradients
     above 1e154); ValueError if a gradient has another shape than its parameter.
     """
-    grads = gradients(parameters)
+    return norm_and_factor(gradients(parameters), math.inf)[0]
+
+
+def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | None = None) -> tuple[float, float]:
+    """The norm of gradients by name, and what they are to be multiplied by so that it is at most max_norm.
+
+    For optimizers.  Raises FloatingPointError if a gradient, or the loss, is not finite.  On a GPU this waits for it.
+    """
     total: float = kernel_for(total_of_squares, *grads.values())(*grads.values())
-    return norm_from(total, grads)
+    norm = finite_norm(total, grads, loss)
+    return norm, clipping_factor(norm, max_norm)
 
 
 def gradients(parameters: Mapping[str, Tensor]) -> dict[str, Array]:

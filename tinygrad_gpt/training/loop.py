@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import at_least_one, check_has, not_negative, number, whole_number
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.optim import AdamW
+from tinygrad_gpt.optim import Optimizer
 from tinygrad_gpt.rng import Dropout
 
 
@@ -55,7 +55,7 @@ def no_stopwatch(name: str) -> AbstractContextManager[None]:
 
 def train(
     model: GPT,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     batches: StepBatches,
     *,
     steps: int,
@@ -87,7 +87,7 @@ def train(
     have been made.  A caller who stops early, or saves, calls `check` first.
     """
     check_has("model", model, "loss", "parameters")
-    check_has("optimizer", optimizer, "step", "zero_grad", "parameters")
+    check_has("optimizer", optimizer, "step", "zero_grad", "parameters", "lr")
     check_has("batches", batches, "batch")
     if set(optimizer.parameters.values()).isdisjoint(model.parameters().values()):
         raise ValueError("optimizer must hold parameters of the model that is trained; it holds none of them")
@@ -128,7 +128,7 @@ def train(
 
 def update(
     model: GPT,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     ids: Array,
     targets: Array,
     step: int,

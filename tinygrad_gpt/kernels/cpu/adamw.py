@@ -9,8 +9,8 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.cpu.norms import total_of_squares
 from tinygrad_gpt.kernels.threads import block_size, blocks, parallel_for
-from tinygrad_gpt.ops.adamw import finite_norm, next_steps
-from tinygrad_gpt.ops.norms import clipping_factor
+from tinygrad_gpt.ops.adamw import next_steps
+from tinygrad_gpt.ops.norms import clipping_factor, finite_norm
 
 
 def accepts_adamw_update(step_counts: Array, parameters: Mapping[str, Array], *rest: Any, **settings: Any) -> bool:
