@@ -87,7 +87,7 @@ def train(
     have been made.  A caller who stops early, or saves, calls `check` first.
     """
     check_has("model", model, "loss", "parameters")
-    check_has("optimizer", optimizer, "step", "zero_grad", "parameters", "lr")
+    check_has("optimizer", optimizer, "step", "zero_grad", "parameters")
     check_has("batches", batches, "batch")
     if set(optimizer.parameters.values()).isdisjoint(model.parameters().values()):
         raise ValueError("optimizer must hold parameters of the model that is trained; it holds none of them")
