@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import cpu, default_num_threads, keep_freed_memory, using_threads
-from tinygrad_gpt.optim.adamw import adamw_step
+from tinygrad_gpt.ops.adamw import adamw_step
 
 B, T, C, H, V = 2, 256, 768, 12, 50257
 

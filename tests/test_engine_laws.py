@@ -29,5 +29,5 @@ def test_law(sut, law):
 
 @laws.parametrize_with_laws([replace(tape, name="tape-that-counts-no-references")])
 def test_law_where_references_are_not_counted(sut, law, monkeypatch):
-    monkeypatch.setattr(engine, "COUNTS_TELL", False)
+    monkeypatch.setattr(engine, "_COUNTS_TELL", False)
     law.check(sut)

@@ -15,9 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import Tensor, backward, no_grad, ops, tape
-from tinygrad_gpt.kernels import around_ops, reference_only
+from tinygrad_gpt.kernels import op_hook, reference_only
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
-from tinygrad_gpt.tape import apply, concatenate, counts_tell, handed_over, recomputed, where
+from tinygrad_gpt.tape import apply, concatenate, handed_over, recomputed, where
 
 VECTOR = arrays((3,), dyadic(3).map(lambda v: abs(v) + 0.5))
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -305,7 +305,7 @@ def test_the_tape_keeps_no_array_that_no_vjp_mentions():
 # ---- memory
 
 
-@pytest.mark.skipif(not tape.COUNTS_TELL, reason="this Python's reference counts do not tell")
+@pytest.mark.skipif(not tape._COUNTS_TELL, reason="this Python's reference counts do not tell")
 def test_a_gradient_that_nobody_else_holds_is_handed_over_not_copied():
     made = []
 
@@ -325,7 +325,7 @@ def test_a_gradient_that_nobody_else_holds_is_handed_over_not_copied():
 @pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("theirs", ["saved", "view", "read-only", "transposed", "for two", "dy"])
 def test_what_is_anybody_elses_is_copied(theirs, counted, monkeypatch):
-    monkeypatch.setattr(tape, "COUNTS_TELL", counted and tape.COUNTS_TELL)
+    monkeypatch.setattr(tape, "_COUNTS_TELL", counted and tape._COUNTS_TELL)
     saved = np.ones((2, 2))
     fixed = np.ones((2, 2))
     fixed.flags.writeable = False
@@ -431,7 +431,7 @@ def test_the_second_run_is_computed_as_the_first():
         return run
 
     x = Tensor(np.ones((1, 2), np.float32), requires_grad=True)
-    with around_ops(around), reference_only():
+    with op_hook(around), reference_only():
         y = recomputed(lambda t: apply(ops.gelu, t), x).sum()
     y.backward()
     assert all(computed)
@@ -610,18 +610,18 @@ def test_what_asks_for_no_gradient_or_is_handed_over_is_not_copied():
 
 
 def test_reference_counts_are_believed_only_where_they_were_proven(monkeypatch):
-    assert counts_tell() or sys.implementation.name != "cpython" or sys.version_info >= (3, 14)
+    assert tape._counts_tell() or sys.implementation.name != "cpython" or sys.version_info >= (3, 14)
     with monkeypatch.context() as patched:
-        patched.setattr(tape, "references", lambda arrays: 2)  # as if nobody but the list held anything
-        assert not counts_tell()
+        patched.setattr(tape, "_references", lambda arrays: 2)  # as if nobody but the list held anything
+        assert not tape._counts_tell()
     with monkeypatch.context() as patched:
-        patched.setattr(tape, "references", lambda arrays: sys.getrefcount(arrays[-1]) - 1)
-        assert not counts_tell()
+        patched.setattr(tape, "_references", lambda arrays: sys.getrefcount(arrays[-1]) - 1)
+        assert not tape._counts_tell()
     with monkeypatch.context() as patched:
         patched.setattr("sysconfig.get_config_var", lambda name: 1 if name == "Py_GIL_DISABLED" else None)
-        assert not counts_tell()
+        assert not tape._counts_tell()
     monkeypatch.delattr(sys, "getrefcount")
-    assert not counts_tell()
+    assert not tape._counts_tell()
 
 
 def test_gradients_are_the_same_bits_where_holders_are_not_counted(monkeypatch):
@@ -631,7 +631,7 @@ def test_gradients_are_the_same_bits_where_holders_are_not_counted(monkeypatch):
         return x.grad.tobytes(), w.grad.tobytes()
 
     counted = gradients()
-    monkeypatch.setattr(tape, "COUNTS_TELL", False)
+    monkeypatch.setattr(tape, "_COUNTS_TELL", False)
     assert gradients() == counted
 
 

@@ -440,7 +440,7 @@ tg.save_checkpoint(tmp/'x',M,step='a')  =>  ValueError: step must be a whole num
 tg.save_checkpoint(tmp/'x',M,metadata={1:2})  =>  TypeError: metadata must be strings; got 1: 2
 tg.save_checkpoint(tmp/'x',M,metadata={'step':'3'})  =>  ValueError: metadata may not be named file_sha256, format, config, step, environment, optimizer_steps; got 'step'
 tg.save_checkpoint(tmp/'x',M,metadata='a')  =>  TypeError: metadata must be a dict of strings to strings; got str
-tg.save_checkpoint(tmp/'x',M,'opt')  =>  TypeError: optimizer must have steps and m and v; got str
+tg.save_checkpoint(tmp/'x',M,'opt')  =>  TypeError: optimizer must have steps and state_names; got str
 tg.Checkpoints(tmp/'c',keep=0)  =>  ValueError: keep must be a whole number of at least 1; got 0
 tg.Checkpoints(tmp/'c',keep='a')  =>  TypeError: keep must be a whole number of at least 1; got 'a'
 """,

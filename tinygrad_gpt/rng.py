@@ -106,7 +106,7 @@ class Dropout:
         A unit is kept if its 16 random bits are below `kept` of 65,536; dividing by the very fraction kept makes the
         mask's mean exactly 1, also where the rate is no multiple of 2**-16.
         """
-        kept = kept_of(rate)
+        kept = keep_threshold(rate)
         per_row = math.prod(shape[1:])
         mask = np.empty((shape[0], per_row), dtype)
         scale = mask.dtype.type(2**16 / kept)
@@ -115,13 +115,13 @@ class Dropout:
             np.multiply(lanes.view(np.uint16)[:per_row] < kept, scale, out=row)
         return mask.reshape(shape)
 
-    def described(self, site: int, shape: tuple[int, ...], rate: float) -> "Keep":
+    def lazy_mask(self, site: int, shape: tuple[int, ...], rate: float) -> "LazyMask":
         """The mask that `keep` would draw, by name only: what a GPU's kernels draw for themselves."""
-        return Keep(checked_seed(self.seed), self.step, self.first_row, site, shape, rate)
+        return LazyMask(checked_seed(self.seed), self.step, self.first_row, site, shape, rate)
 
 
 @dataclass(frozen=True)
-class Keep:
+class LazyMask:
     """A dropout mask that is not written down: entry by entry what Dropout.keep draws, for whoever can count.
 
     16 entries of a row take one Philox block: entry e of row i has bits 16·(e % 4) … of word (e // 4) % 4 in block
@@ -143,7 +143,7 @@ class Keep:
     @property
     def kept(self) -> int:
         """How many of 65,536 are kept."""
-        return kept_of(self.rate)
+        return keep_threshold(self.rate)
 
     @property
     def scale(self) -> float:
@@ -151,7 +151,7 @@ class Keep:
         return 2**16 / self.kept
 
 
-def kept_of(rate: float) -> int:
+def keep_threshold(rate: float) -> int:
     """How many of 65,536 values of 16 bits keep their unit at this rate; at least one."""
     fraction("rate", rate)
     return max(1, round((1 - rate) * 2**16))

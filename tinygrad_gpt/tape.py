@@ -29,7 +29,7 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
 from tinygrad_gpt.checks import at_least_one, equal_rows
-from tinygrad_gpt.kernels import fastest, setting
+from tinygrad_gpt.kernels import context_value, dispatch
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
 
@@ -54,7 +54,7 @@ class Node:
     depth: int  # one more than the deepest parent's; a leaf's is 0
 
     def __str__(self) -> str:
-        if self.vjp is walked_before:
+        if self.vjp is _already_used:
             return f"{self.op}, and backward has been through"
         inputs = ", ".join("a constant" if parent is None else str(parent.shape) for parent in self.parents)
         return f"{self.op} of {inputs}"
@@ -113,55 +113,22 @@ class Tensor:
         """How many entries."""
         return math.prod(self.shape)
 
-    @property
-    def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
-        """The axes reversed."""
-        return apply(ops.transpose, self)
+    def backward(self, dself: Array | None = None) -> None:
+        """Add dself/dt to t.grad, for every leaf t that asked for it.
 
-    def __repr__(self) -> str:
-        return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
+        The tape is walked once.  Losses that share a part of it are added up, and the sum walked: (a + b).backward().
+        Raises RuntimeError, before anything is added, if a part of it has been walked before.  If a vjp raises, the
+        terms met before it have been added.
+        """
+        for leaf, grad in leaf_gradients(self, dself):
+            if leaf.grad is None:
+                leaf.grad = grad
+            else:
+                leaf.grad += grad
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: shape, dtype, entries, where they came from, and the gradient."""
-        if self.node is not None:
-            return as_html(self.data, {"made by": str(self.node), "gradient": "passed on, not kept: this is no leaf"})
-        if not self.requires_grad:
-            return as_html(self.data, {"gradient": "not asked for"})
-        norm = None if self.grad is None else math.sqrt(float((self.grad.astype("float64") ** 2).sum()))
-        return as_html(self.data, {"gradient": "none yet" if norm is None else f"in .grad, of norm {norm:.4g}"})
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("a tensor of shape () has no length")
-        return len(self.data)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
-    def __float__(self) -> float:
-        return self.item()
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
-        if self.size != 1:
-            raise TypeError(f"{spec!r} formats one number; this tensor has shape {self.shape}")
-        return format(self.data.item(), spec)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if array_module(self.data) is not np:
-            raise TypeError("a tensor on a GPU is not a NumPy array; use .numpy() to copy it to the host")
-        return np.array(self.data, dtype, copy=copy)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """NumPy's functions on tensors: comparing ones alone where a gradient would be lost without a word."""
-        tensors = [x for x in leaves_of((args, kwargs)) if isinstance(x, Tensor)]
-        if function not in LOSSLESS and _recording.get() and any(x.requires_grad for x in tensors):
-            raise TypeError(f"np.{function.__name__} gives no gradient: use a tensor's own method, or give it .numpy()")
-        return function(*with_arrays(args), **with_arrays(kwargs))
+    def detach(self) -> Tensor:
+        """The same array, come from nowhere."""
+        return Tensor(self.data)
 
     def item(self) -> float:
         """The one entry, as a Python number.  On a GPU this waits for the device.
@@ -180,9 +147,50 @@ class Tensor:
         """The entries as Python numbers, in lists as deep as there are axes."""
         return self.data.tolist()
 
-    def detach(self) -> Tensor:
-        """The same array, come from nowhere."""
-        return Tensor(self.data)
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if array_module(self.data) is not np:
+            raise TypeError("a tensor on a GPU is not a NumPy array; use .numpy() to copy it to the host")
+        return np.array(self.data, dtype, copy=copy)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions on tensors: comparing ones alone where a gradient would be lost without a word."""
+        tensors = [x for x in _flattened((args, kwargs)) if isinstance(x, Tensor)]
+        if function not in LOSSLESS and _recording.get() and any(x.requires_grad for x in tensors):
+            raise TypeError(f"np.{function.__name__} gives no gradient: use a tensor's own method, or give it .numpy()")
+        return function(*_with_arrays(args), **_with_arrays(kwargs))
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a tensor of shape () has no length")
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: shape, dtype, entries, where they came from, and the gradient."""
+        if self.node is not None:
+            return as_html(self.data, {"made by": str(self.node), "gradient": "passed on, not kept: this is no leaf"})
+        if not self.requires_grad:
+            return as_html(self.data, {"gradient": "not asked for"})
+        norm = None if self.grad is None else math.sqrt(float((self.grad.astype("float64") ** 2).sum()))
+        return as_html(self.data, {"gradient": "none yet" if norm is None else f"in .grad, of norm {norm:.4g}"})
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.size != 1:
+            raise TypeError(f"{spec!r} formats one number; this tensor has shape {self.shape}")
+        return format(self.data.item(), spec)
 
     __hash__ = object.__hash__  # by identity: tensors are keys
 
@@ -205,40 +213,40 @@ class Tensor:
         return self.data >= array_of(other)
 
     def __add__(self, other: Operand) -> Tensor:
-        return apply(ops.add, self, alike(other, self))
+        return apply(ops.add, self, as_operand(other, self))
 
     def __radd__(self, other: Operand) -> Tensor:
-        return apply(ops.add, alike(other, self), self)
+        return apply(ops.add, as_operand(other, self), self)
 
     def __sub__(self, other: Operand) -> Tensor:
-        return apply(ops.subtract, self, alike(other, self))
+        return apply(ops.subtract, self, as_operand(other, self))
 
     def __rsub__(self, other: Operand) -> Tensor:
-        return apply(ops.subtract, alike(other, self), self)
+        return apply(ops.subtract, as_operand(other, self), self)
 
     def __mul__(self, other: Operand) -> Tensor:
-        return apply(ops.multiply, self, alike(other, self))
+        return apply(ops.multiply, self, as_operand(other, self))
 
     def __rmul__(self, other: Operand) -> Tensor:
-        return apply(ops.multiply, alike(other, self), self)
+        return apply(ops.multiply, as_operand(other, self), self)
 
     def __truediv__(self, other: Operand) -> Tensor:
-        return apply(ops.divide, self, alike(other, self))
+        return apply(ops.divide, self, as_operand(other, self))
 
     def __rtruediv__(self, other: Operand) -> Tensor:
-        return apply(ops.divide, alike(other, self), self)
+        return apply(ops.divide, as_operand(other, self), self)
 
     def __pow__(self, other: Operand) -> Tensor:
-        return apply(ops.power, self, alike(other, self))
+        return apply(ops.power, self, as_operand(other, self))
 
     def __rpow__(self, other: Operand) -> Tensor:
-        return apply(ops.power, alike(other, self), self)
+        return apply(ops.power, as_operand(other, self), self)
 
     def __matmul__(self, other: Operand) -> Tensor:
-        return apply(ops.matmul, self, alike(other, self))
+        return apply(ops.matmul, self, as_operand(other, self))
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return apply(ops.matmul, alike(other, self), self)
+        return apply(ops.matmul, as_operand(other, self), self)
 
     def __neg__(self) -> Tensor:
         return apply(ops.negative, self)
@@ -250,6 +258,11 @@ class Tensor:
         parts = key if isinstance(key, tuple) else (key,)
         parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
         return apply(ops.getitem, self, key=parts if isinstance(key, tuple) else parts[0])
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
+        """The axes reversed."""
+        return apply(ops.transpose, self)
 
     def exp(self) -> Tensor:
         """e to the power of each entry."""
@@ -296,11 +309,11 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same entries in another shape: x.reshape(2, -1) or x.reshape((2, -1))."""
-        return apply(ops.reshape, self, shape=several(shape))
+        return apply(ops.reshape, self, shape=as_tuple(shape))
 
     def transpose(self, *axes: Any) -> Tensor:
         """Axes in another order; reversed if none is named."""
-        return apply(ops.transpose, self, axes=several(axes) or None)
+        return apply(ops.transpose, self, axes=as_tuple(axes) or None)
 
     def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
         """Entries repeated to fill a larger shape."""
@@ -323,104 +336,13 @@ class Tensor:
         """Logarithms of the softmax."""
         return apply(ops.log_softmax, self, axis=axis)
 
-    def backward(self, dself: Array | None = None) -> None:
-        """Add dself/dt to t.grad, for every leaf t that asked for it.
-
-        The tape is walked once.  Losses that share a part of it are added up, and the sum walked: (a + b).backward().
-        Raises RuntimeError, before anything is added, if a part of it has been walked before.  If a vjp raises, the
-        terms met before it have been added.
-        """
-        for leaf, grad in walk(self, dself):
-            if leaf.grad is None:
-                leaf.grad = grad
-            else:
-                leaf.grad += grad
-
-
-LOSSLESS = {np.allclose, np.array_equal, np.array_equiv, np.isclose, np.shape, np.ndim, np.size}  # nothing to derive
-
-
-def leaves_of(values: Any) -> Iterator[Any]:
-    """What is in tuples, lists and dicts of each other."""
-    if isinstance(values, dict):
-        values = values.values()
-    elif not isinstance(values, tuple | list):
-        yield values
-        return
-    for value in values:
-        yield from leaves_of(value)
-
-
-def with_arrays(values: Any) -> Any:
-    """The same tuples, lists and dicts, with the tensors' arrays in the place of tensors."""
-    if isinstance(values, Tensor):
-        return np.asarray(values)
-    if isinstance(values, dict):
-        return {name: with_arrays(value) for name, value in values.items()}
-    return type(values)(map(with_arrays, values)) if isinstance(values, tuple | list) else values
-
-
-def several(values: tuple[Any, ...]) -> tuple[int, ...]:
-    """(2, 3) from f(2, 3) and from f((2, 3))."""
-    return tuple(values[0]) if len(values) == 1 and isinstance(values[0], tuple | list) else values
-
-
-def alike(other: Operand, x: Tensor) -> Tensor | Array:
-    """other as an operand beside x.  A number takes x's dtype, so it never promotes (but 0.5 beside integers does)."""
-    if isinstance(other, np.generic):
-        other = other.item()  # NumPy's numbers promote, Python's do not
-    if isinstance(other, Tensor) or hasattr(other, "__array_ufunc__"):
-        return other
-    xp = array_module(x.data)
-    if isinstance(other, Number):
-        return xp.full((), other, np.result_type(x.dtype, other))  # filled there: nothing to upload to a GPU
-    return xp.asarray(as_array(other))
-
-
-def as_array(values: Any) -> Array:
-    """An array as it is; numbers in lists as NumPy's.  Tensors in lists are refused: their way back would be lost."""
-    if hasattr(values, "__array_ufunc__"):
-        return values
-    if holds_tensors(values):
-        raise TypeError("an array cannot be made of tensors in a list; join them with concatenate")
-    array = np.asarray(equal_rows("data", values))
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"data must be an array or numbers; got {values!r}")
-    return array
-
-
-def holds_tensors(values: Any) -> bool:
-    """Whether a tensor is somewhere in lists of lists."""
-    return isinstance(values, Tensor) or (isinstance(values, list | tuple) and any(map(holds_tensors, values)))
-
-
-def array_of(x: Operand) -> Any:
-    """A tensor's array; a list as an array; a number, or an array, as it is."""
-    if isinstance(x, Tensor):
-        return x.data
-    return as_array(x) if isinstance(x, list | tuple) else x
-
-
-def check_floating(array: Array) -> None:
-    """Raise TypeError for what has no gradient."""
-    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        raise TypeError(f"requires_grad needs floating-point data; got {array.dtype}")
-
-
-def handed_over(array: Array) -> Tensor:
-    """A leaf that asks for a gradient, on this very array: not a copy, and its maker's no more."""
-    check_floating(array)
-    leaf = Tensor(array)
-    leaf.requires_grad = True
-    return leaf
-
 
 def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: Any) -> Tensor:
     """Run op on the inputs' arrays; remember the way back if anybody asked for a gradient."""
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     name = getattr(op, "__name__", repr(op))  # a partial has none
     try:
-        out, vjp = fastest(op, *arrays)(*arrays, **settings)
+        out, vjp = dispatch(op, *arrays, **settings)(*arrays, **settings)
     except (ValueError, TypeError, IndexError) as error:
         if not callable(op):
             raise TypeError(f"op must be a function on arrays, such as ops.gelu; got {op!r}") from None
@@ -434,27 +356,6 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
     return Tensor(out, True, Node(name, tuple(out.shape), out.dtype, vjp, parents, depth))
 
 
-def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
-    """Tensors joined along an axis; arrays and lists among them take part as constants."""
-    if not len(tensors):
-        raise ValueError("concatenate needs one tensor or more; got none")
-    return apply(ops.concatenate, *(alike(tensor, first_tensor(*tensors)) for tensor in tensors), axis=axis)
-
-
-def where(mask: Array, a: Operand, b: Operand) -> Tensor:
-    """Entries of a where the mask, an array of bool, is set, of b elsewhere; either may be an array or a number."""
-    like = first_tensor(a, b)
-    mask = array_of(mask)
-    check_mask(mask)  # which the op does too, but a lone False does not get there
-    return apply(ops.where, mask, alike(a, like), alike(b, like))
-
-
-def first_tensor(*operands: Operand) -> Tensor:
-    """The first that is a Tensor, else the first made one: what numbers among the operands take their dtype from."""
-    found = [x for x in operands if isinstance(x, Tensor)]
-    return found[0] if found else Tensor(operands[0])
-
-
 def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
     """dLoss/dt for every leaf t that requires it.  A tape is walked once: what was saved is let go on the way.
 
@@ -464,7 +365,7 @@ def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
     for a gradient; RuntimeError if a part of the tape has been walked before.
     """
     grads: dict[Tensor, Array] = {}
-    for leaf, grad in walk(loss, dloss):
+    for leaf, grad in leaf_gradients(loss, dloss):
         if leaf in grads:
             grads[leaf] += grad
         else:
@@ -472,7 +373,7 @@ def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
     return grads
 
 
-def walk(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
+def leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
     """The way back: one (leaf, term of its gradient) after another; the terms of a leaf add up to its gradient.
 
     A leaf may be met often.  Each term is handed over as soon as it is known, in an array that nobody else holds.
@@ -482,22 +383,22 @@ def walk(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
     if not loss.requires_grad:
         raise ValueError("backward needs a loss that depends on a tensor with requires_grad=True")
     if loss.node is None:
-        yield loss, taken([start_of(loss, dloss)])
+        yield loss, pop_owned([_start_of(loss, dloss)])
         return
-    grads: dict[Node, Array] = {loss.node: start_of(loss, dloss)}
+    grads: dict[Node, Array] = {loss.node: _start_of(loss, dloss)}
     todo = deepest_first(loss)
     del loss, dloss  # so that nothing here keeps alive what has been dealt with
     while todo:
         node = todo.pop()
         vjp, parents, dy = node.vjp, node.parents, grads.pop(node)
-        node.vjp, node.parents = walked_before, ()
+        node.vjp, node.parents = _already_used, ()
         answers = [*vjp(dy)]
-        check_answers(vjp, parents, answers)
+        _check_answers(vjp, parents, answers)
         del vjp, dy
         answers.reverse()
         for parent in parents:
             if isinstance(parent, Tensor):
-                yield parent, taken(answers)
+                yield parent, pop_owned(answers)
             elif parent is None:
                 answers.pop()
             elif parent in grads:
@@ -506,7 +407,7 @@ def walk(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
                 grads[parent] = answers.pop()
 
 
-def check_answers(vjp: Vjp, parents: tuple[Tensor | Node | None, ...], answers: list[Array | None]) -> None:
+def _check_answers(vjp: Vjp, parents: tuple[Tensor | Node | None, ...], answers: list[Array | None]) -> None:
     """Raise ValueError unless a vjp has answered one gradient for each parent that waits for one, like the parent."""
     for parent, grad in zip(parents, answers, strict=True):
         if parent is not None and (grad is None or grad.shape != parent.shape or grad.dtype != parent.dtype):
@@ -514,55 +415,7 @@ def check_answers(vjp: Vjp, parents: tuple[Tensor | Node | None, ...], answers: 
             raise ValueError(f"{vjp.__qualname__} must answer {parent.dtype}{parent.shape}, as its input; got {got}")
 
 
-def taken(arrays: list[Array]) -> Array:
-    """The last of the arrays, taken from the list: itself if nobody else holds it, else a copy.  In C order.
-
-    A gradient of many megabytes is handed to its leaf and not copied; but what a vjp has saved, what another leaf or
-    node was handed, or the caller's own array, is theirs.  Where holders cannot be counted, all are copied.
-    """
-    alone = COUNTS_TELL and references(arrays) == ALONE
-    array = arrays.pop()
-    alone = alone and array.base is None and not isinstance(array, np.generic)
-    if alone and array.flags.c_contiguous and getattr(array.flags, "writeable", True):  # CuPy's always are
-        return array
-    return array_module(array).array(array, order="C")
-
-
-def references(arrays: list[Array]) -> int:
-    """How many references there are to the last of the arrays.
-
-    The list's own is one, the call's another.  It is asked for as an entry of the list, not by a variable: since
-    Python 3.14 a variable that is used may lend its reference, which is then counted once and not twice.
-    """
-    return sys.getrefcount(arrays[-1])
-
-
-ALONE = 2
-
-
-def counts_tell() -> bool:
-    """Whether references, counted, tell an array that somebody else holds from one that nobody does.
-
-    Tried on arrays of which it is known.  Without the lock (GIL) another thread may count as well, so there no.
-    """
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or not hasattr(sys, "getrefcount"):
-        return False
-    variable, entries, key = np.empty(0), [np.empty(0)], {"entry": np.empty(0)}
-    held = [
-        references([variable]),
-        references([entries[0]]),
-        references([key["entry"]]),
-        references([(lambda: variable)()]),
-        *(references([array]) for array in [np.empty(0)]),
-        (lambda argument: references([argument]))(np.empty(0)),
-    ]
-    return references([np.empty(0)]) == ALONE < min(held)
-
-
-COUNTS_TELL = counts_tell()
-
-
-def start_of(loss: Tensor, dloss: Array | None) -> Array:
+def _start_of(loss: Tensor, dloss: Array | None) -> Array:
     """The gradient a walk starts with, checked."""
     if dloss is None:
         if loss.size != 1:
@@ -583,8 +436,8 @@ def deepest_first(loss: Tensor) -> list[Node]:
     seen = dict.fromkeys(todo)  # a dict keeps its order, a set does not: the same sums every time
     while todo:
         node = todo.pop()
-        if node.vjp is walked_before:
-            walked_before(None)
+        if node.vjp is _already_used:
+            _already_used(None)
         for parent in node.parents:
             if isinstance(parent, Node) and parent not in seen:
                 seen[parent] = None
@@ -592,7 +445,7 @@ def deepest_first(loss: Tensor) -> list[Node]:
     return sorted(reversed(seen), key=lambda node: node.depth)
 
 
-def walked_before(dy: Array) -> tuple[Array | None, ...]:
+def _already_used(dy: Array) -> tuple[Array | None, ...]:
     """Stands in for a vjp that has been used."""
     raise RuntimeError(
         "backward has been through a part of this already; add losses that share one and call backward once, "
@@ -607,7 +460,7 @@ def no_grad() -> AbstractContextManager[None]:
 
 def recording(on: bool) -> AbstractContextManager[None]:
     """Within this block (and thread) the tape is, or is not, written."""
-    return setting(_recording, on)
+    return context_value(_recording, on)
 
 
 def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -640,3 +493,150 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     context = copy_context()  # with kernels or without, say: the second time as the first
     op.__name__ = "recomputed"
     return apply(op, *inputs)
+
+
+def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Tensors joined along an axis; arrays and lists among them take part as constants."""
+    if not len(tensors):
+        raise ValueError("concatenate needs one tensor or more; got none")
+    return apply(ops.concatenate, *(as_operand(tensor, _first_tensor(*tensors)) for tensor in tensors), axis=axis)
+
+
+def where(mask: Array, a: Operand, b: Operand) -> Tensor:
+    """Entries of a where the mask, an array of bool, is set, of b elsewhere; either may be an array or a number."""
+    like = _first_tensor(a, b)
+    mask = array_of(mask)
+    check_mask(mask)  # which the op does too, but a lone False does not get there
+    return apply(ops.where, mask, as_operand(a, like), as_operand(b, like))
+
+
+def _first_tensor(*operands: Operand) -> Tensor:
+    """The first that is a Tensor, else the first made one: what numbers among the operands take their dtype from."""
+    found = [x for x in operands if isinstance(x, Tensor)]
+    return found[0] if found else Tensor(operands[0])
+
+
+LOSSLESS = {np.allclose, np.array_equal, np.array_equiv, np.isclose, np.shape, np.ndim, np.size}  # nothing to derive
+
+
+def _flattened(values: Any) -> Iterator[Any]:
+    """What is in tuples, lists and dicts of each other."""
+    if isinstance(values, dict):
+        values = values.values()
+    elif not isinstance(values, tuple | list):
+        yield values
+        return
+    for value in values:
+        yield from _flattened(value)
+
+
+def _with_arrays(values: Any) -> Any:
+    """The same tuples, lists and dicts, with the tensors' arrays in the place of tensors."""
+    if isinstance(values, Tensor):
+        return np.asarray(values)
+    if isinstance(values, dict):
+        return {name: _with_arrays(value) for name, value in values.items()}
+    return type(values)(map(_with_arrays, values)) if isinstance(values, tuple | list) else values
+
+
+def as_tuple(values: tuple[Any, ...]) -> tuple[int, ...]:
+    """(2, 3) from f(2, 3) and from f((2, 3))."""
+    return tuple(values[0]) if len(values) == 1 and isinstance(values[0], tuple | list) else values
+
+
+def as_operand(other: Operand, x: Tensor) -> Tensor | Array:
+    """other as an operand beside x.  A number takes x's dtype, so it never promotes (but 0.5 beside integers does)."""
+    if isinstance(other, np.generic):
+        other = other.item()  # NumPy's numbers promote, Python's do not
+    if isinstance(other, Tensor) or hasattr(other, "__array_ufunc__"):
+        return other
+    xp = array_module(x.data)
+    if isinstance(other, Number):
+        return xp.full((), other, np.result_type(x.dtype, other))  # filled there: nothing to upload to a GPU
+    return xp.asarray(as_array(other))
+
+
+def as_array(values: Any) -> Array:
+    """An array as it is; numbers in lists as NumPy's.  Tensors in lists are refused: their way back would be lost."""
+    if hasattr(values, "__array_ufunc__"):
+        return values
+    if _holds_tensors(values):
+        raise TypeError("an array cannot be made of tensors in a list; join them with concatenate")
+    array = np.asarray(equal_rows("data", values))
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"data must be an array or numbers; got {values!r}")
+    return array
+
+
+def _holds_tensors(values: Any) -> bool:
+    """Whether a tensor is somewhere in lists of lists."""
+    return isinstance(values, Tensor) or (isinstance(values, list | tuple) and any(map(_holds_tensors, values)))
+
+
+def array_of(x: Operand) -> Any:
+    """A tensor's array; a list as an array; a number, or an array, as it is."""
+    if isinstance(x, Tensor):
+        return x.data
+    return as_array(x) if isinstance(x, list | tuple) else x
+
+
+def check_floating(array: Array) -> None:
+    """Raise TypeError for what has no gradient."""
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise TypeError(f"requires_grad needs floating-point data; got {array.dtype}")
+
+
+def handed_over(array: Array) -> Tensor:
+    """A leaf that asks for a gradient, on this very array: not a copy, and its maker's no more."""
+    check_floating(array)
+    leaf = Tensor(array)
+    leaf.requires_grad = True
+    return leaf
+
+
+def pop_owned(arrays: list[Array]) -> Array:
+    """The last of the arrays, taken from the list: itself if nobody else holds it, else a copy.  In C order.
+
+    A gradient of many megabytes is handed to its leaf and not copied; but what a vjp has saved, what another leaf or
+    node was handed, or the caller's own array, is theirs.  Where holders cannot be counted, all are copied.
+    """
+    alone = _COUNTS_TELL and _references(arrays) == _UNSHARED
+    array = arrays.pop()
+    alone = alone and array.base is None and not isinstance(array, np.generic)
+    if alone and array.flags.c_contiguous and getattr(array.flags, "writeable", True):  # CuPy's always are
+        return array
+    return array_module(array).array(array, order="C")
+
+
+def _references(arrays: list[Array]) -> int:
+    """How many references there are to the last of the arrays.
+
+    The list's own is one, the call's another.  It is asked for as an entry of the list, not by a variable: since
+    Python 3.14 a variable that is used may lend its reference, which is then counted once and not twice.
+    """
+    return sys.getrefcount(arrays[-1])
+
+
+_UNSHARED = 2
+
+
+def _counts_tell() -> bool:
+    """Whether references, counted, tell an array that somebody else holds from one that nobody does.
+
+    Tried on arrays of which it is known.  Without the lock (GIL) another thread may count as well, so there no.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or not hasattr(sys, "getrefcount"):
+        return False
+    variable, entries, key = np.empty(0), [np.empty(0)], {"entry": np.empty(0)}
+    held = [
+        _references([variable]),
+        _references([entries[0]]),
+        _references([key["entry"]]),
+        _references([(lambda: variable)()]),
+        *(_references([array]) for array in [np.empty(0)]),
+        (lambda argument: _references([argument]))(np.empty(0)),
+    ]
+    return _references([np.empty(0)]) == _UNSHARED < min(held)
+
+
+_COUNTS_TELL = _counts_tell()

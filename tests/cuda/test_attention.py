@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tests.cuda import standin
 from tinygrad_gpt import ops
+from tinygrad_gpt.kernels import kernel_for, mask_for
 from tinygrad_gpt.kernels.cuda import causal_attention
 from tinygrad_gpt.laws.strategies import normal, seeds
-from tinygrad_gpt.rng import Dropout, Keep
+from tinygrad_gpt.rng import Dropout, LazyMask
 
 FEW = settings(max_examples=5, suppress_health_check=list(HealthCheck))
 ROUNDING = {"float32": 2.0**-24, "bfloat16": 2.0**-9}
@@ -34,8 +35,13 @@ def numbers(seed, shape, dtype):
 def passed(device, qkv, dy, keep=None, n_heads=1):
     """y and dqkv on the host; the mask is an array there, or a name."""
     keep = device.asarray(keep) if isinstance(keep, np.ndarray) else keep
-    y, vjp = causal_attention(device.asarray(qkv), *([] if keep is None else [keep]), n_heads=n_heads)
+    arrays = (device.asarray(qkv), *([] if keep is None else [keep]))
+    y, vjp = kernel_for(ops.causal_attention, *arrays, n_heads=n_heads)(*arrays, n_heads=n_heads)
     return device.get(y), device.get(vjp(device.asarray(dy))[0])
+
+
+def mask_of(qkv, masks, site, shape, **settings):
+    return mask_for(ops.causal_attention, masks, site, shape, 0.25, qkv, **settings)
 
 
 def in_float64(qkv, dy, keep=None, n_heads=1):
@@ -74,9 +80,9 @@ def test_a_mask_by_name_is_the_mask_that_the_host_draws(dtype, data, device):
     B, T, _ = qkv.shape
     seed, first_row = data.draw(st.sampled_from([0, 2**64 - 1]) | seeds()), data.draw(st.integers(0, 2**40))
     step, site = data.draw(st.integers(0, 2**40)), data.draw(st.integers(0, 40))
-    rate = data.draw(st.sampled_from([0.1, 0.5, 0.9, 1.0]))
+    rate = data.draw(st.sampled_from([0.1, 0.5, 0.9, 0.99999]))
     drawn = Dropout(seed, step, first_row).keep(site, (B, H, T, T), rate, np.float32)
-    by_name = passed(device, qkv, dy, Keep(seed, step, first_row, site, (B, H, T, T), rate), H)
+    by_name = passed(device, qkv, dy, LazyMask(seed, step, first_row, site, (B, H, T, T), rate), H)
     for a, b in zip(by_name, passed(device, qkv, dy, drawn, H), strict=True):
         assert a.tobytes() == b.tobytes()
     for got, want in zip(by_name, in_float64(qkv, dy, drawn, H), strict=True):
@@ -90,7 +96,7 @@ def test_the_same_bits_under_every_schedule(dtype, data, device):
     B, T, H, D = 1, data.draw(st.integers(65, 140)), 1, 32  # wider than what a warp loads of its own rows
     seed = data.draw(seeds())
     qkv, dy = numbers(seed, (B, T, 3 * D), dtype), numbers(seed // 2, (B, T, D), dtype)
-    keep = Keep(seed, 3, 0, 1, (B, H, T, T), 0.5)
+    keep = LazyMask(seed, 3, 0, 1, (B, H, T, T), 0.5)
     first = passed(device, qkv, dy, keep)
     assert not any(np.isnan(x.astype(np.float32)).any() for x in first)
     for schedule in range(1, 6):
@@ -138,7 +144,7 @@ def test_the_weights_are_never_written_down(dtype, device, monkeypatch):
 
     qkv, dy = numbers(0, (1, T, 3 * D), dtype), numbers(1, (1, T, D), dtype)
     monkeypatch.setattr(standin, "Memory", Watched)
-    passed(device, qkv, dy, Keep(0, 1, 0, 0, (1, 1, T, T), 0.1))
+    passed(device, qkv, dy, LazyMask(0, 1, 0, 0, (1, 1, T, T), 0.1))
     assert max(made) == max(qkv.nbytes, 4 * T)  # qkv and its gradient: T² numbers would be more, of one byte even
     assert not device.transfers
 
@@ -149,7 +155,7 @@ def test_nothing_else_is_asked_of_the_device(device):
         device,
         numbers(0, (1, 5, 48), "float32"),
         numbers(1, (1, 5, 16), "float32"),
-        Keep(0, 1, 0, 0, (1, 1, 5, 5), 0.1),
+        LazyMask(0, 1, 0, 0, (1, 1, 5, 5), 0.1),
     )
     names = ["forward", "rowsums", "backward_kv", "backward_q"]
     assert device.emulator.launches == [f"attention_{name}" for name in names]
@@ -162,7 +168,8 @@ def test_other_widths_go_another_way(stored, D, named, device):
     B, T, H = 2, 5, 2
     qkv, dy = numbers(0, (B, T, 3 * H * D), dtype), numbers(1, (B, T, H * D), dtype)
     drawn = Dropout(1, 2, 3).keep(4, (B, H, T, T), 0.25, np.float32)
-    keep = Keep(1, 2, 3, 4, (B, H, T, T), 0.25) if named else drawn
+    asked = device.asarray(qkv), Dropout(1, 2, 3), 4, (B, H, T, T)
+    keep = mask_of(*asked, n_heads=H) if named else drawn
     for got, want in zip(passed(device, qkv, dy, keep, H), in_float64(qkv, dy, drawn, H), strict=True):
         assert got.dtype == qkv.dtype
         assert away(got, want) < 8 * ROUNDING[dtype.name]
@@ -190,7 +197,7 @@ def test_arrays_that_start_anywhere(dtype, device):
 def test_a_mask_of_another_shape_is_refused(device):
     qkv = device.asarray(numbers(0, (2, 3, 48), "float32"))
     with pytest.raises(ValueError, match=r"keep must have the shape of the weights \(2, 1, 3, 3\); got \(2, 1, 3, 4\)"):
-        causal_attention(qkv, Keep(0, 1, 0, 0, (2, 1, 3, 4), 0.1), n_heads=1)
+        causal_attention(qkv, LazyMask(0, 1, 0, 0, (2, 1, 3, 4), 0.1), n_heads=1)
     with pytest.raises(ValueError, match="broadcast"):
         causal_attention(qkv, device.asarray(np.ones((2, 1, 3, 4), np.float32)), n_heads=1)
 

@@ -19,7 +19,7 @@ from tinygrad_gpt.kernels.cuda import launcher, precision
 from tinygrad_gpt.kernels.cuda.precision import bfloat16
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.optim import AdamW
-from tinygrad_gpt.rng import Keep
+from tinygrad_gpt.rng import LazyMask
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.tape import Tensor
 
@@ -86,7 +86,7 @@ def of_several_tiles(dtype):
         B, T, H, D = 1, 140, 1, 32
         stored = np.float32 if dtype == "float32" else bfloat16()
         qkv, dy = (device.asarray(normal(n, (B, T, n * H * D)).astype(np.float32).astype(stored)) for n in (3, 1))
-        y, vjp = ROWS[ops.causal_attention, dtype](qkv, Keep(1, 2, 3, 4, (B, H, T, T), 0.5), n_heads=H)
+        y, vjp = ROWS[ops.causal_attention, dtype](qkv, LazyMask(1, 2, 3, 4, (B, H, T, T), 0.5), n_heads=H)
         return [device.get(y), device.get(vjp(dy)[0])]
 
     return exercise

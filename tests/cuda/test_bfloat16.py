@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import around_ops
+from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.kernels.cuda import precision
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.nn import GPT, GPTConfig
@@ -93,7 +93,7 @@ def test_what_is_stored_how(device):
 
         return run
 
-    with precision("bfloat16"), around_ops(noting):
+    with precision("bfloat16"), op_hook(noting):
         model(0).loss(*batch(0), dropout=Dropout(0, 1))
     narrow = {name for name, dtypes in stored.items() if dtypes == {"bfloat16"}}
     assert narrow == {"layer_norm", "linear", "causal_attention", "gelu"}

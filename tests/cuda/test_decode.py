@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from tinygrad_gpt.kernels import cuda, kernel_for
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.nn import GPT, Cache, GPTConfig
-from tinygrad_gpt.nn import cache as plain
+from tinygrad_gpt.ops.kv_cache import NewTokens, append_and_attend, append_kv
 from tinygrad_gpt.sampling import generate
 
 FEW = settings(max_examples=8, suppress_health_check=list(HealthCheck))
 CONFIG = GPTConfig(vocab_size=11, context_length=9, emb_dim=8, n_heads=2, n_layers=2, drop_rate=0.1, qkv_bias=True)
 LENGTH = CONFIG.context_length
 rows = st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=LENGTH), min_size=1, max_size=3)
-NOTHING_ELSE = None  # what kernels leave to another function is not theirs to test
 ROUNDING = {"float32": 1e-6, "bfloat16": 2.0**-8}
 
 
@@ -38,16 +37,16 @@ def steps(draw, D=40):
 
 def on_host(qkv, cache, first, counts):
     """y of the real tokens and the cache, by the function that the kernel stands in for, in float64."""
-    new = plain.NewTokens(np.zeros(qkv.shape[:2]), counts, first, np.stack([first, counts]))
+    new = NewTokens(np.zeros(qkv.shape[:2]), counts, first, np.stack([first, counts]))
     keys, values = cache.astype(float)
-    y = plain.cached_attention(qkv.astype(float), keys, values, new)
-    return y[new.real[:2]], np.stack([keys, values])
+    y = append_and_attend(qkv.astype(float), keys, values, new)
+    return y[new.token_index[:2]], np.stack([keys, values])
 
 
 def there(device, qkv, cache, first, counts):
     """The arguments on the device."""
     keys_and_values = device.asarray(cache)
-    new = plain.NewTokens(np.zeros(qkv.shape[:2]), counts, first, device.asarray(np.stack([first, counts])))
+    new = NewTokens(np.zeros(qkv.shape[:2]), counts, first, device.asarray(np.stack([first, counts])))
     return (device.asarray(qkv), *keys_and_values, new), keys_and_values
 
 
@@ -62,7 +61,7 @@ def test_a_step_attends_to_all_that_was_seen(dtype, device, step):
     for schedule in range(6):
         arguments, changed = there(device, qkv, cache, first, counts)
         with device.schedule(schedule):
-            y = device.get(cuda.cached_attention(*arguments, otherwise=NOTHING_ELSE))
+            y = device.get(cuda.append_and_attend(*arguments))
         assert y.dtype == dtype
         np.testing.assert_allclose(y[real].astype(float), want, atol=8 * ROUNDING[dtype.name])
         assert not y[~real].any()
@@ -77,7 +76,7 @@ def test_remembering_alone(dtype, device, step):
     qkv, cache, first, counts = step
     qkv = qkv.astype(dtype)
     arguments, changed = there(device, qkv, cache, first, counts)
-    cuda.remember(*arguments, otherwise=NOTHING_ELSE)
+    cuda.append_kv(*arguments)
     np.testing.assert_array_equal(device.get(changed), on_host(qkv, cache, first, counts)[1].astype(np.float32))
 
 
@@ -90,10 +89,10 @@ def test_wide_heads(D, dtype, device, data):
     qkv = qkv.astype(dtype)
     want, want_cache = on_host(qkv, cache, first, counts)
     real = np.arange(qkv.shape[1]) < counts[:, None]
-    for function, name in ((plain.cached_attention, "attend"), (plain.remember, "remember")):
+    for function, name in ((append_and_attend, "attend"), (append_kv, "remember")):
         arguments, changed = there(device, qkv, cache, first, counts)
         device.emulator.launches.clear()
-        y = kernel_for(function, arguments[0])(*arguments)
+        y = kernel_for(function, *arguments)(*arguments)
         assert (name in device.emulator.launches) == (D <= 256)
         np.testing.assert_array_equal(device.get(changed), want_cache.astype(np.float32))
         if y is not None:

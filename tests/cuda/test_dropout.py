@@ -11,9 +11,9 @@ from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import cuda
 from tinygrad_gpt.kernels.cuda import precision
 from tinygrad_gpt.laws.strategies import normal, seeds
-from tinygrad_gpt.nn.layers import Drop
+from tinygrad_gpt.nn.dropout import DropoutSites
 from tinygrad_gpt.rng import Dropout, Purpose, words
-from tinygrad_gpt.tape import Tensor
+from tinygrad_gpt.tape import Tensor, apply
 
 DRAWN = settings(suppress_health_check=list(HealthCheck))
 SHAPES = st.sampled_from([(1,), (3, 1), (2, 5), (1, 16), (3, 31), (2, 3, 11), (1, 2, 5, 7), (2, 4099)])
@@ -30,7 +30,7 @@ PLACES = st.fixed_dictionaries(
 def test_a_mask_has_the_hosts_bits(place, site, shape, rate, dtype, device):
     masks = Dropout(**place)
     like = device.asarray(np.zeros(1, dtype))
-    mask = device.get(cuda.drawn(masks.described(site, shape, rate), like))
+    mask = device.get(cuda.drawn(masks.lazy_mask(site, shape, rate), like))
     assert mask.dtype == dtype
     assert mask.tobytes() == masks.keep(site, shape, rate, dtype).tobytes()
 
@@ -40,7 +40,7 @@ def test_a_mask_has_the_hosts_bits(place, site, shape, rate, dtype, device):
 def test_an_entry_is_kept_below_the_bound_and_not_at_it(seed, entry, device):
     lanes = words(seed, Purpose.DROPOUT, step=1, count=16).view(np.uint16)
     bound = max(1, int(lanes[entry]))  # an entry has just these bits
-    keep = Dropout(seed, 1).described(0, (1, 64), 1 - bound / 2**16)
+    keep = Dropout(seed, 1).lazy_mask(0, (1, 64), 1 - bound / 2**16)
     mask = device.get(cuda.drawn(keep, device.asarray(np.zeros(1, np.float32))))
     assert keep.kept == bound
     assert (mask[0] > 0).tolist() == (lanes < bound).tolist()
@@ -53,7 +53,7 @@ def test_dropping_is_multiplying_by_that_mask(place, shape, rate, seed, device):
     x, dy = (normal(seed + i, shape).astype(np.float32) for i in (0, 1))
     x.flat[0] = -0.0
     keep = masks.keep(5, shape, rate, np.float32)
-    y, vjp = cuda.dropout(device.asarray(x), masks.described(5, shape, rate))
+    y, vjp = cuda.dropout(device.asarray(x), masks.lazy_mask(5, shape, rate))
     dx, nothing = vjp(device.asarray(dy))
     assert nothing is None
     assert device.get(y).tobytes() == (x * keep).tobytes()
@@ -65,8 +65,8 @@ def test_more_rows_than_a_grid_has_blocks(device, monkeypatch):
     masks, shape = Dropout(3, 4), (5, 20)
     x = normal(0, shape).astype(np.float32)
     keep = masks.keep(0, shape, 0.3, np.float32)
-    assert device.get(cuda.drawn(masks.described(0, shape, 0.3), device.asarray(x))).tobytes() == keep.tobytes()
-    y, _ = cuda.dropout(device.asarray(x), masks.described(0, shape, 0.3))
+    assert device.get(cuda.drawn(masks.lazy_mask(0, shape, 0.3), device.asarray(x))).tobytes() == keep.tobytes()
+    y, _ = cuda.dropout(device.asarray(x), masks.lazy_mask(0, shape, 0.3))
     assert device.get(y).tobytes() == (x * keep).tobytes()
 
 
@@ -74,7 +74,7 @@ def test_bfloat16_is_rounded_once(device):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     masks, shape = Dropout(1, 2), (3, 50)
     x = normal(0, shape).astype(ml_dtypes.bfloat16)
-    y, _ = cuda.dropout(device.asarray(x), masks.described(0, shape, 0.2))
+    y, _ = cuda.dropout(device.asarray(x), masks.lazy_mask(0, shape, 0.2))
     want = (x.astype(np.float32) * masks.keep(0, shape, 0.2, np.float32)).astype(ml_dtypes.bfloat16)
     assert device.get(y).tobytes() == want.tobytes()
 
@@ -83,20 +83,20 @@ def test_bfloat16_is_rounded_once(device):
 @pytest.mark.parametrize("by_name", [True, False])
 def test_nothing_is_dropped_from_nothing(shape, by_name, device):
     masks, x = Dropout(0, 1), device.asarray(np.ones(shape, np.float32))
-    described = masks.described(0, shape, 0.1)
+    described = masks.lazy_mask(0, shape, 0.1)
     y, vjp = cuda.dropout(x, described if by_name else cuda.drawn(described, x))
     assert y.shape == vjp(x)[0].shape == shape
 
 
 def test_a_mask_of_another_shape_is_refused(device):
     with pytest.raises(ValueError, match="keep must have x's shape"):
-        cuda.dropout(device.asarray(np.ones((2, 3), np.float32)), Dropout(0, 1).described(0, (3, 2), 0.1))
+        apply(ops.dropout, device.asarray(np.ones((2, 3), np.float32)), Dropout(0, 1).lazy_mask(0, (3, 2), 0.1))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_layer_drops_the_same_units_on_either_device(dtype, device):
     x = normal(0, (2, 3, 8)).astype(dtype)
-    drops = [Drop(Dropout(9, 3, first_row=2), 0.4, first_site=6) for _ in range(2)]
+    drops = [DropoutSites(Dropout(9, 3, first_row=2), 0.4, first_site=6) for _ in range(2)]
     for site in (6, 7):
         here = drops[0](Tensor(x)).data
         device.transfers.clear()
@@ -107,9 +107,9 @@ def test_a_layer_drops_the_same_units_on_either_device(dtype, device):
 
 
 def test_what_runs_as_no_kernel_gets_the_mask_itself(device):
-    drop = Drop(Dropout(0, 1), 0.5)
+    drop = DropoutSites(Dropout(0, 1), 0.5)
     like = Tensor(device.asarray(np.zeros((2, 3))))  # float64
     keep = drop.mask(ops.dropout, (2, 3), like)
     assert device.get(keep).tobytes() == Dropout(0, 1).keep(0, (2, 3), 0.5, np.float64).tobytes()
     with precision("float32"):
-        assert not hasattr(drop.mask(ops.dropout, (2, 3), Tensor(device.asarray(np.zeros(1, np.float32)))), "data")
+        assert not hasattr(drop.mask(ops.dropout, (2, 3), Tensor(device.asarray(np.zeros((2, 3), np.float32)))), "data")

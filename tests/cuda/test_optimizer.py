@@ -29,7 +29,7 @@ def tensors(move, seed=0):
 def held(optimizer, get):
     """Everything that a step may change, as bytes."""
     arrays = [(p.data, optimizer.m[name], optimizer.v[name]) for name, p in optimizer.parameters.items()]
-    return [get(x).tobytes() for group in arrays for x in group], get(optimizer.counts).tolist()
+    return [get(x).tobytes() for group in arrays for x in group], get(optimizer.step_counts).tolist()
 
 
 @pytest.fixture

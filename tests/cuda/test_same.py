@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.cuda.moving import claims, on
 from tests.cuda.odd_shapes import odd_cases
+from tests.kernels.rows import run
 from tinygrad_gpt import laws, ops
-from tinygrad_gpt.kernels import FASTER
+from tinygrad_gpt.kernels import KERNELS
 from tinygrad_gpt.kernels.cuda import precision
 from tinygrad_gpt.kernels.cuda.precision import bfloat16
 from tinygrad_gpt.laws.strategies import normal, seeds
@@ -24,7 +25,8 @@ DRAWN = settings(  # each is run under six schedules
 )
 TOLERANCE = {"float32": 3e-6, "bfloat16": 2e-2}  # relative, of whole arrays
 LEAST = {"float32": 1.0, "bfloat16": 0.05}
-ROWS = {(op, dtype): kernel for (op, module, dtype), kernel in FASTER.items() if module == "cupy" and op in ops.EVERY}
+FOUND = [row for row in KERNELS.values() if row.module == "cupy" and row.op in ops.EVERY]
+ROWS = {(row.op, row.dtype): run(row) for row in FOUND}
 NAMED = [pytest.param(op, dtype, kernel, id=f"{op.__name__}-{dtype}") for (op, dtype), kernel in ROWS.items()]
 
 

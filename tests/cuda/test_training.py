@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cuda.standin import Transfer
+from tests.kernels.test_table import everything, watched
 from tinygrad_gpt import GPT, GPTConfig
 from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.optim import AdamW
@@ -27,7 +28,7 @@ def run(device, steps=3, **options):
 def changeable(device, optimizer):
     """Everything that a step may change, as bytes."""
     arrays = [(p.data, optimizer.m[name], optimizer.v[name]) for name, p in optimizer.parameters.items()]
-    return [device.get(x).tobytes() for group in arrays for x in group] + device.get(optimizer.counts).tolist()
+    return [device.get(x).tobytes() for group in arrays for x in group] + device.get(optimizer.step_counts).tolist()
 
 
 @pytest.mark.parametrize("options", [{"clip_norm": None}, {"clip_norm": 0.1, "accumulation": 3}], ids=str)
@@ -113,3 +114,10 @@ def test_skipping_goes_on_with_what_was_before(device):
     model.parameters()["wpe.weight"].data[...] = device.asarray(good)
     assert [report.skipped for report in reports] == [None, None]
     assert set(optimizer.steps.values()) == {2}
+
+
+def test_a_kernel_is_called_only_with_what_it_accepts(device, monkeypatch):
+    calls = watched(monkeypatch)
+    everything("cuda")
+    assert {module for _, module in calls} == {"cupy"}
+    assert {op for op, _ in calls} >= {"linear", "causal_attention", "adamw_update", "append_kv", "append_and_attend"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import around_ops
+from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.laws.strategies import seeds
 from tinygrad_gpt.nn import GPT, Cache, GPTConfig
 from tinygrad_gpt.sampling import generate
@@ -73,7 +73,7 @@ def test_the_head_runs_on_one_token_a_row(prompts, n, use_cache):
 
         return watching
 
-    with around_ops(watched):
+    with op_hook(watched):
         list(generate(model(), prompts, n, use_cache=use_cache))
     assert [shape for shape in made if shape[-1] == CONFIG.vocab_size] == [(len(prompts), CONFIG.vocab_size)] * n
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt import GPT, GPTConfig, Tensor, no_grad
 from tinygrad_gpt.laws.strategies import index_arrays, normal, seeds
-from tinygrad_gpt.nn.layers import Drop
+from tinygrad_gpt.nn.dropout import DropoutSites
 from tinygrad_gpt.rng import Dropout
 
 SMALL = GPTConfig(vocab_size=11, context_length=5, emb_dim=12, n_heads=3, n_layers=2, drop_rate=0.25)
@@ -228,11 +228,11 @@ def test_unknown_devices_and_dtypes_are_refused():
 
 
 def test_each_place_in_the_model_draws_its_own_mask():
-    x, drop = Tensor(np.ones((2, 40))), Drop(Dropout(seed=5, step=2), 0.5)
+    x, drop = Tensor(np.ones((2, 40))), DropoutSites(Dropout(seed=5, step=2), 0.5)
     masks = [drop(x).data for _ in range(4)]
     assert len({mask.tobytes() for mask in masks}) == 4
     assert all(set(np.unique(mask)) == {0.0, 2.0} for mask in masks)
-    again = Drop(Dropout(seed=5, step=2), 0.5)
+    again = DropoutSites(Dropout(seed=5, step=2), 0.5)
     np.testing.assert_array_equal([again(x).data for _ in range(4)], masks)
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tinygrad_gpt.kernels import cpu, reference_only, using_threads
 from tinygrad_gpt.kernels.threads import block_size
 from tinygrad_gpt.laws.strategies import normal, seeds
+from tinygrad_gpt.ops.adamw import adamw_step
 from tinygrad_gpt.optim import AdamW
-from tinygrad_gpt.optim.adamw import adamw_step
 from tinygrad_gpt.tape import Tensor
 
 settings = st.fixed_dictionaries(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import kernels, ops
-from tinygrad_gpt.kernels import around_ops, fastest, reference_only
+from tinygrad_gpt.kernels import dispatch, op_hook, reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig, parameter_shapes
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.study.kept import arrays_of
@@ -72,7 +72,7 @@ def test_every_op_and_every_vjp_is_there_once_and_in_order(config, seed, checkpo
         return run
 
     model = GPT(config, activation_checkpointing=checkpointing)
-    with around_ops(around):
+    with op_hook(around):
         step(model, seed)
     with trace() as t:
         step(model, seed)
@@ -362,8 +362,8 @@ def test_outside_the_block_the_engine_is_itself_again():
     x = Tensor(np.ones(2), requires_grad=True)
     with trace() as t:
         y = x.exp()
-    assert kernels._around.get() is None
-    assert fastest(ops.exp, x.data) is ops.exp
+    assert kernels._op_hook.get() is None
+    assert dispatch(ops.exp, x.data) is ops.exp
     x.exp().sum().backward()
     assert len(t.ops) == 1
     y.sum().backward()  # but what was made inside is watched to its end
@@ -371,7 +371,7 @@ def test_outside_the_block_the_engine_is_itself_again():
     failing = trace()
     with pytest.raises(ZeroDivisionError), failing:
         raise ZeroDivisionError
-    assert kernels._around.get() is None
+    assert kernels._op_hook.get() is None
     with pytest.raises(RuntimeError, match="make another one"), failing:
         pass
 

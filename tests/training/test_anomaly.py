@@ -13,7 +13,7 @@ from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply
 from tinygrad_gpt.training import anomaly, find_nonfinite, load_checkpoint, replay, train
 from tinygrad_gpt.training.anomaly import save_crash
-from tinygrad_gpt.training.loop import MOST_SKIPPED
+from tinygrad_gpt.training.loop import MAX_CONSECUTIVE_SKIPS
 
 CONFIG = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1, drop_rate=0.3)
 IDS = np.arange(12).reshape(3, 4) % 7
@@ -57,7 +57,8 @@ def spoilt(array, bad):
 
 def plant(monkeypatch, op, way, bad=math.nan, *, call=0):
     sound = kernels.kernel_for(op, np.zeros(1, np.float32))
-    monkeypatch.setitem(kernels.FASTER, (op, "numpy", "float32"), broken(sound, way, bad, call=call))
+    row = kernels.Kernel(op, "numpy", "float32", broken(sound, way, bad, call=call))
+    monkeypatch.setitem(kernels.KERNELS, (op, "numpy", "float32"), row)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -76,7 +77,7 @@ def test_these_are_the_ops_of_a_step():
         seen.add(op)
         return run
 
-    with kernels.around_ops(watch):
+    with kernels.op_hook(watch):
         GPT(CONFIG).loss(IDS, IDS, dropout=MASKS, reduction="sum") / 12
     assert seen == set(OF_A_STEP)
 
@@ -209,11 +210,16 @@ def test_too_many_skipped_in_a_row_stop_the_run(before):
     model.parameters()["wte.weight"].data[:] = np.nan
     settings = {"steps": 99, "on_nonfinite": "skip", "skipped_before": before}
     steps = []
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=f"the {MOST_SKIPPED} steps before it were"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match=f"the {MAX_CONSECUTIVE_SKIPS} steps before it were"),
+    ):
         steps += [report.step for report in train(model, AdamW(model.parameters()), Rows(), **settings)]
     reports = train(model, AdamW(model.parameters()), Rows(), **settings)
     with np.errstate(all="ignore"):
-        assert [next(reports).step for _ in range(MOST_SKIPPED - before)] == [*range(1, MOST_SKIPPED - before + 1)]
+        assert [next(reports).step for _ in range(MAX_CONSECUTIVE_SKIPS - before)] == [
+            *range(1, MAX_CONSECUTIVE_SKIPS - before + 1)
+        ]
 
 
 def test_on_nonfinite_is_one_of_two():

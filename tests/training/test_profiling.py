@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import around_ops
+from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
@@ -84,7 +84,7 @@ def test_a_step_in_full():
     assert "optimizer " in table
 
 
-def test_around_ops_sees_the_op_and_what_computes_it():
+def test_an_op_hook_sees_the_op_and_what_computes_it():
     seen = []
 
     def around(op, run):
@@ -92,7 +92,7 @@ def test_around_ops_sees_the_op_and_what_computes_it():
         return run
 
     x = Tensor(np.ones((1, 2), np.float32))
-    with around_ops(around):
+    with op_hook(around):
         apply(ops.gelu, x)
         apply(ops.gelu, Tensor(np.ones(2)))
     apply(ops.gelu, x)

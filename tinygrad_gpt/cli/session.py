@@ -35,9 +35,9 @@ from tinygrad_gpt.files import replacing
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import STDIN, save_tokenizer
 from tinygrad_gpt.training import Checkpoints, StepReport, evaluate, perplexity, save_checkpoint, train
-from tinygrad_gpt.training.loop import no_stopwatch
 from tinygrad_gpt.training.plots import plot_losses
 from tinygrad_gpt.training.profiling import Profile
+from tinygrad_gpt.training.step import no_stopwatch
 
 PROG = "tinygrad-gpt train"
 SIGPIPE = 13  # by this name the signal module has it on Unix alone

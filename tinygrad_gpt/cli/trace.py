@@ -103,7 +103,7 @@ class Trace:
     kernels: bool = False
     """Compute as train does, by the kernels. Default: every op by its own file, whose formula and names are shown."""
     activation_checkpointing: bool = False
-    """Keep each block's input alone and compute the rest again on the way back, to see what that does."""
+    """LazyMask each block's input alone and compute the rest again on the way back, to see what that does."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
     threads: Threads = None

@@ -7,90 +7,146 @@ this package's rows and everything still runs, slower.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels import cpu, cuda
 from tinygrad_gpt.kernels.memory import keep_freed_memory as keep_freed_memory
-from tinygrad_gpt.kernels.threads import blas_threads as blas_threads
 from tinygrad_gpt.kernels.threads import default_num_threads as default_num_threads
 from tinygrad_gpt.kernels.threads import num_threads as num_threads
 from tinygrad_gpt.kernels.threads import set_num_threads as set_num_threads
+from tinygrad_gpt.kernels.threads import use_blas_threads as use_blas_threads
 from tinygrad_gpt.kernels.threads import using_threads as using_threads
+from tinygrad_gpt.ops.adamw import adamw_update
+from tinygrad_gpt.ops.kv_cache import append_and_attend, append_kv
+from tinygrad_gpt.ops.norms import total_of_squares
+from tinygrad_gpt.rng import Dropout, LazyMask
 
 Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 
-FASTER: dict[tuple[Op, str, str], Op] = {  # (op, "numpy" or "cupy", dtype of the first array) -> kernel
-    (ops.causal_attention, "numpy", "float32"): cpu.causal_attention,
-    (ops.gelu, "numpy", "float32"): cpu.gelu,
-    (ops.layer_norm, "numpy", "float32"): cpu.layer_norm,
-    (ops.linear, "numpy", "float32"): cpu.linear,
-    (ops.linear_cross_entropy, "numpy", "float32"): cpu.linear_cross_entropy,
-    (ops.add, "cupy", "float32"): cuda.add,  # of what bfloat16 leaves to float32; its sums are the op's else
-    (ops.causal_attention, "cupy", "float32"): cuda.causal_attention,
-    (ops.causal_attention, "cupy", "bfloat16"): cuda.causal_attention,
-    (ops.cross_entropy, "cupy", "float32"): cuda.cross_entropy,
-    (ops.cross_entropy, "cupy", "bfloat16"): cuda.cross_entropy,
-    (ops.dropout, "cupy", "float32"): cuda.dropout,
-    (ops.dropout, "cupy", "bfloat16"): cuda.dropout,
-    (ops.embedding, "cupy", "float32"): cuda.embedding,
-    (ops.gelu, "cupy", "float32"): cuda.gelu,
-    (ops.gelu, "cupy", "bfloat16"): cuda.gelu,
-    (ops.layer_norm, "cupy", "float32"): cuda.layer_norm,
-    (ops.linear, "cupy", "float32"): cuda.linear,
-    (ops.linear, "cupy", "bfloat16"): cuda.linear,
-    (ops.linear_cross_entropy, "cupy", "float32"): cuda.linear_cross_entropy,
-    (ops.linear_cross_entropy, "cupy", "bfloat16"): cuda.linear_cross_entropy,
-    (ops.log_softmax, "cupy", "float32"): cuda.log_softmax,
-    (ops.softmax, "cupy", "float32"): cuda.softmax,
-}
 
-Around = Callable[[Op, Op], Op]  # (op, the function that computes it) -> a function to call instead
+def everything(*arrays: Array, **settings: Any) -> bool:
+    """What a kernel accepts that covers its op."""
+    return True
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A row of the table: `function` may stand in for `op` where the first array is of this module and dtype.
+
+    It is called only with what `accepts` says yes to: a cheap look at shapes, dtypes and settings, never at entries.
+    All else is left to the op, its errors included.
+    """
+
+    op: Op
+    module: str  # "numpy" or "cupy"
+    dtype: str  # of the first array
+    function: Op
+    accepts: Callable[..., bool] = everything
+
+    def choose(self, *arrays: Array, **settings: Any) -> Op:
+        """The function for this call: the kernel's if it accepts it, else the op."""
+        return self.function if self.accepts(*arrays, **settings) else self.op
+
+
+ROWS = (
+    Kernel(ops.causal_attention, "numpy", "float32", cpu.causal_attention, cpu.accepts_causal_attention),
+    Kernel(ops.gelu, "numpy", "float32", cpu.gelu, cpu.accepts_gelu),
+    Kernel(ops.layer_norm, "numpy", "float32", cpu.layer_norm),
+    Kernel(ops.linear, "numpy", "float32", cpu.linear),
+    Kernel(ops.linear_cross_entropy, "numpy", "float32", cpu.linear_cross_entropy, cpu.accepts_linear_cross_entropy),
+    Kernel(adamw_update, "numpy", "int64", cpu.adamw_update, cpu.accepts_adamw_update),  # int64: the step counts
+    Kernel(total_of_squares, "numpy", "float32", cpu.total_of_squares),
+    Kernel(ops.add, "cupy", "float32", cuda.add, cuda.accepts_add),
+    Kernel(ops.causal_attention, "cupy", "float32", cuda.causal_attention, cuda.accepts_causal_attention),
+    Kernel(ops.causal_attention, "cupy", "bfloat16", cuda.causal_attention, cuda.accepts_causal_attention),
+    Kernel(ops.cross_entropy, "cupy", "float32", cuda.cross_entropy, cuda.accepts_cross_entropy),
+    Kernel(ops.cross_entropy, "cupy", "bfloat16", cuda.cross_entropy, cuda.accepts_cross_entropy),
+    Kernel(ops.dropout, "cupy", "float32", cuda.dropout, cuda.accepts_dropout),
+    Kernel(ops.dropout, "cupy", "bfloat16", cuda.dropout, cuda.accepts_dropout),
+    Kernel(ops.embedding, "cupy", "float32", cuda.embedding, cuda.accepts_embedding),
+    Kernel(ops.gelu, "cupy", "float32", cuda.gelu, cuda.accepts_gelu),
+    Kernel(ops.gelu, "cupy", "bfloat16", cuda.gelu, cuda.accepts_gelu),
+    Kernel(ops.layer_norm, "cupy", "float32", cuda.layer_norm, cuda.accepts_layer_norm),
+    Kernel(ops.linear, "cupy", "float32", cuda.linear, cuda.accepts_linear),
+    Kernel(ops.linear, "cupy", "bfloat16", cuda.linear, cuda.accepts_linear),
+    Kernel(ops.linear_cross_entropy, "cupy", "float32", cuda.linear_cross_entropy, cuda.accepts_linear_cross_entropy),
+    Kernel(ops.linear_cross_entropy, "cupy", "bfloat16", cuda.linear_cross_entropy, cuda.accepts_linear_cross_entropy),
+    Kernel(ops.log_softmax, "cupy", "float32", cuda.log_softmax, cuda.accepts_softmax),
+    Kernel(ops.softmax, "cupy", "float32", cuda.softmax, cuda.accepts_softmax),
+    Kernel(adamw_update, "cupy", "int64", cuda.adamw_update, cuda.accepts_adamw_update),
+    Kernel(total_of_squares, "cupy", "float32", cuda.total_of_squares, cuda.accepts_total_of_squares),
+    Kernel(append_kv, "cupy", "float32", cuda.append_kv, cuda.accepts_head),
+    Kernel(append_kv, "cupy", "bfloat16", cuda.append_kv, cuda.accepts_head),
+    Kernel(append_and_attend, "cupy", "float32", cuda.append_and_attend, cuda.accepts_head),
+    Kernel(append_and_attend, "cupy", "bfloat16", cuda.append_and_attend, cuda.accepts_head),
+)
+KERNELS = {(row.op, row.module, row.dtype): row for row in ROWS}
+
+OpHook = Callable[[Op, Op], Op]  # (op, the function that computes it) -> a function to call instead
 
 _allowed: ContextVar[bool] = ContextVar("kernels_allowed", default=True)
-_around: ContextVar[Around | None] = ContextVar("around_ops", default=None)
+_op_hook: ContextVar[OpHook | None] = ContextVar("op_hook", default=None)
 
 
-def kernel_for(function: Op, *arrays: Array) -> Op:
-    """The function that computes this one on arrays like these: a kernel where the table has one, else itself.
+def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
+    """The function that computes an op on this input: a kernel where the table has one that accepts it, else the op.
 
-    Raises TypeError for bfloat16 without a kernel: the reference ops are not meant for it.
+    Raises TypeError for bfloat16 where the table has no kernel: the ops are not meant for it.
     """
     if not arrays:
-        return function
-    dtype = name_of(arrays[0].dtype)
-    kernel = FASTER.get((function, array_module(*arrays).__name__, dtype)) if _allowed.get() else None
-    if kernel is None and dtype == "bfloat16":
-        raise TypeError(f"{function.__name__} has no kernel for bfloat16; cast to float32 first")
-    return function if kernel is None else kernel
+        return op
+    dtype = dtype_name(arrays[0].dtype)
+    kernel = KERNELS.get((op, array_module(*arrays).__name__, dtype)) if _allowed.get() else None
+    if kernel is not None:
+        return kernel.choose(*arrays, **settings)
+    if dtype == "bfloat16":
+        raise TypeError(f"{op.__name__} has no kernel for bfloat16; cast to float32 first")
+    return op
+
+
+def mask_for(
+    op: Op, masks: Dropout, site: int, shape: tuple[int, ...], rate: float, x: Array, **settings: Any
+) -> Array | LazyMask:
+    """The site-th dropout mask of this shape, as the function that will run op(x, mask, **settings) takes it.
+
+    An array beside x, float32 where x has 16 bits; or, where a GPU's kernel draws masks itself, its name alone.
+    """
+    if array_module(x) is np:
+        return masks.keep(site, shape, rate, x.dtype)
+    keep = masks.lazy_mask(site, shape, rate)
+    return cuda.drawn(keep, x) if kernel_for(op, x, keep, **settings) is op else keep
 
 
 @cache
-def name_of(dtype: Any) -> str:
+def dtype_name(dtype: Any) -> str:
     """The dtype's name, which NumPy puts together anew each time."""
     return str(dtype.name)
 
 
-def fastest(op: Op, *arrays: Array) -> Op:
-    """The function that runs an op on arrays like these: its kernel or itself, inside what `around_ops` has set."""
-    chosen, around = kernel_for(op, *arrays), _around.get()
-    return chosen if around is None else around(op, chosen)
+def dispatch(op: Op, *arrays: Array, **settings: Any) -> Op:
+    """The function that runs an op on this input: its kernel or itself, inside what `op_hook` has set."""
+    chosen, hook = kernel_for(op, *arrays, **settings), _op_hook.get()
+    return chosen if hook is None else hook(op, chosen)
 
 
 def reference_only() -> AbstractContextManager[None]:
     """Within this block (and thread) every op is computed by its own file, no kernel."""
-    return setting(_allowed, False)
+    return context_value(_allowed, False)
 
 
-def around_ops(around: Around) -> AbstractContextManager[None]:
-    """Within this block (and thread) an op runs as around(op, the function that computes it): to time it, say."""
-    return setting(_around, around)
+def op_hook(hook: OpHook) -> AbstractContextManager[None]:
+    """Within this block (and thread) an op runs as hook(op, the function that computes it): to time it, say."""
+    return context_value(_op_hook, hook)
 
 
 @contextmanager
-def setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+def context_value(variable: ContextVar[Any], value: Any) -> Iterator[None]:
     """Within this block (and thread) the variable has this value."""
     token = variable.set(value)
     try:

@@ -20,7 +20,7 @@ from typing import Any
 from tinygrad_gpt.checks import at_least_one
 from tinygrad_gpt.kernels.limits import cores
 
-Work = Callable[[slice], None]
+Body = Callable[[slice], None]
 
 _pool: ThreadPoolExecutor | None = None
 _num_threads = 1
@@ -57,7 +57,7 @@ def using_threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def blas_threads() -> Iterator[None]:
+def use_blas_threads() -> Iterator[None]:
     """Within this block the threads are BLAS's and not ours.
 
     For products of a few rows: they take less time than it takes to wake a thread, and BLAS's are awake.
@@ -103,22 +103,22 @@ def asked_by() -> str | None:
     return None
 
 
-def share(work: Work, length: int, *, worth_it: bool = True) -> None:
-    """Call work on slices that together cover range(length): one per thread, the first in the calling thread.
+def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
+    """Call body on slices that together cover range(n): one per thread, the first in the calling thread.
 
-    The slices are about equally long and must not depend on each other.  Work that is not worth a thread's waking up
-    (some 20 µs) is done in one piece.
+    The slices are about equally long and must not depend on each other.  Where waking a thread (some 20 µs) does not
+    pay, the caller says enabled=False, and all is done in one piece.
     """
-    n = min(_num_threads, length)
-    if n <= 1 or not worth_it or _pool is None or _in_a_thread_of_ours.get():
-        work(slice(0, length))
+    parts = min(_num_threads, n)
+    if parts <= 1 or not enabled or _pool is None or _in_a_thread_of_ours.get():
+        body(slice(0, n))
         return
-    ends = [length * i // n for i in range(n + 1)]
-    parts = [slice(start, end) for start, end in itertools.pairwise(ends)]
+    ends = [n * i // parts for i in range(parts + 1)]
+    first, *rest = (slice(start, end) for start, end in itertools.pairwise(ends))
     # each in a copy of this context: NumPy's error handling goes along
-    futures = [_pool.submit(contextvars.copy_context().run, run, work, part) for part in parts[1:]]
+    futures = [_pool.submit(contextvars.copy_context().run, run, body, part) for part in rest]
     try:
-        work(parts[0])
+        body(first)
     finally:
         for future in futures:
             future.exception()  # waits: nobody may use an array that a thread still writes to
@@ -126,10 +126,10 @@ def share(work: Work, length: int, *, worth_it: bool = True) -> None:
         future.result()
 
 
-def run(work: Work, part: slice) -> None:
-    """Work in a thread of ours, which shares none of it again: it would wait for itself."""
+def run(body: Body, part: slice) -> None:
+    """Call body in a thread of ours, which shares none of it again: it would wait for itself."""
     _in_a_thread_of_ours.set(True)
-    work(part)
+    body(part)
 
 
 def blocks(part: slice, size: int) -> list[slice]:

@@ -7,40 +7,16 @@ A token's embedding depends on its place, though: once the text is longer than t
 move by one place, and nothing remembered is true any more.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
 
 import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module
-from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
+from tinygrad_gpt.kernels import kernel_for
 from tinygrad_gpt.nn.config import GPTConfig
-from tinygrad_gpt.ops.attention import merge_heads, split_heads
+from tinygrad_gpt.ops.kv_cache import NewTokens, append_and_attend, append_kv
 from tinygrad_gpt.tape import Tensor, apply
-
-
-@dataclass(frozen=True)
-class NewTokens:
-    """The tokens of one pass: ids (B, T), the i-th row's first counts[i] of them real, the rest padding."""
-
-    ids: Array
-    counts: Array  # (B)
-    first: Array  # (B): the place of each row's first token
-    spans: Array  # (2, B): first and counts, where the cache is
-
-    @cached_property
-    def places(self) -> Array:
-        """(B, T): each token's place in its row."""
-        return self.first[:, None] + np.arange(self.ids.shape[1])
-
-    @cached_property
-    def real(self) -> tuple[Array, Array, Array]:
-        """Of each token that is no padding: its row, its column in ids, its place in the row."""
-        rows, columns = np.nonzero(np.arange(self.ids.shape[1]) < self.counts[:, None])
-        return rows, columns, self.first[rows] + columns
 
 
 class Cache:
@@ -85,39 +61,9 @@ class Cache:
         """
         keys, values = self.arrays[block]  # (B, H, length, D)
         if new.first.any():
-            return Tensor(kernel_for(cached_attention, qkv.data)(qkv.data, keys, values, new))
-        kernel_for(remember, qkv.data)(qkv.data, keys, values, new)
+            return Tensor(kernel_for(append_and_attend, qkv.data, keys, values, new)(qkv.data, keys, values, new))
+        kernel_for(append_kv, qkv.data, keys, values, new)(qkv.data, keys, values, new)
         return apply(ops.causal_attention, qkv, n_heads=keys.shape[1])
-
-
-def remember(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
-    """Write the new tokens' keys and values, cut from qkv (B, T, 3C), to their places in keys, values (B, H, L, D)."""
-    xp = array_module(qkv)
-    _, k, v = split_heads(qkv, keys.shape[1])  # each (B, H, T, D)
-    rows, columns, places = (xp.asarray(index) for index in new.real)
-    keys[rows, :, places] = k[rows, :, columns]
-    values[rows, :, places] = v[rows, :, columns]
-
-
-def cached_attention(qkv: Array, keys: Array, values: Array, new: NewTokens) -> Array:
-    """Remember the new tokens' keys and values; let their queries attend to all up to them.
-
-    qkv (B, T, 3C), keys and values (B, H, L, D)  ->  y (B, T, C), which means nothing at padding.
-    """
-    xp = array_module(qkv)
-    remember(qkv, keys, values, new)
-    q = split_heads(qkv, keys.shape[1])[0]  # (B, H, T, D)
-    seen = int((new.first + new.counts).max())
-    scores = (q @ keys[:, :, :seen].swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, seen)
-    visible = xp.asarray(np.arange(seen) <= new.places[:, None, :, None])
-    weights, _ = ops.softmax(xp.where(visible, scores, -math.inf))
-    return merge_heads(weights @ values[:, :, :seen])
-
-
-# On a GPU in one launch.  The table cannot name them itself: kernels know the ops below them, not the model above.
-for dtype in ("float32", "bfloat16"):
-    FASTER[remember, "cupy", dtype] = partial(cuda.remember, otherwise=remember)
-    FASTER[cached_attention, "cupy", dtype] = partial(cuda.cached_attention, otherwise=cached_attention)
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Array:

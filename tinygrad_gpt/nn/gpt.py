@@ -10,11 +10,12 @@ import numpy as np
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device, to_host
 from tinygrad_gpt.checks import checked_ids, first_few, mapping
-from tinygrad_gpt.kernels import blas_threads
+from tinygrad_gpt.kernels import use_blas_threads
 from tinygrad_gpt.nn.cache import Cache, padded
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
+from tinygrad_gpt.nn.dropout import NO_DROP, DropoutSites
 from tinygrad_gpt.nn.initial_weights import initial_weights
-from tinygrad_gpt.nn.layers import NO_DROP, SITES, Drop, Parameters, block, causal, layer_norm, under
+from tinygrad_gpt.nn.layers import DROPOUTS_PER_BLOCK, Parameters, block, causal_attend, layer_norm, subparameters
 from tinygrad_gpt.nn.loss import checked_targets
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor, apply, handed_over, no_grad, recomputed
@@ -71,7 +72,7 @@ class GPT:
             for name in parameter_shapes(config)
         }
 
-        self._blocks = [under(self._parameters, f"h.{i}.") for i in range(config.n_layers)]
+        self._blocks = [subparameters(self._parameters, f"h.{i}.") for i in range(config.n_layers)]
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.config.as_dict().items())
@@ -117,12 +118,12 @@ class GPT:
         ids = self.checked(ids)
         if dropout is not None and not isinstance(dropout, Dropout):
             raise TypeError(f"dropout must be a Dropout(seed, step), or None for no dropout; got {dropout!r}")
-        drop = Drop(dropout, config.drop_rate)
+        drop = DropoutSites(dropout, config.drop_rate)
         x = drop(apply(ops.embedding, p["wte.weight"], ids) + p["wpe.weight"][: ids.shape[1]])  # (B, T, C)
 
         def of_block(i: int, x: Tensor, p: Parameters) -> Tensor:
-            drop = Drop(dropout, config.drop_rate, first_site=1 + SITES * i)
-            return block(x, p, causal(config.n_heads, drop), drop)
+            drop = DropoutSites(dropout, config.drop_rate, first_site=1 + DROPOUTS_PER_BLOCK * i)
+            return block(x, p, causal_attend(config.n_heads, drop), drop)
 
         return self.through_blocks(x, of_block)
 
@@ -139,9 +140,9 @@ class GPT:
         new = cache.new_tokens(sequences)
         ids = self.checked(new.ids)
         p, xp = self._parameters, array_module(ids)
-        first, counts = new.spans  # (B) each, on the model's device
+        first, counts = new.first_and_count  # (B) each, on the model's device
         places = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # of padding too
-        with no_grad(), blas_threads() if new.ids.size <= FEW else nullcontext():
+        with no_grad(), use_blas_threads() if new.ids.size <= FEW else nullcontext():
             x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)
             x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROP))
             cache.seen = new.first + new.counts
@@ -158,7 +159,7 @@ class GPT:
         run = recomputing(of_block) if self.activation_checkpointing else of_block
         for i in range(self.config.n_layers):
             x = run(i, x, self._blocks[i])
-        return layer_norm(x, under(self._parameters, "ln_f."))
+        return layer_norm(x, subparameters(self._parameters, "ln_f."))
 
     @property
     def head(self) -> Tensor:

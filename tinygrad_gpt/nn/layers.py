@@ -1,61 +1,22 @@
 """The layers of GPT-2 as functions of an input and a dictionary of parameters.
 
 x is (B, T, C) throughout.  `p` holds a layer's own parameters under their short names ("weight", "c_attn.bias", …);
-`under` cuts it out of the dictionary of the layer above.
+`subparameters` cuts it out of the dictionary of the layer above.
 """
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.backend import array_module
-from tinygrad_gpt.kernels import cuda, kernel_for
-from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.nn.dropout import DropoutSites
 from tinygrad_gpt.tape import Tensor, apply
 
 Parameters = dict[str, Tensor]
 Attend = Callable[[Tensor], Tensor]  # queries, keys, values (B, T, 3C) -> what each token takes from others (B, T, C)
 
 
-def under(p: Parameters, prefix: str) -> Parameters:
+def subparameters(p: Parameters, prefix: str) -> Parameters:
     """The parameters whose names start with the prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in p.items() if name.startswith(prefix)}
-
-
-class Drop:
-    """The dropout of a part of the model: each call is another place, so it draws another mask.
-
-    Without a source of masks, or at rate 0, everything passes.
-    """
-
-    def __init__(self, masks: Dropout | None, rate: float, first_site: int = 0) -> None:
-        self.masks = masks if rate > 0 else None
-        self.rate = rate
-        self.site = first_site
-
-    def mask(self, op: Any, shape: tuple[int, ...], like: Tensor) -> Any:
-        """A mask for the next place, on the device and in the dtype of `like`; None if nothing is dropped.
-
-        A GPU draws masks itself; where `op`, which will use it, runs as a kernel there, even that is left to it, and
-        it gets the mask by name (rng.Keep).
-        """
-        if self.masks is None:
-            return None
-        site, self.site = self.site, self.site + 1
-        if array_module(like.data) is np:
-            return self.masks.keep(site, shape, self.rate, like.dtype)
-        keep = self.masks.described(site, shape, self.rate)
-        return keep if kernel_for(op, like.data) is not op else cuda.drawn(keep, like.data)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x with units dropped."""
-        keep = self.mask(ops.dropout, x.shape, x)
-        return x if keep is None else apply(ops.dropout, x, keep)
-
-
-NO_DROP = Drop(None, 0.0)
 
 
 def linear(x: Tensor, p: Parameters) -> Tensor:
@@ -70,15 +31,15 @@ def layer_norm(x: Tensor, p: Parameters) -> Tensor:
 
 def attention(x: Tensor, p: Parameters, attend: Attend) -> Tensor:
     """Multi-head self-attention with its input and output projections."""
-    return linear(attend(linear(x, under(p, "c_attn."))), under(p, "c_proj."))
+    return linear(attend(linear(x, subparameters(p, "c_attn."))), subparameters(p, "c_proj."))
 
 
-def causal(n_heads: int, drop: Drop) -> Attend:
+def causal_attend(n_heads: int, drop: DropoutSites) -> Attend:
     """Attention of whole rows: each token to itself and all before it."""
 
     def attend(qkv: Tensor) -> Tensor:
         B, T, _ = qkv.shape
-        keep = drop.mask(ops.causal_attention, (B, n_heads, T, T), qkv)
+        keep = drop.mask(ops.causal_attention, (B, n_heads, T, T), qkv, n_heads=n_heads)
         return apply(ops.causal_attention, qkv, *([] if keep is None else [keep]), n_heads=n_heads)
 
     return attend
@@ -86,14 +47,14 @@ def causal(n_heads: int, drop: Drop) -> Attend:
 
 def mlp(x: Tensor, p: Parameters) -> Tensor:
     """Two linear layers with a GELU between them, four times as wide inside."""
-    hidden = apply(ops.gelu, linear(x, under(p, "c_fc.")))  # (B, T, 4C)
-    return linear(hidden, under(p, "c_proj."))
+    hidden = apply(ops.gelu, linear(x, subparameters(p, "c_fc.")))  # (B, T, 4C)
+    return linear(hidden, subparameters(p, "c_proj."))
 
 
-SITES = 3  # places in a block where units are dropped: the attention weights, and what each half adds
+DROPOUTS_PER_BLOCK = 3  # places in a block where units are dropped: the attention weights, and what each half adds
 
 
-def block(x: Tensor, p: Parameters, attend: Attend, drop: Drop) -> Tensor:
+def block(x: Tensor, p: Parameters, attend: Attend, drop: DropoutSites) -> Tensor:
     """One transformer block, pre-LN: each half adds to the stream what it makes of the normalised stream."""
-    x = x + drop(attention(layer_norm(x, under(p, "ln_1.")), under(p, "attn."), attend))
-    return x + drop(mlp(layer_norm(x, under(p, "ln_2.")), under(p, "mlp.")))
+    x = x + drop(attention(layer_norm(x, subparameters(p, "ln_1.")), subparameters(p, "attn."), attend))
+    return x + drop(mlp(layer_norm(x, subparameters(p, "ln_2.")), subparameters(p, "mlp.")))

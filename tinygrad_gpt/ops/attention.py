@@ -46,7 +46,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     weights = probs if keep is None else probs * keep
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
-        do = split_heads(dy, n_heads, parts=1)[0]
+        do = split_heads(widened(dy), n_heads, parts=1)[0]
         dv = weights.swapaxes(-1, -2) @ do
         dweights = do @ v.swapaxes(-1, -2)
         dscores: Array = softmax_vjp(dweights if keep is None else dweights * keep)[0]

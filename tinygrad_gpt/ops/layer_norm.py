@@ -40,9 +40,9 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
         dy = widened(dy)
         dxhat = dy * gain
-        along = dxhat.mean(-1, keepdims=True) + xhat * (dxhat * xhat).mean(-1, keepdims=True)
+        projection = dxhat.mean(-1, keepdims=True) + xhat * (dxhat * xhat).mean(-1, keepdims=True)
         rows = tuple(range(dy.ndim - 1))
-        dx, dgain, dbias = rstd * (dxhat - along), (dy * xhat).sum(rows), dy.sum(rows)
+        dx, dgain, dbias = rstd * (dxhat - projection), (dy * xhat).sum(rows), dy.sum(rows)
         return cast_to(dtypes, dx, dgain, dbias)
 
     return narrowed(xhat * gain + bias, xp.result_type(*dtypes)), vjp

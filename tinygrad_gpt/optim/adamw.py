@@ -1,124 +1,21 @@
-"""AdamW: Adam's step, and weight decay apart from it.
-
-With gradient g, step number t from 1, learning rate lr and decay λ:
-
-    m ← β₁ m + (1 - β₁) g            mean of recent gradients
-    v ← β₂ v + (1 - β₂) g²           mean of their squares
-    m̂ = m / (1 - β₁ᵗ)                both start at 0 and so are too small by this factor
-    v̂ = v / (1 - β₂ᵗ)
-    p ← p - lr (m̂ / (√v̂ + ε) + λ p)
-
-m̂/√v̂ is about ±1 where gradients keep their sign and less where they do not: lr is the size of a step, whatever the
-gradient's scale.  The decay pulls p to 0 by the share lr·λ; it is no part of g, so m and v never see it ("decoupled").
-
-Source.  Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2
-(with the learning rate in the place of their schedule multiplier, as everywhere today).
-"""
+"""AdamW over named parameters.  The rule itself, and its derivation, stand in ops/adamw.py."""
 
 import math
 import operator
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, array_module, to_host, wide_dtype, widened
+from tinygrad_gpt.backend import Array, array_module, to_host, wide_dtype
 from tinygrad_gpt.checks import first_few, fraction, mapping, not_negative
-from tinygrad_gpt.kernels import FASTER, cpu, cuda, kernel_for
-from tinygrad_gpt.optim.clipping import clipping_factor, gradients, named_tensors, norm_of, positive_norm
+from tinygrad_gpt.kernels import kernel_for
+from tinygrad_gpt.ops.adamw import adamw_update
+from tinygrad_gpt.ops.norms import positive_norm
+from tinygrad_gpt.optim.clipping import gradients, named_tensors
 from tinygrad_gpt.tape import Tensor
 
 UPDATED = ("float32", "float64", "float16")  # dtypes of parameters
-
-
-def adamw_step(
-    p: Array,
-    dp: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    scale: float = 1.0,
-) -> None:
-    """One AdamW step on the gradient scale * dp.
-
-    Steps count from 1.  p, m, v (all of one shape) are updated in place, dp is left alone.
-    Where p has 16 bits, m and v are float32, and so is the step, until p takes it.
-    """
-    xp, dp = array_module(p), widened(dp)
-    if scale != 1:
-        dp = dp * scale
-    m *= beta1
-    m += (1 - beta1) * dp
-    v *= beta2  # v + (1 - beta2) * (dp**2 - v) would lose a small dp**2 beside a large v
-    v += (1 - beta2) * (dp * dp)
-    mhat = m / (1 - beta1**step)
-    vhat = v / (1 - beta2**step)
-    typical = xp.sqrt(vhat) + eps
-    if eps == 0:
-        typical = xp.where(typical == 0, 1, typical)  # a gradient that has always been 0 moves nothing: 0/0 counts as 0
-    p -= lr * (mhat / typical + weight_decay * widened(p))
-
-
-def update_all(
-    parameters: Mapping[str, Array],
-    gradients: Mapping[str, Array],
-    m: Mapping[str, Array],
-    v: Mapping[str, Array],
-    counts: Array,
-    *,
-    decays: Mapping[str, bool],
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    max_norm: float,
-    loss: Array | None,
-) -> float | Array:
-    """One step of every parameter that has a gradient, all by name; the norm of all gradients.
-
-    counts (one for each of `parameters`, int64) says how many steps each has made.  Nothing changes if a gradient, or
-    the loss they are of, is not finite.  This one finds out at once and raises FloatingPointError; a kernel on a GPU,
-    whose caller does not wait, answers a norm that is still on its way.
-    """
-    try:
-        norm = norm_of(gradients)  # finite only if all gradients are
-    except FloatingPointError as error:
-        raise error if loss is None else FloatingPointError(f"loss {float(loss):.4g}, {error}") from None
-    if loss is not None and not math.isfinite(loss):
-        raise FloatingPointError(f"loss {float(loss):.4g}, which is not finite")
-    scale = clipping_factor(norm, max_norm)
-    steps = to_host(counts) + 1
-    for i, name in enumerate(parameters):
-        if name not in gradients:
-            continue
-        counts[i] += 1
-        kernel_for(adamw_step, parameters[name])(
-            parameters[name],
-            gradients[name],
-            m[name],
-            v[name],
-            step=int(steps[i]),
-            lr=lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            weight_decay=weight_decay if decays[name] else 0.0,
-            scale=scale,
-        )
-    return norm
-
-
-# The table cannot name them itself: kernels know the ops below them, not the optimizer above.
-FASTER[adamw_step, "numpy", "float32"] = cpu.adamw_step
-FASTER[update_all, "cupy", "float32"] = partial(cuda.update_all, otherwise=update_all)
 
 
 def matrices_decay(name: str, parameter: Tensor) -> bool:
@@ -144,6 +41,8 @@ class AdamW:
     parameter: of its three digits most steps would change none.
     """
 
+    state_names = ("m", "v")
+
     def __init__(
         self,
         parameters: Mapping[str, Tensor],
@@ -154,7 +53,7 @@ class AdamW:
         *,
         decays: Callable[[str, Tensor], bool] = matrices_decay,
     ) -> None:
-        self.parameters = once_each(parameters)
+        self.parameters = unique_parameters(parameters)
         self.lr = not_negative("lr", lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas must be two numbers, (beta1, beta2); got {betas!r}")
@@ -164,14 +63,16 @@ class AdamW:
         self.eps = not_negative("eps", eps)
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.decays = decays
-        self.counts = array_module(*(p.data for p in self.parameters.values())).zeros(len(self.parameters), "int64")
+        self.step_counts = array_module(*(p.data for p in self.parameters.values())).zeros(
+            len(self.parameters), "int64"
+        )
         self.m = {name: zero_moment(p.data) for name, p in self.parameters.items()}
         self.v = {name: zero_moment(p.data) for name, p in self.parameters.items()}
 
     @property
     def steps(self) -> dict[str, int]:
         """How many steps each parameter has made.  On a GPU this waits for it."""
-        return dict(zip(self.parameters, to_host(self.counts).tolist(), strict=True))
+        return dict(zip(self.parameters, to_host(self.step_counts).tolist(), strict=True))
 
     def step(self, lr: float | None = None, *, max_norm: float = math.inf, loss: Array | None = None) -> float | Array:
         """Update every parameter that has a gradient; returns the gradients' global norm.
@@ -189,12 +90,9 @@ class AdamW:
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
         arrays = {name: p.data for name, p in self.parameters.items()}
-        norm: float | Array = kernel_for(update_all, *arrays.values())(
-            arrays,
-            gradients(self.parameters),
-            self.m,
-            self.v,
-            self.counts,
+        state = self.step_counts, arrays, gradients(self.parameters), self.m, self.v
+        norm: float | Array = kernel_for(adamw_update, *state)(
+            *state,
             decays={name: self.decays(name, p) for name, p in self.parameters.items()},
             lr=lr,
             beta1=self.betas[0],
@@ -227,17 +125,19 @@ class AdamW:
         steps = {name: operator.index(entry["step"]) for name, entry in state.items()}
         for name, entry in state.items():
             shape = self.parameters[name].shape
-            for moment in ("m", "v"):
+            if missing := [moment for moment in self.state_names if moment not in entry]:
+                raise ValueError(f"optimizer state of {name} lacks {', '.join(missing)}; it has {', '.join(entry)}")
+            for moment in self.state_names:
                 if entry[moment].shape != shape:
                     raise ValueError(f"optimizer state {moment} of {name} has shape {entry[moment].shape}, not {shape}")
-        xp = array_module(self.counts)
-        self.counts[...] = xp.asarray(np.array([steps[name] for name in self.parameters], np.int64))
+        xp = array_module(self.step_counts)
+        self.step_counts[...] = xp.asarray(np.array([steps[name] for name in self.parameters], np.int64))
         for name, entry in state.items():
             self.m[name][...] = xp.asarray(entry["m"])
             self.v[name][...] = xp.asarray(entry["v"])
 
 
-def once_each(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters, a tensor with several names only under its first."""
     names: dict[Tensor, str] = {}
     for name, parameter in named_tensors(parameters).items():

@@ -1,16 +1,13 @@
 """Gradients as one long vector: its norm, clipped."""
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 
-from tinygrad_gpt.backend import Array, array_module, narrowed, widened
-from tinygrad_gpt.checks import mapping, number
-from tinygrad_gpt.kernels import FASTER, cuda, kernel_for
-from tinygrad_gpt.kernels.threads import blocks, share
+from tinygrad_gpt.backend import Array, narrowed, widened
+from tinygrad_gpt.checks import mapping
+from tinygrad_gpt.kernels import kernel_for
+from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, positive_norm, total_of_squares
 from tinygrad_gpt.tape import Tensor
-
-BLOCK = 2**18  # entries summed in one piece, by one thread
 
 
 def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
@@ -22,24 +19,12 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     Source.  Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """
     positive_norm(max_norm)
-    norm = grad_norm(parameters)
-    scale = clipping_factor(norm, max_norm)
+    norm, scale = norm_and_factor(gradients(parameters), max_norm)
     if scale < 1:
         for parameter in parameters.values():
             if parameter.grad is not None:
                 parameter.grad = narrowed(widened(parameter.grad) * scale, parameter.grad.dtype)
     return norm
-
-
-def clipping_factor(norm: float, max_norm: float) -> float:
-    """What gradients of this norm are multiplied by: 1 up to max_norm.  Raises ValueError if that is not positive."""
-    return positive_norm(max_norm) / norm if norm > max_norm else 1.0
-
-
-def positive_norm(max_norm: float) -> float:
-    """max_norm, if it is positive; infinity is."""
-    bound: float = number("max_norm", max_norm, "positive", lambda x: x > 0)
-    return bound
 
 
 def grad_norm(parameters: Mapping[str, Tensor]) -> float:
@@ -48,37 +33,17 @@ def grad_norm(parameters: Mapping[str, Tensor]) -> float:
     Raises FloatingPointError if a gradient is not finite (naming the parameter), or the sum is not (float64 gradients
     above 1e154); ValueError if a gradient has another shape than its parameter.
     """
-    return norm_of(gradients(parameters))
+    return norm_and_factor(gradients(parameters), math.inf)[0]
 
 
-def norm_of(grads: Mapping[str, Array]) -> float:
-    """The norm of gradients by name, as grad_norm has it."""
-    arrays = [*grads.values()]
-    total = kernel_for(total_of_squares, *arrays)(arrays)
-    if math.isfinite(total):
-        return math.sqrt(total)
-    check_finite(grads)
-    raise FloatingPointError(f"the squared norm of all gradients is {total}")
+def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | None = None) -> tuple[float, float]:
+    """The norm of gradients by name, and what they are to be multiplied by so that it is at most max_norm.
 
-
-def total_of_squares(arrays: Sequence[Array]) -> float:
-    """Σ x² over all entries of all arrays, in float64."""
-    return sum(sum_of_squares(array) for array in arrays)
-
-
-def sum_of_squares(x: Array) -> float:
-    """Σ x² in float64, whatever x's dtype: it neither overflows at 1e30 nor forgets small entries among many."""
-    xp, flat = array_module(x), x.reshape(-1)
-    pieces = blocks(slice(0, len(flat)), BLOCK)
-    sums = [0.0] * len(pieces)
-
-    def work(part: slice) -> None:
-        for i in range(part.start, part.stop):
-            piece = flat[pieces[i]]
-            sums[i] = float(xp.einsum("i,i->", piece, piece, dtype=xp.float64))
-
-    share(work, len(pieces))
-    return sum(sums)
+    For optimizers.  Raises FloatingPointError if a gradient, or the loss, is not finite.  On a GPU this waits for it.
+    """
+    total: float = kernel_for(total_of_squares, *grads.values())(*grads.values())
+    norm = finite_norm(total, grads, loss)
+    return norm, clipping_factor(norm, max_norm)
 
 
 def gradients(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
@@ -103,14 +68,3 @@ def named_tensors(parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if not isinstance(parameter, Tensor):
             raise TypeError(f"parameter {name} must be a Tensor; got {type(parameter).__name__}")
     return parameters
-
-
-def check_finite(grads: Mapping[str, Array]) -> None:
-    """Raise FloatingPointError, naming the first parameter whose gradient is not finite."""
-    for name, grad in grads.items():
-        if not array_module(grad).isfinite(grad).all():
-            raise FloatingPointError(f"gradient of {name} is not finite")
-
-
-# The table cannot name it itself: kernels know the ops below them, not the optimizer above.
-FASTER[total_of_squares, "cupy", "float32"] = partial(cuda.total_of_squares, otherwise=total_of_squares)

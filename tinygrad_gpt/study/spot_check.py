@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
 from tinygrad_gpt.kernels import Op as Function
-from tinygrad_gpt.kernels import around_ops
+from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.study.trace import Trace, Value
 from tinygrad_gpt.tape import Tensor, no_grad
 
@@ -142,7 +142,7 @@ def nudged_output(trace: Trace, op: int, index: Index, h: float) -> Iterator[Non
 
         return nudged
 
-    with around_ops(around):
+    with op_hook(around):
         yield
 
 
@@ -154,7 +154,7 @@ def check_same_ops(trace: Trace, loss: Callable[[], Tensor]) -> None:
         names.append(function.__name__)
         return run
 
-    with around_ops(around):
+    with op_hook(around):
         loss()
     before = [op.name for op in trace.ops][: len(names)]
     if names != before:

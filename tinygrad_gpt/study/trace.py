@@ -6,7 +6,7 @@
     print(t.tree())
     t["h.0.mlp.c_fc.weight"].terms          # what its gradient is the sum of
 
-The engine knows nothing of it: `around_ops` puts a watcher around each op, which looks at what goes in and out and at
+The engine knows nothing of it: `op_hook` puts a watcher around each op, which looks at what goes in and out and at
 who called.  Outside the block nothing is watched and nothing costs anything; within it all numbers stay the same to the
 last bit.
 
@@ -25,7 +25,7 @@ from typing import Any, Literal
 from tinygrad_gpt import tape
 from tinygrad_gpt.backend import Array, Vjp, synchronize
 from tinygrad_gpt.kernels import Op as Function
-from tinygrad_gpt.kernels import around_ops
+from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.study.kept import Kept, arrays_of, buffer
 from tinygrad_gpt.study.numbers import Stats, stats_of
 from tinygrad_gpt.study.places import Line, Places, callers, line_of, variable_of
@@ -125,7 +125,7 @@ class Trace(AbstractContextManager["Trace"]):
     def __enter__(self) -> "Trace":
         if self.block is not None:
             raise RuntimeError("a trace is one block: make another one with trace()")
-        self.watcher, self.block = sys._getframe(1), around_ops(self.around)
+        self.watcher, self.block = sys._getframe(1), op_hook(self.around)
         self.block.__enter__()
         return self
 

@@ -17,7 +17,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ import numpy as np
 from tinygrad_gpt import kernels, tape
 from tinygrad_gpt.backend import Array, Vjp, array_module, widened
 from tinygrad_gpt.files import replacing
-from tinygrad_gpt.kernels import Op, around_ops
+from tinygrad_gpt.kernels import Op, op_hook
 from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.tape import Tensor, backward
+from tinygrad_gpt.tape import Tensor
 from tinygrad_gpt.training.checkpoint import load_checkpoint, save_checkpoint
-from tinygrad_gpt.training.loop import row_parts
+from tinygrad_gpt.training.step import accumulate_gradients
 
 MODEL, STEP, REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
 BFLOAT16 = "bfloat16"
@@ -81,7 +81,7 @@ def find_nonfinite(
             return NonFinite(f"parameter {described(name, p.data)}, before the step", parameters=(name,))
     watch = Watch({name: p.data for name, p in parameters.items()})
     try:
-        with np.errstate(all="ignore"), around_ops(watch.watched):
+        with np.errstate(all="ignore"), op_hook(watch.watched):
             grads = gradients(model, ids, targets, dropout, accumulation)
     except FoundError as found:
         return found.finding
@@ -95,14 +95,17 @@ def find_nonfinite(
 def gradients(
     model: GPT, ids: Array, targets: Array, dropout: Dropout | None, accumulation: int
 ) -> dict[Tensor, Array]:
-    """dLoss/dparameter of a batch, computed in parts as `train` computes it."""
-    grads: dict[Tensor, Array] = {}
-    for part in row_parts(len(ids), accumulation):
-        masks = None if dropout is None else replace(dropout, first_row=dropout.first_row + part.start)
-        loss = model.loss(ids[part], targets[part], dropout=masks, reduction="sum") / targets.size
-        for leaf, grad in backward(loss).items():
-            grads[leaf] = grads[leaf] + grad if leaf in grads else grad
-    return grads
+    """dLoss/dparameter of a batch, computed as a training step does.  The parameters' own .grad stay as they are."""
+    parameters = model.parameters().values()
+    before = [p.grad for p in parameters]
+    try:
+        for p in parameters:
+            p.grad = None
+        accumulate_gradients(model, ids, targets, accumulation, dropout=dropout)
+        return {p: p.grad for p in parameters if p.grad is not None}
+    finally:
+        for p, grad in zip(parameters, before, strict=True):
+            p.grad = grad
 
 
 @dataclass

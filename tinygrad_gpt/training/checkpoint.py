@@ -1,13 +1,14 @@
 """Models in files: safetensors, weights under GPT-2's names, everything else in the header.  No pickle.
 
-A checkpoint holds the weights; the optimizer's moments as `optimizer.m.NAME` and `optimizer.v.NAME`; and as metadata
+A checkpoint holds the weights; the optimizer's state, AdamW's moments as `optimizer.m.NAME` and `optimizer.v.NAME`, and
+in general `optimizer.STATE.NAME` for each of its `state_names`; and as metadata
 
     file_sha256       of the whole file (safetensors_file says how)
     format            "tinygrad_gpt 2"; files of format 1 had no digest and no environment, and are still read
     config            the model's GPTConfig, as JSON
     step              training steps done
     environment       what wrote it, as JSON: versions, backend, device, threads, BLAS and its kernel, vector units
-    optimizer_steps   the optimizer's step counts by parameter, as JSON, if its moments are there
+    optimizer_steps   the optimizer's step counts by parameter, as JSON, if its state is there
 
 and whatever strings the caller adds.  It appears under its name only when it is whole and on the disk.
 """
@@ -27,14 +28,13 @@ from tinygrad_gpt.checks import check_has, mapping
 from tinygrad_gpt.files import replacing
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.config import parameter_shapes
-from tinygrad_gpt.optim import AdamW
+from tinygrad_gpt.optim import Optimizer
 from tinygrad_gpt.training.environment import environment
 from tinygrad_gpt.training.safetensors_file import CheckpointError as CheckpointError
 from tinygrad_gpt.training.safetensors_file import SafetensorsFile, Stored, opened, require_whole, strict_json, write
 
 FORMAT, FORMAT_1 = "tinygrad_gpt 2", "tinygrad_gpt 1"
 OURS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # names in the metadata
-MOMENTS = ("m", "v")
 PER_LAYER = 11  # tensors, at least
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -51,7 +51,7 @@ class Checkpoint:
     metadata: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 
-    def resume(self, optimizer: AdamW) -> None:
+    def resume(self, optimizer: Optimizer) -> None:
         """Give the optimizer the state it had.  Raises ValueError if there is none, or it does not fit."""
         if self.optimizer_state is None:
             raise ValueError(
@@ -78,7 +78,7 @@ class Checkpoint:
 def save_checkpoint(
     path: str | Path,
     model: GPT,
-    optimizer: AdamW | None = None,
+    optimizer: Optimizer | None = None,
     *,
     step: int = 0,
     metadata: Mapping[str, str] = NOTHING,
@@ -93,7 +93,7 @@ def save_checkpoint(
     """
     check_has("model", model, "parameters", "config")
     if optimizer is not None:
-        check_has("optimizer", optimizer, "steps", *MOMENTS)
+        check_has("optimizer", optimizer, "steps", "state_names")
     mapping("metadata", metadata, "strings to strings")
     tensors = {name: p.data for name, p in model.parameters().items()}
     ours = {
@@ -107,8 +107,10 @@ def save_checkpoint(
         if strange := sorted(steps.keys() - tensors.keys()):
             raise ValueError(f"the optimizer has parameters that the model has not: {', '.join(strange)}")
         ours["optimizer_steps"] = json.dumps(steps)
-        for moment in MOMENTS:
-            tensors |= {f"optimizer.{moment}.{name}": array for name, array in getattr(optimizer, moment).items()}
+        for state in optimizer.state_names:
+            if not state.isidentifier():
+                raise ValueError(f"state_names of the optimizer must be identifiers; got {state!r}")
+            tensors |= {f"optimizer.{state}.{name}": array for name, array in getattr(optimizer, state).items()}
     with replacing(path, check=require_whole if verify else None) as file:
         write(file, tensors, ours | checked(metadata))
 
@@ -175,11 +177,24 @@ def read_model(
 
 
 def read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """What `AdamW.load_state` takes, of a file whose tensors were checked."""
+    """What an optimizer's `load_state` takes, of a file whose tensors were checked."""
+    states = state_names(file.tensors, steps)
     return {
-        name: {"step": count} | {moment: file.tensor(f"optimizer.{moment}.{name}") for moment in MOMENTS}
+        name: {"step": count} | {state: file.tensor(f"optimizer.{state}.{name}") for state in states}
         for name, count in steps.items()
     }
+
+
+def state_names(tensors: Mapping[str, Stored], steps: Mapping[str, int]) -> list[str]:
+    """The names of the optimizer's state: STATE of every tensor `optimizer.STATE.NAME` whose NAME has a step count.
+
+    Raises ValueError if a file has too few tensors for so many: it must not make us list a billion names.
+    """
+    split = (tensor.removeprefix("optimizer.").partition(".") for tensor in tensors if tensor.startswith("optimizer."))
+    states = sorted({state for state, _, name in split if name in steps})
+    if len(states) * len(steps) > len(tensors):
+        raise ValueError(f"it has {len(tensors)} tensors, too few for an optimizer of {len(states)} arrays a parameter")
+    return states
 
 
 def check_format(format: str | None, has_digest: bool) -> None:
@@ -216,12 +231,13 @@ def optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
 
 
 def check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, int] | None) -> None:
-    """Raise ValueError, listing them, unless the tensors are the model's and the moments of those counted in steps."""
+    """Raise ValueError, listing them, unless the tensors are the model's and its optimizer's."""
     shapes = shapes_of(config, len(file.tensors))
     for name in steps or {}:
         if name not in shapes:
             raise ValueError(f"optimizer_steps has {name}, which is no parameter")
-    shapes |= {f"optimizer.{moment}.{name}": shapes[name] for moment in MOMENTS for name in steps or {}}
+    states = state_names(file.tensors, steps or {})
+    shapes |= {f"optimizer.{state}.{name}": shapes[name] for state in states for name in steps or {}}
     check_shapes(file.tensors, shapes)
     dtypes = sorted({stored.dtype for stored in file.tensors.values()})
     if len(dtypes) > 1 or dtypes[0] not in ("F16", "F32", "F64"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tinygrad_gpt.checks import at_least_one
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.optim import AdamW
+from tinygrad_gpt.optim import Optimizer
 from tinygrad_gpt.training.checkpoint import NOTHING, Checkpoint, load_checkpoint, save_checkpoint
 from tinygrad_gpt.training.safetensors_file import CheckpointError, opened
 
@@ -39,7 +39,7 @@ class Checkpoints:
     def save(
         self,
         model: GPT,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         *,
         step: int,
         val_loss: float | None = None,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,8 +10,8 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import at_least_one, check_has, not_negative, number, whole_number
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.optim import AdamW
-from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.optim import Optimizer
+from tinygrad_gpt.training.step import Stopwatch, no_stopwatch, update
 
 
 class StepBatches(Protocol):
@@ -43,19 +42,12 @@ class StepReport:
 
 
 CHECK_EVERY = 32  # steps whose reports are looked at together, so that a GPU need not be waited for in each
-MOST_SKIPPED = 10  # steps in a row that on_nonfinite="skip" may skip: beyond that it is no accident
-
-Stopwatch = Callable[[str], AbstractContextManager[None]]
-
-
-def no_stopwatch(name: str) -> AbstractContextManager[None]:
-    """Nobody wants to know."""
-    return nullcontext()
+MAX_CONSECUTIVE_SKIPS = 10  # with on_nonfinite="skip"; more in a row means that training has diverged
 
 
 def train(
     model: GPT,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     batches: StepBatches,
     *,
     steps: int,
@@ -79,7 +71,7 @@ def train(
 
     Raises FloatingPointError, naming the step, if the loss or a gradient is not finite: nothing was updated then.
     anomaly.find_nonfinite tells which op it came from.  With on_nonfinite="skip" such a step changes nothing and is
-    reported as skipped; it raises after MOST_SKIPPED in a row.  skipped_before is how many steps right before
+    reported as skipped; it raises after MAX_CONSECUTIVE_SKIPS in a row.  skipped_before is how many steps right before
     start_step were.
 
     A step does not wait for a GPU.  What is not finite changes nothing there either, by the GPU's own decision, but it
@@ -102,76 +94,58 @@ def train(
     at_least_one("accumulation", accumulation)
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"on_nonfinite must be one of raise, skip; got {on_nonfinite!r}")
-    in_a_row = skipped_before
-    unread: list[StepReport] = []
+    return run_steps(
+        model,
+        optimizer,
+        batches,
+        range(start_step, steps + 1),
+        schedule,
+        clip_norm,
+        accumulation,
+        seed,
+        on_nonfinite == "skip",
+        skipped_before,
+        stopwatch,
+    )
 
-    def one_step(step: int) -> StepReport:
-        nonlocal in_a_row
+
+def run_steps(
+    model: GPT,
+    optimizer: Optimizer,
+    batches: StepBatches,
+    steps: range,
+    schedule: Callable[[int], float] | None,
+    clip_norm: float | None,
+    accumulation: int,
+    seed: int,
+    skip: bool,
+    consecutive_skips: int,
+    stopwatch: Stopwatch,
+) -> Iterator[StepReport]:
+    """The steps, one after the other."""
+    unchecked: list[StepReport] = []
+    for step in steps:
         with stopwatch("batch"):
             ids, targets = batches.batch(step)
         lr = optimizer.lr if schedule is None else not_negative(f"schedule({step})", schedule(step))
         try:
             loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
-            unread.append(StepReport(step, loss, lr, norm, targets.size))
-            if on_nonfinite == "skip" or step == steps or len(unread) == CHECK_EVERY:
-                check_all(unread)
+            report = StepReport(step, loss, lr, norm, targets.size)
+            unchecked.append(report)
+            if skip or step == steps[-1] or len(unchecked) == CHECK_EVERY:
+                check_all(unchecked)
+            consecutive_skips = 0
         except FloatingPointError as error:
-            in_a_row += 1
-            if on_nonfinite == "raise":
+            if not skip:
                 raise
-            if in_a_row > MOST_SKIPPED:
-                raise FloatingPointError(f"{error}; the {MOST_SKIPPED} steps before it were skipped") from None
-            return StepReport(step, np.float32(np.nan), lr, math.nan, targets.size, str(error))
-        in_a_row = 0
-        return StepReport(step, loss, lr, norm, targets.size)
-
-    return (one_step(step) for step in range(start_step, steps + 1))
-
-
-def update(
-    model: GPT,
-    optimizer: AdamW,
-    ids: Array,
-    targets: Array,
-    step: int,
-    lr: float,
-    clip_norm: float | None,
-    accumulation: int,
-    seed: int,
-    stopwatch: Stopwatch,
-) -> tuple[Array, float | Array]:
-    """One step: forward, backward, clip, update.  The loss and the gradient's norm.
-
-    The gradient of a mean over all tokens is the sum of the parts' gradients of (their sum / all tokens): a mean of
-    the parts' means would weigh a short last part too much.
-    """
-    optimizer.zero_grad()
-    total: Array = 0.0
-    for part in row_parts(len(ids), accumulation):
-        masks = Dropout(seed, step, first_row=part.start)
-        loss = model.loss(ids[part], targets[part], dropout=masks, reduction="sum") / targets.size
-        loss.backward()
-        total = total + loss.data
-    try:
-        with stopwatch("optimizer"):
-            norm = optimizer.step(lr, max_norm=math.inf if clip_norm is None else clip_norm, loss=total)
-    except FloatingPointError as error:
-        raise FloatingPointError(f"step {step}: {error}") from None
-    return total, norm
+            consecutive_skips += 1
+            if consecutive_skips > MAX_CONSECUTIVE_SKIPS:
+                raise FloatingPointError(f"{error}; the {MAX_CONSECUTIVE_SKIPS} steps before it were skipped") from None
+            report = StepReport(step, np.float32(np.nan), lr, math.nan, targets.size, str(error))
+        yield report
 
 
 def check_all(reports: list[StepReport]) -> None:
     """Check reports, the first first, and strike them from the list."""
     while reports:
         reports.pop(0).check()
-
-
-def row_parts(n_rows: int, parts: int) -> Iterator[slice]:
-    """The rows of a batch in `parts` runs as equal as can be; fewer if there are fewer rows.
-
-    >>> list(row_parts(5, 2))
-    [slice(0, 3, None), slice(3, 5, None)]
-    """
-    for rows in np.array_split(np.arange(n_rows), parts):
-        if len(rows):
-            yield slice(int(rows[0]), int(rows[-1]) + 1)

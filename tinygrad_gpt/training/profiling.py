@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygrad_gpt.backend import Array, Vjp, synchronize
-from tinygrad_gpt.kernels import Op, around_ops
+from tinygrad_gpt.kernels import Op, op_hook
 
 FORWARD, BACKWARD, ELSE = "forward", "backward", "else"
 
@@ -32,7 +32,7 @@ class Profile:
 
     def of_ops(self) -> AbstractContextManager[None]:
         """Within this block every op is timed; what it leaves for the way back is too, wherever that is walked."""
-        return around_ops(self.timed)
+        return op_hook(self.timed)
 
     def timed(self, op: Op, run: Op) -> Op:
         """run, timed under the name of op."""

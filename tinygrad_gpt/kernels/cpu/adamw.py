@@ -1,11 +1,57 @@
 """AdamW in place: the same arithmetic, in an order that needs one scratch block."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.kernels.threads import block_size, blocks, share
+from tinygrad_gpt.kernels.cpu.norms import total_of_squares
+from tinygrad_gpt.kernels.threads import block_size, blocks, parallel_for
+from tinygrad_gpt.ops.adamw import next_steps
+from tinygrad_gpt.ops.norms import clipping_factor, finite_norm
+
+
+def accepts_adamw_update(step_counts: Array, parameters: Mapping[str, Array], *rest: Any, **settings: Any) -> bool:
+    """Whether all parameters are float32."""
+    return all(p.dtype == np.float32 for p in parameters.values())
+
+
+def adamw_update(
+    step_counts: Array,
+    parameters: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    m: Mapping[str, Array],
+    v: Mapping[str, Array],
+    *,
+    decays: Mapping[str, bool],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    max_norm: float,
+    loss: Array | None,
+) -> float:
+    """One step of every parameter that has a gradient, all by name; the norm of all gradients, before clipping."""
+    norm = finite_norm(total_of_squares(*gradients.values()), gradients, loss)
+    scale = clipping_factor(norm, max_norm)
+    for name, step in next_steps(step_counts, parameters, gradients):
+        adamw_step(
+            parameters[name],
+            gradients[name],
+            m[name],
+            v[name],
+            step=step,
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            weight_decay=weight_decay if decays[name] else 0.0,
+            scale=scale,
+        )
+    return norm
 
 
 def adamw_step(
@@ -52,4 +98,4 @@ def adamw_step(
                 pb *= 1 - lr * weight_decay
             pb -= s
 
-    share(work, len(p), worth_it=p.size >= 2 * block_size())
+    parallel_for(work, len(p), enabled=p.size >= 2 * block_size())

@@ -9,31 +9,34 @@ row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels.threads import blocks, share
-from tinygrad_gpt.ops.attention import causal_attention as reference
+from tinygrad_gpt.kernels.threads import blocks, parallel_for
 from tinygrad_gpt.ops.attention import split_heads
 
 ROWS = 64  # queries taken together
-WORTH_IT = 2**16  # scores
+MIN_SCORES_FOR_THREADS = 2**16
+
+
+def accepts_causal_attention(qkv: Array, *keep: Array, **settings: Any) -> bool:
+    """Whether there are entries."""
+    return bool(qkv.size)
 
 
 def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
     q, k, v = split_heads(qkv, n_heads)  # views, each (B, H, T, D)
     B, H, T, D = q.shape
-    if not q.size:
-        return reference(*((qkv,) if keep is None else (qkv, keep)), n_heads=n_heads)
     scale = 1 / math.sqrt(D)
     y = np.empty((B, T, H * D), qkv.dtype)
     y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns
     taken = blocks(slice(0, T), ROWS)
     powers = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]  # e^(S - max)
     totals = np.empty((B, H, T, 1), qkv.dtype)  # their sums over a row: P = powers / totals
-    worth_it = B * H * T * T >= WORTH_IT
+    in_threads = B * H * T * T >= MIN_SCORES_FOR_THREADS
 
     def forward(heads: slice) -> None:
         for rows, whole in zip(taken, powers, strict=True):
@@ -66,10 +69,10 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
                 np.matmul(dp, k[:, heads, keys], out=dq[:, heads, rows])
                 dk[:, heads, keys] += dp.swapaxes(-1, -2) @ q[:, heads, rows]
 
-        share(backward, H, worth_it=worth_it)
+        parallel_for(backward, H, enabled=in_threads)
         return (dqkv,) if keep is None else (dqkv, None)
 
-    share(forward, H, worth_it=worth_it)
+    parallel_for(forward, H, enabled=in_threads)
     return y, vjp
 
 

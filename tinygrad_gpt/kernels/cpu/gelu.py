@@ -1,23 +1,25 @@
 """GELU in place, block by block."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels.threads import block_size, blocks, share
+from tinygrad_gpt.kernels.threads import block_size, blocks, parallel_for
 from tinygrad_gpt.ops.gelu import A, C
-from tinygrad_gpt.ops.gelu import gelu as reference
 
 
-def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp]:
-    """y = ½ x (1 + tanh(x (C + C A x²))); the erf form is the op's own."""
-    if form != "tanh":
-        return reference(x, form=form)
+def accepts_gelu(x: Array, *, form: str = "tanh", **settings: Any) -> bool:
+    """Whether the tanh form is asked for."""
+    return form == "tanh"
+
+
+def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
+    """y = ½ x (1 + tanh(x (C + C A x²)))."""
     shape, flat = x.shape, x.reshape(-1)
     y, t = np.empty_like(flat), np.empty_like(flat)
     size = block_size()
-    worth_it = len(flat) >= 2 * size
+    in_threads = len(flat) >= 2 * size
 
     def forward(part: slice) -> None:
         for block in blocks(part, size):
@@ -52,8 +54,8 @@ def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp
                 db *= dy[block]
                 db *= 0.5
 
-        share(backward, len(dx), worth_it=worth_it)
+        parallel_for(backward, len(dx), enabled=in_threads)
         return (dx.reshape(shape),)
 
-    share(forward, len(flat), worth_it=worth_it)
+    parallel_for(forward, len(flat), enabled=in_threads)
     return y.reshape(shape), vjp

@@ -4,17 +4,24 @@ The last chunk of rows keeps what it has made for the way back; a batch of more 
 logits a second time there, instead of holding all of them.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.cpu.products import product
-from tinygrad_gpt.kernels.threads import blocks, share
-from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
+from tinygrad_gpt.kernels.threads import blocks, parallel_for
 
 CHUNK = 2**26  # logits of a chunk: 256 MB; where there are several, two are held on the way back
 BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
+
+
+def accepts_linear_cross_entropy(
+    x: Array, weight: Array = None, targets: Array = None, *, reduction: str = "mean", **settings: Any
+) -> bool:
+    """Whether there is a target for each row, and there are entries: the op says what is wrong with the rest."""
+    fits = targets is not None and targets.shape == x.shape[:-1] and reduction in ("mean", "sum")
+    return bool(fits and x.size and weight.size)
 
 
 def linear_cross_entropy(
@@ -26,8 +33,6 @@ def linear_cross_entropy(
     reduction: Literal["mean", "sum"] = "mean",
 ) -> tuple[Array, Vjp]:
     """x (..., C), weight (V, C), targets (...) of int  ->  loss (), in nats."""
-    if reduction not in ("mean", "sum") or targets.shape != x.shape[:-1] or not x.size or not weight.size:
-        return reference(x, weight, targets, ignore_index=ignore_index, reduction=reduction)
     V, C = weight.shape
     shape = x.shape
     rows, y = x.reshape(-1, C), targets.reshape(-1)
@@ -57,7 +62,7 @@ def linear_cross_entropy(
             z[each, t] -= 1 / divisor
             z[~counted] = 0
 
-        share(work, len(logits), worth_it=logits.size >= 2 * BLOCK)
+        parallel_for(work, len(logits), enabled=logits.size >= 2 * BLOCK)
         return logits
 
     chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))

@@ -7,7 +7,7 @@ one row, a head's gradient has a row for each token of the vocabulary.
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.kernels.threads import share
+from tinygrad_gpt.kernels.threads import parallel_for
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
@@ -27,9 +27,9 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
             out[:, columns] += bias[columns]
 
     if N > M:
-        share(of_rows, N, worth_it=worth_sharing(N, K, M))
+        parallel_for(of_rows, N, enabled=worth_sharing(N, K, M))
     else:
-        share(of_columns, M, worth_it=worth_sharing(N, K, M))
+        parallel_for(of_columns, M, enabled=worth_sharing(N, K, M))
     return out
 
 

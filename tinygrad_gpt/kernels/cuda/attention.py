@@ -1,7 +1,7 @@
 """Causal attention on the device, forward and backward, that never writes its (T, T) weights down.
 
 The kernels are told in attention.cu, those of bfloat16 on tensor cores in attention_bfloat16.cu.  A head has up to 128
-numbers, in bfloat16 a multiple of 16; bfloat16 of another width goes through float32, a wider head through the op.
+numbers, in bfloat16 a multiple of 16; bfloat16 of another width goes through float32.
 float32 is multiplied in float32 under every precision, "tf32" too.
 """
 
@@ -9,18 +9,23 @@ import math
 from typing import Any
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.dropout import drawn
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.attention import causal_attention as reference
 from tinygrad_gpt.ops.attention import split_heads
-from tinygrad_gpt.rng import Keep
+from tinygrad_gpt.rng import LazyMask
 
 WIDEST = 128  # numbers of a head: four tiles of them fit into shared memory
 ALIGNMENT = 16  # bytes that are loaded at once
 NONE, ARRAY, DRAWN = 0, 1, 2  # where a mask comes from: DROP in attention.cuh
 
 
-def causal_attention(qkv: Array, keep: Array | Keep | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+def accepts_causal_attention(
+    qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
+) -> bool:
+    """Whether a head is no wider than WIDEST."""
+    return bool(qkv.shape[-1] <= 3 * n_heads * WIDEST)
+
+
+def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C) of float32 or bfloat16, keep (B, H, T, T), an array or by name, or none  ->  y (B, T, C).
 
     Saved: qkv, y and a number for each row of weights.  A mask by name is drawn again on the way back.
@@ -29,10 +34,8 @@ def causal_attention(qkv: Array, keep: Array | Keep | None = None, *, n_heads: i
     xp, narrow = array_module(qkv), qkv.dtype.itemsize == 2
     if not qkv.size:
         return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (xp.empty_like(qkv), *([] if keep is None else [None]))
-    if narrow and (D > WIDEST or D % 16):
+    if narrow and D % 16:
         return through_float32(qkv, keep, n_heads)
-    if D > WIDEST:
-        return reference(qkv, *masks(keep, qkv), n_heads=n_heads)
     qkv = aligned(qkv)
     mode, mask = mask_arguments(xp, keep, (B, H, T, T))
     y, lse = xp.empty((B, T, H * D), qkv.dtype), xp.empty((B, H, T), xp.float32)
@@ -63,25 +66,18 @@ def tile_of(D: int, narrow: bool) -> int:
     return (64 if narrow else 32) // (1 if D <= 64 else 2)
 
 
-def mask_arguments(xp: Any, keep: Array | Keep | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
+def mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
     """Where a mask of this shape comes from, and what the kernels take for it.  Raises ValueError for another shape."""
     if keep is None:
         return NONE, (None, 0, 0, 0, 0, 0, 1.0)
-    if not isinstance(keep, Keep):
+    if not isinstance(keep, LazyMask):
         return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(keep, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
     if keep.shape != shape:
         raise ValueError(f"keep must have the shape of the weights {shape}; got {keep.shape}")
     return DRAWN, (None, keep.seed, keep.step, keep.first_row, keep.site, keep.kept, keep.scale)
 
 
-def masks(keep: Array | Keep | None, like: Array) -> tuple[Array, ...]:
-    """The mask written down, if there is one: for the op."""
-    if keep is None:
-        return ()
-    return (drawn(keep, like),) if isinstance(keep, Keep) else (keep,)
-
-
-def through_float32(qkv: Array, keep: Array | Keep | None, n_heads: int) -> tuple[Array, Vjp]:
+def through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
     """Narrow numbers computed with as wide ones."""
     y, wide_vjp = causal_attention(qkv.astype("float32"), keep, n_heads=n_heads)
 

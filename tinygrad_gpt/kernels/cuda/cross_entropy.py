@@ -5,10 +5,15 @@ from typing import Any, Literal
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import as_rows, contiguous, stored_as, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.cross_entropy import cross_entropy as reference
 
 FILE = "cross_entropy.cu"
 Ignoring = tuple[bool, int]  # whether rows with some target do not count, and with which
+
+
+def accepts_cross_entropy(logits: Array, targets: Array = None, *, reduction: str = "mean", **settings: Any) -> bool:
+    """Whether there is a target for each row, and there are entries: the op says what is wrong with the rest."""
+    fits = targets is not None and targets.shape == logits.shape[:-1] and reduction in ("mean", "sum")
+    return bool(fits and logits.size)
 
 
 def cross_entropy(
@@ -20,11 +25,8 @@ def cross_entropy(
 ) -> tuple[Array, Vjp]:
     """logits (..., V), targets (...) of int  ->  loss () of float32, in nats.
 
-    Saves the logits, not a copy of them.  A target outside the vocabulary makes the loss nan.  Arrays without entries
-    are the op's, and so are its errors.
+    Saves the logits, not a copy of them.  A target outside the vocabulary makes the loss nan.
     """
-    if reduction not in ("mean", "sum") or targets.shape != logits.shape[:-1] or not logits.size:
-        return reference(logits, targets, ignore_index=ignore_index, reduction=reduction)
     xp, shape, V = array_module(logits), logits.shape, logits.shape[-1]
     x, y, ignoring = as_rows(logits), flat_targets(targets), ignoring_of(ignore_index)
     nll, tops, log_totals = (xp.empty(len(x), "float32") for _ in range(3))

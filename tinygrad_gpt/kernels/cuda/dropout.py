@@ -2,26 +2,28 @@
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module
+from tinygrad_gpt.backend import Array, Vjp, array_module, wide_dtype
 from tinygrad_gpt.kernels.cuda.arrays import THREADS, blocks_for, contiguous, stored_as
 from tinygrad_gpt.kernels.cuda.elementwise import multiplied
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.dropout import dropout as reference
-from tinygrad_gpt.rng import Keep
+from tinygrad_gpt.rng import LazyMask
 
 MOST = 2**16 - 1  # blocks along the second axis of a grid
 
 
-def dropout(x: Array, keep: Array | Keep) -> tuple[Array, Vjp]:
+def accepts_dropout(x: Array, keep: Array | LazyMask = None) -> bool:
+    """Whether the mask has the shape of x."""
+    return keep is not None and bool(keep.shape == x.shape)
+
+
+def dropout(x: Array, keep: Array | LazyMask) -> tuple[Array, Vjp]:
     """x times a mask of its shape, which is given, or drawn as it is needed: then nothing is saved but its name."""
-    if keep.shape != x.shape:
-        return reference(x, keep)
-    if isinstance(keep, Keep):
+    if isinstance(keep, LazyMask):
         return dropped(x, keep), lambda dy: (dropped(dy, keep), None)
     return multiplied(x, keep), lambda dy: (multiplied(dy, keep), None)
 
 
-def dropped(x: Array, keep: Keep) -> Array:
+def dropped(x: Array, keep: LazyMask) -> Array:
     """x times a mask that nobody writes down."""
     x = contiguous(x)
     y = array_module(x).empty_like(x)
@@ -29,19 +31,19 @@ def dropped(x: Array, keep: Keep) -> Array:
     return y
 
 
-def drawn(keep: Keep, like: Array) -> Array:
-    """The mask written down, where `like` is and in its dtype, float32 or float64: Dropout.keep's, bit for bit."""
-    mask = array_module(like).empty(keep.shape, like.dtype)
+def drawn(keep: LazyMask, like: Array) -> Array:
+    """The mask written down, where `like` is and float64 if it is, else float32: Dropout.keep's, bit for bit."""
+    mask = array_module(like).empty(keep.shape, wide_dtype(like.dtype))
     if mask.size:
         launch("mask.cu", "draw_mask", mask, *place(keep), keep.scale, **grid_of(keep), defines=stored_as(mask))
     return mask
 
 
-def place(keep: Keep) -> tuple[int, ...]:
+def place(keep: LazyMask) -> tuple[int, ...]:
     """Which bits a mask takes, as kernels are told."""
     return keep.shape[0], keep.per_row, keep.seed, keep.step, keep.first_row, keep.site, keep.kept
 
 
-def grid_of(keep: Keep) -> dict[str, Any]:
+def grid_of(keep: LazyMask) -> dict[str, Any]:
     """A thread for every 16 entries of a row, rows along the second axis."""
     return {"grid": (blocks_for(keep.per_row, 16 * THREADS), min(keep.shape[0], MOST)), "block": THREADS}

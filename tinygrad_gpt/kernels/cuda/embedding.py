@@ -3,7 +3,6 @@
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, contiguous, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.embedding import embedding as reference
 
 FILE = "embedding.cu"
 TILE = 256  # ids that are sorted by a block
@@ -11,14 +10,16 @@ DEFINES = {"TILE": TILE}
 MOST = 2**31 - 1  # ids
 
 
+def accepts_embedding(table: Array, ids: Array = None) -> bool:
+    """Whether the table is a matrix, and there are entries and ids, not too many."""
+    return ids is not None and table.ndim == 2 and bool(table.size) and 0 < ids.size <= MOST
+
+
 def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
     """table (V, C) of float32, ids (...) of int  ->  y (..., C).  Saves the ids.
 
-    An id outside the table gives a row of nan, and takes no gradient.  Other shapes of tables, and arrays without
-    entries, are the op's.
+    An id outside the table gives a row of nan, and takes no gradient.
     """
-    if table.ndim != 2 or not table.size or not 0 < ids.size <= MOST:
-        return reference(table, ids)
     xp, table = array_module(table), contiguous(table)
     V, C = table.shape
     shape, flat = ids.shape, contiguous(ids.astype("int64", copy=False)).reshape(-1)

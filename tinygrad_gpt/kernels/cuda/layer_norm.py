@@ -1,11 +1,12 @@
 """Layer norm, a warp to a row."""
 
+from typing import Any
+
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import TYPES, WARP, as_rows, blocks_for, contiguous
 from tinygrad_gpt.kernels.cuda.columns import column_sums
 from tinygrad_gpt.kernels.cuda.launcher import Define, launch
 from tinygrad_gpt.kernels.cuda.precision import bfloat16, current_precision
-from tinygrad_gpt.ops.layer_norm import layer_norm as reference
 
 FILE = "layer_norm.cu"
 ROWS = 4  # of a block on the way there
@@ -13,17 +14,19 @@ SUMS = 12288  # floats in the shared memory of a block on the way back: 48 KB, w
 MOST_WARPS, MOST_BLOCKS = 8, 528  # there; four blocks for each of an H100's 132 multiprocessors
 
 
+def accepts_layer_norm(x: Array, gain: Array = None, bias: Array = None, **settings: Any) -> bool:
+    """Whether all are float32 and fit each other, there are entries, and a row has at most 6,144 of them."""
+    if bias is None or not x.ndim or not x.size or 2 * x.shape[-1] > SUMS:
+        return False
+    return all(array.dtype.name == "float32" and array.shape == x.shape[-1:] for array in (gain, bias))
+
+
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
     """x (..., C), gain (C), bias (C) of float32  ->  y (..., C), stored in bfloat16 under that precision.
 
-    Saves x, gain, and mean and 1/deviation of each row.  Rows longer than 6,144 and arrays without entries are the
-    op's.
+    Saves x, gain, and mean and 1/deviation of each row.
     """
-    C = x.shape[-1] if x.ndim else 0
-    plain = all(array.dtype.name == "float32" for array in (gain, bias)) and gain.shape == bias.shape == (C,)
-    if not plain or not x.size or 2 * C > SUMS:
-        return reference(x, gain, bias, eps=eps)
-    xp, shape = array_module(x), x.shape
+    xp, shape, C = array_module(x), x.shape, x.shape[-1]
     rows, gain = as_rows(x), contiguous(gain)
     N = len(rows)
     y = xp.empty(rows.shape, bfloat16() if current_precision() == "bfloat16" else rows.dtype)

@@ -6,23 +6,22 @@ from tinygrad_gpt.kernels.cuda.columns import column_sums
 from tinygrad_gpt.kernels.cuda.elementwise import cast
 from tinygrad_gpt.kernels.cuda.gemm import gemm
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.linear import linear as reference
+
+
+def accepts_linear(x: Array, weight: Array = None, bias: Array | None = None) -> bool:
+    """Whether the parameters are float32, the shapes fit as they are, and there are entries."""
+    if weight is None or weight.ndim != 2 or x.shape[-1:] != weight.shape[:1] or not x.size or not weight.size:
+        return False
+    if bias is not None and (bias.dtype.name != "float32" or bias.shape != weight.shape[1:]):
+        return False
+    return bool(weight.dtype.name == "float32")
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
     """x (..., I), weight (I, O), bias (O)  ->  y (..., O).  Without a bias the vjp answers two gradients.
 
     x is float32, or bfloat16 and the parameters float32: then a copy of the weight in bfloat16 takes part and is saved.
-    Arrays without entries, and shapes that do not fit as they are, are the op's.
     """
-    arrays = (weight,) if bias is None else (weight, bias)
-    fits = weight.ndim == 2 and x.ndim and x.shape[-1:] == weight.shape[:1] and x.size and weight.size
-    if (
-        not fits
-        or any(a.dtype.name != "float32" for a in arrays)
-        or (bias is not None and bias.shape != weight.shape[1:])
-    ):
-        return reference(x, *arrays)
     xp, shape = array_module(x), x.shape
     rows = as_rows(x)  # (N, I)
     N, (inputs, outputs) = len(rows), weight.shape

@@ -4,7 +4,7 @@ The last chunk of rows keeps what it has made for the way back; a batch of more 
 logits a second time there, instead of holding all of them.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, stored_as, threads_for
@@ -13,10 +13,18 @@ from tinygrad_gpt.kernels.cuda.elementwise import scaled
 from tinygrad_gpt.kernels.cuda.gemm import gemm
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.kernels.cuda.linear import multipliable
-from tinygrad_gpt.ops.linear_cross_entropy import linear_cross_entropy as reference
 
 CHUNK = 2**29  # logits of a chunk: 2 GB of float32; where there are several, two full ones are held on the way back
 APART = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
+
+
+def accepts_linear_cross_entropy(
+    x: Array, weight: Array = None, targets: Array = None, *, reduction: str = "mean", **settings: Any
+) -> bool:
+    """Whether the weight is float32, the shapes fit, and there are entries: the op says what is wrong with the rest."""
+    if targets is None or targets.shape != x.shape[:-1] or x.shape[-1:] != weight.shape[1:]:
+        return False
+    return reduction in ("mean", "sum") and weight.dtype.name == "float32" and bool(x.size and weight.size)
 
 
 def linear_cross_entropy(
@@ -30,11 +38,8 @@ def linear_cross_entropy(
     """x (..., C), weight (V, C), targets (...) of int  ->  loss () of float32, in nats.
 
     x is float32, or bfloat16 with a float32 weight, and logits are stored as x is.  A target outside the vocabulary
-    makes the loss nan.  Arrays without entries are the op's, and so are its errors.
+    makes the loss nan.
     """
-    odd = reduction not in ("mean", "sum") or targets.shape != x.shape[:-1] or x.shape[-1:] != weight.shape[1:]
-    if odd or weight.dtype.name != "float32" or not x.size or not weight.size:
-        return reference(x, weight, targets, ignore_index=ignore_index, reduction=reduction)
     xp, shape, (V, C) = array_module(x), x.shape, weight.shape
     rows, y, ignoring = as_rows(x), flat_targets(targets), ignoring_of(ignore_index)
     head = multipliable(weight, rows.dtype)

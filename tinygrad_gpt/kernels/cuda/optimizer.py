@@ -4,7 +4,7 @@ Kernels find the arrays through tables of addresses on the device.  A table goes
 memory in every step, so CuPy's pool gives gradients the same few addresses again and again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,12 +19,25 @@ CHUNK = 2**16  # entries that one block takes; a multiple of four
 TABLES = 64  # kept
 
 
-def update_all(
+def accepts_adamw_update(
+    step_counts: Array,
     parameters: Mapping[str, Array],
     gradients: Mapping[str, Array],
     m: Mapping[str, Array],
     v: Mapping[str, Array],
-    counts: Array,
+    **settings: Any,
+) -> bool:
+    """Whether there are gradients, all arrays are float32, and those that are written to have no gaps."""
+    written = [array[name] for name in gradients for array in (parameters, m, v)]
+    return bool(written) and accepts_total_of_squares(*gradients.values(), *written) and all(map(has_no_gaps, written))
+
+
+def adamw_update(
+    step_counts: Array,
+    parameters: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    m: Mapping[str, Array],
+    v: Mapping[str, Array],
     *,
     decays: Mapping[str, bool],
     lr: float,
@@ -34,44 +47,44 @@ def update_all(
     weight_decay: float,
     max_norm: float,
     loss: Array | None,
-    otherwise: Callable[..., Any],
 ) -> Array:
     """One step of every parameter that has a gradient, all by name; the norm of all gradients, () of float64.
 
-    Nothing changes, step counts neither, if the norm or the loss is not finite.  Where not all arrays are float32 and
-    without gaps, `otherwise` runs: the function that this one stands in for.
+    Nothing changes, step counts neither, if the norm or the loss is not finite.
     """
     names = [name for name in parameters if name in gradients]
     dps = [contiguous(gradients[name]) for name in names]  # held until all is launched
-    written = [array[name] for name in names for array in (parameters, m, v)]
-    if not names or not all(map(is_float32, (*dps, *written))) or not all(x.flags.c_contiguous for x in written):
-        settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
-        more = {"decays": decays, "max_norm": max_norm, "loss": loss}
-        answer: Array = otherwise(parameters, gradients, m, v, counts, **more, **settings)
-        return answer
-    xp = array_module(counts)
+    xp = array_module(step_counts)
     updated = on_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
     decayed = on_device("bool", tuple(decays[name] for name in names))
     groups = [(parameters[name], dp, m[name], v[name]) for name, dp in zip(names, dps, strict=True)]
     table, chunks = table_of(groups), chunks_of(dps)
     loss = None if loss is None else contiguous(loss.astype("float32", copy=False))
-    norm, outcome = norm_and_outcome(xp, table, chunks, loss, max_norm, counts, updated)
+    norm, outcome = norm_and_outcome(xp, table, chunks, loss, max_norm, step_counts, updated)
     launch(
         FILE,
         "adamw",
-        *(table, chunks, counts, updated, decayed, outcome, lr, beta1, beta2, eps, weight_decay),
+        *(table, chunks, step_counts, updated, decayed, outcome, lr, beta1, beta2, eps, weight_decay),
         grid=len(chunks),
         block=THREADS,
     )
     return norm
 
 
-def total_of_squares(arrays: Sequence[Array], *, otherwise: Callable[..., float]) -> float:
-    """Sum of squares over all entries of all arrays, in float64.  What is not float32 is `otherwise`'s."""
-    if not all(map(is_float32, arrays)):
-        return otherwise(arrays)
-    xp, arrays = array_module(*arrays), [contiguous(array) for array in arrays]
-    table, chunks = table_of([(array,) * 4 for array in arrays]), chunks_of(arrays)
+def accepts_total_of_squares(*arrays: Array) -> bool:
+    """Whether all arrays are float32: a kernel takes them by their addresses."""
+    return all(array.dtype.name == "float32" for array in arrays)
+
+
+def has_no_gaps(array: Array) -> bool:
+    """Whether the entries lie one behind the other, in C order."""
+    return bool(array.flags.c_contiguous)
+
+
+def total_of_squares(*arrays: Array) -> float:
+    """Sum of squares over all entries of all arrays, in float64."""
+    xp, held = array_module(*arrays), [contiguous(array) for array in arrays]
+    table, chunks = table_of([(array,) * 4 for array in held]), chunks_of(held)
     norm, _ = norm_and_outcome(xp, table, chunks, None, 1.0, None, None)
     return float(norm) ** 2
 
@@ -92,11 +105,6 @@ def norm_and_outcome(
     finish = sums, len(chunks), loss, max_norm, norm, outcome, counts, updated, n_updated
     launch(FILE, "norm_and_outcome", *finish, grid=1, block=THREADS)
     return norm, outcome
-
-
-def is_float32(array: Array) -> bool:
-    """Whether a kernel can take it by its address."""
-    return bool(array.dtype.name == "float32")
 
 
 def table_of(groups: Iterable[tuple[Array, Array, Array, Array]]) -> Array:

@@ -5,25 +5,23 @@ from typing import Any
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import contiguous, stored_as, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.ops.softmax import log_softmax as log_reference
-from tinygrad_gpt.ops.softmax import softmax as reference
 
 FILE = "softmax.cu"
 
 
+def accepts_softmax(x: Array, *, axis: int = -1, **settings: Any) -> bool:
+    """Whether x has entries, and this is its last axis."""
+    return bool(x.size and x.ndim and axis in (-1, x.ndim - 1))
+
+
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
-    """Probabilities proportional to e^x.  Along another axis than the last, or without entries: the op's."""
-    return along_rows("softmax", x) if is_last(axis, x) else reference(x, axis=axis)
+    """Probabilities proportional to e^x."""
+    return along_rows("softmax", x)
 
 
 def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
-    """Logarithms of the softmax.  Along another axis than the last, or without entries: the op's."""
-    return along_rows("log_softmax", x) if is_last(axis, x) else log_reference(x, axis=axis)
-
-
-def is_last(axis: int, x: Array) -> bool:
-    """Whether x has entries, and this is its last axis."""
-    return bool(x.size and x.ndim and axis in (-1, x.ndim - 1))
+    """Logarithms of the softmax."""
+    return along_rows("log_softmax", x)
 
 
 def along_rows(name: str, x: Array) -> tuple[Array, Vjp]:

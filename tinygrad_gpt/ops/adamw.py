@@ -1,0 +1,121 @@
+"""AdamW: Adam's step, and weight decay apart from it.
+
+With gradient g, step number t from 1, learning rate lr and decay λ:
+
+    m ← β₁ m + (1 - β₁) g            mean of recent gradients
+    v ← β₂ v + (1 - β₂) g²           mean of their squares
+    m̂ = m / (1 - β₁ᵗ)                both start at 0 and so are too small by this factor
+    v̂ = v / (1 - β₂ᵗ)
+    p ← p - lr (m̂ / (√v̂ + ε) + λ p)
+
+Derivation.  If g stays the same, m after t steps is g (1 - β₁) (1 + β₁ + … + β₁ᵗ⁻¹) = g (1 - β₁ᵗ): hence the division,
+and v's likewise.  m̂/√v̂ is about ±1 where gradients keep their sign and less where they do not: lr is the size of a
+step, whatever the gradient's scale.  The decay pulls p to 0 by the share lr·λ; it is no part of g, so m and v never see
+it ("decoupled").
+
+Shapes.   p, dp, m, v: any, all the same.  p, m and v are updated in place, dp is left alone.
+Numerics. v + (1 - β₂) (g² - v) would lose a small g² beside a large v, so the two terms are added one by one.  With
+          ε = 0 a gradient that has always been 0 moves nothing: 0/0 counts as 0.  Where p has 16 bits, m and v are
+          float32, and so is the step, which is rounded once, when p takes it.
+Errors.   FloatingPointError, before anything changes, for a gradient or a loss that is not finite (adamw_update).
+Source.   Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2
+          (with the learning rate in the place of their schedule multiplier, as everywhere today).
+Check.    The first step has the length lr, whatever g:
+
+    >>> import numpy as np
+    >>> p, m, v = np.array([5.0, 5.0]), np.zeros(2), np.zeros(2)
+    >>> settings = dict(lr=0.1, beta1=0.9, beta2=0.999, eps=0.0, weight_decay=0.0)
+    >>> adamw_step(p, np.array([-3.0, 0.02]), m, v, step=1, **settings)
+    >>> p.round(12).tolist()
+    [5.1, 4.9]
+
+These functions have no vjp: they are applied to gradients, after backward.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from tinygrad_gpt.backend import Array, array_module, to_host, widened
+from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, total_of_squares
+
+
+def adamw_step(
+    p: Array,
+    dp: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    scale: float = 1.0,
+) -> None:
+    """One AdamW step of one parameter, on the gradient scale * dp.  Steps count from 1."""
+    xp, dp = array_module(p), widened(dp)
+    if scale != 1:
+        dp = dp * scale
+    m *= beta1
+    m += (1 - beta1) * dp
+    v *= beta2
+    v += (1 - beta2) * (dp * dp)
+    mhat = m / (1 - beta1**step)
+    vhat = v / (1 - beta2**step)
+    denom = xp.sqrt(vhat) + eps
+    if eps == 0:
+        denom = xp.where(denom == 0, 1, denom)
+    p -= lr * (mhat / denom + weight_decay * widened(p))
+
+
+def adamw_update(
+    step_counts: Array,
+    parameters: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    m: Mapping[str, Array],
+    v: Mapping[str, Array],
+    *,
+    decays: Mapping[str, bool],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    max_norm: float,
+    loss: Array | None,
+) -> float | Array:
+    """One step of every parameter that has a gradient, all by name; the norm of all gradients, before clipping.
+
+    step_counts (one for each of `parameters`, int64) says how many steps each has made.  Gradients of a norm above
+    max_norm count as if scaled down to it.  Nothing changes if a gradient, or the loss () that they are of, is not
+    finite.  This function finds out at once and raises; a kernel on a GPU, whose caller does not wait, returns a norm
+    that is not computed yet.
+    """
+    norm = finite_norm(total_of_squares(*gradients.values()), gradients, loss)
+    scale = clipping_factor(norm, max_norm)
+    for name, step in next_steps(step_counts, parameters, gradients):
+        adamw_step(
+            parameters[name],
+            gradients[name],
+            m[name],
+            v[name],
+            step=step,
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            weight_decay=weight_decay if decays[name] else 0.0,
+            scale=scale,
+        )
+    return norm
+
+
+def next_steps(
+    step_counts: Array, parameters: Mapping[str, Array], gradients: Mapping[str, Array]
+) -> Iterator[tuple[str, int]]:
+    """Count a step of each parameter that has a gradient: its name, and the number of the step."""
+    steps = to_host(step_counts) + 1
+    for i, name in enumerate(parameters):
+        if name in gradients:
+            step_counts[i] += 1
+            yield name, int(steps[i])
