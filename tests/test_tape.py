@@ -672,3 +672,13 @@ def test_a_partial_is_an_op_too_and_its_errors_name_it():
     assert (x.grad == 1).all()
     with pytest.raises(TypeError, match=r"functools\.partial\(<function sum .* of \(2, 3\)"):
         apply(partial(ops.sum, axis="a"), x)
+
+
+def test_the_absolute_value_of_unsigned_numbers_is_themselves():
+    assert abs(Tensor(np.array([1, 2, 200], np.uint8))).tolist() == [1, 2, 200]
+
+
+@pytest.mark.parametrize("value", [None, 1j, "a", Tensor(3.0)])
+def test_a_mask_is_filled_with_a_number(value):
+    with pytest.raises(TypeError, match="value must be a number; got"):
+        Tensor([1.0, 2.0]).masked_fill(np.array([True, False]), value)

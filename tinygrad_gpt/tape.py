@@ -28,7 +28,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
-from tinygrad_gpt.checks import at_least_one, equal_rows
+from tinygrad_gpt.checks import at_least_one, equal_rows, number
 from tinygrad_gpt.kernels import context_value, dispatch
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
@@ -252,6 +252,8 @@ class Tensor:
         return apply(ops.negative, self)
 
     def __abs__(self) -> Tensor:
+        if not self.requires_grad:
+            return Tensor(abs(self.data))  # unsigned numbers have no negative ones
         return self.relu() + (-self).relu()  # of slope 0 at 0
 
     def __getitem__(self, key: Any) -> Tensor:
@@ -326,6 +328,7 @@ class Tensor:
 
     def masked_fill(self, mask: Array, value: float) -> Tensor:
         """This tensor, but `value` where the mask, an array of bool, is set."""
+        number("value", value, "a number", lambda _: True)
         return apply(ops.masked_fill, self, array_of(mask), value=value)
 
     def softmax(self, axis: int = -1) -> Tensor:

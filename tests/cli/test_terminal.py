@@ -205,3 +205,13 @@ def test_without_a_validation_part_and_with_one_step(tmp_path):
     assert "- -> -" not in result.out
     assert "1 layer, 2 heads" in result.out
     assert "training    1 step of 2 x 8 tokens, 1 step an epoch" in result.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's way to close a stream")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-"])
+def test_a_closed_stream_is_written_to_without_a_traceback(run, tmp_path, closed):
+    command = f'"{sys.executable}" -m tinygrad_gpt evaluate "{run}" --no-progress {closed}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("perplexity" in done.stdout) == (closed == "2>&-")

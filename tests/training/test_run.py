@@ -125,3 +125,11 @@ def test_it_shows_itself_in_a_line(made):
         assert shown.startswith("<Run ")
         assert "\n" not in shown
         assert len(shown) < 400
+
+
+def test_a_step_that_is_asked_for_is_the_step_that_is_read(folder):
+    """A file of another step under its name is told, not taken."""
+    first, *_, last = sorted((folder / "checkpoints").iterdir())
+    shutil.copy(first, last)
+    with pytest.raises(tg.CheckpointError, match=r"it holds step \d+, not \d+"):
+        tg.load_run(folder, checkpoint=int(last.stem.split("-")[1]))

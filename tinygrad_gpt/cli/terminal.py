@@ -21,7 +21,13 @@ UNFIT_TO_COPY = re.compile(rf"[\t\n\r\ud800-\udfff{OBEYED}]")  # with what stand
 
 @contextmanager
 def utf8_streams() -> Iterator[None]:
-    """stdout and stderr in UTF-8, whatever the locale; what cannot be encoded is shown as \\udcff."""
+    """stdout and stderr in UTF-8, whatever the locale; what cannot be encoded is shown as \\udcff.
+
+    Where one is closed (`2>&-`), Python has None in its place; what is written to it then goes nowhere.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as the program runs)
     streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
     before = [(stream, stream.encoding, stream.errors) for stream in streams]
     for stream in streams:

@@ -123,10 +123,7 @@ class Checkpoints:
         skipped: list[str] = []
         for path in paths:
             try:
-                found = load_checkpoint(path, device=device, with_optimizer=with_optimizer)
-                if found.step != step_of(path):
-                    raise CheckpointError(f"cannot read {str(path)!r}: it holds step {found.step}, not {step_of(path)}")
-                return found, skipped
+                return load_step(path, device=device, with_optimizer=with_optimizer), skipped
             except CheckpointError as error:
                 skipped.append(str(error))
         raise CheckpointError("; ".join([f"{str(self.folder)!r} holds no whole checkpoint{which}", *skipped]))
@@ -161,6 +158,14 @@ class Checkpoints:
             if DRAFT.fullmatch(name):
                 with suppress(OSError):
                     os.unlink(self.folder / name)
+
+
+def load_step(path: Path, *, device: str = "cpu", with_optimizer: bool = True) -> Checkpoint:
+    """The checkpoint in a file.  Raises CheckpointError if it is of another step than the file's name says, too."""
+    found = load_checkpoint(path, device=device, with_optimizer=with_optimizer)
+    if found.step != step_of(path):
+        raise CheckpointError(f"cannot read {str(path)!r}: it holds step {found.step}, not {step_of(path)}")
+    return found
 
 
 def step_of(path: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.text import Tokenizer, load_tokenizer
 from tinygrad_gpt.training.checkpoint import Checkpoint, load_checkpoint
-from tinygrad_gpt.training.checkpoints import Checkpoints, step_of
+from tinygrad_gpt.training.checkpoints import Checkpoints, load_step, step_of
 from tinygrad_gpt.training.safetensors_file import CheckpointError
 
 MODEL, TOKENIZER, CHECKPOINTS = "model.safetensors", "tokenizer.json", "checkpoints"
@@ -79,7 +79,8 @@ def load_run(
         raise NotARun(f"{str(path)!r} has no checkpoint of step {step}; it has those of steps {steps}")
     tokenizer, skipped = load_tokenizer(folder / TOKENIZER), list[str]()
     if step is not None or (checkpoint is None and file.is_file()):
-        found = load_checkpoint(file, device=device, with_optimizer=with_optimizer)
+        load = load_checkpoint if step is None else load_step
+        found = load(file, device=device, with_optimizer=with_optimizer)
     else:
         choose = checkpoints.best if checkpoint == "best" else checkpoints.newest
         found, skipped = choose(device=device, with_optimizer=with_optimizer)
