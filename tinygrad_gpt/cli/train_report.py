@@ -62,7 +62,7 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         f"{human(checkpoint_size(plan), 'B')}",
         **first_example(plan),
     }
-    return "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value) + "\n"
+    return "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
 
 
 def evaluation(plan: Plan) -> str:
@@ -131,8 +131,8 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
 
 
 def wrapped(line: str) -> str:
-    """A line of the summary, folded to the terminal; a command to copy stays whole."""
-    if line.startswith(("resume with", "go on with", "best so far")):
+    """A line of the header or the summary, folded to the terminal; commands to copy, and tokens, stay whole."""
+    if line.startswith(("resume with", "go on with", "best so far", "first input", "its targets")):
         return line
     width = max(60, min(120, shutil.get_terminal_size().columns))
     return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
