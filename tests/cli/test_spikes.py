@@ -1,4 +1,4 @@
-"""A spike of the loss is told in the summary, with what makes it smaller; ordinary noise is not."""
+"""A spike of the loss is told in the summary, with the usual remedies; ordinary noise is not."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_the_worst_spike_is_told_with_its_step_and_numbers():
     steps[20], steps[30] = (9.5, 30.0), (12.0, 300.0)
     assert watched(steps) == (
         "at step 31: loss 7.1 -> 12, gradient norm 300 (usually 1.5); "
-        "--clip-norm 1, --warmup-steps, a lower --lr would make it smaller"
+        "usual remedies: --clip-norm 1, --warmup-steps, a lower --lr"
     )
 
 
@@ -31,7 +31,7 @@ def test_what_is_used_already_is_not_advised():
     spikes = Spikes()
     for step, (loss, norm) in enumerate([*FALLING, (12.0, 300.0)], start=1):
         spikes.watch(step, loss, norm)
-    assert spikes.told(clip_norm=1.0, warmup_steps=5).endswith("; a lower --lr would make it smaller")
+    assert spikes.told(clip_norm=1.0, warmup_steps=5).endswith("; usual remedies: a lower --lr")
 
 
 @pytest.mark.parametrize("at", [0, 3, 9])

@@ -33,8 +33,8 @@ class Spikes:
         self.previous = loss
 
     def told(self, *, clip_norm: float | str, warmup_steps: int) -> str:
-        """The worst spike, and what makes them rarer; "" if there was none."""
+        """The worst spike, and the usual remedies that the run does without; "" if there was none."""
         if self.worst is None:
             return ""
         unused = {"--clip-norm 1": clip_norm == "none", "--warmup-steps": not warmup_steps, "a lower --lr": True}
-        return f"{self.worst[1]}; {', '.join(name for name, helps in unused.items() if helps)} would make it smaller"
+        return f"{self.worst[1]}; usual remedies: {', '.join(name for name, is_left in unused.items() if is_left)}"
