@@ -122,7 +122,8 @@ for start in arguments.starts:
     of_targets = np.take_along_axis(to_host(logp), targets[..., None], axis=-1)[..., 0].ravel()
     print(f"\nfrom {start!r}: log-probabilities of the targets", *(f"{value:.4f}" for value in of_targets))
     loss = model.loss(ids, targets).item()
-    before = {name: tg.evaluate(model, tokens).loss for name, tokens in whole.items()}
+    in_batches = {"train": whole["train"], "val": val_tokens[: 2 * config.context_length + 1]}  # the book's one batch
+    before = {name: tg.evaluate(model, tokens).loss for name, tokens in in_batches.items()}
     beside(f"  loss {loss:.4f}, perplexity {tg.perplexity(loss):,.1f}", "10.7940 and 48,725.8")
     beside(f"  train loss {before['train']:.4f}, val loss {before['val']:.4f}", "10.9876 and 10.9811")
 
