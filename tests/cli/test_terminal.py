@@ -1,5 +1,6 @@
 """At a terminal: errors without colour codes in them, samples that no terminal takes for commands."""
 
+import io
 import os
 import shlex
 import shutil
@@ -19,7 +20,7 @@ from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.prepare import prepare
 from tinygrad_gpt.cli.run_folder import RunFolder
 from tinygrad_gpt.cli.session import wrapped
-from tinygrad_gpt.cli.terminal import folded, harmless, harmless_pieces, quoted
+from tinygrad_gpt.cli.terminal import busy, folded, harmless, harmless_pieces, quoted
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.cli.train_report import count, first_example, generate_command, losses
 from tinygrad_gpt.sampling.chart import columns
@@ -215,3 +216,14 @@ def test_a_closed_stream_is_written_to_without_a_traceback(run, tmp_path, closed
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert ("perplexity" in done.stdout) == (closed == "2>&-")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_takes_long_is_said_at_a_terminal_while_it_lasts(monkeypatch, is_terminal):
+    stderr = io.StringIO()
+    monkeypatch.setattr(stderr, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr("sys.stderr", stderr)
+    with busy("drawing weights"):
+        assert stderr.getvalue() == ("drawing weights ..." if is_terminal else "")
+    assert stderr.getvalue().split("\r")[-1] == ""
+    assert not stderr.getvalue().split("\r")[-2 if is_terminal else -1].strip()

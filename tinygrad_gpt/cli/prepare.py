@@ -17,7 +17,7 @@ from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import busy, human
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
@@ -132,13 +132,14 @@ def prepare(
     settings = settings_of(options, corpus.tokenizer, corpus.tokens, batches, steps, schedule)
     t = options.training
     if checkpoint is None:
-        model = GPT(
-            config,
-            seed=t.seed,
-            device=device,
-            init=options.model.init,
-            activation_checkpointing=t.activation_checkpointing,
-        )
+        with busy(f"drawing the first weights of {human(count_parameters(config))} parameters"):
+            model = GPT(
+                config,
+                seed=t.seed,
+                device=device,
+                init=options.model.init,
+                activation_checkpointing=t.activation_checkpointing,
+            )
     else:
         check_same(options, config, settings, checkpoint)
         model = checkpoint.model

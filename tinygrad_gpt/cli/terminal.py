@@ -145,6 +145,17 @@ class Stop:
         return 0 if self.signal is None else 128 + self.signal
 
 
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """A line on stderr, if that is a terminal, that says what is being done; it is gone when that is done."""
+    shown = f"{what} ..." if sys.stderr.isatty() else ""
+    print(shown, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r" + " " * len(shown) + "\r" if shown else "", end="", file=sys.stderr, flush=True)
+
+
 def say_at_terminal(line: str) -> None:
     """A line on stderr, if somebody looks; not by print, in whose midst a signal may have come."""
     with suppress(OSError, ValueError):
