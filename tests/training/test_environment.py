@@ -16,6 +16,7 @@ from tinygrad_gpt.training.environment import of_processor
 
 PRINT = "from tinygrad_gpt.training.environment import of_processor; print(of_processor())"
 OPENBLAS = [pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"]
+OPENBLAS.sort(key=lambda pool: "numpy" not in pool["filepath"])  # SciPy brings one of its own, if a test has loaded it
 
 
 def elsewhere(**variables):
