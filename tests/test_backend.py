@@ -189,14 +189,14 @@ def test_a_gpu_that_cannot_be_asked_is_no_gpu(blind_cupy, monkeypatch):
 )
 def test_whatever_importing_another_package_raises_is_a_reason_too(error, said, monkeypatch):
     unimportable(monkeypatch, "matplotlib", error)
-    assert backend.why_not("matplotlib") == said
+    assert backend.why_not_importable("matplotlib") == said
     with pytest.raises(ImportError) as caught:
         backend.require("matplotlib")
     assert str(caught.value) == said
 
 
 def test_a_package_that_can_be_imported_is_fine():
-    assert backend.why_not("json") is None
+    assert backend.why_not_importable("json") is None
     backend.require("json")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.checks import nearest
 from tinygrad_gpt.cli import COMMANDS
-from tinygrad_gpt.cli.options import not_understood, options_of
+from tinygrad_gpt.cli.options import options_of, unknown_argument
 from tinygrad_gpt.study.explain import OPS
 
 KINDS = {
@@ -51,7 +51,7 @@ WRONG = """
     ],
 )
 def test_a_slip_of_the_fingers_is_understood(command, wrong, meant):
-    assert not_understood(wrong, KINDS[command]) == f"unknown option {wrong}; did you mean {meant}?"
+    assert unknown_argument(wrong, KINDS[command]) == f"unknown option {wrong}; did you mean {meant}?"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_nothing_far_fetched_is_suggested(command, wrong):
     flags = {option.flag for option in options_of(KINDS[command])}
     if wrong in flags:
         return
-    said = not_understood(wrong, KINDS[command])
+    said = unknown_argument(wrong, KINDS[command])
     guess = said.removeprefix(f"unknown option {wrong}").removeprefix("; did you mean ").removesuffix("?")
     assert guess in ("", *FITTING.get(wrong, ())), said
 

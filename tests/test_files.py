@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.files import atomic_write
 
 
 def write(path, content):
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

@@ -12,7 +12,7 @@ from tests.ops.cases import CASES
 from tinygrad_gpt import GPT, GPTConfig, Tensor, no_grad, ops
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.notebook import as_html
-from tinygrad_gpt.tape import apply, recomputed
+from tinygrad_gpt.tape import apply, recompute_in_backward
 
 
 def lines(tensor):
@@ -55,7 +55,7 @@ def test_a_large_tensor_is_shortened():
     assert len(Tensor(np.ones((1000, 1000)))._repr_html_()) < 1500
 
 
-PLAIN = [(op, sut) for op in ops.EVERY for sut in CASES[op.__name__] if sut.op is op]
+PLAIN = [(op, sut) for op in ops.ALL_OPS for sut in CASES[op.__name__] if sut.op is op]
 
 
 @pytest.mark.parametrize(("op", "sut"), PLAIN, ids=[sut.name for _, sut in PLAIN])
@@ -72,4 +72,7 @@ def test_kernels_are_told_by_the_name_of_their_op():
     model = GPT(GPTConfig(vocab_size=5, context_length=4, emb_dim=4, n_heads=2, n_layers=1))
     loss = model.loss(np.zeros((1, 4), int), np.ones((1, 4), int))
     assert lines(loss)[1].startswith("made by linear_cross_entropy of (1, 4, 4), ")
-    assert lines(recomputed(lambda x: x * x, Tensor(np.ones(2), requires_grad=True)))[1] == "made by recomputed of (2,)"
+    assert (
+        lines(recompute_in_backward(lambda x: x * x, Tensor(np.ones(2), requires_grad=True)))[1]
+        == "made by recomputed of (2,)"
+    )

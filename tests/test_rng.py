@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tinygrad_gpt.rng import Dropout, Purpose, normals, permutation, to_unit, words
+from tinygrad_gpt.rng import Dropout, Purpose, normals, permutation, philox_words, to_uniform
 
 LAST = 2**64 - 1
 ALPHA = 1e-9  # the chance that a sound generator fails a check below
@@ -22,7 +22,7 @@ def hexadecimal(array):
 
 def test_philox_at_key_and_counter_zero():
     """Salmon et al.'s known answer.  Ours is one counter later than theirs, so theirs at 0 is ours at the last."""
-    first = words(0, 0, step=LAST, row=LAST, site=LAST, start=4 * LAST, count=4)
+    first = philox_words(0, 0, step=LAST, row=LAST, site=LAST, start=4 * LAST, count=4)
     assert hexadecimal(first) == ["16554d9eca36314c", "db20fe9d672d0fdc", "d7e772cee186176b", "7e68b68aec7ba23b"]
 
 
@@ -40,13 +40,15 @@ def plain_philox(key, counter):
 @given(seeds, purposes, places, st.integers(0, 2**40))
 def test_word_i_is_lane_i_mod_4_of_block_i_div_4_plus_1(seed, purpose, place, i):
     counter = (i // 4 + 1, place["row"], place["step"], place["site"])
-    assert words(seed, purpose, start=i, count=1, **place).tolist() == [plain_philox((seed, purpose), counter)[i % 4]]
+    assert philox_words(seed, purpose, start=i, count=1, **place).tolist() == [
+        plain_philox((seed, purpose), counter)[i % 4]
+    ]
 
 
 @given(seeds, purposes, places, st.integers(0, 20), st.integers(0, 20))
 def test_any_part_of_a_stream_is_that_part_of_the_whole(seed, purpose, place, start, count):
-    whole = words(seed, purpose, count=start + count, **place)
-    part = words(seed, purpose, start=start, count=count, **place)
+    whole = philox_words(seed, purpose, count=start + count, **place)
+    part = philox_words(seed, purpose, start=start, count=count, **place)
     assert (part.dtype, part.shape) == (np.uint64, (count,))
     assert part.tolist() == whole[start:].tolist()
 
@@ -54,7 +56,7 @@ def test_any_part_of_a_stream_is_that_part_of_the_whole(seed, purpose, place, st
 @given(st.integers(0, LAST - 1), st.integers(0, 2**40))
 def test_streams_of_neighbours_never_meet(seed, base):
     grid = [
-        words(seed + s, purpose, step=base + step, row=base + row, site=base + site, count=9)
+        philox_words(seed + s, purpose, step=base + step, row=base + row, site=base + site, count=9)
         for s in (0, 1)
         for purpose in Purpose
         for step in (0, 1)
@@ -67,28 +69,31 @@ def test_streams_of_neighbours_never_meet(seed, base):
 @pytest.mark.parametrize("seed", [-1, 2**64, 2.0, True, "1", None])
 def test_a_seed_is_a_whole_number_of_64_bits(seed):
     with pytest.raises((ValueError, TypeError), match=r"seed must be .*from 0 to 2\*\*64 - 1; got"):
-        words(seed, Purpose.WEIGHTS, count=1)
+        philox_words(seed, Purpose.WEIGHTS, count=1)
 
 
 @pytest.mark.parametrize("seed", [np.uint64(LAST), np.int8(3)])
 def test_a_seed_may_be_numpys(seed):
-    assert words(seed, Purpose.WEIGHTS, count=3).tolist() == words(int(seed), Purpose.WEIGHTS, count=3).tolist()
+    assert (
+        philox_words(seed, Purpose.WEIGHTS, count=3).tolist()
+        == philox_words(int(seed), Purpose.WEIGHTS, count=3).tolist()
+    )
 
 
 @given(st.integers(0, LAST))
 def test_to_unit_takes_the_upper_53_bits_and_never_gives_1(word):
-    (u,) = to_unit(np.array([word], np.uint64))
+    (u,) = to_uniform(np.array([word], np.uint64))
     assert u == (word >> 11) / 2**53
     assert 0 <= u < 1
 
 
 def test_the_ends_of_to_unit():
-    assert to_unit(np.array([0, LAST], np.uint64)).tolist() == [0, 1 - 2.0**-53]
+    assert to_uniform(np.array([0, LAST], np.uint64)).tolist() == [0, 1 - 2.0**-53]
 
 
 @given(seeds)
 def test_uniforms_are_uniform(seed):
-    assert stats.kstest(to_unit(words(seed, Purpose.SAMPLING, count=4000)), "uniform").pvalue > ALPHA
+    assert stats.kstest(to_uniform(philox_words(seed, Purpose.SAMPLING, count=4000)), "uniform").pvalue > ALPHA
 
 
 @given(st.integers(0, 200), seeds, purposes, st.integers(0, 1000))
@@ -131,10 +136,10 @@ def test_fewer_normals_are_the_first_of_more(seed, few, more):
 
 def test_normals_are_finite_at_both_ends(monkeypatch):
     monkeypatch.setattr(
-        "tinygrad_gpt.rng.words", lambda *_, count, **__: np.array([0, LAST] * count, np.uint64)[:count]
+        "tinygrad_gpt.rng.philox_words", lambda *_, count, **__: np.array([0, LAST] * count, np.uint64)[:count]
     )
     assert normals(4, 0, 1).tolist() == [0, 0, 0, 0]  # u = 1 - 0: radius 0
-    monkeypatch.setattr("tinygrad_gpt.rng.words", lambda *_, count, **__: np.full(count, LAST, np.uint64))
+    monkeypatch.setattr("tinygrad_gpt.rng.philox_words", lambda *_, count, **__: np.full(count, LAST, np.uint64))
     assert normals(2, 0, 1)[0] == pytest.approx(np.sqrt(2 * 53 * np.log(2)))  # the largest there is
 
 
@@ -149,7 +154,7 @@ def test_a_mask_is_16_bits_of_the_rows_stream_against_the_rate(seed, step, first
     assert (mask.dtype, mask.shape) == (dtype, shape)
     kept = round((1 - rate) * 2**16)
     for row, entries in enumerate(mask, start=first_row):
-        stream = words(seed, Purpose.DROPOUT, step=step, row=row, site=site, count=entries.size)
+        stream = philox_words(seed, Purpose.DROPOUT, step=step, row=row, site=site, count=entries.size)
         bits = [(int(stream[i // 4]) >> (16 * (i % 4))) & 0xFFFF for i in range(entries.size)]
         want = [dtype(2**16 / kept) if b < kept else 0 for b in bits]
         assert entries.ravel().tolist() == want
@@ -160,7 +165,7 @@ def test_the_mean_of_a_mask_over_all_its_bits_is_1(rate):
     """Over the 65,536 values that 16 bits can have: kept of them count 65,536 / kept each."""
     every = np.arange(2**16, dtype=np.uint16).view(np.uint64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_gpt.rng.words", lambda *_, count, **__: every[:count])
+        patch.setattr("tinygrad_gpt.rng.philox_words", lambda *_, count, **__: every[:count])
         mask = Dropout(0, 1).keep(0, (1, 2**16), rate, np.float64)
     assert mask.mean() == pytest.approx(1, abs=1e-14)
     assert (mask > 0).mean() == pytest.approx(1 - rate, abs=2.0**-17)

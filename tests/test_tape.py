@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tinygrad_gpt import Tensor, backward, no_grad, ops, tape
 from tinygrad_gpt.kernels import op_hook, reference_only
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
-from tinygrad_gpt.tape import apply, concatenate, handed_over, recomputed, where
+from tinygrad_gpt.tape import apply, concatenate, leaf_without_copy, recompute_in_backward, where
 
 VECTOR = arrays((3,), dyadic(3).map(lambda v: abs(v) + 0.5))
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -370,7 +370,7 @@ def test_recomputing_changes_no_gradient(x, dy):
         (run(function, t, w) * idle).backward(dy)
         return t.grad.tobytes(), w.grad.tobytes()
 
-    assert gradients(recomputed) == gradients(lambda f, *tensors: f(*tensors))
+    assert gradients(recompute_in_backward) == gradients(lambda f, *tensors: f(*tensors))
 
 
 def test_recomputing_keeps_nothing_but_the_inputs_and_runs_twice():
@@ -382,7 +382,7 @@ def test_recomputing_keeps_nothing_but_the_inputs_and_runs_twice():
         return inside.tanh()
 
     x = leaf([1.0, 2.0])
-    y = recomputed(function, x)
+    y = recompute_in_backward(function, x)
     assert [ref() for ref in runs] == [None]  # forgotten already
     y.sum().backward()
     assert len(runs) == 2
@@ -390,7 +390,7 @@ def test_recomputing_keeps_nothing_but_the_inputs_and_runs_twice():
 
 def test_recomputing_records_even_if_the_way_back_is_walked_without_recording():
     x = leaf([1.0])
-    y = recomputed(lambda t: t * t, x).sum()
+    y = recompute_in_backward(lambda t: t * t, x).sum()
     with no_grad():
         y.backward()
     assert x.grad.tolist() == [2.0]
@@ -398,7 +398,7 @@ def test_recomputing_records_even_if_the_way_back_is_walked_without_recording():
 
 def test_a_constant_among_the_recomputed_asks_for_no_gradient():
     x, c = leaf([2.0]), Tensor(np.array([3.0]))
-    recomputed(lambda t, k: t * k, x, c).sum().backward()
+    recompute_in_backward(lambda t, k: t * k, x, c).sum().backward()
     assert x.grad.tolist() == [3.0]
     assert c.grad is None
 
@@ -417,7 +417,7 @@ def test_a_fresh_gradient_that_cannot_be_written_to_is_copied():
 
 def test_what_the_recomputed_does_not_use_gets_zeros():
     x, idle = leaf([1.0, 2.0]), leaf([3.0])
-    recomputed(lambda t, unused: t * t, x, idle).sum().backward()
+    recompute_in_backward(lambda t, unused: t * t, x, idle).sum().backward()
     assert x.grad.tolist() == [2.0, 4.0]
     assert idle.grad.tolist() == [0.0]
 
@@ -432,7 +432,7 @@ def test_the_second_run_is_computed_as_the_first():
 
     x = Tensor(np.ones((1, 2), np.float32), requires_grad=True)
     with op_hook(around), reference_only():
-        y = recomputed(lambda t: apply(ops.gelu, t), x).sum()
+        y = recompute_in_backward(lambda t: apply(ops.gelu, t), x).sum()
     y.backward()
     assert all(computed)
     assert len(computed) >= 4  # recomputed, gelu, sum; then gelu again
@@ -440,7 +440,7 @@ def test_the_second_run_is_computed_as_the_first():
 
 def test_an_error_in_the_recomputed_names_it():
     with pytest.raises(ValueError, match=r"recomputed of \(2,\): matmul of"):
-        recomputed(lambda t: t @ np.ones((3, 3)), leaf([1.0, 2.0]))
+        recompute_in_backward(lambda t: t @ np.ones((3, 3)), leaf([1.0, 2.0]))
 
 
 # ---- comparisons
@@ -600,10 +600,10 @@ def test_a_leaf_has_its_array_for_itself():
 def test_what_asks_for_no_gradient_or_is_handed_over_is_not_copied():
     array = np.ones(2)
     assert Tensor(array).data is array
-    assert handed_over(array).data is array
-    assert handed_over(array).requires_grad
+    assert leaf_without_copy(array).data is array
+    assert leaf_without_copy(array).requires_grad
     with pytest.raises(TypeError, match="requires_grad needs floating-point data; got int64"):
-        handed_over(np.ones(2, np.int64))
+        leaf_without_copy(np.ones(2, np.int64))
 
 
 # ---- counting holders

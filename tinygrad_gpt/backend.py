@@ -14,8 +14,11 @@ Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> one dLoss/dx (o
 
 DEVICES = ("cpu", "cuda", "auto")
 INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
-NAMES = {"cupy": "CuPy"}  # packages that are written otherwise than imported
-FOLDERS = {"cupy": "CUPY_CACHE_DIR", "matplotlib": "MPLCONFIGDIR"}  # variables that name the folder a package writes to
+PACKAGE_NAMES = {"cupy": "CuPy"}  # packages that are written otherwise than imported
+CACHE_VARIABLES = {
+    "cupy": "CUPY_CACHE_DIR",
+    "matplotlib": "MPLCONFIGDIR",
+}  # variables that name the folder a package writes to
 
 
 class UnavailableDeviceError(RuntimeError):
@@ -47,7 +50,7 @@ def resolve_device(device: str) -> str:
 
 def why_no_cuda() -> str | None:
     """None if a CUDA GPU can be used, else the reason and the remedy, in one line."""
-    reason = why_not("cupy", INSTALL_CUDA)
+    reason = why_not_importable("cupy", INSTALL_CUDA)
     if reason is not None:
         return reason
     import cupy
@@ -65,21 +68,21 @@ def why_no_cuda() -> str | None:
     return "the NVIDIA driver shows no GPU (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
 
 
-def why_not(package: str, install: str | None = None) -> str | None:
+def why_not_importable(package: str, install: str | None = None) -> str | None:
     """None if the package can be imported, else the reason and the remedy, in one line.
 
     An import runs the package's code, so it may raise anything: for a library that is missing, a folder that cannot be
     written, a setting that is wrong.
     """
-    name, install = NAMES.get(package, package), install or f"pip install {package}"
+    name, install = PACKAGE_NAMES.get(package, package), install or f"pip install {package}"
     try:
         import_module(package)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             return f"{name} is not installed; {install}"
         cause = error.__cause__ or error
-        if isinstance(cause, OSError) and cause.filename is not None and package in FOLDERS:
-            remedy = f"; set {FOLDERS[package]} to a folder that can be written"
+        if isinstance(cause, OSError) and cause.filename is not None and package in CACHE_VARIABLES:
+            remedy = f"; set {CACHE_VARIABLES[package]} to a folder that can be written"
         else:
             remedy = f"; {install}" if isinstance(error, ImportError | OSError) else ""
         return f"{name} cannot be loaded ({first_line(cause)}){remedy}"
@@ -88,7 +91,7 @@ def why_not(package: str, install: str | None = None) -> str | None:
 
 def require(package: str, install: str | None = None) -> None:
     """Raise ImportError, with the reason and the remedy in one line, if the package cannot be imported."""
-    reason = why_not(package, install)
+    reason = why_not_importable(package, install)
     if reason is not None:
         raise ImportError(reason)
 
@@ -112,7 +115,7 @@ def to_host(array: Array) -> Array:
     return np.asarray(array) if array_module(array) is np else array.get()
 
 
-def wide_dtype(dtype: Any) -> Any:
+def accumulation_dtype(dtype: Any) -> Any:
     """What numbers of this dtype are added up in: float32 for those of 16 bits, else the dtype itself.
 
     A float16 sum stops counting at 2,048, a square overflows at 256, and 1e-8 is 0.
@@ -120,14 +123,14 @@ def wide_dtype(dtype: Any) -> Any:
     return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind not in "iu" else dtype  # bfloat16 has kind V
 
 
-def widened(x: Array) -> Array:
+def to_accumulation_dtype(x: Array) -> Array:
     """x in float32 if its numbers have 16 bits, else x itself."""
-    return x.astype(wide_dtype(x.dtype), copy=False)
+    return x.astype(accumulation_dtype(x.dtype), copy=False)
 
 
-def narrowed(y: Array, dtype: Any) -> Array:
+def to_input_dtype(y: Array, dtype: Any) -> Array:
     """y, computed from the widened, back in a dtype of 16 bits; for any other dtype y itself."""
-    return y if wide_dtype(dtype) is dtype else y.astype(dtype)
+    return y if accumulation_dtype(dtype) is dtype else y.astype(dtype)
 
 
 def cast_to(dtypes: Iterable[Any], *arrays: Array) -> tuple[Array, ...]:
@@ -143,7 +146,7 @@ def scatter_add(out: Array, ids: Array, values: Array) -> None:
     """
     if not len(ids):
         return
-    xp, values = array_module(out), widened(values)
+    xp, values = array_module(out), to_accumulation_dtype(values)
     order = xp.argsort(ids, kind="stable")
     if xp is np:
         add_runs(out, ids[order], values[order])

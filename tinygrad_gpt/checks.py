@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
 
-CLOSE = 0.78  # of two names' letters are the same, in the same order
+MIN_NAME_SIMILARITY = 0.78  # of two names' letters are the same, in the same order
 
 
 def at_least_one(name: str, value: Any) -> int:
@@ -115,21 +115,21 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("--init", ["--on-nonfinite", "--min-lr"]) is None
     True
     """
-    names, wanted = {plain(other): other for other in known}, plain(name)
+    names, wanted = {normalize_name(other): other for other in known}, normalize_name(name)
     whole = [other for other in names if f"-{wanted}-" in f"-{other}-"]
     parts = whole or [other for other in names if other.startswith(wanted)]
     if len(parts) == 1 and len(wanted) >= 3:
         return names[parts[0]]
-    slips = difflib.get_close_matches(wanted, names, n=1, cutoff=CLOSE)
+    slips = difflib.get_close_matches(wanted, names, n=1, cutoff=MIN_NAME_SIMILARITY)
     return names[slips[0]] if slips else None
 
 
-def plain(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name without what all names share: leading dashes, capitals, the choice between - and _."""
     return name.lstrip("-").replace("_", "-").lower()
 
 
-def checked_ids(ids: Any, vocab_size: int, name: str = "ids") -> Array:
+def check_ids(ids: Any, vocab_size: int, name: str = "ids") -> Array:
     """The ids as an array on the host, any shape, if they are whole numbers from 0 to vocab_size - 1.
 
     Raises TypeError, or ValueError with the value and the place of the first that is not.

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], check: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], check: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
     """A binary file to write that takes path's place when the block ends; an error leaves path as it was, or, if only
     its folder cannot be synced, with the new content.
 

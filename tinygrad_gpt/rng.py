@@ -36,7 +36,7 @@ class Purpose(IntEnum):
     SAMPLING = 4
 
 
-def checked_seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
     """seed as a Python int.  Raises ValueError outside [0, 2**64), TypeError if it is no whole number."""
     if isinstance(seed, bool):
         raise TypeError(f"seed must be a whole number from 0 to 2**64 - 1; got {seed!r}")
@@ -49,29 +49,31 @@ def checked_seed(seed: int) -> int:
     return value
 
 
-def words(seed: int, purpose: int, *, step: int = 0, row: int = 0, site: int = 0, start: int = 0, count: int) -> Array:
+def philox_words(
+    seed: int, purpose: int, *, step: int = 0, row: int = 0, site: int = 0, start: int = 0, count: int
+) -> Array:
     """Words start ... start + count - 1 of a stream: (count,) of uint64."""
     if min(step, row, site, start, count) < 0:
         raise ValueError(f"step, row, site, start and count must be at least 0; got {(step, row, site, start, count)}")
     block, lane = divmod(start, 4)
-    key = np.array([checked_seed(seed), int(purpose)], np.uint64)
+    key = np.array([check_seed(seed), int(purpose)], np.uint64)
     counter = np.array([block, row, step, site], np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(lane + count)[lane:]
 
 
-def to_unit(words: Array) -> Array:
+def to_uniform(words: Array) -> Array:
     """64-bit words -> float64 in [0, 1): the upper 53 bits, so exact; 2**64 - 1 gives 1 - 2**-53, never 1."""
     return (words >> np.uint64(11)) * 2.0**-53
 
 
 def permutation(n: int, seed: int, purpose: int, *, step: int = 0) -> Array:
     """A random order of 0 ... n - 1: (n,) of int64.  Sorting random words shuffles them; ties go to the lower index."""
-    return np.argsort(words(seed, purpose, step=step, count=n), kind="stable")
+    return np.argsort(philox_words(seed, purpose, step=step, count=n), kind="stable")
 
 
 def uniforms(count: int, seed: int, purpose: int, *, site: int = 0) -> Array:
     """Uniform numbers from [0, 1), (count,) of float64."""
-    return to_unit(words(seed, purpose, site=site, count=count))
+    return to_uniform(philox_words(seed, purpose, site=site, count=count))
 
 
 def normals(count: int, seed: int, purpose: int, *, site: int = 0) -> Array:
@@ -111,13 +113,13 @@ class Dropout:
         mask = np.empty((shape[0], per_row), dtype)
         scale = mask.dtype.type(2**16 / kept)
         for i, row in enumerate(mask, start=self.first_row):
-            lanes = words(self.seed, Purpose.DROPOUT, step=self.step, row=i, site=site, count=-(-per_row // 4))
+            lanes = philox_words(self.seed, Purpose.DROPOUT, step=self.step, row=i, site=site, count=-(-per_row // 4))
             np.multiply(lanes.view(np.uint16)[:per_row] < kept, scale, out=row)
         return mask.reshape(shape)
 
     def lazy_mask(self, site: int, shape: tuple[int, ...], rate: float) -> "LazyMask":
         """The mask that `keep` would draw, by name only: what a GPU's kernels draw for themselves."""
-        return LazyMask(checked_seed(self.seed), self.step, self.first_row, site, shape, rate)
+        return LazyMask(check_seed(self.seed), self.step, self.first_row, site, shape, rate)
 
 
 @dataclass(frozen=True)

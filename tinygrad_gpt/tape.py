@@ -68,7 +68,7 @@ class Tensor:
     dLoss/dself, summed over the calls of `backward` since it was last None; the array is the leaf's own.
 
     A leaf that asks for a gradient is what optimizers write to.  So it copies its array when it is made, and nobody
-    else's numbers change with it; `handed_over` makes a leaf without a copy.  All other tensors share their arrays.
+    else's numbers change with it; `leaf_without_copy` makes a leaf on the array itself.  Other tensors share theirs.
 
     Comparisons are entry by entry and give arrays of bool, as NumPy's.  In a dict or a set a tensor is itself alone,
     whatever its entries.
@@ -155,7 +155,7 @@ class Tensor:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """NumPy's functions on tensors: comparing ones alone where a gradient would be lost without a word."""
         tensors = [x for x in _flattened((args, kwargs)) if isinstance(x, Tensor)]
-        if function not in LOSSLESS and _recording.get() and any(x.requires_grad for x in tensors):
+        if function not in WITHOUT_GRADIENT and _recording.get() and any(x.requires_grad for x in tensors):
             raise TypeError(f"np.{function.__name__} gives no gradient: use a tensor's own method, or give it .numpy()")
         return function(*_with_arrays(args), **_with_arrays(kwargs))
 
@@ -458,15 +458,15 @@ def _already_used(dy: Array) -> tuple[Array | None, ...]:
 
 def no_grad() -> AbstractContextManager[None]:
     """Within this block (and thread) nothing is recorded."""
-    return recording(False)
+    return set_recording(False)
 
 
-def recording(on: bool) -> AbstractContextManager[None]:
+def set_recording(on: bool) -> AbstractContextManager[None]:
     """Within this block (and thread) the tape is, or is not, written."""
     return context_value(_recording, on)
 
 
-def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def recompute_in_backward(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """function(*inputs), of which nothing but the inputs is kept: on the way back it runs a second time.
 
     Half as much time again for memory that no longer grows with what function saves.  It must do the same both times,
@@ -480,7 +480,7 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
         def vjp(dy: Array) -> tuple[Array | None, ...]:
             pairs = zip(arrays, inputs, strict=True)
-            leaves = [handed_over(array) if x.requires_grad else Tensor(array) for array, x in pairs]
+            leaves = [leaf_without_copy(array) if x.requires_grad else Tensor(array) for array, x in pairs]
             grads = context.run(gradients, leaves, dy)
             for leaf in leaves:
                 if leaf.requires_grad and leaf not in grads:
@@ -490,7 +490,7 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         return out, vjp
 
     def gradients(leaves: list[Tensor], dy: Array) -> dict[Tensor, Array]:
-        with recording(True):
+        with set_recording(True):
             return backward(function(*leaves), dy)
 
     context = copy_context()  # with kernels or without, say: the second time as the first
@@ -519,7 +519,15 @@ def _first_tensor(*operands: Operand) -> Tensor:
     return found[0] if found else Tensor(operands[0])
 
 
-LOSSLESS = {np.allclose, np.array_equal, np.array_equiv, np.isclose, np.shape, np.ndim, np.size}  # nothing to derive
+WITHOUT_GRADIENT = {
+    np.allclose,
+    np.array_equal,
+    np.array_equiv,
+    np.isclose,
+    np.shape,
+    np.ndim,
+    np.size,
+}  # nothing to derive
 
 
 def _flattened(values: Any) -> Iterator[Any]:
@@ -589,7 +597,7 @@ def check_floating(array: Array) -> None:
         raise TypeError(f"requires_grad needs floating-point data; got {array.dtype}")
 
 
-def handed_over(array: Array) -> Tensor:
+def leaf_without_copy(array: Array) -> Tensor:
     """A leaf that asks for a gradient, on this very array: not a copy, and its maker's no more."""
     check_floating(array)
     leaf = Tensor(array)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from tinygrad_gpt.cli.session import Session
-from tinygrad_gpt.cli.terminal import Stopped
-from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
+from tinygrad_gpt.cli.terminal import InterruptedBySignal
+from tinygrad_gpt.training.safetensors_file import DIGEST, open_safetensors, write
 
 FLAGS = (
     "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --drop-rate 0.2 "
@@ -40,7 +40,7 @@ def assert_same(folder, whole):
 
 def without(path, *names):
     """Write a checkpoint again, without these of its metadata, as older versions have left them out."""
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         tensors = {name: file.tensor(name) for name in file.tensors}
         metadata = {name: value for name, value in file.metadata.items() if name not in (*names, DIGEST)}
     with open(path, "wb") as file:
@@ -61,7 +61,7 @@ class StopAt:
             if left[0] == 0:
                 session.stop.signal = self.number
                 if self.at_once:
-                    raise Stopped(self.number)
+                    raise InterruptedBySignal(self.number)
             self.before(session)
 
         Session.poll = poll

@@ -10,7 +10,7 @@ import pytest
 from tinygrad_gpt.cli import doctor
 from tinygrad_gpt.cli.doctor import Speed
 from tinygrad_gpt.cli.options import parse
-from tinygrad_gpt.cli.prepare import memory_needed, memory_of, shape
+from tinygrad_gpt.cli.prepare import memory_needed, memory_of_run, model_config
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels import limits
 from tinygrad_gpt.nn import PRESETS
@@ -101,7 +101,7 @@ def test_each_threads_best_product_counts(monkeypatch, n):
     """An interrupted product is no measure of the machine."""
     monkeypatch.setattr(doctor, "default_num_threads", lambda: n)
     monkeypatch.setattr(doctor, "multiply", lambda seconds: (1e-3, 0.5))
-    assert doctor.matmul_speed() == Speed(n * 2 * doctor.SIDE**3 / 1e-3, 0.5)
+    assert doctor.matmul_speed() == Speed(n * 2 * doctor.MATRIX_SIDE**3 / 1e-3, 0.5)
     seen = iter([0.3, 0.001, 0.2, 0.7])
     monkeypatch.undo()
     monkeypatch.setattr(np, "matmul", lambda a, b, out: time.sleep(next(seen, 0.3)))
@@ -121,20 +121,20 @@ def test_a_preset_that_does_not_fit_is_shown_with_what_does(on_a_machine):
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_is_said_to_fit_is_what_train_takes(name, memory):
     config = PRESETS[name]
-    found = doctor.what_fits(config, memory)
+    found = doctor.largest_fitting(config, memory)
     if found is None:
         least = doctor.replace(config, context_length=min(config.context_length, doctor.SHORT_CONTEXT))
         assert memory_needed(least, doctor.SMALL_BATCH) > memory
         return
     options = parse(Train, ["--preset", name, *shlex.split(found.flags)], "train")
-    assert memory_of(shape(options, config.vocab_size), options) == found.needed
+    assert memory_of_run(model_config(options, config.vocab_size), options) == found.needed
     assert memory is None or found.needed <= memory
 
 
 def test_the_command_of_the_readme_is_not_called_impossible():
     config = doctor.replace(PRESETS["gpt2-124M"], context_length=256)
     needed = memory_needed(config, 2)
-    assert doctor.what_fits(PRESETS["gpt2-124M"], needed) is not None
+    assert doctor.largest_fitting(PRESETS["gpt2-124M"], needed) is not None
 
 
 @pytest.mark.parametrize("memory", [10**6, 10**8, 10**10, 10**12])
@@ -147,4 +147,4 @@ def test_what_is_suggested_fits(on_a_machine, memory, flops):
         assert memory == 10**6
     else:
         options = parse(Train, ["--preset", found[1], *shlex.split(found[2])], "train")
-        assert memory_of(shape(options, doctor.MANUAL_VOCABULARY), options) <= memory
+        assert memory_of_run(model_config(options, doctor.MANUAL_VOCABULARY), options) <= memory

@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_gpt.study.examples import EXAMPLES
 from tinygrad_gpt.study.explain import OPS, explain
-from tinygrad_gpt.study.worked import work_out
+from tinygrad_gpt.study.worked import work_through
 
 
 def test_without_an_op_all_are_listed(tg):
@@ -56,7 +56,7 @@ def test_a_gradient_that_is_wrong_is_shown_and_exit_code_1(tg, monkeypatch):
         y = np.tanh(x)
         return y, lambda dy: (-dy * (1 - y * y),)
 
-    wrong = dataclasses.replace(explain("tanh"), examples=(work_out(broken, EXAMPLES["tanh"][0]),))
+    wrong = dataclasses.replace(explain("tanh"), examples=(work_through(broken, EXAMPLES["tanh"][0]),))
     monkeypatch.setattr("tinygrad_gpt.cli.explain.explain", lambda op, seed: wrong, raising=False)
     result = tg("explain", "tanh")
     assert result.code == 1

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinygrad_gpt.cli import main
-from tinygrad_gpt.cli.generate import Generate, longest_overlap, stop_text, until
-from tinygrad_gpt.cli.terminal import harmless
+from tinygrad_gpt.cli.generate import Generate, longest_overlap, stop_text, text_until
+from tinygrad_gpt.cli.terminal import escape_controls
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import load_tokenizer
 from tinygrad_gpt.training import load_checkpoint
@@ -79,8 +79,8 @@ def test_the_probabilities_are_a_chart_per_token(tg, run):
 def test_stops_before_the_stop_text_however_it_comes(text, stop, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert "".join(until(stop, iter(parts))) == text.split(stop)[0]
-    assert "".join(until(None, iter(parts))) == text
+    assert "".join(text_until(stop, iter(parts))) == text.split(stop)[0]
+    assert "".join(text_until(None, iter(parts))) == text
 
 
 @given(st.text("ab", max_size=8), st.text("ab", min_size=1, max_size=4))
@@ -144,7 +144,7 @@ def test_escape_sequences_are_harmless_at_a_terminal_and_unchanged_in_a_pipe(tg,
     monkeypatch.setattr(sys, "stdout", terminal)
     assert main([str(word) for word in command]) == 0
     shown = terminal.buffer.getvalue().decode()
-    assert shown == harmless(piped) != piped
+    assert shown == escape_controls(piped) != piped
     assert r"a\x1b[2Jb\u202e" in shown
 
 

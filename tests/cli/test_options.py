@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from tinygrad_gpt.cli.config_file import read_config, to_toml, toml_value
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.options import Range, check_ranges, options_of, parse, value_of, with_values
-from tinygrad_gpt.cli.terminal import human, one_line
+from tinygrad_gpt.cli.terminal import human_number, one_line
 
 
 @dataclass(frozen=True)
@@ -130,4 +130,4 @@ def test_one_line_is_one_line(text):
     [(0, "0"), (999, "999"), (999.7, "1 k"), (1817600, "1.82 M"), (25.3e9, "25.3 G"), (5e15, "5,000 T")],
 )
 def test_numbers_for_people_have_three_digits(number, text):
-    assert human(number) == text
+    assert human_number(number) == text

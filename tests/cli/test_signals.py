@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import call
 from tests.cli.runs import FLAGS, assert_same, log
 from tinygrad_gpt.cli import prepare, session
-from tinygrad_gpt.cli.terminal import Stop, Stopped, stoppable
+from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag, stop_on_signal
 from tinygrad_gpt.training import load_checkpoint
 
 NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -172,14 +172,14 @@ def test_the_second_signal_ends_it_at_once(monkeypatch, text, tmp_path):
 @pytest.mark.parametrize(("number", "code"), NUMBERS.items())
 def test_what_stoppable_promises(number, code):
     before = signal.getsignal(number)
-    with pytest.raises(Stopped) as caught, stoppable():
+    with pytest.raises(InterruptedBySignal) as caught, stop_on_signal():
         signal.raise_signal(number)  # nothing to save yet
     assert caught.value.exit_code == code
-    with stoppable() as stop:
+    with stop_on_signal() as stop:
         stop.at_once = False
         signal.raise_signal(number)
         assert (stop.requested, stop.exit_code) == (True, code)
-        with pytest.raises(Stopped):
+        with pytest.raises(InterruptedBySignal):
             signal.raise_signal(number)
     assert signal.getsignal(number) == before
 
@@ -187,7 +187,7 @@ def test_what_stoppable_promises(number, code):
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
 def test_at_a_terminal_the_first_one_is_answered(monkeypatch):
     ours, theirs = os.openpty()
-    with open(theirs, "w") as terminal, stoppable() as stop:
+    with open(theirs, "w") as terminal, stop_on_signal() as stop:
         monkeypatch.setattr(sys, "stderr", terminal)
         stop.at_once = False
         signal.raise_signal(signal.SIGINT)
@@ -202,13 +202,13 @@ def test_outside_the_main_thread_and_beside_another_handler_signals_are_left_alo
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        with stoppable():
+        with stop_on_signal():
             assert signal.getsignal(signal.SIGINT) is handler
         seen = []
 
         def elsewhere():
-            with stoppable() as stop:
-                seen.append(isinstance(stop, Stop))
+            with stop_on_signal() as stop:
+                seen.append(isinstance(stop, StopFlag))
 
         thread = threading.Thread(target=elsewhere)
         thread.start()

@@ -19,11 +19,11 @@ from tests.cli.runs import FLAGS
 from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.prepare import prepare
 from tinygrad_gpt.cli.run_folder import RunFolder
-from tinygrad_gpt.cli.session import wrapped
-from tinygrad_gpt.cli.terminal import busy, folded, harmless, harmless_pieces, quoted
+from tinygrad_gpt.cli.session import sample_paragraph
+from tinygrad_gpt.cli.terminal import busy_line, escape_controls, escape_controls_in, fold, shell_quote
 from tinygrad_gpt.cli.train_options import Train
-from tinygrad_gpt.cli.train_report import count, first_example, generate_command, losses
-from tinygrad_gpt.sampling.chart import columns
+from tinygrad_gpt.cli.train_report import count_in_words, first_example, generate_command, losses_in_words
+from tinygrad_gpt.sampling.chart import display_width
 
 BIDI = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")  # what turns the direction of writing around
 
@@ -49,7 +49,7 @@ def test_an_error_is_the_same_line_at_a_terminal(program, flags, line):
 
 
 def test_a_sample_is_a_paragraph_of_80_columns():
-    lines = wrapped("word " * 50 + "\x1b[2J\n" + "x" * 100).splitlines()
+    lines = sample_paragraph("word " * 50 + "\x1b[2J\n" + "x" * 100).splitlines()
     assert len(lines) >= 5
     assert all(line.startswith(" " * 7) and len(line) <= 80 and line.isprintable() for line in lines)
 
@@ -57,22 +57,22 @@ def test_a_sample_is_a_paragraph_of_80_columns():
 @given(st.text(max_size=300), st.integers(2, 40))
 def test_folding_keeps_every_word_and_no_line_is_too_wide(text, width):
     text = " ".join(text.split())
-    lines = folded(text, width).split("\n")
+    lines = fold(text, width).split("\n")
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert all(columns(line) <= width for line in lines)
-    assert folded("日本語の文章には空白がない", 10) == "日本語の文\n章には空白\nがない"
+    assert all(display_width(line) <= width for line in lines)
+    assert fold("日本語の文章には空白がない", 10) == "日本語の文\n章には空白\nがない"
 
 
 @given(st.text(max_size=40) | st.text(st.sampled_from("a\r\n\t\x1b\x07\x9b\u202e日"), max_size=40), st.data())
 def test_at_a_terminal_no_control_character_is_left_and_all_else_is_as_it_was(text, data):
-    shown = harmless(text)
+    shown = escape_controls(text)
     for c in shown.replace("\r\n", ""):
         assert c in "\n\t" or not (unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in BIDI)
     plain = "".join(c for c in text if unicodedata.category(c) != "Cc" and unicodedata.bidirectional(c) not in BIDI)
-    assert harmless(plain) == plain
+    assert escape_controls(plain) == plain
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
     pieces = [text[a:b] for a, b in pairwise([0, *cuts, len(text)])]
-    assert "".join(harmless_pieces(pieces)) == shown
+    assert "".join(escape_controls_in(pieces)) == shown
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
@@ -87,9 +87,9 @@ def test_a_quoted_word_is_one_line_and_reaches_the_command_as_it_was():
         "a\u202eb",
         os.fsdecode(b"\xff.txt"),
     ]
-    command = "printf '%s\\0' " + " ".join(map(quoted, words))
+    command = "printf '%s\\0' " + " ".join(map(shell_quote, words))
     assert len(command.splitlines()) == 1
-    assert harmless(command) == command
+    assert escape_controls(command) == command
     done = subprocess.run(["bash", "-c", os.fsencode(command)], capture_output=True, check=True)
     assert done.stdout == b"".join(os.fsencode(word) + b"\0" for word in words)
 
@@ -150,13 +150,13 @@ def test_what_names_and_samples_hold_is_harmless_in_the_report(tmp_path):
     flags = [*FLAGS.split(), "--tokenizer", "chars", "--steps", "2", "--out", "r\x1b[0m"]
     done = call("train", name, *flags)
     assert done.code == 0
-    assert harmless(done.out) == done.out
+    assert escape_controls(done.out) == done.out
     assert r"a\x1b[31mred.txt" in done.out
     assert "\x1b" in (tmp_path / "r\x1b[0m" / "sample.txt").read_text("utf-8")
 
 
 def test_numbers_of_things():
-    assert [count(n, "step") for n in (0, 1, 2000)] == ["0 steps", "1 step", "2,000 steps"]
+    assert [count_in_words(n, "step") for n in (0, 1, 2000)] == ["0 steps", "1 step", "2,000 steps"]
 
 
 def evaluation(step, train, val):
@@ -170,7 +170,7 @@ class Plan:
 
 
 def losses_by_the_end(folder, evaluations):
-    return losses(Plan, folder, evaluations, evaluations[-1]["step"] if evaluations else 0)
+    return losses_in_words(Plan, folder, evaluations, evaluations[-1]["step"] if evaluations else 0)
 
 
 def test_the_summary_says_where_the_validation_loss_was_lowest(tmp_path):
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_left_out(tmp_path):
     assert losses_by_the_end(tmp_path, []) == {}
     one = losses_by_the_end(tmp_path, [evaluation(0, 5.0, None)])
     assert (one["train loss"], one["val loss"]) == ("5.000", "")
-    huge = losses(Plan, tmp_path, [evaluation(0, 5.0, 12345.0), evaluation(4, 1.3e15, 123456.0)], 5)
+    huge = losses_in_words(Plan, tmp_path, [evaluation(0, 5.0, 12345.0), evaluation(4, 1.3e15, 123456.0)], 5)
     assert huge["train loss"] == "5.000 -> 1.30e+15, at step 4"
     assert huge["val loss"] == "12345.000 -> 1.23e+05, at step 4"
 
@@ -223,7 +223,7 @@ def test_what_takes_long_is_said_at_a_terminal_while_it_lasts(monkeypatch, is_te
     stderr = io.StringIO()
     monkeypatch.setattr(stderr, "isatty", lambda: is_terminal, raising=False)
     monkeypatch.setattr("sys.stderr", stderr)
-    with busy("drawing weights"):
+    with busy_line("drawing weights"):
         assert stderr.getvalue() == ("drawing weights ..." if is_terminal else "")
     assert stderr.getvalue().split("\r")[-1] == ""
     assert not stderr.getvalue().split("\r")[-2 if is_terminal else -1].strip()

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from tinygrad_gpt.cli import session
-from tinygrad_gpt.cli.prepare import affordable, memory_needed, tokens_seen
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.prepare import affordable_tokens, memory_needed, tokens_seen
+from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
 from tinygrad_gpt.nn import PRESETS
 from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens
@@ -179,7 +179,7 @@ def piped(monkeypatch):
     def give(data, last=None):
         stdin = io.TextIOWrapper(io.BufferedReader(Pipe(data, last), 100))
         monkeypatch.setattr(sys, "stdin", stdin)
-        monkeypatch.setattr(corpus, "BYTES_AT_A_TIME", 100)
+        monkeypatch.setattr(corpus, "BYTES_PER_READ", 100)
 
     return give
 
@@ -500,7 +500,7 @@ def test_an_evaluation_after_every_step_is_told_as_that(tg, text_file, tiny):
 def test_by_default_evaluations_are_a_fifth_of_the_work_at_most_or_a_window_each(steps, length, rows, every, n_parts):
     every = min(every, steps)
     batches = Batches(np.zeros(20_000, int), context_length=length, batch_size=rows)
-    n_tokens = affordable(batches, steps, every, n_parts)
+    n_tokens = affordable_tokens(batches, steps, every, n_parts)
     n_evaluations = len({0, steps, *range(0, steps, every)})
     trained = tokens_seen(batches, steps)
     scoring = n_evaluations * n_parts * n_tokens  # a forward pass; a token trained on is that and two like it back
@@ -539,7 +539,7 @@ def saved_steps(folder):
 def test_without_a_word_checkpoints_are_a_matter_of_time(
     tg, text_file, tiny, tmp_path, monkeypatch, share, of_lowest, longest, steps
 ):
-    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("LONGEST_WITHOUT", longest)):
+    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("MAX_SECONDS_UNSAVED", longest)):
         monkeypatch.setattr(session, name, value)
     flags = [*tiny, "--steps", 40, "--keep", 99]
     assert tg("train", text_file, *flags, "--out", "run").code == 0
@@ -564,7 +564,5 @@ def test_the_lowest_validation_loss_may_cost_more(tg, text_file, tiny, tmp_path,
 def test_the_disk_is_announced_beside_the_memory(tg, text_file, tiny, tmp_path):
     result = tg("train", text_file, *tiny, "--out", "run", "--keep", 3)
     size = 12 * load_checkpoint(tmp_path / "run" / "model.safetensors").model.n_parameters
-    assert (
-        f"\ndisk        up to about {human(size * 6 + size * 2 / 3, 'B')}, a checkpoint is {human(size, 'B')}\n"
-        in result.out
-    )
+    most, each = human_number(size * 6 + size * 2 / 3, "B"), human_number(size, "B")
+    assert f"\ndisk        up to about {most}, a checkpoint is {each}\n" in result.out

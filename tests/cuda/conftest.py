@@ -101,13 +101,13 @@ def pretended_device() -> Iterator[PretendedDevice]:
 
 def forget() -> None:
     """Forget what the package remembers of a device: its compiled kernels, and tables that lie there."""
-    launcher.forget()
-    optimizer.sent.cache_clear()
+    launcher.forget_compiled()
+    optimizer.send_once.cache_clear()
 
 
 def noting_what_is_used(patched: pytest.MonkeyPatch) -> set[tuple[str, str, launcher.Defines]]:
     """Every kernel of the package that is launched from now on, with its defines."""
-    used, prepared, folder = set(), launcher.prepared, launcher.FOLDER
+    used, prepared, folder = set(), launcher.compiled_kernel, launcher.FOLDER
 
     def noting(file: str, kernel: str, defines: launcher.Defines) -> Any:
         if folder == launcher.FOLDER:
@@ -115,7 +115,7 @@ def noting_what_is_used(patched: pytest.MonkeyPatch) -> set[tuple[str, str, laun
         return prepared(file, kernel, defines)
 
     noting.cache_clear = prepared.cache_clear
-    patched.setattr(launcher, "prepared", noting)
+    patched.setattr(launcher, "compiled_kernel", noting)
     return used
 
 

@@ -36,5 +36,5 @@ def claims(op: Callable[..., Any], dtype: str) -> list[OpUnderTest]:
     return [
         replace(sut, name=f"{sut.name}-cupy-{dtype}", original=op, dtypes=(dtype,))
         for sut in CASES[op.__name__]
-        if op in ops.EVERY and sut.op is op
+        if op in ops.ALL_OPS and sut.op is op
     ]

@@ -109,7 +109,7 @@ def of_file(device, file):
             device.emulator.edit = lambda code, files=files: (
                 files.update(re.findall(r'#line 1 "(\w+\.cu)"', code)) or code
             )
-            launcher.forget()
+            launcher.forget_compiled()
             KNOWN[name] = files, [x.tobytes() for x in exercise(device)]
     return [name for name, (files, _) in KNOWN.items() if file in files]
 
@@ -158,5 +158,5 @@ def test_a_missing_barrier_is_noticed(file, n, device):
     if not used(launcher.source(file), n):
         pytest.skip("a header's function that this file does not call")
     device.emulator.edit = edit
-    launcher.forget()
+    launcher.forget_compiled()
     assert any(noticed(device, name) is not None for name in names)

@@ -12,7 +12,7 @@ from tinygrad_gpt.kernels import cuda
 from tinygrad_gpt.kernels.cuda import precision
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.nn.dropout import DropoutSites
-from tinygrad_gpt.rng import Dropout, Purpose, words
+from tinygrad_gpt.rng import Dropout, Purpose, philox_words
 from tinygrad_gpt.tape import Tensor, apply
 
 DRAWN = settings(suppress_health_check=list(HealthCheck))
@@ -30,7 +30,7 @@ PLACES = st.fixed_dictionaries(
 def test_a_mask_has_the_hosts_bits(place, site, shape, rate, dtype, device):
     masks = Dropout(**place)
     like = device.asarray(np.zeros(1, dtype))
-    mask = device.get(cuda.drawn(masks.lazy_mask(site, shape, rate), like))
+    mask = device.get(cuda.draw_mask(masks.lazy_mask(site, shape, rate), like))
     assert mask.dtype == dtype
     assert mask.tobytes() == masks.keep(site, shape, rate, dtype).tobytes()
 
@@ -38,10 +38,10 @@ def test_a_mask_has_the_hosts_bits(place, site, shape, rate, dtype, device):
 @DRAWN
 @given(seed=seeds(), entry=st.integers(0, 63))
 def test_an_entry_is_kept_below_the_bound_and_not_at_it(seed, entry, device):
-    lanes = words(seed, Purpose.DROPOUT, step=1, count=16).view(np.uint16)
+    lanes = philox_words(seed, Purpose.DROPOUT, step=1, count=16).view(np.uint16)
     bound = max(1, int(lanes[entry]))  # an entry has just these bits
     keep = Dropout(seed, 1).lazy_mask(0, (1, 64), 1 - bound / 2**16)
-    mask = device.get(cuda.drawn(keep, device.asarray(np.zeros(1, np.float32))))
+    mask = device.get(cuda.draw_mask(keep, device.asarray(np.zeros(1, np.float32))))
     assert keep.kept == bound
     assert (mask[0] > 0).tolist() == (lanes < bound).tolist()
 
@@ -61,11 +61,11 @@ def test_dropping_is_multiplying_by_that_mask(place, shape, rate, seed, device):
 
 
 def test_more_rows_than_a_grid_has_blocks(device, monkeypatch):
-    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.dropout"], "MOST", 2)
+    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.dropout"], "MAX_BLOCKS", 2)
     masks, shape = Dropout(3, 4), (5, 20)
     x = normal(0, shape).astype(np.float32)
     keep = masks.keep(0, shape, 0.3, np.float32)
-    assert device.get(cuda.drawn(masks.lazy_mask(0, shape, 0.3), device.asarray(x))).tobytes() == keep.tobytes()
+    assert device.get(cuda.draw_mask(masks.lazy_mask(0, shape, 0.3), device.asarray(x))).tobytes() == keep.tobytes()
     y, _ = cuda.dropout(device.asarray(x), masks.lazy_mask(0, shape, 0.3))
     assert device.get(y).tobytes() == (x * keep).tobytes()
 
@@ -84,7 +84,7 @@ def test_bfloat16_is_rounded_once(device):
 def test_nothing_is_dropped_from_nothing(shape, by_name, device):
     masks, x = Dropout(0, 1), device.asarray(np.ones(shape, np.float32))
     described = masks.lazy_mask(0, shape, 0.1)
-    y, vjp = cuda.dropout(x, described if by_name else cuda.drawn(described, x))
+    y, vjp = cuda.dropout(x, described if by_name else cuda.draw_mask(described, x))
     assert y.shape == vjp(x)[0].shape == shape
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_gpt import GPT, GPTConfig
 from tinygrad_gpt.kernels import reference_only
-from tinygrad_gpt.kernels.cuda import drawn, gemm, precision
+from tinygrad_gpt.kernels.cuda import draw_mask, gemm, precision
 from tinygrad_gpt.laws.strategies import normal
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
@@ -93,7 +93,7 @@ def test_a_texts_score_is_that_on_the_cpu(any_device):
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
 def test_a_mask_has_the_bits_of_the_hosts(shape, seed, any_device):
     masks = Dropout(seed, step=2**40, first_row=3)
-    mask = drawn(masks.lazy_mask(site=7, shape=shape, rate=0.3), any_device.xp.empty((), np.float32))
+    mask = draw_mask(masks.lazy_mask(site=7, shape=shape, rate=0.3), any_device.xp.empty((), np.float32))
     assert any_device.get(mask).tobytes() == masks.keep(7, shape, 0.3, np.float32).tobytes()
 
 

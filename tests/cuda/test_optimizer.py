@@ -9,7 +9,7 @@ import pytest
 from tests.cuda.conftest import pretended_device
 from tests.cuda.emulator.emulator import Emulator
 from tinygrad_gpt.kernels import reference_only
-from tinygrad_gpt.kernels.cuda.optimizer import sent
+from tinygrad_gpt.kernels.cuda.optimizer import send_once
 from tinygrad_gpt.laws.strategies import normal
 from tinygrad_gpt.optim import AdamW, clip_grad_norm, grad_norm
 from tinygrad_gpt.tape import Tensor
@@ -195,8 +195,8 @@ def test_tables_do_not_outlive_their_device():
         pytest.skip(Emulator.missing())
     with pretended_device() as device:
         AdamW(tensors(device.asarray)).step()
-        assert sent.cache_info().currsize
-    assert not sent.cache_info().currsize
+        assert send_once.cache_info().currsize
+    assert not send_once.cache_info().currsize
 
 
 def test_a_bound_is_positive(device):

@@ -80,7 +80,7 @@ def test_layer_norm_of_wide_rows(C, device):
 
 
 def test_columns_are_summed_in_pieces(device, monkeypatch):
-    monkeypatch.setattr("tinygrad_gpt.kernels.cuda.columns.FEWEST", 5)
+    monkeypatch.setattr("tinygrad_gpt.kernels.cuda.columns.MIN_ROWS", 5)
     x = single(0, 83, 35)
     (got,) = same_bits(device, lambda: [column_sums(device.asarray(x))])
     np.testing.assert_allclose(got, x.sum(0), rtol=1e-5, atol=1e-5)
@@ -176,7 +176,7 @@ def test_chunks_of_logits_add_up(chunk, device, monkeypatch):
     x, weight, targets = single(0, 7, 4), single(1, 15, 4), np.arange(7)
     chosen = {"ignore_index": 3, "reduction": "sum"}
     loss, vjp = ops.linear_cross_entropy(x, weight, targets, **chosen)
-    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], "CHUNK", chunk)
+    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], "LOGITS_PER_CHUNK", chunk)
     fast, fast_vjp = cuda.linear_cross_entropy(*map(device.asarray, (x, weight, targets)), **chosen)
     np.testing.assert_allclose(device.get(fast), loss, rtol=1e-5)
     for dloss in (np.float32(1), np.float32(-0.3)):  # what is kept serves more than once
@@ -188,7 +188,7 @@ def test_chunks_of_logits_add_up(chunk, device, monkeypatch):
 def test_chunks_of_logits_are_alike(rows, sizes, device, monkeypatch):
     """As few as there can be, and the last, which is kept for the way back, is no leftover."""
     module, seen = sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], []
-    monkeypatch.setattr(module, "CHUNK", 9 * 15)
+    monkeypatch.setattr(module, "LOGITS_PER_CHUNK", 9 * 15)
     monkeypatch.setattr(module, "gemm", lambda a, b, out, **how: seen.append(len(out)) or cuda.gemm(a, b, out, **how))
     arrays = single(0, rows, 4), single(1, 15, 4), np.arange(rows) % 15
     cuda.linear_cross_entropy(*map(device.asarray, arrays))

@@ -25,7 +25,7 @@ DRAWN = settings(  # each is run under six schedules
 )
 TOLERANCE = {"float32": 3e-6, "bfloat16": 2e-2}  # relative, of whole arrays
 LEAST = {"float32": 1.0, "bfloat16": 0.05}
-FOUND = [row for row in KERNELS.values() if row.module == "cupy" and row.op in ops.EVERY]
+FOUND = [row for row in KERNELS.values() if row.module == "cupy" and row.op in ops.ALL_OPS]
 ROWS = {(row.op, row.dtype): run(row) for row in FOUND}
 NAMED = [pytest.param(op, dtype, kernel, id=f"{op.__name__}-{dtype}") for (op, dtype), kernel in ROWS.items()]
 

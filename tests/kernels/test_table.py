@@ -12,7 +12,7 @@ from tinygrad_gpt import GPT, AdamW, GPTConfig, generate, kernels, ops, train
 from tinygrad_gpt.kernels import KERNELS, ROWS, cpu, cuda
 
 CONFIG = GPTConfig(vocab_size=11, context_length=8, emb_dim=8, n_heads=2, n_layers=2, drop_rate=0.1)
-OPS = {*ops.EVERY, *(row.op for row in ROWS)}
+OPS = {*ops.ALL_OPS, *(row.op for row in ROWS)}
 
 
 class Rows:

@@ -19,7 +19,7 @@ from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import CheckpointError, Checkpoints, checkpoints, load_checkpoint, train
-from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
+from tinygrad_gpt.training.safetensors_file import DIGEST, open_safetensors, write
 
 TOKENS = np.arange(30) * 7 % 11
 CONFIG = {"n_layers": (1, 2), "tokenizer": ("fingerprint", "another")}  # what a resumed run may not change
@@ -86,7 +86,7 @@ def newest_file(folder):
 
 
 def pieces(folder):
-    with opened(newest_file(folder)) as file:
+    with open_safetensors(newest_file(folder)) as file:
         optional = {"val_loss"}  # which resuming does not need
         return [*file.tensors, *(file.metadata.keys() - optional)]
 
@@ -94,7 +94,7 @@ def pieces(folder):
 def remove(folder, piece):
     """The same file, whole, without this piece of it."""
     path = newest_file(folder)
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         tensors = {name: file.tensor(name) for name in file.tensors if name != piece}
         metadata = {name: value for name, value in file.metadata.items() if name not in (piece, DIGEST)}
     if piece == DIGEST:

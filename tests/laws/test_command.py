@@ -102,16 +102,16 @@ def test_bad_input_is_one_line_and_exits_with_2(capsys, arguments, message):
 
 def test_the_page_lists_every_law_once():
     text = laws.page()
-    for law in laws.EVERY:
+    for law in laws.ALL_LAWS:
         assert text.count(f"\n| {law.id} | **{law.title}.** ") == 1
-    assert all(name in text for law in laws.EVERY for name in (*law.cites, *law.mutants))
+    assert all(name in text for law in laws.ALL_LAWS for name in (*law.cites, *law.mutants))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
 
 
 def test_the_page_tells_of_every_mutant_and_of_what_was_dropped():
     text = laws.page(zoo.MUTANTS)
-    assert all(f"\n- `{mutant.name}`: " in text for mutant in zoo.EVERY)
+    assert all(f"\n- `{mutant.name}`: " in text for mutant in zoo.ALL_MUTANTS)
     assert all(f"\n- {id}: {why}." in text for id, why in DROPPED.items())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import laws
-from tinygrad_gpt.rng import Purpose, to_unit, words
+from tinygrad_gpt.rng import Purpose, philox_words, to_uniform
 from tinygrad_gpt.text import Batches, build_tokenizer, encode_to_file, split_tokens
 
 
@@ -64,7 +64,7 @@ class Uniform:
         self.tokens, self.T, self.B, self.seed = tokens, context_length, batch_size, seed
 
     def batch(self, step):
-        u = to_unit(words(self.seed, Purpose.DATA_ORDER, step=step, count=self.B))
+        u = to_uniform(philox_words(self.seed, Purpose.DATA_ORDER, step=step, count=self.B))
         starts = (u * (len(self.tokens) - self.T)).astype(int)
         windows = self.tokens[starts[:, None] + np.arange(self.T + 1)].astype(np.int64)
         return windows[:, :-1], windows[:, 1:]

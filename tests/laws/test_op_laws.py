@@ -15,7 +15,7 @@ from tinygrad_gpt.kernels import cpu
 from tinygrad_gpt.laws.law import LawBroken
 from tinygrad_gpt.laws.ops import memory, values
 from tinygrad_gpt.laws.ops.memory import empty_is_garbage
-from tinygrad_gpt.laws.ops.rounding import LIBRARY, Sway, conditioning, summing, sway
+from tinygrad_gpt.laws.ops.rounding import LIBRARY, Sensitivity, conditioning, input_sensitivity, owner_sum_tolerance
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
@@ -122,7 +122,7 @@ def test_sums_in_any_order_are_within_their_bound(seed, n, dtype):
     got = np.zeros(3, dtype)
     for owner, term in zip(owners, terms, strict=True):
         got[owner] += term
-    assert (abs(got - exact) <= summing(terms, owners, 3, terms)).all()
+    assert (abs(got - exact) <= owner_sum_tolerance(terms, owners, 3, terms)).all()
 
 
 def test_numbers_that_cancel_sway_a_result_and_float64_does_not():
@@ -132,11 +132,11 @@ def test_numbers_that_cancel_sway_a_result_and_float64_does_not():
     op = laws.OpUnderTest(name="difference", op=difference, arity=2)
     a, b = normal(0, (2, 50)).astype(np.float32) + np.float32(1000)
     dy = np.ones(50, np.float32)
-    found = sway(op, (a, b), {}, dy)
+    found = input_sensitivity(op, (a, b), {}, dy)
     last_digit = 1000 * np.finfo(np.float32).eps
     assert LIBRARY * last_digit / 4 < found.y < LIBRARY * last_digit * 4  # though y itself is near 1
     assert max(found.gradients.values()) < 1e-4
-    assert sway(op, (a.astype(np.float64), b.astype(np.float64)), {}, dy.astype(np.float64)).y == 0
+    assert input_sensitivity(op, (a.astype(np.float64), b.astype(np.float64)), {}, dy.astype(np.float64)).y == 0
 
 
 def centred(x):
@@ -152,7 +152,7 @@ def test_another_order_of_sums_is_no_other_result(monkeypatch):
     case = seeds().map(lambda seed: ((1000 + normal(seed, (7,)),), {}))
     op = laws.OpUnderTest(name="centred", op=centred, domain=case, dtypes=("float32",))
     laws.find("G15").check(op)
-    monkeypatch.setattr(memory, "sway", lambda *case: Sway(0.0, {0: 0.0}))
+    monkeypatch.setattr(memory, "input_sensitivity", lambda *case: Sensitivity(0.0, {0: 0.0}))
     with pytest.raises(LawBroken, match="G15"):
         laws.find("G15").check(op)
 

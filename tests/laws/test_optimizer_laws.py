@@ -11,7 +11,7 @@ from tests.mutants.zoo.small_adamw import RIGHT_OPTIMIZER
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws.optimizers import cases
 from tinygrad_gpt.optim import AdamW, clip_grad_norm, cosine_schedule
-from tinygrad_gpt.tape import Tensor, handed_over
+from tinygrad_gpt.tape import Tensor, leaf_without_copy
 
 
 class Named(AdamW):
@@ -23,7 +23,7 @@ class Named(AdamW):
 
 
 def init(parameters, **settings):
-    tensors = {id(array): handed_over(array) for array in parameters.values()}
+    tensors = {id(array): leaf_without_copy(array) for array in parameters.values()}
     return Named({name: tensors[id(array)] for name, array in parameters.items()}, **settings)
 
 
@@ -107,7 +107,7 @@ def test_ours_and_the_laws_recurrence_take_the_path_that_pytorch_took():
     settings = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.5}
     gradients, want = np.array(GOLDEN_GRADIENTS), np.array(GOLDEN_PATH)
     np.testing.assert_allclose(cases.adamw(want[0], gradients, **settings), want, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(cases.path(adamw, want[0], gradients, **settings), want, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(cases.path_of_matrix(adamw, want[0], gradients, **settings), want, rtol=0, atol=1e-15)
 
 
 def test_a_schedule_alone_is_enough():

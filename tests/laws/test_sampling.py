@@ -6,7 +6,7 @@ import pytest
 from tests.mutants.zoo.draws import DRAW_MUTANTS
 from tinygrad_gpt import laws, rng, sampling
 from tinygrad_gpt.laws.sampling import DROPPED, reference
-from tinygrad_gpt.laws.sampling.robustness import merge, near_the_threshold
+from tinygrad_gpt.laws.sampling.robustness import has_close_neighbours, near_the_threshold
 
 SETTINGS = {"temperature", "top_k", "top_p", "min_p", "per_row"}
 
@@ -15,7 +15,7 @@ ours = laws.SamplerUnderTest(
     probabilities=sampling.probabilities,
     draw=sampling.draw,
     uniforms=sampling.uniforms,
-    to_unit=rng.to_unit,
+    to_unit=rng.to_uniform,
     capabilities=SETTINGS,
 )
 ours_all_ties = laws.SamplerUnderTest(
@@ -29,7 +29,7 @@ by_hand = laws.SamplerUnderTest(
     probabilities=reference.probabilities,
     draw=reference.draw,
     uniforms=reference.uniforms,
-    to_unit=reference.to_unit,
+    to_unit=reference.to_uniform,
     capabilities=SETTINGS,
 )
 by_hand_all_ties = laws.SamplerUnderTest(
@@ -176,8 +176,8 @@ def test_the_support_has_to_be_the_same_in_float32():
 
 def test_what_rounding_decides_is_no_other_support():
     near = np.nextafter(np.float32(1), np.float32(2))
-    assert merge(np.array([0, 1, near, 1], np.float32))
-    assert not merge(np.array([0, 1, 1, -np.inf], np.float32))
+    assert has_close_neighbours(np.array([0, 1, near, 1], np.float32))
+    assert not has_close_neighbours(np.array([0, 1, 1, -np.inf], np.float32))
     row = np.array([0.0, np.log(0.25), -9.0], np.float32)
     assert near_the_threshold(row, min_p=0.25)
     assert near_the_threshold(2 * row, min_p=0.25, temperature=2.0)

@@ -159,12 +159,12 @@ def test_too_few_draws_say_nothing(few):
     assert_frequencies(few, [0.5, 0.5])
 
 
-STATISTICAL = [law for law in laws.EVERY if law.level == "statistical"]
+STATISTICAL = [law for law in laws.ALL_LAWS if law.level == "statistical"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_run_of_every_law_keeps_to_the_budget(profile):
-    assert 0 < false_alarm(laws.EVERY, PROFILES[profile]["max_examples"]) <= BUDGET
+    assert 0 < false_alarm(laws.ALL_LAWS, PROFILES[profile]["max_examples"]) <= BUDGET
 
 
 def test_a_law_without_a_limit_of_its_own_counts_every_case():

@@ -62,7 +62,7 @@ def test_within_a_check_it_is_the_cache_and_afterwards_as_before(anywhere):
 def test_a_folder_that_the_environment_names_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path))
     before = storage.folder()
-    with storage.kept_in_cache():
+    with storage.storage_in_cache():
         assert storage.folder() == before
 
 

@@ -14,7 +14,7 @@ from tinygrad_gpt.laws.catalogue import TITLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "law-mutant-matrix.md"
 
-NAMED = [(law, mutant) for mutant in zoo.EVERY for law in zoo.killers(mutant)]
+NAMED = [(law, mutant) for mutant in zoo.ALL_MUTANTS for law in zoo.killers(mutant)]
 
 
 @pytest.mark.parametrize(("law", "mutant"), NAMED, ids=lambda x: getattr(x, "id", "") or x.name)
@@ -23,29 +23,29 @@ def test_the_law_kills_the_mutant(law, mutant):
     assert laws.kills(law, mutant)
 
 
-@pytest.mark.parametrize("mutant", zoo.EVERY, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", zoo.ALL_MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_named_by_a_law_and_has_a_story(mutant):
     assert zoo.killers(mutant)
     assert mutant.story.endswith(".")
     assert mutant.sut.name == mutant.name
 
 
-@pytest.mark.parametrize("law", laws.EVERY, ids=lambda law: law.id)
+@pytest.mark.parametrize("law", laws.ALL_LAWS, ids=lambda law: law.id)
 def test_a_law_names_a_mutant_that_exists(law):
     assert law.mutants, "a law that kills nothing is decoration"
     assert set(law.mutants) <= {mutant.name for mutant in zoo.MUTANTS[law.area]}
 
 
 def test_names_are_unique():
-    names = [mutant.name for mutant in zoo.EVERY]
+    names = [mutant.name for mutant in zoo.ALL_MUTANTS]
     assert len(set(names)) == len(names)
-    ids = [law.id for law in laws.EVERY]
+    ids = [law.id for law in laws.ALL_LAWS]
     assert len(set(ids)) == len(ids)
 
 
 def test_the_zoo_is_large_enough():
     assert len(zoo.MUTANTS["sampling"]) >= 28
-    assert len(zoo.EVERY) >= 40
+    assert len(zoo.ALL_MUTANTS) >= 40
 
 
 def test_the_matrix_marks_who_kills_whom():

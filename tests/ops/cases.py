@@ -1,6 +1,6 @@
 """What is claimed of each op: where it is smooth, what it should equal, and how it treats memory and odd input.
 
-One entry per op in `ops.EVERY`, by name; an op without one fails the suite with a KeyError that names it.
+One entry per op in `ops.ALL_OPS`, by name; an op without one fails the suite with a KeyError that names it.
 """
 
 import functools

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.backend import narrowed, scatter_add, widened
+from tinygrad_gpt.backend import scatter_add, to_accumulation_dtype, to_input_dtype
 from tinygrad_gpt.laws.strategies import normal
 
 MANY = 5_000  # more than float16 counts
@@ -119,8 +119,8 @@ def test_a_loss_is_beyond_float16_only_where_its_sum_is():
 def test_bfloat16_counts_as_well():
     bfloat16 = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_dtypes").bfloat16
     x = np.ones(3, bfloat16)
-    assert widened(x).dtype == np.float32
-    assert narrowed(widened(x), x.dtype).dtype == bfloat16
+    assert to_accumulation_dtype(x).dtype == np.float32
+    assert to_input_dtype(to_accumulation_dtype(x), x.dtype).dtype == bfloat16
     total, _ = ops.sum(np.ones((MANY, 1), bfloat16), axis=0)
     assert float(total[0]) == pytest.approx(MANY, rel=1e-2)
 
@@ -128,5 +128,5 @@ def test_bfloat16_counts_as_well():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint16, bool])
 def test_all_other_numbers_stay_as_they_are(dtype):
     x = np.ones(2, dtype)
-    assert widened(x) is x
-    assert narrowed(x, x.dtype) is x
+    assert to_accumulation_dtype(x) is x
+    assert to_input_dtype(x, x.dtype) is x

@@ -3,7 +3,7 @@
 from tests.ops.cases import CASES
 from tinygrad_gpt import laws, ops
 
-CLAIMED = [sut for op in ops.EVERY for sut in CASES[op.__name__]]  # KeyError: an op without a case
+CLAIMED = [sut for op in ops.ALL_OPS for sut in CASES[op.__name__]]  # KeyError: an op without a case
 
 
 @laws.parametrize_with_laws(CLAIMED)
@@ -12,4 +12,4 @@ def test_law(sut, law):
 
 
 def test_there_is_no_case_without_an_op():
-    assert set(CASES) == {op.__name__ for op in ops.EVERY}
+    assert set(CASES) == {op.__name__ for op in ops.ALL_OPS}

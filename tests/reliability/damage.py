@@ -12,7 +12,7 @@ from tests.reliability.tally import Tally
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.training import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint
-from tinygrad_gpt.training.safetensors_file import opened
+from tinygrad_gpt.training.safetensors_file import open_safetensors
 
 SMALLEST = GPTConfig(vocab_size=2, context_length=1, emb_dim=2, n_heads=1, n_layers=1, drop_rate=0.0)
 SECONDS = 1.0  # of the processor, that a file may cost
@@ -145,7 +145,7 @@ def allowed_memory(content):
 
 def read_everything(path):
     """All tensors of a file that need not be a model."""
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         for name in file.tensors:
             file.tensor(name)
 

@@ -17,8 +17,8 @@ from tests.reliability.damage import state
 from tests.reliability.tally import Tally
 from tinygrad_gpt.laws import LawBroken
 from tinygrad_gpt.laws.checkpoints.faults import MODES, FaultyOS, after_kills, after_power_cuts
-from tinygrad_gpt.laws.checkpoints.runs import image_of, put
-from tinygrad_gpt.laws.checkpoints.writing import disturbable
+from tinygrad_gpt.laws.checkpoints.runs import image_of, write_image
+from tinygrad_gpt.laws.checkpoints.writing import watched_save
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.training import Checkpoints, load_checkpoint
@@ -31,7 +31,7 @@ def saves(full):
     """Saves to be disturbed, in runs of other lengths."""
     for seed in range(5 if full else 1):
         for earlier in EARLIER if full else EARLIER[-1:]:
-            with disturbable(ours, seed, earlier) as save:
+            with watched_save(ours, seed, earlier) as save:
                 yield save
 
 
@@ -144,7 +144,7 @@ def full_disks(folder: Path, full: bool) -> Tally:
                 tally.loaded += 1
                 continue
         tally.lost.append(f"files of at most {limit} bytes")
-        put(before, folder)
+        write_image(before, folder)
     return tally
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tinygrad_gpt.rng import Purpose, to_unit, words
+from tinygrad_gpt.rng import Purpose, philox_words, to_uniform
 from tinygrad_gpt.sampling import draw, uniforms
 
 ALMOST_ONE = 1 - 2.0**-53
@@ -84,8 +84,8 @@ def test_empty_batches():
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 99), st.integers(0, 99))
 def test_a_uniform_is_one_word_of_its_rows_stream(seed, row, position):
-    (word,) = words(seed, Purpose.SAMPLING, row=row, start=position, count=1)
-    assert uniforms(seed, row, position) == to_unit(word)
+    (word,) = philox_words(seed, Purpose.SAMPLING, row=row, start=position, count=1)
+    assert uniforms(seed, row, position) == to_uniform(word)
 
 
 @given(st.integers(0, 2**64 - 2))

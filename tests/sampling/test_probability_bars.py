@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt.sampling import probabilities, probability_bars
-from tinygrad_gpt.sampling.chart import columns
+from tinygrad_gpt.sampling.chart import display_width
 
 VOCABULARY = ["closer", "every", "effort", "forward", "inches", "moves", "pizza", "toward", "you"]
 LOGITS = np.array([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79])
@@ -48,9 +48,9 @@ def test_every_line_fits_and_stands_under_the_one_before(labels, seed, n, width,
     lines = probability_bars(before, after, labels.__getitem__, n, width, chosen=chosen).splitlines()
     listed = np.argsort(-before)[:n]
     assert len(lines) == 1 + len(listed) + (chosen is not None and chosen not in listed)  # no label breaks a line
-    assert all(columns(line) <= width for line in lines)
+    assert all(display_width(line) <= width for line in lines)
     assert sum(line.startswith(">") for line in lines) == (chosen is not None)
-    assert len({columns(line[: line.index("%")]) for line in lines[1:]}) == 1  # the percentages are aligned
+    assert len({display_width(line[: line.index("%")]) for line in lines[1:]}) == 1  # the percentages are aligned
     longest = max(line.count("█") for line in lines)
     assert longest >= (width - 2 - 22 - 18) // 2
 
@@ -64,7 +64,7 @@ def test_labels_show_what_cannot_be_seen(text, shown):
 
 def test_wide_characters_count_twice():
     first, second = probability_bars([0.5, 0.5], [0.5, 0.5], ["日本語", "ab"]).splitlines()[1:]
-    assert columns(first[: first.index("%")]) == columns(second[: second.index("%")])
+    assert display_width(first[: first.index("%")]) == display_width(second[: second.index("%")])
     assert first.index("%") == second.index("%") - 3
 
 

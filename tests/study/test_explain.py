@@ -16,7 +16,7 @@ from tinygrad_gpt.study.digits import decimals
 from tinygrad_gpt.study.docstrings import blocks
 from tinygrad_gpt.study.examples import EXAMPLES
 from tinygrad_gpt.study.explain import FAMILIES, IN_NUMBERS, OPS, explain, listing
-from tinygrad_gpt.study.worked import Comparison, work_out
+from tinygrad_gpt.study.worked import Comparison, work_through
 
 names = st.sampled_from(sorted(OPS))
 seeds = st.none() | st.integers(0, 2**64 - 1)
@@ -34,7 +34,7 @@ def test_every_op_has_an_example_and_a_family():
 @given(st.data(), names, seeds)
 def test_the_numbers_are_the_ops(data, name, seed):
     example = data.draw(examples_of(name))
-    worked = work_out(OPS[name], example, seed)
+    worked = work_through(OPS[name], example, seed)
     y, vjp = OPS[name](*worked.inputs.values(), **worked.settings)
     np.testing.assert_array_equal(worked.y, y)
     assert worked.dy.shape == y.shape
@@ -45,7 +45,7 @@ def test_the_numbers_are_the_ops(data, name, seed):
 
 @given(st.data(), names, seeds)
 def test_every_line_that_is_shown_made_what_it_shows(data, name, seed):
-    worked = work_out(OPS[name], data.draw(examples_of(name)), seed)
+    worked = work_through(OPS[name], data.draw(examples_of(name)), seed)
     code = "".join(explain(name).code.split())
     steps = [*worked.forward, *worked.backward]
     assert all("".join(step.source.split()) in code for step in steps)
@@ -68,7 +68,7 @@ def test_no_number_on_a_page_hangs_on_its_last_bits(name):
 @given(st.data(), names, seeds)
 def test_the_complex_step_and_differences_agree_with_the_vjp(data, name, seed):
     example = data.draw(examples_of(name))
-    worked = work_out(OPS[name], example, seed)
+    worked = work_through(OPS[name], example, seed)
     assert worked.agrees
     floats = [key for key, x in worked.inputs.items() if x.dtype.kind == "f" and key not in example.constants]
     assert [comparison.name for comparison in worked.comparisons] == [f"d{key}" for key in floats]
@@ -81,7 +81,7 @@ def test_the_complex_step_and_differences_agree_with_the_vjp(data, name, seed):
 @given(st.data(), names, seeds, st.sampled_from([-1e-6, 1e-6, 1e-10, np.nan]))
 def test_one_wrong_entry_of_a_gradient_is_shown(data, name, seed, error):
     example = data.draw(examples_of(name))
-    comparison = data.draw(st.sampled_from(work_out(OPS[name], example, seed).comparisons))
+    comparison = data.draw(st.sampled_from(work_through(OPS[name], example, seed).comparisons))
     i = list(example.inputs).index(comparison.name.removeprefix("d"))
     place = data.draw(st.sampled_from(list(np.ndindex(comparison.vjp.shape))))
 
@@ -97,7 +97,7 @@ def test_one_wrong_entry_of_a_gradient_is_shown(data, name, seed, error):
         return y, vjp
 
     assume(example.complex or error != 1e-10)  # which differences alone cannot see
-    worked = work_out(broken, example, seed)
+    worked = work_through(broken, example, seed)
     assert not worked.agrees
     (off,) = [found.off() for found in worked.comparisons if found.name == comparison.name]
     assert off[place]
@@ -150,7 +150,7 @@ def multiply_that_forgets_a(a, b):
     ],
 )
 def test_wrong_gradients_that_people_write_are_marked(name, op, wrong):
-    explanation = dataclasses.replace(explain(name), examples=(work_out(op, EXAMPLES[name][0]),))
+    explanation = dataclasses.replace(explain(name), examples=(work_through(op, EXAMPLES[name][0]),))
     (worked,) = explanation.examples
     assert not explanation.agrees
     assert {comparison.name for comparison in worked.comparisons if not comparison.agrees} == wrong
@@ -221,7 +221,7 @@ def test_an_op_is_known_by_any_spelling_and_by_itself():
         ("layernrm", "unknown op 'layernrm'; did you mean layer_norm?"),
         ("crossentropie", "did you mean cross_entropy?"),
         ("zzzz", "unknown op 'zzzz'; tinygrad-gpt explain, without an op, lists them all"),
-        (np.tanh, "op must be one of ops.EVERY"),
+        (np.tanh, "op must be one of ops.ALL_OPS"),
     ],
 )
 def test_an_unknown_op_is_a_value_error(op, text):

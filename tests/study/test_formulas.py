@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.study.formulas import RULES, derivation, formulas, inline
+from tinygrad_gpt.study.formulas import RULES, derivation, formulas, inline_html
 from tinygrad_gpt.study.mathml import mathml
 
 MATHML = {"math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt"}
@@ -14,11 +14,11 @@ MATHML |= {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
 
 
 def test_every_op_has_a_rule_in_words():
-    assert set(RULES) == {op.__name__ for op in ops.EVERY} | {"recomputed"}
+    assert set(RULES) == {op.__name__ for op in ops.ALL_OPS} | {"recomputed"}
     assert all(rule.endswith(".") for rule in RULES.values())
 
 
-@pytest.mark.parametrize("op", ops.EVERY, ids=lambda op: op.__name__)
+@pytest.mark.parametrize("op", ops.ALL_OPS, ids=lambda op: op.__name__)
 def test_the_docstring_is_drawn(op):
     for text in (formulas(op), derivation(op)):
         tree = ET.fromstring(f"<div>{text}</div>")
@@ -41,7 +41,7 @@ def test_an_op_of_ones_own_has_its_own_docstring():
 
     assert formulas(mine) == ""
     assert derivation(mine) == "<p>My op: 1 &lt; 2 &amp; <code>x</code>.</p>"
-    assert inline("Gradient.  By") == "<b>Gradient.</b>  By"
+    assert inline_html("Gradient.  By") == "<b>Gradient.</b>  By"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from tinygrad_gpt.study.examples import EXAMPLES
 from tinygrad_gpt.study.explain import OPS, explain
 from tinygrad_gpt.study.gradients import escaped, findings, main, pages
-from tinygrad_gpt.study.worked import work_out
+from tinygrad_gpt.study.worked import work_through
 
 FOLDER = Path(__file__).parents[2] / "docs" / "gradients"
 
@@ -65,7 +65,7 @@ def test_a_wrong_gradient_is_found(tmp_path, explanations):
         y = np.tanh(x)
         return y, lambda dy: (-dy * (1 - y * y),)
 
-    wrong = dataclasses.replace(explain("tanh"), examples=(work_out(broken, EXAMPLES["tanh"][0]),))
+    wrong = dataclasses.replace(explain("tanh"), examples=(work_through(broken, EXAMPLES["tanh"][0]),))
     found = list(findings(tmp_path, {}, [*explanations, wrong]))
     assert found == ["tanh: the vjp is not what the complex step and differences give"]
 

@@ -14,7 +14,7 @@ import tinygrad_gpt
 from tests.cli.conftest import call
 from tinygrad_gpt.cli import pitfalls as command
 from tinygrad_gpt.study import pitfalls
-from tinygrad_gpt.study.pitfalls.exercises import EVERY
+from tinygrad_gpt.study.pitfalls.exercises import ALL_EXERCISES
 
 SOLUTION = "def multiply(a, b):\n    return a * b, lambda dy: (dy * b, dy * a)\n"
 
@@ -237,7 +237,9 @@ def test_show_asks_nothing_in_a_terminal(monkeypatch, flags, asks):
 def test_the_exercises_are_listed():
     result = call("pitfalls", "exercise")
     assert (result.code, result.err) == (0, "")
-    assert [line.split()[0] for line in result.out.splitlines()[: len(EVERY)]] == [found.name for found in EVERY]
+    assert [line.split()[0] for line in result.out.splitlines()[: len(ALL_EXERCISES)]] == [
+        found.name for found in ALL_EXERCISES
+    ]
     assert max(map(len, result.out.splitlines())) <= 80
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_gpt.study import pitfalls
-from tinygrad_gpt.study.pitfalls.exercises import EVERY
+from tinygrad_gpt.study.pitfalls.exercises import ALL_EXERCISES
 
 FOLDER = Path(__file__).parents[2] / "examples" / "pitfalls"
 EXPECTED = {
@@ -37,7 +37,7 @@ def test_the_page_lists_what_there_is():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     for number, pitfall in enumerate(pitfalls.every(), 1):
         assert f"| {number} | `{pitfall.name}` | {pitfall.area} | {pitfall.title} |" in page
-    for exercise in EVERY:
+    for exercise in ALL_EXERCISES:
         assert f"| `{exercise.name}` | {exercise.task} |" in page
     for script in EXPECTED:
         assert f"]({script})" in page

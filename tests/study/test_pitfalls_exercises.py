@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_gpt.study.derivatives import by_differences
 from tinygrad_gpt.study.pitfalls.checking import RTOL, about_numbers, check, upstream
-from tinygrad_gpt.study.pitfalls.exercises import BY_NAME, EVERY
+from tinygrad_gpt.study.pitfalls.exercises import ALL_EXERCISES, BY_NAME
 from tinygrad_gpt.study.pitfalls.learner import Complaint
 
 SOLUTIONS = {  # what a learner would write in place of the raise
@@ -35,9 +35,9 @@ ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / D**0.5
 return ds @ k, ds.T @ q, p.T @ dy""",
 }
 NUL_ERROR = "SyntaxError" if sys.version_info >= (3, 11, 4) else "ValueError"  # of a text with NUL
-MISTAKES = [(exercise, mistake) for exercise in EVERY for mistake in exercise.mistakes]
+MISTAKES = [(exercise, mistake) for exercise in ALL_EXERCISES for mistake in exercise.mistakes]
 
-every = pytest.mark.parametrize("exercise", EVERY, ids=BY_NAME)
+every = pytest.mark.parametrize("exercise", ALL_EXERCISES, ids=BY_NAME)
 
 
 def solved(exercise, body, **replacements):
@@ -89,8 +89,8 @@ def test_the_starting_file_says_that_it_is_unfinished(judged, exercise):
 
 
 def test_every_exercise_has_its_mistakes():
-    assert len(EVERY) >= 8
-    assert all(len(exercise.mistakes) >= 2 for exercise in EVERY)
+    assert len(ALL_EXERCISES) >= 8
+    assert all(len(exercise.mistakes) >= 2 for exercise in ALL_EXERCISES)
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=[f"{e.name}-{i}" for i, (e, _) in enumerate(MISTAKES)])

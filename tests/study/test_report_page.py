@@ -12,7 +12,7 @@ from tests.study.browser import CHROMIUM, FLAGS, WIDTHS, in_frames
 from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.study.report import page, part
+from tinygrad_gpt.study.report import page, page_part
 from tinygrad_gpt.study.spot_check import spot_checks
 from tinygrad_gpt.study.trace import trace
 from tinygrad_gpt.tape import Tensor, apply
@@ -227,7 +227,7 @@ COLOURS = """
 
 def heat_map_colours(which):
     """As the style has them, in light (0) or dark (1)."""
-    pairs = re.findall(r"--(?:low|zero|high): light-dark\(rgb\((.*)\), rgb\((.*)\)\)", part("page.css"))
+    pairs = re.findall(r"--(?:low|zero|high): light-dark\(rgb\((.*)\), rgb\((.*)\)\)", page_part("page.css"))
     return [[int(n) for n in pair[which].split()] for pair in pairs]
 
 

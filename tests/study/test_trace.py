@@ -19,7 +19,7 @@ from tinygrad_gpt.kernels import dispatch, op_hook, reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig, parameter_shapes
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.study.kept import arrays_of
-from tinygrad_gpt.study.places import levels
+from tinygrad_gpt.study.places import scope_levels
 from tinygrad_gpt.study.report import page
 from tinygrad_gpt.study.trace import trace
 from tinygrad_gpt.study.trace_json import as_dict
@@ -560,4 +560,4 @@ def test_arrays_without_entries_are_no_trouble():
 
 @pytest.mark.parametrize(("scope", "want"), [("", []), ("h.10.attn", ["h.10", "attn"]), ("wte", ["wte"])])
 def test_a_number_belongs_to_the_box_before_it(scope, want):
-    assert levels(scope) == want
+    assert scope_levels(scope) == want

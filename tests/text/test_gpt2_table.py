@@ -26,9 +26,9 @@ def test_the_table_is_the_published_one():
 def test_all_ids_are_those_of_the_published_encoder():
     """The digest is that of the published encoder.json, its tokens spelled out as bytes in the order of their ids."""
     digest = hashlib.sha256()
-    for piece in gpt2.pieces():
+    for piece in gpt2.token_bytes():
         digest.update(len(piece).to_bytes(4, "little") + piece)
-    assert len(gpt2.pieces()) == 50_257
+    assert len(gpt2.token_bytes()) == 50_257
     assert digest.hexdigest() == "a5623714bcf19049eb0fd78df19b6daa1e61ac435b86a5deae767768e7fcdc3d"
 
 
@@ -56,7 +56,7 @@ def test_the_end_of_text_is_decoded_but_never_encoded():
 
 @cache
 def ranks():
-    return {whole: id for id, whole in enumerate(gpt2.pieces()[:-1])}
+    return {whole: id for id, whole in enumerate(gpt2.token_bytes()[:-1])}
 
 
 def bpe(piece):

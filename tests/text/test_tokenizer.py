@@ -198,7 +198,7 @@ def test_an_unknown_kind_is_an_error():
 def test_importing_builds_nothing():
     code = (
         "import sys, tinygrad_gpt.text.gpt2 as g; "
-        "assert not g.pieces.cache_info().currsize and not g.encoding.cache_info().currsize; "
+        "assert not g.token_bytes.cache_info().currsize and not g.encoding.cache_info().currsize; "
         "assert not {'tqdm', 'matplotlib', 'hypothesis', 'cupy', 'requests', 'pydoc_data.topics'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -220,5 +220,5 @@ def test_a_token_alone_reads_as_its_text_or_as_the_bytes_of_a_part_of_a_characte
 def test_bytes_are_counted_without_joining_them(kind, text, at_a_time):
     tokenizer = build_tokenizer(kind, text + "a")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizer_module, "IDS_AT_A_TIME", at_a_time)
+        patch.setattr(tokenizer_module, "IDS_PER_CALL", at_a_time)
         assert tokenizer.n_bytes(tokenizer.encode(text)) == len(text.encode())

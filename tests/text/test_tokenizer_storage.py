@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.text.text_strategies import characters, texts
 from tinygrad_gpt.text import KINDS, Compact, TextError, build_tokenizer, load_tokenizer, save_tokenizer
-from tinygrad_gpt.text.gpt2 import pieces
-from tinygrad_gpt.text.storage import printable
+from tinygrad_gpt.text.gpt2 import token_bytes
+from tinygrad_gpt.text.storage import printable_bytes
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -38,7 +38,7 @@ def test_a_person_can_read_the_file(path):
     assert list(content) == ["format", "version", "kind", "vocab_size", "fingerprint", "tokens"]
     assert list(content["tokens"].items())[-2:] == [("Ġthe", 262), ("the", 1169)]
     assert '\n  "Ġthe": 262' in path.read_text("utf-8")
-    assert len({printable(piece) for piece in pieces()}) == len(pieces())
+    assert len({printable_bytes(piece) for piece in token_bytes()}) == len(token_bytes())
 
 
 @pytest.mark.parametrize("value", [1, "true", None, []])

@@ -231,9 +231,9 @@ def test_on_nonfinite_is_one_of_two():
 def test_bfloat16_is_looked_at_too():
     bfloat16 = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_dtypes").bfloat16
     array = np.array([1, np.nan, -2, np.inf, np.nan]).astype(bfloat16)
-    assert anomaly.bad(array) == {"nan", "inf"}
-    assert anomaly.bad(array[:1]) == set()
-    assert anomaly.described("x", array) == "x bfloat16 (5,) from -2 to 1, 1 inf and 2 nan"
+    assert anomaly.nonfinite_kinds(array) == {"nan", "inf"}
+    assert anomaly.nonfinite_kinds(array[:1]) == set()
+    assert anomaly.describe_array("x", array) == "x bfloat16 (5,) from -2 to 1, 1 inf and 2 nan"
 
 
 def test_a_step_is_repeated_in_its_precision(monkeypatch, tmp_path):

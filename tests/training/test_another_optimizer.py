@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import GPT, AdamW, GPTConfig
-from tinygrad_gpt.optim.clipping import gradients, norm_and_factor
+from tinygrad_gpt.optim.clipping import gradients_of, norm_and_factor
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import load_checkpoint, save_checkpoint, train
 
@@ -24,7 +24,7 @@ class SGD:
         self.b = {name: np.zeros_like(p.data) for name, p in parameters.items()}
 
     def step(self, lr=None, *, max_norm=math.inf, loss=None):
-        grads = gradients(self.parameters)
+        grads = gradients_of(self.parameters)
         norm, factor = norm_and_factor(grads, max_norm, loss)
         for name, grad in grads.items():
             self.b[name] = self.momentum * self.b[name] + factor * grad

@@ -22,9 +22,9 @@ from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint, train
-from tinygrad_gpt.training.checkpoint import OURS
-from tinygrad_gpt.training.environment import of_processor
-from tinygrad_gpt.training.safetensors_file import DIGEST, opened, write
+from tinygrad_gpt.training.checkpoint import RESERVED_KEYS
+from tinygrad_gpt.training.environment import processor_name
+from tinygrad_gpt.training.safetensors_file import DIGEST, open_safetensors, write
 
 SEEDS = st.integers(0, 2**64 - 1)
 TOKENS = np.arange(60) * 5 % 7
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_one_line(folder, content, data):
 def rewritten(path, content, change=None, spoil=None):
     """Write a whole file with other metadata (None: without) and other tensors."""
     path.write_bytes(content)
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         tensors = {name: file.tensor(name) for name in file.tensors}
         metadata = {name: value for name, value in (file.metadata | (change or {})).items() if value is not None}
     if spoil is not None:
@@ -214,7 +214,7 @@ def test_odd_tensors_are_one_line(folder, content, spoil, reason):
 
 def test_a_file_whose_digest_was_taken_out_is_one_line(folder, content):
     path = rewritten(folder / "odd", content)
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         metadata = {name: value for name, value in file.metadata.items() if name != DIGEST}
     path.write_bytes(save(load(content), metadata))
     assert "its digest is missing" in one_line(path)
@@ -222,7 +222,7 @@ def test_a_file_whose_digest_was_taken_out_is_one_line(folder, content):
 
 def test_a_file_of_format_1_is_read(folder, content):
     path = rewritten(folder / "old", content)
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         metadata = {name: value for name, value in file.metadata.items() if name not in (DIGEST, "environment")}
     path.write_bytes(save(load(content), metadata | {"format": "tinygrad_gpt 1"}))
     old = load_checkpoint(path)
@@ -247,7 +247,7 @@ def test_a_device_that_is_not_there_is_no_fault_of_the_file(folder, content):
 # What else a checkpoint holds
 
 
-@given(st.dictionaries(st.text().filter(lambda name: name not in OURS), st.text()))
+@given(st.dictionaries(st.text().filter(lambda name: name not in RESERVED_KEYS), st.text()))
 def test_metadata_come_back(folder, metadata):
     model, optimizer = trained(GPTConfig(**SMALL))
     save_checkpoint(folder / "noted", model, optimizer, step=4, metadata=metadata)
@@ -262,7 +262,7 @@ def test_a_checkpoint_says_what_wrote_it(tmp_path):
         "numpy": np.__version__,
         "device": "cpu",
         "threads": num_threads(),
-        **of_processor(),
+        **processor_name(),
     }
 
 

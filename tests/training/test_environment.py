@@ -12,9 +12,9 @@ import threadpoolctl
 
 import tinygrad_gpt
 from tinygrad_gpt.training import environment
-from tinygrad_gpt.training.environment import of_processor
+from tinygrad_gpt.training.environment import describe_processor
 
-PRINT = "from tinygrad_gpt.training.environment import of_processor; print(of_processor())"
+PRINT = "from tinygrad_gpt.training.environment import describe_processor; print(describe_processor())"
 OPENBLAS = [pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"]
 OPENBLAS.sort(key=lambda pool: "numpy" not in pool["filepath"])  # SciPy brings one of its own, if a test has loaded it
 
@@ -35,7 +35,7 @@ def elsewhere(**variables):
 
 @pytest.mark.skipif(not OPENBLAS, reason="NumPy has another BLAS here")
 def test_blas_is_named_with_its_version_and_the_kernel_it_has_chosen():
-    here = of_processor()
+    here = describe_processor()
     assert here["blas"] == "openblas {version} {architecture}".format(**OPENBLAS[0])
     if OPENBLAS[0]["architecture"] in ("SkylakeX", "Cooperlake", "SapphireRapids", "Zen"):  # they know Haswell's too
         there = elsewhere(OPENBLAS_CORETYPE="Haswell")
@@ -45,7 +45,7 @@ def test_blas_is_named_with_its_version_and_the_kernel_it_has_chosen():
 
 def test_the_vector_units_are_those_that_numpy_uses():
     units = np.show_config(mode="dicts")["SIMD Extensions"]
-    assert of_processor()["cpu_features"].split() == units["baseline"] + units["found"]
+    assert describe_processor()["cpu_features"].split() == units["baseline"] + units["found"]
     if units["found"]:
         off = [*units["found"], os.environ.get("NPY_DISABLE_CPU_FEATURES", "")]  # some may be off here already
         there = elsewhere(NPY_DISABLE_CPU_FEATURES=" ".join(off))
@@ -54,7 +54,7 @@ def test_the_vector_units_are_those_that_numpy_uses():
 
 def test_the_threads_of_blas_are_told():
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        assert of_processor()["blas_threads"] == 1
+        assert describe_processor()["blas_threads"] == 1
 
 
 class NumPysAndAnother:
@@ -75,9 +75,9 @@ class Unknown:
 
 
 def test_numpy_s_library_is_told_among_others_and_its_build_where_none_is_known(monkeypatch):
-    monkeypatch.setattr(environment, "blas", NumPysAndAnother)
-    assert (of_processor()["blas"], of_processor()["blas_threads"]) == ("openblas 2 B", 3)
-    monkeypatch.setattr(environment, "blas", Unknown)
+    monkeypatch.setattr(environment, "blas_threads_controller", NumPysAndAnother)
+    assert (describe_processor()["blas"], describe_processor()["blas_threads"]) == ("openblas 2 B", 3)
+    monkeypatch.setattr(environment, "blas_threads_controller", Unknown)
     built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    assert of_processor()["blas"] == f"{built['name']} {built['version']}"
-    assert of_processor()["blas_threads"] == "unknown"
+    assert describe_processor()["blas"] == f"{built['name']} {built['version']}"
+    assert describe_processor()["blas_threads"] == "unknown"

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.figures import faults
-from tinygrad_gpt.training.plots import drawable, loss_figure, plot_losses, tokens_per_epoch
+from tinygrad_gpt.training.plots import drawable_text, loss_figure, plot_losses, tokens_per_epoch
 
 losses = st.one_of(st.none(), st.floats(0, 20), st.sampled_from([math.nan, math.inf]))
 
@@ -76,7 +76,7 @@ def test_nothing_is_cut_or_hidden(title, slope):
 
 
 def test_what_the_font_has_no_glyph_for_is_an_escape():
-    assert drawable("a é 漢\n\udcff$") == "a é \\u6f22\\n\\udcff$"
+    assert drawable_text("a é 漢\n\udcff$") == "a é \\u6f22\\n\\udcff$"
 
 
 def test_pyplot_is_not_touched(tmp_path):

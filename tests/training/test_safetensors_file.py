@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save, save_file
 
 from tests.reliability.hostile import one
 from tinygrad_gpt.training import CheckpointError
-from tinygrad_gpt.training.safetensors_file import MAX_HEADER, opened, require_whole, write
+from tinygrad_gpt.training.safetensors_file import MAX_HEADER, open_safetensors, require_complete, write
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=9).filter(lambda name: name != "__metadata__")
 METADATA = st.dictionaries(NAMES, st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=3)
@@ -30,7 +30,7 @@ def content(arrays):
 
 
 def read(path):
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         return {name: file.tensor(name) for name in file.tensors}, file.metadata
 
 
@@ -46,7 +46,7 @@ def test_what_is_written_is_read_here_and_by_the_library(path, arrays, metadata)
     found, said = read(path)
     assert content(found) == content(load_file(path)) == content(arrays)
     assert {name: value for name, value in said.items() if name != "file_sha256"} == metadata
-    require_whole(path)
+    require_complete(path)
 
 
 @given(tensors(DTYPES + OTHERS).filter(len), st.none() | METADATA)  # of none it makes no JSON (0.8)
@@ -56,7 +56,7 @@ def test_what_the_library_writes_is_read(path, arrays, metadata):
     assert content(found) == content(arrays)
     assert said == (metadata or {})
     with pytest.raises(OSError, match="its digest is missing"):
-        require_whole(path)
+        require_complete(path)
 
 
 @given(hnp.arrays("float32", hnp.array_shapes(min_dims=2, max_dims=3)), st.data())
@@ -135,7 +135,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_one_line(path):
     path.write_bytes(save({"x": np.zeros(1000)}))
 
     def read_half():
-        with opened(path) as file:
+        with open_safetensors(path) as file:
             os.truncate(path, 500)
             file.tensor("x")
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason_in_words
 from tinygrad_gpt.cli.options import HelpShown
-from tinygrad_gpt.cli.terminal import Stopped, one_line, utf8_streams
+from tinygrad_gpt.cli.terminal import InterruptedBySignal, one_line, utf8_streams
 from tinygrad_gpt.console import UNREAD, discard_output
 from tinygrad_gpt.version import __version__
 
@@ -41,26 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here a closed pipe is met quietly; at the interpreter's end it would not be
             return code
         except (UserError, CommandFailed) as error:
-            tell(f"{command}: {one_line(error)}")
+            print_to_stderr(f"{command}: {one_line(error)}")
             return error.exit_code
         except MemoryError as error:
-            tell(f"{command}: out of memory: {one_line(error)}")
+            print_to_stderr(f"{command}: out of memory: {one_line(error)}")
             return CommandFailed.exit_code
         except KeyboardInterrupt as error:
-            tell("")
-            return error.exit_code if isinstance(error, Stopped) else 130
+            print_to_stderr("")
+            return error.exit_code if isinstance(error, InterruptedBySignal) else 130
         except BrokenPipeError:
             discard_output()
             return UNREAD
         except OSError as error:
             if error.filename is not None:
                 raise
-            tell(f"{command}: standard output not written: {reason(error)}")  # the one open file without a name here
+            print_to_stderr(
+                f"{command}: standard output not written: {reason_in_words(error)}"
+            )  # the one open file without a name here
             discard_output()
             return CommandFailed.exit_code
 
 
-def tell(line: str) -> None:
+def print_to_stderr(line: str) -> None:
     """Print a line to stderr, if that can be."""
     with suppress(OSError):
         print(line, file=sys.stderr)

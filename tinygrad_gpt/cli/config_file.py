@@ -11,8 +11,8 @@ import tomllib
 from collections.abc import Collection
 from typing import Any
 
-from tinygrad_gpt.cli.errors import UserError, did_you_mean, reason
-from tinygrad_gpt.cli.options import options_of, shortened, value_of
+from tinygrad_gpt.cli.errors import UserError, did_you_mean, reason_in_words
+from tinygrad_gpt.cli.options import options_of, shorten, value_of
 
 
 def read_config(path: str, kind: type) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def read_config(path: str, kind: type) -> dict[str, Any]:
         with open(path, "rb") as file:
             content = tomllib.load(file)
     except OSError as error:
-        raise UserError(f"cannot read --config {path!r}: {error.strerror or reason(error)}") from None
+        raise UserError(f"cannot read --config {path!r}: {error.strerror or reason_in_words(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"--config {path!r} is not TOML: {error}") from None
     known = {option.name: option for option in options_of(kind)}
@@ -39,7 +39,7 @@ def read_config(path: str, kind: type) -> dict[str, Any]:
             raise UserError(f"--config {path!r}: unknown key {key!r}{did_you_mean(name, known)}")
         option = known[name]
         if not option.accepts_type(value):
-            raise UserError(f"--config {path!r}: {key} must be {option.allowed}; got {shortened(repr(value))}")
+            raise UserError(f"--config {path!r}: {key} must be {option.allowed}; got {shorten(repr(value))}")
         is_number = isinstance(value, int | float)
         if is_number and option.range and not option.range.holds(value):
             raise UserError(f"--config {path!r}: {key} must be {option.out_of_range(value)}")

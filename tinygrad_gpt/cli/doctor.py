@@ -15,22 +15,24 @@ from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cud
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.prepare import memory_needed
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels import default_num_threads, using_threads
 from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota
-from tinygrad_gpt.kernels.threads import asked_by
+from tinygrad_gpt.kernels.threads import variable_naming_threads
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 from tinygrad_gpt.version import __version__
 
 LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
-SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two
-BUSY = 0.8  # of a thread's time: with less than this to compute in, others have the rest
+MATRIX_SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two
+MIN_CPU_SHARE = 0.8  # of a thread's time: with less than this to compute in, others have the rest
 SMALL_BATCH, SHORT_CONTEXT = 2, 64  # with less than this the presets are not worth it
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
-EFFICIENCY = 0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more
-PATIENCE = 30  # minutes
+TRAINING_EFFICIENCY = (
+    0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more
+)
+PATIENCE_MINUTES = 30  # minutes
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,25 @@ def findings() -> Iterator[tuple[str, str]]:
     """What there is to say, line by line, the quick things first."""
     yield "tinygrad-gpt", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
-    yield "libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    yield "libraries", ", ".join(f"{name} {version_in_words(name)}" for name in LIBRARIES)
     yield "cores", cores_in_words()
     here = memory_here()
-    yield "memory", "unknown" if here is None else human(here, "B")
-    yield "BLAS", blas()
-    yield "threads", threads()
-    yield "GPU", gpu()
-    yield "tokenizer", tokenizer()
+    yield "memory", "unknown" if here is None else human_number(here, "B")
+    yield "BLAS", blas_in_words()
+    yield "threads", threads_in_words()
+    yield "GPU", gpu_in_words()
+    yield "tokenizer", tokenizer_in_words()
     speed = matmul_speed()
-    yield "speed", f"{human(speed.flops, 'FLOP/s')}, multiplying matrices of {SIDE} x {SIDE} in float32"
-    if speed.share < BUSY:
+    yield (
+        "speed",
+        f"{human_number(speed.flops, 'FLOP/s')}, multiplying matrices of {MATRIX_SIDE} x {MATRIX_SIDE} in float32",
+    )
+    if speed.share < MIN_CPU_SHARE:
         yield "", f"other programs are busy, this one had {speed.share:.0%} of the time: training would take longer now"
     yield from presets(speed)
 
 
-def version(package: str) -> str:
+def version_in_words(package: str) -> str:
     """The version that is installed."""
     try:
         return metadata.version(package)
@@ -81,24 +86,24 @@ def cores_in_words() -> str:
     return str(n) if there is None or allowed >= there else f"{n} of {there}: this process may run on no others"
 
 
-def blas() -> str:
+def blas_in_words() -> str:
     """The library that multiplies NumPy's matrices."""
     config: Any = np.show_config(mode="dicts")
     found = config.get("Build Dependencies", {}).get("blas", {})
     return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
 
 
-def threads() -> str:
+def threads_in_words() -> str:
     """How many threads the commands share their work over, why so many, and which BLAS multiplies in each."""
     from threadpoolctl import threadpool_info
 
     libraries = sorted({pool["internal_api"] for pool in threadpool_info() if pool["user_api"] == "blas"})
-    variable = asked_by()
+    variable = variable_naming_threads()
     why = "one per core" if variable is None else f"{variable} says so"
     return f"{default_num_threads()} ({why}), each with {' and '.join(libraries) or 'a BLAS of unknown name'}"
 
 
-def gpu() -> str:
+def gpu_in_words() -> str:
     """The GPU and the CuPy that drives it, or why there is none."""
     reason = why_no_cuda()
     if reason is not None:
@@ -113,10 +118,10 @@ def gpu_name() -> str:
     """The GPU, and the CuPy that drives it."""
     cupy: Any = array_module(to_device(np.zeros(1), "cuda"))
     properties = cupy.cuda.runtime.getDeviceProperties(0)
-    return f"{properties['name'].decode()}, {human(properties['totalGlobalMem'], 'B')}, CuPy {cupy.__version__}"
+    return f"{properties['name'].decode()}, {human_number(properties['totalGlobalMem'], 'B')}, CuPy {cupy.__version__}"
 
 
-def tokenizer() -> str:
+def tokenizer_in_words() -> str:
     """Whether GPT-2's merge table is whole, and its hash."""
     try:
         merge_table()
@@ -141,12 +146,12 @@ def matmul_speed(seconds: float = 0.5) -> Speed:
     n = default_num_threads()
     with using_threads(n), ThreadPoolExecutor(n) as pool:
         found = list(pool.map(lambda _: multiply(seconds), range(n)))
-    return Speed(sum(2 * SIDE**3 / best for best, _ in found), sum(share for _, share in found) / n)
+    return Speed(sum(2 * MATRIX_SIDE**3 / best for best, _ in found), sum(share for _, share in found) / n)
 
 
 def multiply(seconds: float) -> tuple[float, float]:
     """Multiply matrices in this thread: the seconds of the fastest product, the part of the time that it computed."""
-    a = np.ones((SIDE, SIDE), np.float32)
+    a = np.ones((MATRIX_SIDE, MATRIX_SIDE), np.float32)
     out = np.empty_like(a)
     best, begun, computed = np.inf, time.perf_counter(), time.thread_time()
     while True:
@@ -164,11 +169,11 @@ def presets(speed: Speed) -> Iterator[tuple[str, str]]:
     here, best = memory_here(), ""
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
-        minutes = training_flops(config) / (EFFICIENCY * speed.flops) / 60
-        fitting = what_fits(config, here)
-        if fitting is not None and (minutes <= PATIENCE or not best):
+        minutes = training_flops(config) / (TRAINING_EFFICIENCY * speed.flops) / 60
+        fitting = largest_fitting(config, here)
+        if fitting is not None and (minutes <= PATIENCE_MINUTES or not best):
             best = f"tinygrad-gpt train --preset {name}{fitting.flags}"
-        size = f"{human(count_parameters(config)):>7} parameters"
+        size = f"{human_number(count_parameters(config)):>7} parameters"
         yield "", f"{name:<10} {size}, {time_in_words(minutes)}, {memory_in_words(config, fitting)}"
     yield "suggestion", best or "none of the presets fits into the memory of this machine"
 
@@ -181,7 +186,7 @@ class Fitting:
     needed: int
 
 
-def what_fits(config: GPTConfig, here: int | None) -> Fitting | None:
+def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
     """The preset as it is if there is memory for it; else in smaller batches, then with a shorter context too."""
     batch, context, flags = Train().training.batch_size, config.context_length, ""
     while True:
@@ -199,10 +204,12 @@ def what_fits(config: GPTConfig, here: int | None) -> Fitting | None:
 
 def memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
     """How much memory a preset takes, and what takes less if that is more than there is."""
-    needed = f"{human(memory_needed(config, Train().training.batch_size), 'B')} of memory"
+    needed = f"{human_number(memory_needed(config, Train().training.batch_size), 'B')} of memory"
     if fitting is None:
         return f"{needed}, more than there is"
-    return needed + (f", more than there is; {human(fitting.needed, 'B')} with{fitting.flags}" if fitting.flags else "")
+    return needed + (
+        f", more than there is; {human_number(fitting.needed, 'B')} with{fitting.flags}" if fitting.flags else ""
+    )
 
 
 def training_flops(config: GPTConfig) -> float:

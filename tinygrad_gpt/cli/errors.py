@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from tinygrad_gpt.backend import UnavailableDeviceError, why_not
+from tinygrad_gpt.backend import UnavailableDeviceError, why_not_importable
 from tinygrad_gpt.checks import nearest
 from tinygrad_gpt.cli.terminal import one_line
 
@@ -32,7 +32,7 @@ def user_input() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(reason(error)) from error
+        raise UserError(reason_in_words(error)) from error
     except (ValueError, TypeError, UnavailableDeviceError) as error:
         raise UserError(str(error)) from error
 
@@ -42,14 +42,14 @@ def note(line: str) -> None:
     print(f"note: {one_line(line)}", file=sys.stderr)
 
 
-def need(package: str, install: str | None = None) -> None:
+def require_package(package: str, install: str | None = None) -> None:
     """Raise UserError, with the reason and the remedy, if the package cannot be imported."""
-    missing = why_not(package, install)
+    missing = why_not_importable(package, install)
     if missing is not None:
         raise UserError(missing)
 
 
-def reason(error: OSError | ImportError) -> str:
+def reason_in_words(error: OSError | ImportError) -> str:
     """An error in words: what could not be done with which file or package, and why."""
     if isinstance(error, ImportError):
         return str(error)

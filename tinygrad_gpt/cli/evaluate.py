@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.machine import Threads, machine
+from tinygrad_gpt.cli.machine import Threads, process_limits
 from tinygrad_gpt.cli.options import Range, parse, with_values
 from tinygrad_gpt.cli.prepare import check_ids
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
@@ -23,7 +23,7 @@ from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
 from tinygrad_gpt.training import CheckpointError, Checkpoints, evaluate
 from tinygrad_gpt.training.evaluate import count_windows
-from tinygrad_gpt.training.safetensors_file import opened
+from tinygrad_gpt.training.safetensors_file import open_safetensors
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{name} {needs}; got {len(tokens)}")
     n = len(tokens) - 1 if options.max_tokens is None else min(options.max_tokens, len(tokens) - 1)
     with (
-        machine(options.threads),
+        process_limits(options.threads),
         np.errstate(all="ignore"),  # a model that has diverged is told below, in one line
         progress("scoring", n, " tokens", shown=options.progress) as bar,
     ):
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
     if not math.isfinite(score.loss):
         raise CommandFailed(f"the model of {options.run} has diverged: its loss is {score.loss}")
     n_bytes = tokenizer.n_bytes(tokens[1 : n + 1])
-    print(f"tokens scored   {score.tokens:,}{of_all(options, len(tokens), n)}: the first is given")
+    print(f"tokens scored   {score.tokens:,}{scored_in_words(options, len(tokens), n)}: the first is given")
     print(f"windows         {count_windows(n + 1, length, stride):,}, {context_in_words(length, stride)}")
     print(f"loss            {score.loss:.4f} nats per token")
     print(f"perplexity      {score.perplexity:,.2f}, of {tokenizer.vocab_size:,} tokens in the vocabulary")
@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def of_all(options: Evaluate, n_tokens: int, scored: int) -> str:
+def scored_in_words(options: Evaluate, n_tokens: int, scored: int) -> str:
     """Of how many tokens those are that were scored; what is beyond --max-tokens has not been read."""
     whole = "" if options.texts else " in the validation part"
     return f", of {n_tokens:,}{whole}" if scored == n_tokens - 1 else f"{whole}, as --max-tokens says"
@@ -112,7 +112,7 @@ def text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
         tokenizer.joint,
         bar=options.progress,
     )
-    tokens = encoded(reading, tokenizer, options.max_tokens)
+    tokens = encode_text(reading, tokenizer, options.max_tokens)
     if not tokenizer.end_of_text:
         note_marks(reading.n_marks, "RUN was trained without --end-of-text")
     return tokens
@@ -132,7 +132,7 @@ def validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
             raise UserError(f"RUN {options.run!r} was trained on standard input, which is gone: name TEXTS to score")
         elif trained.texts:
             text = trained.text
-            tokens = encoded(
+            tokens = encode_text(
                 Reading(trained.texts, text.encoding, text.errors, tokenizer.joint, bar=options.progress), tokenizer
             )
         else:
@@ -141,7 +141,7 @@ def validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
     return split_tokens(tokens, trained.text.val_fraction)[1]
 
 
-def encoded(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> Array:
+def encode_text(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> Array:
     """The tokens of a text, (N,) of int32; with `most` not all of a long one, but one more than that."""
     found, n = [np.empty(0, np.int32)], 0
     with user_input():
@@ -153,13 +153,13 @@ def encoded(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> 
     return np.concatenate(found)
 
 
-def text_of(run: Path) -> str | None:
+def training_text_of(run: Path) -> str | None:
     """The text that a run was trained on, as its model says or, where an older version wrote that, its newest
     checkpoint; None if neither does.
     """
     checkpoints = Checkpoints(run / CHECKPOINTS)
     for path in [run / MODEL, *(checkpoints.paths() if checkpoints.folder.is_dir() else [])]:
-        with suppress(CheckpointError), opened(path) as file:  # of what cannot be read load_run has told
+        with suppress(CheckpointError), open_safetensors(path) as file:  # of what cannot be read load_run has told
             if "text" in file.metadata:
                 return file.metadata["text"]
     return None
@@ -167,7 +167,7 @@ def text_of(run: Path) -> str | None:
 
 def check_text(run: str, tokens: Array) -> None:
     """Raise UserError unless these are the tokens that the run's model was trained and validated on."""
-    trained_on = text_of(Path(run))
+    trained_on = training_text_of(Path(run))
     if trained_on not in (None, text_in_words(tokens)):
         raise UserError(
             f"RUN {run!r} was trained on another text than is there now ({trained_on}, now {text_in_words(tokens)}): "

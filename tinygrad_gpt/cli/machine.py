@@ -21,7 +21,7 @@ Threads = Annotated[int | None, Range(1, 1024), arg(help=THREADS_HELP, help_beha
 
 
 @contextmanager
-def machine(threads: int | None) -> Iterator[None]:
+def process_limits(threads: int | None) -> Iterator[None]:
     """Within this block the process has its threads; the memory that it frees it keeps from now on."""
     keep_freed_memory()
     with using_threads(default_num_threads() if threads is None else threads):

@@ -20,8 +20,8 @@ from typing import Any, Literal, TypeVar
 from tinygrad_gpt.cli.errors import UserError, did_you_mean
 
 Options = TypeVar("Options")
-TOP = 2**64  # no whole number is larger
-OFTEN_CALLED = {  # our flags, and what other programs call them
+MAX_WHOLE_NUMBER = 2**64  # no whole number is larger
+FLAG_ALIASES = {  # our flags, and what other programs call them
     "--lr": ("learning-rate",),
     "--drop-rate": ("dropout",),
     "--device": ("gpu", "cuda"),
@@ -36,7 +36,7 @@ OFTEN_CALLED = {  # our flags, and what other programs call them
     "--beta1": ("betas", "adam-beta1"),
     "--out": ("output", "out-dir", "output-dir"),
 }
-NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Range:
         """Whether the value is allowed."""
         over = value > self.low if self.above_low else value >= self.low
         under = value < self.high if self.below_high else value <= self.high
-        return over and under and is_moderate(value)
+        return over and under and fits_64_bits(value)
 
     def __str__(self) -> str:
         low = f"{'above' if self.above_low else 'at least'} {self.low}" if self.low > -math.inf else ""
-        top = "2**64" if self.high == TOP else self.high  # its twenty digits tell nobody more
+        top = "2**64" if self.high == MAX_WHOLE_NUMBER else self.high  # its twenty digits tell nobody more
         high = f"{'below' if self.below_high else 'at most'} {top}" if self.high < math.inf else ""
         return " and ".join(part for part in (low, high) if part) or "finite"
 
@@ -77,9 +77,9 @@ class OnResume(Enum):
     PLACE = "where a run begins: it cannot stand beside --resume"
 
 
-def is_moderate(value: float) -> bool:
+def fits_64_bits(value: float) -> bool:
     """Whether a number is finite and, if whole, fits into 64 bits."""
-    return abs(value) < TOP if isinstance(value, int) else math.isfinite(value)
+    return abs(value) < MAX_WHOLE_NUMBER if isinstance(value, int) else math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Option:
         if typing.get_origin(self.type) is tuple:
             return "a list of texts"
         instead = f", or {' or '.join(self.words)}" if self.words else ""
-        return NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
+        return TYPE_NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
 
     def accepts_type(self, value: object) -> bool:
         """Whether a value (of a TOML file) has the option's type: 1 is a number, true is not."""
@@ -132,10 +132,10 @@ class Option:
         kind = ""
         if isinstance(value, float) and not math.isfinite(value):
             kind = "a finite number, "
-        elif self.range is not None and self.range.high == math.inf and not is_moderate(value):
+        elif self.range is not None and self.range.high == math.inf and not fits_64_bits(value):
             kind = "below 2**64, "
         instead = f", or {' or '.join(self.words)}" if self.words else ""
-        return f"{kind}{self.range}{instead}; got {shortened(str(value))}"
+        return f"{kind}{self.range}{instead}; got {shorten(str(value))}"
 
 
 def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
@@ -210,9 +210,11 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
             raise HelpShown from None
         words = itertools.takewhile(lambda word: word != "--", argv)  # what follows -- is never a flag
         strange = [word for word in words if is_unknown_flag(word, kind)]
-        raise UserError(not_understood(strange[0], kind) if strange else condensed(box.getvalue(), kind)) from None
+        raise UserError(
+            unknown_argument(strange[0], kind) if strange else one_line_of_box(box.getvalue(), kind)
+        ) from None
     if unknown:
-        raise UserError(value_of_switch(argv, kind, unknown[0]) or not_understood(unknown[0], kind))
+        raise UserError(value_of_switch(argv, kind, unknown[0]) or unknown_argument(unknown[0], kind))
     check_ranges(options)
     return options
 
@@ -260,11 +262,11 @@ def value_of_switch(argv: Sequence[str], kind: type, argument: str | None = None
         switch = flag_in(flag).replace("--no-", "--", 1)
         if switch in switches:
             no = switch.replace("--", "--no-", 1)
-            return f"{flag} takes no value: write {switch}, or {no}; got {shortened(repr(value))}"
+            return f"{flag} takes no value: write {switch}, or {no}; got {shorten(repr(value))}"
     return None
 
 
-def not_understood(argument: str, kind: type) -> str:
+def unknown_argument(argument: str, kind: type) -> str:
     """What to say about an argument that no option takes."""
     if not argument.startswith("-") or argument == "-":
         texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
@@ -274,12 +276,12 @@ def not_understood(argument: str, kind: type) -> str:
     if bare:
         return f"unknown option {argument.split('=')[0]}; {bare[0]} is given without a flag"
     known = {option.flag for option in options_of(kind) if not option.positional}
-    called = next((ours for ours, theirs in OFTEN_CALLED.items() if ours in known and flag[2:] in theirs), None)
+    called = next((ours for ours, theirs in FLAG_ALIASES.items() if ours in known and flag[2:] in theirs), None)
     guess = f"; did you mean {called}?" if called else did_you_mean(flag, known)
     return f"unknown option {argument.split('=')[0]}{guess}"
 
 
-def condensed(box: str, kind: type) -> str:
+def one_line_of_box(box: str, kind: type) -> str:
     """tyro's box about a value that it cannot use, as one line: in our words where the box is of a kind we know."""
     box = re.sub(r"\x1b\[[\d;]*m", "", box)  # at a terminal it is in colours
     lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
@@ -292,13 +294,13 @@ def condensed(box: str, kind: type) -> str:
     if option:
         given = re.search(r"instantiated from \[(.*?)\]\.|choice (.*) for argument|(?:base 10|float): (.*)$", message)
         value = next(filter(None, given.groups()), "") if given else ""
-        return f"{option.flag} must be {option.allowed}" + (f"; got {shortened(value)}" if value else "")
+        return f"{option.flag} must be {option.allowed}" + (f"; got {shorten(value)}" if value else "")
     missing = [name for name, option in flags.items() if re.search(rf"\b{re.escape(name)}\b", " ".join(lines))]
     if message.startswith(("Required options", "Missing", "The following")) and missing:
         return f"needs {' and '.join(missing)}: see --help"
     return message
 
 
-def shortened(text: str, width: int = 60) -> str:
+def shorten(text: str, width: int = 60) -> str:
     """text, its middle left out if it is longer than width."""
     return text if len(text) <= width else f"{text[: width // 2]} ... {text[-width // 2 :]}"

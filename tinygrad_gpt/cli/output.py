@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason, user_input
-from tinygrad_gpt.cli.terminal import human, one_line
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason_in_words, user_input
+from tinygrad_gpt.cli.terminal import human_number, one_line
+from tinygrad_gpt.files import atomic_write
 
 
 def check_output(flag: str, name: str | None) -> None:
@@ -27,8 +27,8 @@ def write_output(name: str, content: bytes | str) -> None:
     if isinstance(content, str):
         content = content.encode("utf-8", "backslashreplace")
     try:
-        with replacing(name) as file:
+        with atomic_write(name) as file:
             file.write(content)
     except OSError as error:
-        raise CommandFailed(f"could not write {name!r}: {reason(error)}") from error
-    print(f"wrote {one_line(name)}, {human(len(content), 'B')}")
+        raise CommandFailed(f"could not write {name!r}: {reason_in_words(error)}") from error
+    print(f"wrote {one_line(name)}, {human_number(len(content), 'B')}")

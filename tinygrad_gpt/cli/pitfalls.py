@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import UserError, did_you_mean, need, user_input
-from tinygrad_gpt.cli.options import parse, shortened
+from tinygrad_gpt.cli.errors import UserError, did_you_mean, require_package, user_input
+from tinygrad_gpt.cli.options import parse, shorten
 
 if TYPE_CHECKING:
     from tinygrad_gpt.study.pitfalls import Pitfall
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     if options.pitfall is None:
         print(overview())
         return 0
-    need("hypothesis")  # lessons and checks are the laws' work
+    require_package("hypothesis")  # lessons and checks are the laws' work
     number, found = pitfall_of(options.pitfall)
     teach(number, found, input if at_a_terminal() and not options.show else None)
     return 0
@@ -81,7 +81,7 @@ def pitfall_of(key: str) -> tuple[int, "Pitfall"]:
     except (KeyError, ValueError):  # ValueError: a number of thousands of digits
         near = did_you_mean(key, [*pitfalls.NAMES, EXERCISE])
         rest = near or f"; there are 1 to {len(pitfalls.NAMES)}: {PROGRAM} lists them"
-        raise UserError(f"no pitfall {shortened(repr(key))}{rest}") from None
+        raise UserError(f"no pitfall {shorten(repr(key))}{rest}") from None
     return pitfalls.NAMES.index(found.name) + 1, found
 
 
@@ -123,21 +123,21 @@ def guess(pitfall: "Pitfall", ask: Ask) -> None:
 
 def exercise(name: str | None, file: str | None) -> int:
     """List the exercises, or write the file of one, or check it; the exit code."""
-    from tinygrad_gpt.study.explain import spelled
-    from tinygrad_gpt.study.pitfalls.exercises import BY_NAME, EVERY
+    from tinygrad_gpt.study.explain import normalized_name
+    from tinygrad_gpt.study.pitfalls.exercises import ALL_EXERCISES, BY_NAME
 
     names = ", ".join(BY_NAME)
     if name is None:
         if file is not None:
             raise UserError(f"--file needs the name of an exercise: {names}")
-        print("\n".join(f"{found.name:<17} {found.task}" for found in EVERY))
+        print("\n".join(f"{found.name:<17} {found.task}" for found in ALL_EXERCISES))
         print(f"\n  {PROGRAM} {EXERCISE} multiply   make multiply.py, later check it")
         return 0
-    alike = {spelled(known): known for known in BY_NAME}
-    if spelled(name) not in alike:
+    alike = {normalized_name(known): known for known in BY_NAME}
+    if normalized_name(name) not in alike:
         near = did_you_mean(name, BY_NAME)
         raise UserError(f"no exercise {name!r}{near or f'; they are {names}'}")
-    name = alike[spelled(name)]
+    name = alike[normalized_name(name)]
     if file == "":
         raise UserError("--file must name a file")
     path = Path(f"{name}.py" if file is None else file)
@@ -156,7 +156,7 @@ def begin(exercise: "Exercise", path: Path, file: str) -> int:
 
 def check(exercise: "Exercise", path: Path) -> int:
     """Judge the file; the exit code."""
-    need("hypothesis")
+    require_package("hypothesis")
     from tinygrad_gpt.study.pitfalls.checking import check as judge
     from tinygrad_gpt.study.pitfalls.learner import Complaint
 

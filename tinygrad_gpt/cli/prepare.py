@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_gpt.backend import Array, resolve_device
-from tinygrad_gpt.cli.errors import UserError, need, user_input
+from tinygrad_gpt.cli.errors import UserError, require_package, user_input
 from tinygrad_gpt.cli.machine import memory_here
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.same_run import check_same, check_steps, settings_of
-from tinygrad_gpt.cli.terminal import busy, human
+from tinygrad_gpt.cli.terminal import busy_line, human_number
 from tinygrad_gpt.cli.train_options import Train
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
@@ -92,7 +92,7 @@ def tokens_seen(batches: Batches, step: int) -> int:
     return epochs * batches.tokens_per_epoch + rest * batches.batch_size * batches.context_length
 
 
-def affordable(batches: Batches, steps: int, every: int, n_parts: int) -> int:
+def affordable_tokens(batches: Batches, steps: int, every: int, n_parts: int) -> int:
     """How many tokens of each part an evaluation scores, so that all evaluations are EVALUATING of the run's work.
 
     At most EVAL_TOKENS, at least a window.  A token that is scored costs a third of one that is trained on.
@@ -118,11 +118,13 @@ def prepare(
     if device == "cpu" and options.run.precision != "float32":
         raise UserError(f"--precision {options.run.precision} needs a GPU (--device cuda); a CPU computes in float32")
     if options.run.precision == "bfloat16":
-        need("ml_dtypes")
-    shape(options, vocab_size=1)  # heads and width are wrong whatever the vocabulary: say so before reading the text
+        require_package("ml_dtypes")
+    model_config(
+        options, vocab_size=1
+    )  # heads and width are wrong whatever the vocabulary: say so before reading the text
     corpus = read_corpus(options, folder)
-    config = shape(options, corpus.tokenizer.vocab_size)
-    batches, train_tokens, val_tokens = split(options, config, corpus)
+    config = model_config(options, corpus.tokenizer.vocab_size)
+    batches, train_tokens, val_tokens = split_corpus(options, config, corpus)
     steps = options.training.steps or options.training.epochs * batches.steps_per_epoch
     if checkpoint is not None:
         check_steps(options, steps, int(checkpoint.metadata["steps"]))
@@ -132,7 +134,7 @@ def prepare(
     settings = settings_of(options, corpus.tokenizer, corpus.tokens, batches, steps, schedule)
     t = options.training
     if checkpoint is None:
-        with busy(f"drawing the first weights of {human(count_parameters(config))} parameters"):
+        with busy_line(f"drawing the first weights of {human_number(count_parameters(config))} parameters"):
             model = GPT(
                 config,
                 seed=t.seed,
@@ -162,14 +164,14 @@ def prepare(
         eval_every=eval_every,
         eval_tokens=options.report.eval_tokens
         or eval_tokens
-        or affordable(batches, steps, eval_every, 2 if len(val_tokens) else 1),
+        or affordable_tokens(batches, steps, eval_every, 2 if len(val_tokens) else 1),
         checkpoint_every=options.run.checkpoint_every or max(1, steps // 20),
         prompt=prompt,
         settings=settings,
     )
 
 
-def shape(options: Train, vocab_size: int) -> GPTConfig:
+def model_config(options: Train, vocab_size: int) -> GPTConfig:
     """The preset, with what the options change."""
     fields = PRESETS[options.model.preset].as_dict() | {"vocab_size": vocab_size}
     fields |= {name: value for name, value in vars(options.model).items() if name in fields and value is not None}
@@ -185,7 +187,7 @@ def read_corpus(options: Train, folder: RunFolder) -> Corpus:
             tokenizer = load_tokenizer(folder.file(TOKENIZER))
             tokens = open_tokens(folder.file(TOKENS[0]), tokenizer)
             check_ids(tokens, tokenizer.vocab_size, folder.file(TOKENS[0]))
-        return Corpus(title(options), TOKENS[0], opening_of(tokens, tokenizer), tokenizer, tokens)
+        return Corpus(title_of_text(options), TOKENS[0], opening_of(tokens, tokenizer), tokenizer, tokens)
     if text_options.end_of_text and text_options.tokenizer in ("bytes", "chars"):
         raise UserError(f"--end-of-text needs --tokenizer compact or gpt2; {text_options.tokenizer} has no such token")
     joint = END_OF_TEXT if text_options.end_of_text else "\n"
@@ -201,7 +203,7 @@ def read_corpus(options: Train, folder: RunFolder) -> Corpus:
                 break
             held.append(text)
         else:
-            corpus = large_corpus(options, reading, chain(taken_from(held), texts), folder)
+            corpus = large_corpus(options, reading, chain(pop_all(held), texts), folder)
     if not text_options.end_of_text:
         has_it = corpus.tokenizer.name in ("compact", "gpt2")
         also = "" if has_it else " (with --tokenizer compact or gpt2)"
@@ -217,24 +219,28 @@ def corpus_in_memory(options: Train, reading: Reading, texts: list[str]) -> Corp
         end_of_text = options.text.end_of_text
         tokenizer, tokens = build_and_encode(kind, texts, end_of_text=end_of_text, advance=bar.update)
     opening = opening_of(tokens, tokenizer) if options.texts else MANUAL_OPENING
-    return Corpus(title(options), f"{n_characters:,} characters", opening, tokenizer, tokens)
+    return Corpus(title_of_text(options), f"{n_characters:,} characters", opening, tokenizer, tokens)
 
 
 def large_corpus(options: Train, reading: Reading, texts: Iterable[str], folder: RunFolder) -> Corpus:
     """The tokens of a text that memory does not hold, in a file of the run folder."""
     kind = options.text.tokenizer or "gpt2"
     if kind not in ("gpt2", "bytes"):
-        size = human(max(reading.known_bytes, reading.n_bytes), "B") + (" or more" if None in reading.sizes else "")
+        size = human_number(max(reading.known_bytes, reading.n_bytes), "B") + (
+            " or more" if None in reading.sizes else ""
+        )
         raise UserError(
             f"--tokenizer {kind} takes its vocabulary from the whole text, and {size} are more than "
             f"--max-text-mb {options.text.max_text_mb:g}: use gpt2 or bytes, or a larger --max-text-mb"
         )
     tokenizer = build_tokenizer(kind, end_of_text=options.text.end_of_text)
     tokens = write_tokens(tokenizer, texts, folder.tokens_file())
-    return Corpus(title(options), f"{reading.n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens)
+    return Corpus(
+        title_of_text(options), f"{reading.n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens
+    )
 
 
-def taken_from(texts: deque[str]) -> Iterator[str]:
+def pop_all(texts: deque[str]) -> Iterator[str]:
     """The texts, each let go of as it is taken."""
     while texts:
         yield texts.popleft()
@@ -264,14 +270,14 @@ def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
     return first_words(text)
 
 
-def title(options: Train) -> str:
+def title_of_text(options: Train) -> str:
     """What the run is trained on, in words."""
     if options.texts:
-        return names(options.texts)
+        return file_names(options.texts)
     return f"the reference manual of Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
-def names(paths: Sequence[str]) -> str:
+def file_names(paths: Sequence[str]) -> str:
     """The texts' names, wherever they lie: they are the same when a run is resumed."""
     return ", ".join("standard input" if path == STDIN else Path(path).name for path in paths)
 
@@ -284,7 +290,7 @@ def run_name(options: Train) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)[:60].strip(".-") or "text"
 
 
-def split(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
+def split_corpus(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
     """The batches to train on, and the tokens of both parts of the text."""
     length, share = config.context_length, f"--val-fraction {options.text.val_fraction:g}"
     with user_input():
@@ -370,15 +376,15 @@ def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: boo
 
 def check_memory(config: GPTConfig, options: Train, device: str) -> None:
     """Raise UserError if the machine cannot hold the run.  (What a GPU holds shows when it runs.)"""
-    needed, here = memory_of(config, options), memory_here()
+    needed, here = memory_of_run(config, options), memory_here()
     if device == "cpu" and here is not None and needed > here:
         raise UserError(
-            f"training takes about {human(needed, 'B')} of memory, this machine has {human(here, 'B')}: use a smaller "
-            "model, --batch-size or --context-length, --accumulation or --activation-checkpointing"
+            f"training takes about {human_number(needed, 'B')} of memory, this machine has {human_number(here, 'B')}: "
+            "use a smaller model, --batch-size or --context-length, --accumulation or --activation-checkpointing"
         )
 
 
-def memory_of(config: GPTConfig, options: Train) -> int:
+def memory_of_run(config: GPTConfig, options: Train) -> int:
     """Bytes that this run takes at its peak, at most."""
     t = options.training
     rows = -(-t.batch_size // t.accumulation)  # computed together

@@ -17,17 +17,21 @@ from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
-from tinygrad_gpt.cli.run_log import Record, eval_tokens_of, has_ended, read_log, up_to
+from tinygrad_gpt.cli.run_log import Record, eval_tokens_of, has_ended, read_log, records_up_to
 from tinygrad_gpt.cli.train_options import Train, with_epochs
 from tinygrad_gpt.text import STDIN
 from tinygrad_gpt.training import Checkpoint, Checkpoints
 from tinygrad_gpt.training.environment import environment
 
-IDLE = (OnResume.FREE, OnResume.MACHINE, OnResume.ROUNDS)  # a complete run stays complete whatever these are
+IRRELEVANT_WHEN_COMPLETE = (
+    OnResume.FREE,
+    OnResume.MACHINE,
+    OnResume.ROUNDS,
+)  # a complete run stays complete whatever these are
 
 
 @dataclass(frozen=True)
-class Resumed:
+class ResumedRun:
     """A run as its folder tells it."""
 
     options: Train
@@ -42,7 +46,7 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
     """The run's options, and these with the flags beside --resume."""
     stored = with_values(Train(), read_config(str(folder.file(CONFIG)), Train))
     wanted = parse(Train, argv, prog, default=stored)
-    for option in changed(stored, wanted):
+    for option in changed_options(stored, wanted):
         if option.on_resume is OnResume.PLACE:
             raise UserError(
                 f"{option.flag} cannot stand beside --resume: the run goes on where it is, with its options"
@@ -59,12 +63,12 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
     return stored, with_epochs(wanted, argv, prog)
 
 
-def changed(stored: Train, wanted: Train) -> list[Option]:
+def changed_options(stored: Train, wanted: Train) -> list[Option]:
     """The options that are not what the run has had."""
     return [option for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)]
 
 
-def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
+def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
     """The newest state of a run that can be read.  Raises UserError if there is none."""
     checkpoints = Checkpoints(folder.file(CHECKPOINTS))
     if not folder.file(CHECKPOINTS).is_dir() or not checkpoints.paths():
@@ -81,24 +85,24 @@ def resumed(stored: Train, wanted: Train, folder: RunFolder) -> Resumed:
     if missing or checkpoint.optimizer_state is None:
         raise UserError(f"{folder.told}: its checkpoint does not say how the run was to go on: train did not write it")
     records = read_log(folder.file(LOG))
-    different = changed(stored, wanted)
+    different = changed_options(stored, wanted)
     asks_for_more = any(option.on_resume is OnResume.MORE for option in different)
-    asks_for_another = any(option.on_resume not in IDLE for option in different)
+    asks_for_another = any(option.on_resume not in IRRELEVANT_WHEN_COMPLETE for option in different)
     ended = has_ended(records) and checkpoint.step == int(checkpoint.metadata["steps"]) and not asks_for_another
     if asks_for_more and wanted.training.decay_steps == stored.training.decay_steps:
         decay_steps = int(checkpoint.metadata["decay_steps"])
         wanted = replace(wanted, training=replace(wanted.training, decay_steps=decay_steps))
     notes = [f"skipped: {line}" for line in skipped] + notes_on_the_log(records, checkpoint.step)
     notes += [
-        f"{option.flag} {value_of(wanted, option)}, not {value_of(stored, option)}: {NOT_THE_SAME}"
+        f"{option.flag} {value_of(wanted, option)}, not {value_of(stored, option)}: {MAY_DIFFER}"
         for option in different
         if option.on_resume is OnResume.ROUNDS
     ]
-    scored = eval_tokens_of(up_to(records, checkpoint.step))
-    return Resumed(wanted, checkpoint, records, scored, notes, ended)
+    scored = eval_tokens_of(records_up_to(records, checkpoint.step))
+    return ResumedRun(wanted, checkpoint, records, scored, notes, ended)
 
 
-NOT_THE_SAME = "results may differ in the last bits from an uninterrupted run"
+MAY_DIFFER = "results may differ in the last bits from an uninterrupted run"
 
 
 def notes_on_the_log(records: list[Record], step: int) -> list[str]:
@@ -111,7 +115,7 @@ def notes_on_the_machine(checkpoint: Checkpoint) -> list[str]:
     """A line for each thing that bits depend on and that is not what it was.  Asks for the threads now in use."""
     here = environment(checkpoint.model)
     return [
-        f"{name} {there}, now {here.get(name)}: {NOT_THE_SAME}"
+        f"{name} {there}, now {here.get(name)}: {MAY_DIFFER}"
         for name, there in checkpoint.environment.items()
         if here.get(name) != there
     ]

@@ -25,7 +25,7 @@ from tyro.conf import arg
 
 from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.lock import is_lockable, owner_of
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.text import Tokenizer
 from tinygrad_gpt.training import CheckpointError, Checkpoints
@@ -43,9 +43,11 @@ TOKENS, LOCK = ("tokens.bin", "tokens.bin.json"), "run.lock"
 NEW_TOKENS = ("tokens.new.bin", "tokens.new.bin.json")
 CRASH = "crash"  # a folder, as checkpoints is
 RESULTS = (MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE)
-FILES = (*RESULTS, *TOKENS, *NEW_TOKENS, LOCK)
-DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.[0-9a-f]{{16}}\.tmp")  # left by a process that was killed
-PROBE = 2**16  # bytes
+ALL_FILES = (*RESULTS, *TOKENS, *NEW_TOKENS, LOCK)
+DRAFT_NAME = re.compile(
+    rf"\.({'|'.join(map(re.escape, ALL_FILES))})\.[0-9a-f]{{16}}\.tmp"
+)  # left by a process that was killed
+PROBE_BYTES = 2**16  # bytes
 
 
 class RunFolder:
@@ -168,7 +170,7 @@ class RunFolder:
         path = self.file(f".{LOCK}.{os.urandom(8).hex()}.tmp")
         try:
             with open(path, "xb") as file:
-                file.write(bytes(PROBE))
+                file.write(bytes(PROBE_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -182,8 +184,9 @@ class RunFolder:
         free = shutil.disk_usage(self.path).free + sum(path.stat().st_size for path in files)
         if free < needed:
             raise UserError(
-                f"the disk of {str(self.path)!r} has {human(free, 'B')} free, the run needs about {human(needed, 'B')} "
-                "for its checkpoints: make room, use a smaller --keep, or another --out"
+                f"the disk of {str(self.path)!r} has {human_number(free, 'B')} free, "
+                f"the run needs about {human_number(needed, 'B')} for its checkpoints: "
+                "make room, use a smaller --keep, or another --out"
             )
 
     def tokens_file(self) -> Path:
@@ -198,7 +201,7 @@ class RunFolder:
         self.create()
         with user_input():
             for path in self.path.iterdir():
-                if DRAFT.fullmatch(path.name):
+                if DRAFT_NAME.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             if not self.resume:
                 self.remove_run()
@@ -244,7 +247,7 @@ class RunFolder:
 
 def is_of_a_run(name: str) -> bool:
     """Whether a run may have written a file or a folder of this name."""
-    return name in (*FILES, CHECKPOINTS, CRASH) or DRAFT.fullmatch(name) is not None
+    return name in (*ALL_FILES, CHECKPOINTS, CRASH) or DRAFT_NAME.fullmatch(name) is not None
 
 
 def is_checkpoint(name: str) -> bool:
@@ -293,7 +296,7 @@ def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT,
         except training.NotARun as error:
             raise UserError(f"RUN {error}") from error
         except CheckpointError as error:
-            raise UserError(f"{error}{'' if checkpoint else alternative(Path(run))}") from error
+            raise UserError(f"{error}{'' if checkpoint else checkpoint_advice(Path(run))}") from error
     for line in found.skipped:
         note(f"skipped: {line}")
     newest = newest_step(Path(run))
@@ -310,7 +313,7 @@ def newest_step(folder: Path) -> int:
     return step_of(checkpoints.paths()[0]) if checkpoints.folder.is_dir() and checkpoints.paths() else 0
 
 
-def alternative(folder: Path) -> str:
+def checkpoint_advice(folder: Path) -> str:
     """What to take in the place of a model that cannot be read: the newest checkpoint, if one is whole."""
     try:
         checkpoint, _ = Checkpoints(folder / CHECKPOINTS).newest(with_optimizer=False)

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.files import atomic_write
 
 Record = dict[str, Any]
 
@@ -28,8 +28,8 @@ class RunLog:
     def __init__(self, path: Path, records: list[Record]) -> None:
         self.records = [record for record in records if not is_step(record)]
         self.n_skipped = sum("skipped" in record for record in records)
-        with replacing(path) as file:
-            file.writelines(map(line, records))
+        with atomic_write(path) as file:
+            file.writelines(map(to_line, records))
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.waiting = b""  # what is not in the file yet
 
@@ -38,7 +38,7 @@ class RunLog:
         if not is_step(record):
             self.records.append(record)
         self.n_skipped += "skipped" in record
-        self.waiting += line(record)
+        self.waiting += to_line(record)
         self.flush()
 
     def flush(self) -> None:
@@ -61,7 +61,7 @@ class RunLog:
         return [{name: value for name, value in record.items() if name != "event"} for record in found]
 
 
-def line(record: Record) -> bytes:
+def to_line(record: Record) -> bytes:
     """A record as a line of the file."""
     return f"{json.dumps(record)}\n".encode()
 
@@ -80,7 +80,7 @@ def read_log(path: Path) -> list[Record]:
     return records
 
 
-def up_to(records: list[Record], step: int) -> list[Record]:
+def records_up_to(records: list[Record], step: int) -> list[Record]:
     """The lines up to the end of a training step, without what was done after it: evaluation, sample, the end."""
     return [record for record in records if record["step"] < step or (record["step"] == step and is_step(record))]
 

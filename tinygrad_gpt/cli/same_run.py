@@ -21,18 +21,18 @@ def check_same(options: Train, config: GPTConfig, settings: dict[str, str], chec
     """Raise UserError, listing what differs, unless going on from the checkpoint is going on with the same training."""
     here = config.as_dict() | {name: value for name, value in settings.items() if name != "steps"}
     try:
-        checkpoint.require_same(here, defaults())
+        checkpoint.require_same(here, default_values())
     except CheckpointError as error:
         raise UserError(f"--resume {options.run.resume!r}: {error}") from error
 
 
-def defaults() -> dict[str, object]:
+def default_values() -> dict[str, object]:
     """What the options are that a checkpoint of an older version does not know."""
-    values = {option.name: value_of(Train(), option) for option in compared()}
+    values = {option.name: value_of(Train(), option) for option in compared_options()}
     return {name: value for name, value in values.items() if value is not None}  # None: it follows from the run
 
 
-def compared() -> Iterator[Option]:
+def compared_options() -> Iterator[Option]:
     """The options that stand in every checkpoint: each option says of itself whether it is one of these."""
     return (option for option in options_of(Train) if option.on_resume in (OnResume.SAME, None))
 
@@ -57,7 +57,7 @@ def settings_of(
         "decay_steps": rates["total_steps"],
         "stride": batches.stride,
     }
-    settings = {option.name: effective.get(option.name, value_of(options, option)) for option in compared()}
+    settings = {option.name: effective.get(option.name, value_of(options, option)) for option in compared_options()}
     settings["steps"] = steps
     settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
     settings["text"] = text_in_words(tokens)

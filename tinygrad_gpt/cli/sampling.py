@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.errors import UserError, need, user_input
-from tinygrad_gpt.cli.machine import Threads, machine
+from tinygrad_gpt.cli.errors import UserError, require_package, user_input
+from tinygrad_gpt.cli.machine import Threads, process_limits
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
 
-SILENT = arg(help_behavior_hint="")
+HIDE_DEFAULT = arg(help_behavior_hint="")
 DPI = 150
 
 
@@ -30,11 +30,11 @@ class Sampling:
     checkpoint: WhichCheckpoint = None
     temperatures: Annotated[tuple[float, ...], Range(0), arg(metavar="T ...")] = (0.1, 1.0, 5.0)
     """Temperatures to compare; 0 is greedy."""
-    top_k: Annotated[int | None, Range(1), SILENT] = None
+    top_k: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), SILENT] = None
+    top_p: Annotated[float | None, Range(0, 1, above_low=True), HIDE_DEFAULT] = None
     """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), SILENT] = None
+    min_p: Annotated[float | None, Range(0, 1), HIDE_DEFAULT] = None
     """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
     tokens: Annotated[int, Range(1, 60)] = 10
     """How many of the likeliest tokens to show."""
@@ -56,11 +56,11 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--temperatures needs at least one")
     if options.png is not None:
         check_output("--png", options.png)
-        need("matplotlib")
+        require_package("matplotlib")
     check_output("--html", options.html)
     cut = Cut(options.top_k, options.top_p, options.min_p)
     model, tokenizer = load_run(options.run, options.device, options.checkpoint)
-    with machine(options.threads), user_input():
+    with process_limits(options.threads), user_input():
         view = next_token(model, tokenizer, options.text)
     width = min(shutil.get_terminal_size().columns, 120)
     print(f"next token after {options.text!r}; {cut}\n")

@@ -20,18 +20,18 @@ from tqdm import tqdm
 from tinygrad_gpt.backend import Array, synchronize
 from tinygrad_gpt.cli.config_file import to_toml
 from tinygrad_gpt.cli.crash import Crash
-from tinygrad_gpt.cli.errors import CommandFailed, note, reason
+from tinygrad_gpt.cli.errors import CommandFailed, note, reason_in_words
 from tinygrad_gpt.cli.prepare import Plan
-from tinygrad_gpt.cli.resume import Resumed, notes_on_the_machine
+from tinygrad_gpt.cli.resume import ResumedRun, notes_on_the_machine
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
-from tinygrad_gpt.cli.run_log import RunLog, skipped_last, up_to
+from tinygrad_gpt.cli.run_log import RunLog, records_up_to, skipped_last
 from tinygrad_gpt.cli.spikes import Spikes
-from tinygrad_gpt.cli.terminal import Stop, folded, harmless
+from tinygrad_gpt.cli.terminal import StopFlag, escape_controls, fold
 from tinygrad_gpt.cli.time_spent import TimeSpent
 from tinygrad_gpt.cli.train_options import Train
-from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, duration, header, plot_title, summary, table_row
+from tinygrad_gpt.cli.train_report import HEADINGS, Outcome, duration_in_words, header, plot_title, summary, table_row
 from tinygrad_gpt.console import discard_output
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.files import atomic_write
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import STDIN, save_tokenizer
 from tinygrad_gpt.training import Checkpoints, StepReport, evaluate, perplexity, save_checkpoint, train
@@ -42,14 +42,14 @@ from tinygrad_gpt.training.step import no_stopwatch
 PROG = "tinygrad-gpt train"
 SIGPIPE = 13  # by this name the signal module has it on Unix alone
 STDOUT = "standard output"
-SAVING = "saving"
-OF_A_STOP = "of_a_stop"  # in the metadata of a checkpoint that a stop alone has made
+SAVING_KEY = "saving"
+STOP_KEY = "of_a_stop"  # in the metadata of a checkpoint that a stop alone has made
 SHARE_OF_SAVING, SHARE_OF_LOWEST = 0.05, 0.1  # of the time at most; the second for the lowest validation loss yet
-LONGEST_WITHOUT = 600  # seconds without a checkpoint
+MAX_SECONDS_UNSAVED = 600  # seconds without a checkpoint
 SAMPLE_WIDTH, SAMPLE_INDENT = 80, " " * 7
 
 
-class StopHere(Exception):  # noqa: N818 (nothing is wrong)
+class StopRequested(Exception):  # noqa: N818 (nothing is wrong)
     """A stop was asked for while something was done that the training does not need."""
 
 
@@ -60,12 +60,14 @@ class Session:
     itself does not.
     """
 
-    def __init__(self, options: Train, plan: Plan, folder: RunFolder, stop: Stop, resumed: Resumed | None) -> None:
+    def __init__(
+        self, options: Train, plan: Plan, folder: RunFolder, stop: StopFlag, resumed: ResumedRun | None
+    ) -> None:
         self.options, self.plan, self.folder, self.stop, self.resumed = options, plan, folder, stop, resumed
         self.first_step = self.step = 0 if resumed is None else resumed.checkpoint.step
         self.checkpoints = Checkpoints(folder.file(CHECKPOINTS), keep=options.run.keep)
         self.saved: int | None = None if resumed is None else self.step  # the newest checkpoint's step
-        is_of_a_stop = resumed is not None and OF_A_STOP in resumed.checkpoint.metadata
+        is_of_a_stop = resumed is not None and STOP_KEY in resumed.checkpoint.metadata
         self.stop_checkpoint = self.saved if is_of_a_stop else None  # the run that never stopped has it not
         self.profile = Profile() if options.report.profile else None
         self.seconds = 0.0  # in training steps, of this process
@@ -95,7 +97,7 @@ class Session:
             self.log.close()
         if self.profile is not None and self.step > self.first_step:
             self.say("\n" + self.profile.table(self.step - self.first_step, self.seconds))
-            beside = ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.spent.seconds.items())
+            beside = ", ".join(f"{name} {duration_in_words(seconds)}" for name, seconds in self.spent.seconds.items())
             self.say(f"beside the steps: {beside}")
         return code
 
@@ -103,10 +105,10 @@ class Session:
         """What is known before the first step: the options, the tokenizer, and what happened before a stop."""
         texts = tuple(path if path == STDIN else str(Path(path).absolute()) for path in self.options.texts)
         toml = to_toml(self.options, leave_out=("out", "overwrite", "config", "resume"), texts=texts)
-        with replacing(self.folder.file(CONFIG)) as file:
+        with atomic_write(self.folder.file(CONFIG)) as file:
             file.write(f"# {PROG} --config THIS_FILE runs it again\n\n{toml}".encode())
         save_tokenizer(self.plan.corpus.tokenizer, self.folder.file(TOKENIZER))
-        before = [] if self.resumed is None else up_to(self.resumed.records, self.step)
+        before = [] if self.resumed is None else records_up_to(self.resumed.records, self.step)
         self.skipped_before = skipped_last(before)
         self.log = RunLog(self.folder.file(LOG), before)
         seconds = [record["seconds"] for record in self.log.of("evaluation")]
@@ -127,7 +129,7 @@ class Session:
                     self.poll()
                     self.after_step()
                 self.is_complete = True
-            except StopHere:
+            except StopRequested:
                 pass
             except FloatingPointError as error:
                 self.diverged = str(error)
@@ -171,7 +173,7 @@ class Session:
     def poll(self, *_: object) -> None:
         """Raise StopHere if a stop was asked for."""
         if self.stop.requested:
-            raise StopHere
+            raise StopRequested
 
     def record_step(self, report: StepReport) -> None:
         """Count a step and log it.  Raises FloatingPointError if it was not finite, as `train` does without a GPU."""
@@ -197,14 +199,14 @@ class Session:
         """Whether to save after this step.  Without --checkpoint-every the time decides too."""
         if self.step in (0, self.plan.steps):
             return self.step > 0
-        is_long_ago = self.options.run.checkpoint_every is None and self.spent.since(SAVING) > LONGEST_WITHOUT
+        is_long_ago = self.options.run.checkpoint_every is None and self.spent.since(SAVING_KEY) > MAX_SECONDS_UNSAVED
         return (self.is_saved_by_all() or is_long_ago) and self.has_time_to_save()
 
     def has_time_to_save(self) -> bool:
         """Whether saving takes a small share of the time, this save included; with --checkpoint-every, always."""
         if self.options.run.checkpoint_every is not None:
             return True
-        return self.spent.allows(SAVING, SHARE_OF_LOWEST if self.is_lowest() else SHARE_OF_SAVING)
+        return self.spent.allows(SAVING_KEY, SHARE_OF_LOWEST if self.is_lowest() else SHARE_OF_SAVING)
 
     def is_lowest(self) -> bool:
         """Whether the validation loss after this step is the lowest yet."""
@@ -280,7 +282,7 @@ class Session:
         epoch = self.step / self.plan.steps_per_epoch
         self.write_log(event="sample", step=self.step, epoch=epoch, text=text)
         self.write_samples()
-        self.say(wrapped(text))
+        self.say(sample_paragraph(text))
 
     def write_samples(self) -> None:
         """All samples that are in the log, for people."""
@@ -288,14 +290,14 @@ class Session:
         texts = [f"--- epoch {s['epoch']:.2f}, step {s['step']} ---\n{s['text']}\n\n" for s in samples]
         with self.going_on(SAMPLE):
             if texts:
-                with replacing(self.folder.file(SAMPLE)) as file:
+                with atomic_write(self.folder.file(SAMPLE)) as file:
                     file.write("".join(texts).encode("utf-8", "backslashreplace"))
             else:
                 self.folder.file(SAMPLE).unlink(missing_ok=True)
 
     def save_model(self) -> None:
         """The weights as they are now."""
-        with self.spent.on(SAVING), self.going_on(MODEL):
+        with self.spent.on(SAVING_KEY), self.going_on(MODEL):
             with_one_retry(
                 lambda: save_checkpoint(
                     self.folder.file(MODEL), self.plan.model, step=self.step, metadata=self.plan.settings
@@ -305,7 +307,7 @@ class Session:
     def save(self, *, is_stop: bool = False) -> None:
         """A checkpoint of the state after this step.  The one that a stop has made goes, once there is a newer one."""
         val_loss = None if is_stop else self.val_loss()  # else a stop's would count as the best, and another go for it
-        with self.spent.on(SAVING), self.going_on(CHECKPOINTS):
+        with self.spent.on(SAVING_KEY), self.going_on(CHECKPOINTS):
             self.log.sync()  # the log reaches at least as far as the checkpoint, whatever happens
             with_one_retry(
                 lambda: self.checkpoints.save(
@@ -313,7 +315,7 @@ class Session:
                     self.plan.optimizer,
                     step=self.step,
                     val_loss=val_loss,
-                    metadata=self.plan.settings | ({OF_A_STOP: "yes"} if is_stop else {}),
+                    metadata=self.plan.settings | ({STOP_KEY: "yes"} if is_stop else {}),
                     more=int(is_stop or self.stop_checkpoint is not None),
                 )
             )
@@ -394,8 +396,8 @@ class Session:
             if what not in (LOG, STDOUT) or what not in self.failing:  # of these once, not at every line
                 newest = "there is no checkpoint yet" if self.saved is None else f"the newest is of step {self.saved}"
                 meanwhile = f"; {newest}" if what == CHECKPOINTS else ""
-                self.warn(f"step {self.step}: {what} not written: {reason(error)}{meanwhile}")
-            self.failing[what] = reason(error)
+                self.warn(f"step {self.step}: {what} not written: {reason_in_words(error)}{meanwhile}")
+            self.failing[what] = reason_in_words(error)
         else:
             self.failing.pop(what, None)
 
@@ -408,7 +410,7 @@ class Session:
         """Print to stdout, above the progress bar.  When nobody reads it any more, the run ends as with Ctrl-C."""
         with self.going_on(STDOUT):
             try:
-                tqdm.write(harmless(text), file=sys.stdout)
+                tqdm.write(escape_controls(text), file=sys.stdout)
                 sys.stdout.flush()
             except BrokenPipeError:
                 discard_output()
@@ -417,7 +419,7 @@ class Session:
     def warn(self, text: str) -> None:
         """Print to stderr, above the progress bar."""
         with suppress(OSError):  # where it cannot be told, the run goes on all the same
-            tqdm.write(f"WARNING: {harmless(text)}", file=sys.stderr)
+            tqdm.write(f"WARNING: {escape_controls(text)}", file=sys.stderr)
 
 
 def with_one_retry(save: Callable[[], object]) -> None:
@@ -428,9 +430,11 @@ def with_one_retry(save: Callable[[], object]) -> None:
         save()
 
 
-def wrapped(text: str) -> str:
+def sample_paragraph(text: str) -> str:
     """A sample as a paragraph below the table's row, without what a terminal would take for a command."""
-    return textwrap.indent(folded(harmless(" ".join(text.split())), SAMPLE_WIDTH - len(SAMPLE_INDENT)), SAMPLE_INDENT)
+    return textwrap.indent(
+        fold(escape_controls(" ".join(text.split())), SAMPLE_WIDTH - len(SAMPLE_INDENT)), SAMPLE_INDENT
+    )
 
 
 def finite_or_none(value: float) -> float | None:

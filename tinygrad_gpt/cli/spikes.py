@@ -2,10 +2,10 @@
 
 import math
 
-JUMP = 0.5  # nats per token from one step to the next
-LONG = 10  # times as long as gradients were before
-MEMORY = 0.9  # of the usual length, per step
-FIRST = 10  # steps until a usual length is known
+LOSS_JUMP = 0.5  # nats per token from one step to the next
+NORM_RATIO = 10  # times as long as gradients were before
+NORM_DECAY = 0.9  # of the usual length, per step
+WARMUP_STEPS = 10  # steps until a usual length is known
 
 
 class Spikes:
@@ -22,13 +22,15 @@ class Spikes:
         if loss is None or not norm:
             return
         jump, long = loss - self.previous, math.log(norm) - self.usual
-        if self.seen >= FIRST and jump > JUMP and long > math.log(LONG):
+        if self.seen >= WARMUP_STEPS and jump > LOSS_JUMP and long > math.log(NORM_RATIO):
             if self.worst is None or jump > self.worst[0]:
                 usual = math.exp(self.usual)
                 words = f"loss {self.previous:.3g} -> {loss:.3g}, gradient norm {norm:.3g} (usually {usual:.2g})"
                 self.worst = jump, f"at step {step:,}: {words}"
         else:  # a spike makes the next no more usual
-            self.usual = math.log(norm) if not self.seen else MEMORY * self.usual + (1 - MEMORY) * math.log(norm)
+            self.usual = (
+                math.log(norm) if not self.seen else NORM_DECAY * self.usual + (1 - NORM_DECAY) * math.log(norm)
+            )
         self.seen += 1
         self.previous = loss
 

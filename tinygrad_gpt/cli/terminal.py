@@ -12,11 +12,15 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from tinygrad_gpt.console import discard
-from tinygrad_gpt.sampling.chart import columns
+from tinygrad_gpt.sampling.chart import display_width
 
-OBEYED = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
-CONTROLS = re.compile(rf"\r(?!\n)|[{OBEYED}]")
-UNFIT_TO_COPY = re.compile(rf"[\t\n\r\ud800-\udfff{OBEYED}]")  # with what stands for the bytes of no character
+CONTROL_CHARACTERS = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
+)
+CONTROLS = re.compile(rf"\r(?!\n)|[{CONTROL_CHARACTERS}]")
+UNPRINTABLE = re.compile(
+    rf"[\t\n\r\ud800-\udfff{CONTROL_CHARACTERS}]"
+)  # with what stands for the bytes of no character
 
 
 @contextmanager
@@ -48,65 +52,65 @@ def one_line(error: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Text from a model or a file, with all that a terminal would obey spelled out; line ends and tabs stay.
 
     Spelled out are control characters and what turns the direction of writing around.
 
-    >>> print(harmless("a\\x1b[2Jb"))
+    >>> print(escape_controls("a\\x1b[2Jb"))
     a\\x1b[2Jb
     """
     return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def harmless_pieces(texts: Iterable[str]) -> Iterator[str]:
+def escape_controls_in(texts: Iterable[str]) -> Iterator[str]:
     """Each text harmless, as if they were one: a carriage return waits for the text that follows."""
     waiting = ""
     for text in texts:
         text = waiting + text
         waiting = "\r" if text.endswith("\r") else ""
-        yield harmless(text.removesuffix(waiting))
-    yield harmless(waiting)
+        yield escape_controls(text.removesuffix(waiting))
+    yield escape_controls(waiting)
 
 
-def folded(text: str, width: int) -> str:
+def fold(text: str, width: int) -> str:
     """text in lines of at most `width` columns, cut at its spaces, and within words that are wider than a line.
 
-    >>> folded("to be or not", 5), folded("日本語", 5)
+    >>> fold("to be or not", 5), fold("日本語", 5)
     ('to be\\nor\\nnot', '日本\\n語')
     """
     lines = [""]
     for word in text.split(" "):
-        if lines[-1] and columns(f"{lines[-1]} {word}") <= width:
+        if lines[-1] and display_width(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
             continue
         if lines[-1]:
             lines.append("")
         for character in word:
-            if columns(lines[-1] + character) > width:
+            if display_width(lines[-1] + character) > width:
                 lines.append("")
             lines[-1] += character
     return "\n".join(lines)
 
 
-def quoted(word: str) -> str:
+def shell_quote(word: str) -> str:
     """A word for a shell's command line, and on one line of a terminal: $'...' where it holds what is not printable.
 
-    >>> print(quoted("it's"), quoted("two\\nlines"))
+    >>> print(shell_quote("it's"), shell_quote("two\\nlines"))
     'it'"'"'s' $'two\\nlines'
     """
-    if not UNFIT_TO_COPY.search(word):
+    if not UNPRINTABLE.search(word):
         return shlex.quote(word)
     spelled = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return "$'" + "".join(spelled.get(c) or (in_bytes(c) if UNFIT_TO_COPY.match(c) else c) for c in word) + "'"
+    return "$'" + "".join(spelled.get(c) or (octal_escapes(c) if UNPRINTABLE.match(c) else c) for c in word) + "'"
 
 
-def in_bytes(character: str) -> str:
+def octal_escapes(character: str) -> str:
     """A character as the escapes of its bytes, three octal digits each, after which any digit may follow."""
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
-def human(n: float, unit: str = "") -> str:
+def human_number(n: float, unit: str = "") -> str:
     """A number in three digits with a k, M, G or T: 1_817_600 -> "1.82 M"."""
     for prefix in ("", "k", "M", "G", "T"):
         if abs(n) < 999.5 or prefix == "T":
@@ -116,7 +120,7 @@ def human(n: float, unit: str = "") -> str:
     return f"{digits} {prefix}{unit}".rstrip()
 
 
-class Stopped(KeyboardInterrupt):
+class InterruptedBySignal(KeyboardInterrupt):
     """A signal that ends the command at once."""
 
     def __init__(self, number: int) -> None:
@@ -124,7 +128,7 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-class Stop:
+class StopFlag:
     """Whether the work should end at the next good place, and the exit code then.
 
     Until `at_once` is set to False there is nothing to save, and a signal ends the command where it is.
@@ -146,7 +150,7 @@ class Stop:
 
 
 @contextmanager
-def busy(what: str) -> Iterator[None]:
+def busy_line(what: str) -> Iterator[None]:
     """A line on stderr, if that is a terminal, that says what is being done; it is gone when that is done."""
     shown = f"{what} ..." if sys.stderr.isatty() else ""
     print(shown, end="", file=sys.stderr, flush=True)
@@ -164,17 +168,17 @@ def say_at_terminal(line: str) -> None:
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
+def stop_on_signal() -> Iterator[StopFlag]:
     """Within the block the first Ctrl-C (or SIGTERM) asks for a stop; a second one raises Stopped at once.
 
     Handlers that a host program has set are left alone, and outside the main thread none can be set.
     """
-    stop = Stop()
+    stop = StopFlag()
 
     def handle(number: int, frame: FrameType | None) -> None:
         at_once, stop.signal = stop.at_once or stop.requested, number
         if at_once:
-            raise Stopped(number)
+            raise InterruptedBySignal(number)
         say_at_terminal("stopping after this step; once more stops at once, without saving")
 
     before = {}

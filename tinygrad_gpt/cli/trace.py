@@ -18,17 +18,17 @@ from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.machine import Threads, machine, memory_here
+from tinygrad_gpt.cli.machine import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.prepare import memory_needed
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
-from tinygrad_gpt.cli.terminal import human
+from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.study.places import place
+from tinygrad_gpt.study.places import error_location
 from tinygrad_gpt.study.report import page
 from tinygrad_gpt.study.spot_check import Check, Index, spot_checks
 from tinygrad_gpt.study.trace import Trace as Recording
@@ -48,22 +48,22 @@ NOTE = (
     "The difference over two millionths stands beside the gradient; apart: in parts of the array's largest gradient."
 )
 NARROWEST, WIDEST = 80, 120  # columns: below, numbers would be cut; above, nobody reads on
-NEW = arg(help_behavior_hint="")
+HIDE_DEFAULT = arg(help_behavior_hint="")
 
 
 @dataclass(frozen=True)
 class Model:
     """The model and its batch. A run folder or a script has these of its own."""
 
-    n_layers: Annotated[int | None, Range(1, 100), NEW] = None
+    n_layers: Annotated[int | None, Range(1, 100), HIDE_DEFAULT] = None
     """Transformer blocks. Default: 2."""
-    emb_dim: Annotated[int | None, Range(1, 2**14), NEW] = None
+    emb_dim: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
     """Width of a token's vector; --n-heads must divide it. Default: 32."""
-    n_heads: Annotated[int | None, Range(1, 2**14), NEW] = None
+    n_heads: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
     """Attention heads. Default: 4."""
-    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), NEW] = None
+    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), HIDE_DEFAULT] = None
     """Dropout: share of units left out at random, from 0 to below 1. Default: 0."""
-    tie_weights: Annotated[bool | None, NEW] = None
+    tie_weights: Annotated[bool | None, HIDE_DEFAULT] = None
     """Use the token embedding as output head too: its gradient has terms from both ends then. Default: no."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
     """Weights and dropout follow from it. From 0 to 2**64 - 1."""
@@ -75,7 +75,7 @@ class Batch:
 
     text: Annotated[str, arg(metavar="TEXT", help_behavior_hint="")] = HAMLET
     """What to train on. Default: a line of Hamlet."""
-    context_length: Annotated[int | None, Range(1, 2**12), NEW] = None
+    context_length: Annotated[int | None, Range(1, 2**12), HIDE_DEFAULT] = None
     """Tokens in a row. Default: 16, or as many as the run's model sees."""
     batch_size: Annotated[int, Range(1, 256)] = 2
     """Rows."""
@@ -145,11 +145,11 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--text must not be empty; leave it out for a text of its own")
     check_output("--json", options.json)
     check_output("--html", options.html)
-    with machine(options.threads), nullcontext() if options.kernels else reference_only():
+    with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
-            recording, facts, check = of_script(options)
+            recording, facts, check = trace_script(options)
         else:
-            recording, facts, check = of_model(options)
+            recording, facts, check = trace_model(options)
         checks: list[Check] = []
         if chosen or ((options.json or options.html) and options.checks):
             checks = check(recording, chosen)
@@ -160,7 +160,7 @@ def main(argv: Sequence[str]) -> int:
         write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     if options.step:
-        walk(recording, width)
+        traverse_tape(recording, width)
     elif options.json is None and options.html is None:
         print(recording.tree(width))
     show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
@@ -170,9 +170,9 @@ def main(argv: Sequence[str]) -> int:
 CheckStep = Callable[[Recording, dict[str, list[Index]]], list[Check]]
 
 
-def of_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+def trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     """One step of a model: the trace, what to say of it, and how to check its gradients."""
-    step = prepared(options)
+    step = prepare_step(options)
     with no_grad():
         step.loss(step.model)  # once for nothing: what is done the first time only would count as an op's time
     with trace() as recording:
@@ -187,15 +187,15 @@ def of_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
 
     config = step.model.config
     facts = {
-        "model": f"{human(step.model.n_parameters)} parameters, {config.n_layers} layers, {config.n_heads} heads, "
-        f"width {config.emb_dim}, vocabulary {config.vocab_size}",
+        "model": f"{human_number(step.model.n_parameters)} parameters, {config.n_layers} layers, "
+        f"{config.n_heads} heads, width {config.emb_dim}, vocabulary {config.vocab_size}",
         "batch": "{} x {} tokens".format(*step.ids.shape),
         "gradient norm": f"{grad_norm(step.model.parameters()):.4g}",
     }
     return recording, facts, check
 
 
-def of_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+def trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     """A Python file, run as a program and watched."""
     if options.model != Model() or options.batch != Batch() or options.activation_checkpointing:
         raise UserError(f"{options.target} is run as it is: options of the model and the batch are not for it")
@@ -204,7 +204,7 @@ def of_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     assert options.target is not None
     if not Path(options.target).is_file():
         raise UserError(f"SCRIPT {options.target!r} is not a file")
-    with trace() as recording, at_home(options.target), told_in_a_line(options.target):
+    with trace() as recording, as_main_program(options.target), one_line_errors(options.target):
         runpy.run_path(options.target, run_name="__main__")
     if not recording.events:
         raise UserError(f"SCRIPT {options.target!r} ran no op")
@@ -212,24 +212,24 @@ def of_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
 
 
 @contextmanager
-def told_in_a_line(script: str) -> Iterator[None]:
+def one_line_errors(script: str) -> Iterator[None]:
     """Around running the file: UserError if it is no Python, CommandFailed if it stops with an error."""
     try:
         yield
     except SyntaxError as error:
-        raise UserError(f"SCRIPT {place(Path(script), error)}: {error.msg}") from error
+        raise UserError(f"SCRIPT {error_location(Path(script), error)}: {error.msg}") from error
     except SystemExit as stopped:
         if stopped.code:
             raise CommandFailed(f"SCRIPT {script!r} ended with exit code {stopped.code!r}") from stopped
     except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:
-        told = f"{place(Path(script), error)}: {type(error).__name__}: {error}"
+        told = f"{error_location(Path(script), error)}: {type(error).__name__}: {error}"
         raise CommandFailed(f"SCRIPT {told}; python {script} tells more") from error
 
 
 @contextmanager
-def at_home(script: str) -> Iterator[None]:
+def as_main_program(script: str) -> Iterator[None]:
     """Within this block the program is this file: no arguments of ours, and its folder's modules are found."""
     argv, path = sys.argv, sys.path
     sys.argv, sys.path = [script], [str(Path(script).resolve().parent), *path]
@@ -239,10 +239,10 @@ def at_home(script: str) -> Iterator[None]:
         sys.argv, sys.path = argv, path
 
 
-def prepared(options: Trace) -> Step:
+def prepare_step(options: Trace) -> Step:
     """The model and the batch.  Raises UserError for what cannot be."""
     with user_input():
-        model, tokens = loaded(options) if options.target is not None else new(options)
+        model, tokens = load_model(options) if options.target is not None else new_model(options)
         length = options.batch.context_length or min(16, model.config.context_length)
         if length > model.config.context_length:
             raise UserError(
@@ -259,7 +259,7 @@ def prepared(options: Trace) -> Step:
     return Step(model, ids, targets, options.model.seed)
 
 
-def new(options: Trace) -> tuple[GPT, Array]:
+def new_model(options: Trace) -> tuple[GPT, Array]:
     """A small model with fresh weights, and the text in its tokens: the text's own characters."""
     tokenizer: Tokenizer = build_tokenizer("chars", options.batch.text)
     m = options.model
@@ -278,7 +278,7 @@ def new(options: Trace) -> tuple[GPT, Array]:
     return model, tokenizer.encode(options.batch.text)
 
 
-def loaded(options: Trace) -> tuple[GPT, Array]:
+def load_model(options: Trace) -> tuple[GPT, Array]:
     """The model of a run folder, and the text in its tokens."""
     fixed = [name for name, value in vars(options.model).items() if name != "seed" and value is not None]
     if fixed:
@@ -296,8 +296,8 @@ def check_memory(config: GPTConfig, options: Trace) -> None:
     needed, here = 3 * memory_needed(config, options.batch.batch_size), memory_here()
     if options.device == "cpu" and here is not None and needed > here:
         raise UserError(
-            f"the step takes about {human(needed, 'B')} of memory, this machine has {human(here, 'B')}: use a smaller "
-            "model, --batch-size or --context-length"
+            f"the step takes about {human_number(needed, 'B')} of memory, this machine has {human_number(here, 'B')}: "
+            "use a smaller model, --batch-size or --context-length"
         )
 
 
@@ -334,7 +334,7 @@ def title(options: Trace) -> str:
     return f"A training step of {Path(options.target).name}" if options.target else "A training step, op by op"
 
 
-def walk(recording: Recording, width: int) -> None:
+def traverse_tape(recording: Recording, width: int) -> None:
     """Every op and vjp, one after the other; at a terminal the reader says when."""
     asking = sys.stdin.isatty() and sys.stdout.isatty()
     for text in cards(recording, width):

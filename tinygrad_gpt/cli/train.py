@@ -4,23 +4,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tinygrad_gpt.cli.config_file import read_config
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason
-from tinygrad_gpt.cli.machine import machine
+from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason_in_words
+from tinygrad_gpt.cli.machine import process_limits
 from tinygrad_gpt.cli.options import parse, with_values
 from tinygrad_gpt.cli.prepare import disk_needed, prepare, run_name
-from tinygrad_gpt.cli.resume import Resumed, options_to_resume, resumed
+from tinygrad_gpt.cli.resume import ResumedRun, options_to_resume, resume_run
 from tinygrad_gpt.cli.run_folder import RunFolder
 from tinygrad_gpt.cli.session import PROG, Session
-from tinygrad_gpt.cli.terminal import Stop, stoppable
+from tinygrad_gpt.cli.terminal import StopFlag, stop_on_signal
 from tinygrad_gpt.cli.train_options import Train, with_epochs
-from tinygrad_gpt.cli.train_report import ended
+from tinygrad_gpt.cli.train_report import nothing_to_resume
 from tinygrad_gpt.kernels.cuda import precision
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, prepare, train; the exit code."""
     options = parse(Train, argv, PROG)
-    with stoppable() as stop:
+    with stop_on_signal() as stop:
         if options.run.resume is not None:
             return resume(options.run.resume, argv, stop)
         if options.run.config is not None:
@@ -32,24 +32,24 @@ def main(argv: Sequence[str]) -> int:
             return train_in(folder, options, stop)
 
 
-def resume(run: str, argv: Sequence[str], stop: Stop) -> int:
+def resume(run: str, argv: Sequence[str], stop: StopFlag) -> int:
     """Go on with the run in this folder; the exit code."""
     with RunFolder(run, "", resume=True) as folder:
         folder.create()
-        state = resumed(*options_to_resume(argv, PROG, folder), folder)
+        state = resume_run(*options_to_resume(argv, PROG, folder), folder)
         if state.has_ended:
-            print(ended(folder.path, state))
+            print(nothing_to_resume(folder.path, state))
             return 0
         return train_in(folder, state.options, stop, state)
 
 
-def train_in(folder: RunFolder, options: Train, stop: Stop, state: Resumed | None = None) -> int:
+def train_in(folder: RunFolder, options: Train, stop: StopFlag, state: ResumedRun | None = None) -> int:
     """Train in this folder, from the beginning or from where it was; the exit code."""
     before = () if state is None else (state.checkpoint, state.eval_tokens)
     plan = prepare(options, folder, *before)
     folder.create()
     folder.check_space(disk_needed(plan, options.run.keep))
-    with failures(), machine(options.run.threads), precision(options.run.precision):
+    with failures(), process_limits(options.run.threads), precision(options.run.precision):
         folder.start()
         return Session(options, plan, folder, stop, state).run()
 
@@ -65,4 +65,4 @@ def failures() -> Iterator[None]:
         smaller = "use a smaller --batch-size or --context-length, --accumulation or --activation-checkpointing"
         raise CommandFailed(f"out of memory: {error}: {smaller}") from error
     except OSError as error:
-        raise CommandFailed(reason(error)) from error
+        raise CommandFailed(reason_in_words(error)) from error

@@ -10,12 +10,12 @@ from tinygrad_gpt.cli.machine import Threads
 from tinygrad_gpt.cli.options import OnResume, Range, is_given, with_values
 
 PRESET = arg(help_behavior_hint="(default: the preset's)")
-SILENT = arg(help_behavior_hint="")  # the default is told in the sentence
+HIDE_DEFAULT = arg(help_behavior_hint="")  # the default is told in the sentence
 SAME, SHAPE, TEXT, ROUNDS, MORE = OnResume.SAME, OnResume.SHAPE, OnResume.TEXT, OnResume.ROUNDS, OnResume.MORE
 MACHINE, FREE, PLACE = OnResume.MACHINE, OnResume.FREE, OnResume.PLACE
 
-Share = Range(0, 1, below_high=True)
-Above0 = Range(0, above_low=True)
+Fraction = Range(0, 1, below_high=True)
+Positive = Range(0, above_low=True)
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Text:
     end_of_text: Annotated[bool, TEXT] = False
     """Take <|endoftext|> in the text for GPT-2's token of that name, and put it between several texts; with compact and
     gpt2. Else it is spelled like any other text."""
-    val_fraction: Annotated[float, Share, SAME] = 0.1
+    val_fraction: Annotated[float, Fraction, SAME] = 0.1
     """Share of the tokens, at the end of the text, kept for validation: from 0 (none) to below 1."""
-    stride: Annotated[int | None, Range(1), SILENT, SAME] = None
+    stride: Annotated[int | None, Range(1), HIDE_DEFAULT, SAME] = None
     """Tokens from the start of one chunk to the next. Default: the context length, so that chunks do not overlap."""
     drop_last: Annotated[bool, SAME] = False
     """Leave out the chunks that do not fill an epoch's last batch."""
@@ -65,7 +65,7 @@ class Model:
     """Number of transformer blocks."""
     n_heads: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
     """Attention heads per block."""
-    drop_rate: Annotated[float | None, Share, PRESET, SHAPE] = None
+    drop_rate: Annotated[float | None, Fraction, PRESET, SHAPE] = None
     """Dropout: share of units left out at random while training, from 0 to below 1."""
     qkv_bias: Annotated[bool | None, PRESET, SHAPE] = None
     """Give queries, keys and values a bias, as GPT-2 does."""
@@ -81,7 +81,7 @@ class Training:
 
     epochs: Annotated[int, Range(1), MORE] = 5
     """Times that every chunk of the text is seen."""
-    steps: Annotated[int | None, Range(1), SILENT, MORE] = None
+    steps: Annotated[int | None, Range(1), HIDE_DEFAULT, MORE] = None
     """Steps to train for, whatever the epochs."""
     batch_size: Annotated[int, Range(1, 2**20), SAME] = 16
     """Chunks per step."""
@@ -91,23 +91,23 @@ class Training:
     """Keep only each block's input for the way back and compute the rest again there: less memory, more time."""
     lr: Annotated[float, Range(0), SAME] = 2e-3
     """Highest learning rate."""
-    min_lr: Annotated[float | None, Range(0), SILENT, SAME] = None
+    min_lr: Annotated[float | None, Range(0), HIDE_DEFAULT, SAME] = None
     """Learning rate that the decay ends with, at most --lr. Default: a tenth of it."""
-    warmup_steps: Annotated[int | None, Range(0), SILENT, SAME] = None
+    warmup_steps: Annotated[int | None, Range(0), HIDE_DEFAULT, SAME] = None
     """Steps in which the learning rate rises to its highest. Default: a twentieth of --decay-steps, at most 200."""
-    decay_steps: Annotated[int | None, Range(1), SILENT, SAME] = None
+    decay_steps: Annotated[int | None, Range(1), HIDE_DEFAULT, SAME] = None
     """Step at which the learning rate has come down to --min-lr, where it stays. Default: the last."""
     weight_decay: Annotated[float, Range(0), SAME] = 0.1
     """Share of itself that a weight loses per step, times the learning rate."""
     weight_decay_on: Annotated[Literal["matrices", "all"], SAME] = "matrices"
     """What decays: matrices alone, or all parameters, biases and gains too, as the book has it."""
-    beta1: Annotated[float, Share, SAME] = 0.9
+    beta1: Annotated[float, Fraction, SAME] = 0.9
     """AdamW's memory for the gradient's mean, from 0 to below 1."""
-    beta2: Annotated[float, Share, SAME] = 0.99
+    beta2: Annotated[float, Fraction, SAME] = 0.99
     """AdamW's memory for the gradient's square, from 0 to below 1."""
-    eps: Annotated[float, Above0, SAME] = 1e-8
+    eps: Annotated[float, Positive, SAME] = 1e-8
     """What AdamW adds to the root it divides by."""
-    clip_norm: Annotated[float | Literal["none"], Above0, arg(metavar="FLOAT|none"), SAME] = 1.0
+    clip_norm: Annotated[float | Literal["none"], Positive, arg(metavar="FLOAT|none"), SAME] = 1.0
     """Highest norm of the whole gradient; a longer one is scaled down. none leaves every gradient as it is."""
     on_nonfinite: Annotated[Literal["stop", "skip"], FREE] = "stop"
     """What to do when a loss or a gradient is not finite: stop and say which op made it, or skip that step."""
@@ -119,7 +119,7 @@ class Training:
 class Report:
     """What to show on the way; none of it changes the training. Losses are in nats per token."""
 
-    eval_every: Annotated[int | None, Range(1), SILENT, FREE] = None
+    eval_every: Annotated[int | None, Range(1), HIDE_DEFAULT, FREE] = None
     """Steps from one evaluation to the next. Default: a twentieth of the run."""
     eval_tokens: Annotated[
         int | None,

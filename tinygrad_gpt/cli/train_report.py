@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_gpt.cli.machine import peak_memory
-from tinygrad_gpt.cli.options import shortened
-from tinygrad_gpt.cli.prepare import Plan, checkpoint_size, disk_needed, first_words, memory_of
-from tinygrad_gpt.cli.resume import Resumed
+from tinygrad_gpt.cli.options import shorten
+from tinygrad_gpt.cli.prepare import Plan, checkpoint_size, disk_needed, first_words, memory_of_run
+from tinygrad_gpt.cli.resume import ResumedRun
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
-from tinygrad_gpt.cli.terminal import human, quoted
+from tinygrad_gpt.cli.terminal import human_number, shell_quote
 from tinygrad_gpt.cli.train_options import Train
-from tinygrad_gpt.sampling.chart import visible
+from tinygrad_gpt.sampling.chart import quote_visibly
 from tinygrad_gpt.training import Checkpoints
 from tinygrad_gpt.training.evaluate import layout
 
-ROW = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
-HEADINGS = ROW.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
+ROW_FORMAT = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
+HEADINGS = ROW_FORMAT.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
 EXAMPLE_TOKENS = 6
 LONG_PROMPT = 60  # characters
 
@@ -41,28 +41,28 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
     """What is about to happen, in numbers."""
     config, corpus = plan.model.config, plan.corpus
     vocabulary = f"{config.vocab_size:,} tokens ({corpus.tokenizer.name}, {corpus.tokenizer.fingerprint[:12]})"
-    layers, heads = count(config.n_layers, "layer"), count(config.n_heads, "head")
+    layers, heads = count_in_words(config.n_layers, "layer"), count_in_words(config.n_heads, "head")
     shape = f"{layers}, {heads}, width {config.emb_dim}, context {config.context_length}"
     decay_steps = int(plan.settings["decay_steps"])
-    memory = human(memory_of(config, options), "B")
+    memory = human_number(memory_of_run(config, options), "B")
     lines = {
         "text": f"{corpus.title}: {corpus.size}",
         "tokens": f"{len(corpus.tokens):,}: {len(plan.train_tokens):,} to train, {len(plan.val_tokens):,} to validate",
         "vocabulary": vocabulary,
-        "model": f"{human(plan.model.n_parameters)} parameters: {shape}",
-        "training": f"{count(plan.steps, 'step')} of {options.training.batch_size} x {config.context_length} tokens, "
-        f"{count(plan.steps_per_epoch, 'step')} an epoch",
+        "model": f"{human_number(plan.model.n_parameters)} parameters: {shape}",
+        "training": f"{count_in_words(plan.steps, 'step')} of {options.training.batch_size} x {config.context_length} "
+        f"tokens, {count_in_words(plan.steps_per_epoch, 'step')} an epoch",
         "lr": f"down to {plan.schedule(decay_steps):g} at step {decay_steps:,}, where it stays"
         if decay_steps < plan.steps
         else "",
         "resumed": f"after step {first_step:,}" if first_step else "",
         "evaluation": evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
-        "disk": f"up to about {human(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
-        f"{human(checkpoint_size(plan), 'B')}",
+        "disk": f"up to about {human_number(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
+        f"{human_number(checkpoint_size(plan), 'B')}",
         **first_example(plan),
     }
-    return "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
+    return "\n".join(wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
 
 
 def evaluation(plan: Plan) -> str:
@@ -86,7 +86,7 @@ def first_example(plan: Plan) -> dict[str, str]:
     ids, targets = plan.batches.batch(1)
 
     def pieces(row: Any) -> str:
-        return " ".join(visible(plan.corpus.tokenizer.label(id)) for id in row[:EXAMPLE_TOKENS].tolist())
+        return " ".join(quote_visibly(plan.corpus.tokenizer.label(id)) for id in row[:EXAMPLE_TOKENS].tolist())
 
     return {"first input": pieces(ids[0]), "its targets": pieces(targets[0])}
 
@@ -94,12 +94,12 @@ def first_example(plan: Plan) -> dict[str, str]:
 def table_row(record: Mapping[str, Any]) -> str:
     """One evaluation."""
     speed = record["tokens_per_second"]
-    return ROW.format(
+    return ROW_FORMAT.format(
         f"{record['epoch']:.2f}",
         f"{record['step']:,}",
         f"{record['tokens_seen']:,}",
-        decimals(record["train_loss"]),
-        decimals(record["val_loss"]),
+        format_loss(record["train_loss"]),
+        format_loss(record["val_loss"]),
         perplexity_text(record["perplexity"]),
         "-" if speed is None else f"{speed:,.0f}",
     )
@@ -108,29 +108,33 @@ def table_row(record: Mapping[str, Any]) -> str:
 def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     """What the run has reached, where it is, and what to do with it."""
     tokens = f"{plan.tokens_seen(outcome.step):,} tokens"
-    steps = f"after {outcome.step:,} of {plan.steps:,} steps" if outcome.is_stopped else count(outcome.step, "step")
-    done = f"{steps}, {tokens}, {duration(outcome.seconds)}"
+    steps = (
+        f"after {outcome.step:,} of {plan.steps:,} steps"
+        if outcome.is_stopped
+        else count_in_words(outcome.step, "step")
+    )
+    done = f"{steps}, {tokens}, {duration_in_words(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
     lowest = lowest_before(outcome.evaluations)
-    kept = lowest["step"] if lowest is not None and kept_as(folder, lowest) else None
+    kept = lowest["step"] if lowest is not None and model_kept_as(folder, lowest) else None
     n_checkpoints = len(Checkpoints(folder / CHECKPOINTS).paths())
     lines = {
         "stopped" if outcome.is_stopped else "done": done,
-        "skipped": count(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
+        "skipped": count_in_words(outcome.n_skipped, "step") + " that were not finite" if outcome.n_skipped else "",
         "spike": outcome.spike,
-        **losses(plan, folder, outcome.evaluations, outcome.step),
+        **losses_in_words(plan, folder, outcome.evaluations, outcome.step),
         "time": ", ".join(f"{name} {share:.0%}" for name, share in outcome.shares.items() if share >= 0.005),
-        "memory": "" if peak is None else f"{human(peak, 'B')} at most, Python and its libraries included",
-        "files": f"in {folder}: {files}, {count(n_checkpoints, 'checkpoint')}",
+        "memory": "" if peak is None else f"{human_number(peak, 'B')} at most, Python and its libraries included",
+        "files": f"in {folder}: {files}, {count_in_words(n_checkpoints, 'checkpoint')}",
         "resume with": resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder) if outcome.step else "",
         "best so far": "" if kept is None else generate_command(plan, folder, kept),
     }
-    return "\n" + "\n".join(wrapped(f"{name:<11} {value}") for name, value in lines.items() if value)
+    return "\n" + "\n".join(wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value)
 
 
-def wrapped(line: str) -> str:
+def wrap_line(line: str) -> str:
     """A line of the header or the summary, folded to the terminal; commands to copy, and tokens, stay whole."""
     if line.startswith(("resume with", "go on with", "best so far", "first input", "its targets")):
         return line
@@ -138,7 +142,7 @@ def wrapped(line: str) -> str:
     return textwrap.fill(line, width, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
 
 
-def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: int) -> dict[str, str]:
+def losses_in_words(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: int) -> dict[str, str]:
     """From where to where the losses went by this step, and where the validation loss was lowest."""
     if not evaluations:
         return {}
@@ -147,18 +151,18 @@ def losses(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: in
     lowest = lowest_before(evaluations)
     when = f", at step {last['step']:,}" if last["step"] < step else ""
     lines = {
-        "train loss": from_to(first, last, "train_loss", decimals) + when,
-        "val loss": from_to(first, last, "val_loss", decimals) + when if scored else "",
+        "train loss": first_to_last(first, last, "train_loss", format_loss) + when,
+        "val loss": first_to_last(first, last, "val_loss", format_loss) + when if scored else "",
     }
     if lowest is not None:
-        lines["lowest"] = f"{decimals(lowest['val_loss'])} at step {lowest['step']:,}{kept_as(folder, lowest)}"
+        lines["lowest"] = f"{format_loss(lowest['val_loss'])} at step {lowest['step']:,}{model_kept_as(folder, lowest)}"
         if has_overfitted(lowest, last):
             lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
     vocab_size = plan.model.config.vocab_size
     among = f"as if choosing among that many of the vocabulary's {vocab_size:,} tokens"
     if (last["perplexity"] or 0) > vocab_size:
         among = f"worse than guessing evenly among the vocabulary's {vocab_size:,} tokens"
-    lines["perplexity"] = f"{from_to(first, last, 'perplexity', perplexity_text)}, {among}"
+    lines["perplexity"] = f"{first_to_last(first, last, 'perplexity', perplexity_text)}, {among}"
     return lines
 
 
@@ -168,10 +172,10 @@ def lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
     lowest = min(scored, key=lambda record: float(record["val_loss"]), default=None)
     if lowest is None or lowest["step"] == evaluations[-1]["step"]:
         return None
-    return lowest if decimals(lowest["val_loss"]) != decimals(evaluations[-1]["val_loss"]) else None
+    return lowest if format_loss(lowest["val_loss"]) != format_loss(evaluations[-1]["val_loss"]) else None
 
 
-def kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
+def model_kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
     """Where the model of that evaluation is, if it is kept."""
     path = Checkpoints(folder / CHECKPOINTS).path_of(evaluation["step"])
     return f", kept as {path.relative_to(folder)}" if path.exists() else ""
@@ -185,28 +189,28 @@ def has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
     return worse and last["train_loss"] is not None and last["train_loss"] < lowest["train_loss"]
 
 
-def from_to(
+def first_to_last(
     first: Mapping[str, Any] | None, last: Mapping[str, Any], name: str, text: Callable[[float | None], str]
 ) -> str:
     """A number of the first evaluation and of the last, if there are two."""
     return text(last[name]) if first is None else f"{text(first[name])} -> {text(last[name])}"
 
 
-def ended(folder: Path, state: Resumed) -> str:
+def nothing_to_resume(folder: Path, state: ResumedRun) -> str:
     """What to say if there is nothing to go on with."""
     step = state.checkpoint.step
     return (
-        f"the run in {folder} is complete: {count(step, 'step')} of {step:,}; nothing to resume "
+        f"the run in {folder} is complete: {count_in_words(step, 'step')} of {step:,}; nothing to resume "
         "(more --epochs or --steps would go on)"
     )
 
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with a run."""
-    return f"tinygrad-gpt train --resume{'=' if str(folder).startswith('-') else ' '}{quoted(str(folder))}"
+    return f"tinygrad-gpt train --resume{'=' if str(folder).startswith('-') else ' '}{shell_quote(str(folder))}"
 
 
-def count(n: int, thing: str) -> str:
+def count_in_words(n: int, thing: str) -> str:
     """A number of things: 1 step, 2,000 steps."""
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
@@ -216,7 +220,7 @@ def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
     if len(prompt) > LONG_PROMPT:
         prompt = first_words(prompt) or prompt[:LONG_PROMPT]
-    positional, flags = f"{quoted(str(folder))} {quoted(prompt)}", "--temperature 0.8 --top-k 40"
+    positional, flags = f"{shell_quote(str(folder))} {shell_quote(prompt)}", "--temperature 0.8 --top-k 40"
     flags = flags if step is None else f"--checkpoint {step} {flags}"
     if prompt.startswith("-") or str(folder).startswith("-"):
         return f"tinygrad-gpt generate {flags} -- {positional}"  # what follows -- is never a flag
@@ -225,10 +229,10 @@ def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
 
 def plot_title(plan: Plan) -> str:
     """The title of the plot."""
-    return f"{human(plan.model.n_parameters)} parameters on {shortened(plan.corpus.title)}"
+    return f"{human_number(plan.model.n_parameters)} parameters on {shorten(plan.corpus.title)}"
 
 
-def decimals(loss: float | None) -> str:
+def format_loss(loss: float | None) -> str:
     """A loss with the digits that mean something, in powers of ten where it is huge."""
     if loss is None:
         return "-"
@@ -244,7 +248,7 @@ def perplexity_text(perplexity: float | None) -> str:
     return f"{perplexity:,.1f}" if perplexity < 10**7 else f"{perplexity:.1e}"
 
 
-def duration(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
     """Seconds in words: 0.4 s, 83 s, 12 min, 3.2 h."""
     if seconds < 120:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

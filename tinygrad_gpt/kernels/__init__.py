@@ -30,7 +30,7 @@ from tinygrad_gpt.rng import Dropout, LazyMask
 Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 
 
-def everything(*arrays: Array, **settings: Any) -> bool:
+def _accepts_all(*arrays: Array, **settings: Any) -> bool:
     """What a kernel accepts that covers its op."""
     return True
 
@@ -47,7 +47,7 @@ class Kernel:
     module: str  # "numpy" or "cupy"
     dtype: str  # of the first array
     function: Op
-    accepts: Callable[..., bool] = everything
+    accepts: Callable[..., bool] = _accepts_all
 
     def choose(self, *arrays: Array, **settings: Any) -> Op:
         """The function for this call: the kernel's if it accepts it, else the op."""
@@ -120,7 +120,7 @@ def mask_for(
     if array_module(x) is np:
         return masks.keep(site, shape, rate, x.dtype)
     keep = masks.lazy_mask(site, shape, rate)
-    return cuda.drawn(keep, x) if kernel_for(op, x, keep, **settings) is op else keep
+    return cuda.draw_mask(keep, x) if kernel_for(op, x, keep, **settings) is op else keep
 
 
 @cache

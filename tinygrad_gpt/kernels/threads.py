@@ -67,7 +67,7 @@ def use_blas_threads() -> Iterator[None]:
     if n == 1:  # then BLAS has what it has
         yield
         return
-    with blas().limit(limits=n, user_api="blas"):
+    with blas_threads_controller().limit(limits=n, user_api="blas"):
         _num_threads = 1
         try:
             yield
@@ -76,7 +76,7 @@ def use_blas_threads() -> Iterator[None]:
 
 
 @cache
-def blas() -> Any:
+def blas_threads_controller() -> Any:
     """The hold on BLAS's threads, looked for once: a generated token cannot wait for that."""
     import threadpoolctl
 
@@ -90,11 +90,11 @@ def num_threads() -> int:
 
 def default_num_threads() -> int:
     """What the environment asks of BLAS (OPENBLAS_NUM_THREADS, OMP_NUM_THREADS), else one per core we may use."""
-    name = asked_by()
+    name = variable_naming_threads()
     return cores() if name is None else int(os.environ[name])
 
 
-def asked_by() -> str | None:
+def variable_naming_threads() -> str | None:
     """The variable of the environment that names a number of threads, if one does."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "")

@@ -35,7 +35,7 @@ else:
     from tinygrad_gpt.laws import adapters as adapters
     from tinygrad_gpt.laws import statistics as statistics
     from tinygrad_gpt.laws import strategies as strategies
-    from tinygrad_gpt.laws.catalogue import EVERY as EVERY
+    from tinygrad_gpt.laws.catalogue import ALL_LAWS as ALL_LAWS
     from tinygrad_gpt.laws.catalogue import LAWS as LAWS
     from tinygrad_gpt.laws.catalogue import find as find
     from tinygrad_gpt.laws.catalogue import laws_of as laws_of

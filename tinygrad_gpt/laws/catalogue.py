@@ -37,15 +37,15 @@ TITLES: dict[Area, str] = {
     "checkpoint": "Checkpoints",
 }
 DROPPED: dict[str, str] = {**DROPPED_SAMPLER_LAWS}  # ids that were laws once, and why they are none
-EVERY: tuple[Law, ...] = tuple(law for laws in LAWS.values() for law in laws)
+ALL_LAWS: tuple[Law, ...] = tuple(law for laws in LAWS.values() for law in laws)
 
 
 def find(id: str) -> Law:
     """The law with this id.  Raises ValueError if there is none."""
-    for law in EVERY:
+    for law in ALL_LAWS:
         if law.id == id:
             return law
-    raise ValueError(f"there is no law {id!r}; there are {', '.join(law.id for law in EVERY)}")
+    raise ValueError(f"there is no law {id!r}; there are {', '.join(law.id for law in ALL_LAWS)}")
 
 
 def laws_of(sut: UnderTest, only: Iterable[str] | None = None) -> tuple[Law, ...]:

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except HelpShown:
         return HELD
     except ArgumentsError as error:
-        complain(program, error)
+        print_error(program, error)
         return BAD_INPUT
     return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=program)
 
@@ -104,10 +104,10 @@ def check_by_name(
 
         settings_for(profile)
         chosen = None if only is None else ids_in(only)
-        suts = load(name)
+        suts = objects_under_test(name)
         reports = [check(sut, profile=profile or default_profile(), on_fail="report", only=chosen) for sut in suts]
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        complain(program, error)
+        print_error(program, error)
         return BAD_INPUT
     for report in reports:
         print({"text": report.__str__, "markdown": report.markdown, "json": report.json}[format]())
@@ -122,7 +122,7 @@ def ids_in(only: str) -> list[str]:
     return ids
 
 
-def imported(module: str) -> ModuleType:
+def import_module(module: str) -> ModuleType:
     """The module of this name.  ImportError, in one line, also for what goes wrong in it."""
     try:
         return importlib.import_module(module)
@@ -132,13 +132,13 @@ def imported(module: str) -> ModuleType:
         raise ImportError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def complain(program: str, error: object) -> None:
+def print_error(program: str, error: object) -> None:
     """One line on stderr, as all commands write it: the program, and what is wrong."""
     line = " ".join(str(error).split())
     print(f"{program}: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", file=sys.stderr)
 
 
-def load(name: str) -> list[Any]:
+def objects_under_test(name: str) -> list[Any]:
     """The objects under test that pkg.module:name holds.  ValueError if the name has no such form."""
     module, colon, attribute = name.partition(":")
     is_path = "" in module.split(".") or "/" in module or "\\" in module or module.endswith(".py")
@@ -146,7 +146,7 @@ def load(name: str) -> list[Any]:
         raise ValueError(f"name must look like pkg.module:name, a module as import names it; got {name!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the working directory, as with python -m
-    found = getattr(imported(module), attribute)
+    found = getattr(import_module(module), attribute)
     suts = list(found) if isinstance(found, list | tuple) else [found]
     if not suts:
         raise ValueError(f"{name} must be an object under test, or a list of them; got an empty one")

@@ -29,18 +29,18 @@ class FirstCall:
     decides_all: bool = False  # without it no law says anything
 
 
-def called(
+def call_text(
     function: Callable[..., Any] | None, name: str, form: str, *arguments: Any, **options: Any
 ) -> list[FirstCall]:
     """The call of an adapter's field of this name, if there is such a function; `form` is how it is to be written."""
     if function is None:
         return []
-    given = [*map(shown, arguments), *(f"{key}={shown(value)}" for key, value in options.items())]
+    given = [*map(argument_text, arguments), *(f"{key}={argument_text(value)}" for key, value in options.items())]
     remedy = f"its form is {name}{form}"
     return [FirstCall(name, f"sut.{name}({', '.join(given)})", lambda: function(*arguments, **options), remedy)]
 
 
-def shown(argument: Any) -> str:
+def argument_text(argument: Any) -> str:
     """An argument as Python source; a function, or what an object has made of itself, by its type."""
     plain = isinstance(argument, np.ndarray | int | float | str | bool | tuple | list | dict)
     return literal(argument) if plain else f"<{type(argument).__name__}>"
@@ -59,7 +59,7 @@ def failed_call(calls: Sequence[FirstCall]) -> tuple[FirstCall, Exception] | Non
     return None
 
 
-def simplest(strategy: st.SearchStrategy[Any]) -> list[Any]:
+def simplest_example(strategy: st.SearchStrategy[Any]) -> list[Any]:
     """The example that Hypothesis tries first, in a list; an empty one if it finds none."""
     found: list[Any] = []
 

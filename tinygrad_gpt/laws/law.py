@@ -28,7 +28,7 @@ from hypothesis.errors import FlakyFailure, HypothesisException
 from tinygrad_gpt.laws.first_call import FirstCall, failed_call
 from tinygrad_gpt.laws.profiles import settings_for
 from tinygrad_gpt.laws.source import assignments, call, import_line
-from tinygrad_gpt.laws.storage import kept_in_cache
+from tinygrad_gpt.laws.storage import storage_in_cache
 
 Array = Any  # the laws see NumPy's arrays; adapters convert at the boundary
 Case = dict[str, Any]  # the body's arguments by name
@@ -160,7 +160,7 @@ class Law:
         __tracebackhide__ = True
         if not self.applies_to(sut):
             raise DoesNotApply(f"{self.id} needs {', '.join(sorted(self.missing(sut))) or f'an object of {self.area}'}")
-        with kept_in_cache():
+        with storage_in_cache():
             self.search(sut, settings_for(profile))
 
     def search(self, sut: UnderTest, chosen: settings) -> None:

@@ -1,6 +1,6 @@
 """Tables in Markdown."""
 
 
-def escaped(cell: str) -> str:
+def escape_cell(cell: str) -> str:
     """Text that does not end a table's cell."""
     return cell.replace("|", "\\|")

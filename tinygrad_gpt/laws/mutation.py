@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinygrad_gpt.laws.law import Area, Law, LawBroken, UnderTest
-from tinygrad_gpt.laws.markdown import escaped
+from tinygrad_gpt.laws.markdown import escape_cell
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Matrix:
 
     def row(self, law: Law) -> tuple[str, str, str]:
         """A law's cells."""
-        return f"{law.id} {escaped(law.title)}", ", ".join(self.named(law)), ", ".join(map(str, self.besides(law)))
+        return f"{law.id} {escape_cell(law.title)}", ", ".join(self.named(law)), ", ".join(map(str, self.besides(law)))
 
     @property
     def summary(self) -> str:

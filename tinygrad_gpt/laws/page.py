@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tinygrad_gpt.laws.catalogue import DROPPED, LAWS, TITLES
 from tinygrad_gpt.laws.law import Area, Law
-from tinygrad_gpt.laws.markdown import escaped
+from tinygrad_gpt.laws.markdown import escape_cell
 from tinygrad_gpt.laws.mutation import Mutant
 
 
@@ -31,16 +31,16 @@ many of them small re-enactments of such bugs. [What each law kills besides was 
 def table(laws: tuple[Law, ...]) -> str:
     """One Markdown table row per law."""
     head = "| id | law | level | would have caught | kills |\n| --- | --- | --- | --- | --- |\n"
-    return head + "".join(f"| {' | '.join(map(escaped, row(law)))} |\n" for law in laws)
+    return head + "".join(f"| {' | '.join(map(escape_cell, row(law)))} |\n" for law in laws)
 
 
 def stories(mutants: Sequence[Mutant]) -> str:
     """One line per mutant: what is wrong with it."""
-    lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{cited(mutant.cites)}\n" for mutant in mutants)
+    lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{citations(mutant.cites)}\n" for mutant in mutants)
     return "\nThe mutants:\n\n" + "".join(lines) if mutants else ""
 
 
-def cited(bugs: tuple[str, ...]) -> str:
+def citations(bugs: tuple[str, ...]) -> str:
     """Published bugs in brackets, if there are any."""
     return f" ({', '.join(bugs)})" if bugs else ""
 

@@ -12,14 +12,14 @@ Array = Any  # NumPy's; not from law.py, which imports Hypothesis
 Probabilities = Callable[[Array], Array]
 
 
-def floor(rtol: float) -> float:
+def underflow_floor(rtol: float) -> float:
     """The probability below which digits are lost to underflow: that of float64, or of float32 for a wide rtol."""
     return 1e-300 if rtol <= 1e-9 else 1e-37
 
 
-def close(p: Array, q: Array, rtol: float) -> bool:
+def close_probabilities(p: Array, q: Array, rtol: float) -> bool:
     """Whether two arrays of probabilities agree, each element to rtol; a nan equals a nan, for S01 looks for those."""
-    return p.shape == q.shape and bool(np.allclose(p, q, rtol=rtol, atol=floor(rtol), equal_nan=True))
+    return p.shape == q.shape and bool(np.allclose(p, q, rtol=rtol, atol=underflow_floor(rtol), equal_nan=True))
 
 
 def holds_distribution(p: Array, rtol: float = 1e-12) -> bool:
@@ -30,23 +30,23 @@ def holds_distribution(p: Array, rtol: float = 1e-12) -> bool:
 
 def holds_shift_invariance(f: Probabilities, x: Array, shift: float, rtol: float = 1e-12) -> bool:
     """Whether adding a constant to all logits changes nothing."""
-    return close(f(x + shift), f(x), rtol)
+    return close_probabilities(f(x + shift), f(x), rtol)
 
 
 def holds_permutation_equivariance(f: Probabilities, x: Array, order: Sequence[int], rtol: float = 1e-12) -> bool:
     """Whether renumbering the ids renumbers the probabilities."""
-    return close(f(x[..., list(order)]), f(x)[..., list(order)], rtol)
+    return close_probabilities(f(x[..., list(order)]), f(x)[..., list(order)], rtol)
 
 
 def holds_row_independence(f: Probabilities, x: Array, rtol: float = 1e-12) -> bool:
     """Whether every row alone gets what it gets in the batch."""
     together = f(x)
-    return all(close(f(x[i : i + 1])[0], together[i], rtol) for i in range(len(x)))
+    return all(close_probabilities(f(x[i : i + 1])[0], together[i], rtol) for i in range(len(x)))
 
 
 def holds_temperature(p: Array, x: Array, temperature: float, rtol: float = 1e-9) -> bool:
     """Whether log(p_i / p_j) = (x_i - x_j) / T for all ids whose p has not underflowed (one row)."""
-    possible = p > floor(rtol)
+    possible = p > underflow_floor(rtol)
     expected = x[possible] / temperature
     found = np.log(p[possible])
     scale = 1 + float(np.abs(expected - expected[0]).max())

@@ -16,7 +16,7 @@ from tinygrad_gpt.laws.statistics import BUDGET, false_alarm
 
 P = ParamSpec("P")
 Status = Literal["held", "broken", "skipped", "expected failure", "unexpected pass", "error", "not checked"]
-BAD: frozenset[Status] = frozenset({"broken", "unexpected pass", "error", "not checked"})
+FAILING: frozenset[Status] = frozenset({"broken", "unexpected pass", "error", "not checked"})
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Report:
     @property
     def bad(self) -> tuple[Result, ...]:
         """The results that somebody has to look at."""
-        return tuple(result for result in self.results if result.status in BAD)
+        return tuple(result for result in self.results if result.status in FAILING)
 
     @property
     def summary(self) -> str:
@@ -91,7 +91,7 @@ class Report:
 
     def markdown(self) -> str:
         """A table of laws, then every finding in full."""
-        rows = [f"| {r.law.id} | {r.law.title} | {r.status} | {cell(r)} |" for r in self.results]
+        rows = [f"| {r.law.id} | {r.law.title} | {r.status} | {result_cell(r)} |" for r in self.results]
         details = [f"\n```text\n{finding}\n```" for finding in self.findings]
         head = [
             f"## {self.summary}",
@@ -115,7 +115,7 @@ class Report:
             raise AssertionError("\n\n".join([self.summary, *self.findings, *others]))
 
 
-def cell(result: Result) -> str:
+def result_cell(result: Result) -> str:
     """A result's last column in a Markdown table."""
     if result.broken is None or result.status != "broken":
         return result.reason

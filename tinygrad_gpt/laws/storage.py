@@ -11,7 +11,7 @@ from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 
 @contextmanager
-def kept_in_cache() -> Iterator[None]:
+def storage_in_cache() -> Iterator[None]:
     """Within this block it keeps that in the user's cache folder, or where HYPOTHESIS_STORAGE_DIRECTORY says."""
     if os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"):
         yield

@@ -52,7 +52,7 @@ class Cache:
         first = np.minimum(self.seen, np.array(lengths) - 1)
         news = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
         counts = np.array([len(new) for new in news])
-        return NewTokens(padded(news), counts, first, array_module(self.arrays).asarray(np.stack([first, counts])))
+        return NewTokens(pad_rows(news), counts, first, array_module(self.arrays).asarray(np.stack([first, counts])))
 
     def attend(self, block: int, new: NewTokens, qkv: Tensor) -> Tensor:
         """Remember the new tokens' keys and values; let their queries attend to all up to them.
@@ -66,7 +66,7 @@ class Cache:
         return apply(ops.causal_attention, qkv, n_heads=keys.shape[1])
 
 
-def padded(rows: Sequence[Sequence[int]]) -> Array:
+def pad_rows(rows: Sequence[Sequence[int]]) -> Array:
     """Rows of any lengths as one (B, T) array, filled up on the right, where causal attention does not look."""
     ids = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
     for padded_row, row in zip(ids, rows, strict=True):

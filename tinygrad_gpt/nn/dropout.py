@@ -32,4 +32,4 @@ class DropoutSites:
         return x if keep is None else apply(ops.dropout, x, keep)
 
 
-NO_DROP = DropoutSites(None, 0.0)
+NO_DROPOUT = DropoutSites(None, 0.0)

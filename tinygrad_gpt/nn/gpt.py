@@ -9,20 +9,20 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, resolve_device, to_device, to_host
-from tinygrad_gpt.checks import checked_ids, first_few, mapping
+from tinygrad_gpt.checks import check_ids, first_few, mapping
 from tinygrad_gpt.kernels import use_blas_threads
-from tinygrad_gpt.nn.cache import Cache, padded
+from tinygrad_gpt.nn.cache import Cache, pad_rows
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters, parameter_shapes
-from tinygrad_gpt.nn.dropout import NO_DROP, DropoutSites
+from tinygrad_gpt.nn.dropout import NO_DROPOUT, DropoutSites
 from tinygrad_gpt.nn.initial_weights import initial_weights
 from tinygrad_gpt.nn.layers import DROPOUTS_PER_BLOCK, Parameters, block, causal_attend, layer_norm, subparameters
-from tinygrad_gpt.nn.loss import checked_targets
+from tinygrad_gpt.nn.loss import check_targets
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.tape import Tensor, apply, handed_over, no_grad, recomputed
+from tinygrad_gpt.tape import Tensor, apply, leaf_without_copy, no_grad, recompute_in_backward
 
-OfBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
+RunBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
-FEW = 16  # tokens, whose products take less time than waking a thread of ours
+MAX_TOKENS_FOR_BLAS_THREADS = 16  # tokens, whose products take less time than waking a thread of ours
 
 DTYPES = ("float32", "float64")  # the loss of a few thousand tokens, added up, is beyond float16
 
@@ -68,7 +68,7 @@ class GPT:
             weights = initial_weights(config, seed, np.dtype(dtype), init)
         check_weights(config, weights)
         self._parameters = {
-            name: handed_over(to_device(np.array(to_host(weights[name]), dtype, copy=not_ours), self.device))
+            name: leaf_without_copy(to_device(np.array(to_host(weights[name]), dtype, copy=not_ours), self.device))
             for name in parameter_shapes(config)
         }
 
@@ -107,7 +107,7 @@ class GPT:
 
         Raises as calling the model does, and as nn.cross_entropy does for the targets.
         """
-        targets = checked_targets(targets, self.config.vocab_size, ignore_index, reduction)
+        targets = check_targets(targets, self.config.vocab_size, ignore_index, reduction)
         x = self.hidden(ids, dropout)
         targets = array_module(x.data).asarray(targets)
         return apply(ops.linear_cross_entropy, x, self.head, targets, ignore_index=ignore_index, reduction=reduction)
@@ -136,15 +136,15 @@ class GPT:
         if cache is None:
             with no_grad():
                 last = np.array([len(sequence) - 1 for sequence in sequences])
-                return self.logits_at(self.hidden(padded(sequences)), last)
+                return self.logits_at(self.hidden(pad_rows(sequences)), last)
         new = cache.new_tokens(sequences)
         ids = self.checked(new.ids)
         p, xp = self._parameters, array_module(ids)
         first, counts = new.first_and_count  # (B) each, on the model's device
         places = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # of padding too
-        with no_grad(), use_blas_threads() if new.ids.size <= FEW else nullcontext():
+        with no_grad(), use_blas_threads() if new.ids.size <= MAX_TOKENS_FOR_BLAS_THREADS else nullcontext():
             x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)
-            x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROP))
+            x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROPOUT))
             cache.seen = new.first + new.counts
             return self.logits_at(x, counts - 1)
 
@@ -154,9 +154,9 @@ class GPT:
         rows = Tensor(x.data[xp.arange(len(x.data)), xp.asarray(places)])  # (B, C)
         return apply(ops.linear, rows, self.head.T).data
 
-    def through_blocks(self, x: Tensor, of_block: OfBlock) -> Tensor:
+    def through_blocks(self, x: Tensor, of_block: RunBlock) -> Tensor:
         """x (B, T, C) through all blocks, each with its parameters, and the final layer norm."""
-        run = recomputing(of_block) if self.activation_checkpointing else of_block
+        run = with_recomputation(of_block) if self.activation_checkpointing else of_block
         for i in range(self.config.n_layers):
             x = run(i, x, self._blocks[i])
         return layer_norm(x, subparameters(self._parameters, "ln_f."))
@@ -174,7 +174,7 @@ class GPT:
 
     def checked(self, ids: Array) -> Array:
         """ids on the model's device, if they are (B, T), in range and not too long."""
-        ids = checked_ids(ids, self.config.vocab_size)
+        ids = check_ids(ids, self.config.vocab_size)
         if ids.ndim != 2 or not ids.shape[1]:
             raise ValueError(f"ids must be (batch, time), with one token or more; got shape {ids.shape}")
         if ids.shape[1] > self.config.context_length:
@@ -189,11 +189,13 @@ def check_dtype(dtype: Any) -> None:
         raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {getattr(dtype, '__name__', dtype)}")
 
 
-def recomputing(of_block: OfBlock) -> OfBlock:
+def with_recomputation(of_block: RunBlock) -> RunBlock:
     """of_block, keeping its input alone for the way back."""
 
     def run(i: int, x: Tensor, p: Parameters) -> Tensor:
-        return recomputed(lambda x, *tensors: of_block(i, x, dict(zip(p, tensors, strict=True))), x, *p.values())
+        return recompute_in_backward(
+            lambda x, *tensors: of_block(i, x, dict(zip(p, tensors, strict=True))), x, *p.values()
+        )
 
     return run
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, array_module, to_host
-from tinygrad_gpt.checks import checked_ids, equal_rows
+from tinygrad_gpt.checks import check_ids, equal_rows
 from tinygrad_gpt.tape import Tensor, apply
 
 
@@ -26,17 +26,17 @@ def cross_entropy(
     if not isinstance(logits, Tensor) or not logits.ndim:
         got = f"shape {logits.shape}" if isinstance(logits, Tensor) else type(logits).__name__
         raise TypeError(f"logits must be a Tensor (..., V); got {got}")
-    ids = array_module(logits.data).asarray(checked_targets(targets, logits.shape[-1], ignore_index, reduction))
+    ids = array_module(logits.data).asarray(check_targets(targets, logits.shape[-1], ignore_index, reduction))
     return apply(ops.cross_entropy, logits, ids, ignore_index=ignore_index, reduction=reduction)
 
 
-def checked_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
+def check_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
     """targets on the host, if they are in the vocabulary and something is left to average."""
     if ignore_index is not None and (isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__")):
         raise TypeError(f"ignore_index must be a whole number, or None for none; got {ignore_index!r}")
     host = to_host(equal_rows("targets", targets))
     ignored = np.zeros(host.shape, bool) if ignore_index is None else host == ignore_index
-    checked_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # places stay what they are
+    check_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # places stay what they are
     if reduction == "mean" and ignored.all():
         raise ValueError("targets must hold at least one token that is not ignored: there is nothing to average")
     return host

@@ -5,7 +5,7 @@ An op is a plain function on arrays that returns its result and its vjp:
     y, vjp = gelu(x)
     (dx,) = vjp(dy)
 
-`EVERY` lists them; the laws are run on each.
+`ALL_OPS` lists them; the laws are run on each.
 """
 
 from tinygrad_gpt.ops.arithmetic import add as add
@@ -44,7 +44,7 @@ from tinygrad_gpt.ops.softmax import softmax as softmax
 from tinygrad_gpt.ops.where import masked_fill as masked_fill
 from tinygrad_gpt.ops.where import where as where
 
-EVERY = (
+ALL_OPS = (
     *(add, subtract, multiply, divide, negative, power),
     *(exp, log, sqrt, tanh, relu),
     *(sum, mean, max, var),

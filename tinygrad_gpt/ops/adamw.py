@@ -34,7 +34,7 @@ These functions have no vjp: they are applied to gradients, after backward.
 
 from collections.abc import Iterator, Mapping
 
-from tinygrad_gpt.backend import Array, array_module, to_host, widened
+from tinygrad_gpt.backend import Array, array_module, to_accumulation_dtype, to_host
 from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, total_of_squares
 
 
@@ -53,7 +53,7 @@ def adamw_step(
     scale: float = 1.0,
 ) -> None:
     """One AdamW step of one parameter, on the gradient scale * dp.  Steps count from 1."""
-    xp, dp = array_module(p), widened(dp)
+    xp, dp = array_module(p), to_accumulation_dtype(dp)
     if scale != 1:
         dp = dp * scale
     m *= beta1
@@ -65,7 +65,7 @@ def adamw_step(
     denom = xp.sqrt(vhat) + eps
     if eps == 0:
         denom = xp.where(denom == 0, 1, denom)
-    p -= lr * (mhat / denom + weight_decay * widened(p))
+    p -= lr * (mhat / denom + weight_decay * to_accumulation_dtype(p))
 
 
 def adamw_update(

@@ -28,7 +28,7 @@ Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
@@ -95,5 +95,5 @@ def unbroadcast(dy: Array, shape: tuple[int, ...], dtype: Any) -> Array | None:
     if dy.shape != shape:
         extra = dy.ndim - len(shape)
         stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 != dy.shape[i + extra])
-        dy = widened(dy).sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+        dy = to_accumulation_dtype(dy).sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
     return dy.astype(dtype, copy=False)

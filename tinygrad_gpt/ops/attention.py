@@ -32,31 +32,31 @@ Check.    Position 0 sees itself only; position 1 has equal scores, so it takes 
 
 import math
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype, to_input_dtype
 from tinygrad_gpt.ops.softmax import softmax
 
 
 def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
     xp, dtype = array_module(qkv), qkv.dtype
-    q, k, v = split_heads(widened(qkv), n_heads)  # each (B, H, T, D)
+    q, k, v = split_heads(to_accumulation_dtype(qkv), n_heads)  # each (B, H, T, D)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = (q @ k.swapaxes(-1, -2)) * scale  # (B, H, T, T)
     probs, softmax_vjp = softmax(xp.where(causal_mask(xp, q.shape[-2]), scores, -math.inf))
     weights = probs if keep is None else probs * keep
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
-        do = split_heads(widened(dy), n_heads, parts=1)[0]
+        do = split_heads(to_accumulation_dtype(dy), n_heads, parts=1)[0]
         dv = weights.swapaxes(-1, -2) @ do
         dweights = do @ v.swapaxes(-1, -2)
         dscores: Array = softmax_vjp(dweights if keep is None else dweights * keep)[0]
         dq = dscores @ k * scale
         dk = dscores.swapaxes(-1, -2) @ q * scale
         dqkv = xp.concatenate([merge_heads(dq), merge_heads(dk), merge_heads(dv)], axis=-1)
-        dqkv = narrowed(dqkv, dtype)
+        dqkv = to_input_dtype(dqkv, dtype)
         return (dqkv,) if keep is None else (dqkv, None)
 
-    return narrowed(merge_heads(weights @ v), dtype), vjp
+    return to_input_dtype(merge_heads(weights @ v), dtype), vjp
 
 
 def causal_mask(xp: Array, length: int) -> Array:

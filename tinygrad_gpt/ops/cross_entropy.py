@@ -29,7 +29,7 @@ Check.    Two equal logits: ln 2, and slopes ½ - [j = target]:
 
 from typing import Literal
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype, to_input_dtype
 
 
 def cross_entropy(
@@ -46,7 +46,7 @@ def cross_entropy(
         raise ValueError(f"targets must have the shape {logits.shape[:-1]} of the logits' rows; got {targets.shape}")
     xp = array_module(logits)
     shape, dtype, vocab_size = logits.shape, logits.dtype, logits.shape[-1]
-    x, y = widened(logits).reshape(-1, vocab_size), targets.reshape(-1)  # (N, V), (N)
+    x, y = to_accumulation_dtype(logits).reshape(-1, vocab_size), targets.reshape(-1)  # (N, V), (N)
     counts = xp.ones(y.shape, bool) if ignore_index is None else y != ignore_index  # (N)
     y = xp.where(counts, y, 0)  # a row that does not count still needs a place to look
     rows = xp.arange(len(y))
@@ -64,6 +64,6 @@ def cross_entropy(
         if ignore_index is not None:
             xp.copyto(dx, 0, where=~counts[:, None])  # not multiplied: a row that does not count may hold nan
         dx *= dloss / divisor
-        return narrowed(dx, dtype).reshape(shape), None
+        return to_input_dtype(dx, dtype).reshape(shape), None
 
-    return narrowed(nll.sum() / divisor, dtype), vjp
+    return to_input_dtype(nll.sum() / divisor, dtype), vjp

@@ -32,7 +32,7 @@ Check.    x = 0 gives t = 0, so y = 0 and dy/dx = ½:
 import math
 from typing import Literal
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, erf, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, erf, to_accumulation_dtype, to_input_dtype
 
 C = math.sqrt(2 / math.pi)  # a Python float: NumPy's would turn float32 into float64
 A = 0.044715
@@ -49,23 +49,23 @@ def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp
 
 def gelu_tanh(x: Array) -> tuple[Array, Vjp]:
     """The form that GPT-2 was trained with."""
-    dtype, x = x.dtype, widened(x)
+    dtype, x = x.dtype, to_accumulation_dtype(x)
     t = array_module(x).tanh(C * (x + A * x * x * x))
 
     def vjp(dy: Array) -> tuple[Array]:
         dudx = C * (1 + 3 * A * x * x)
-        return (narrowed(0.5 * dy * (1 + t + x * (1 - t * t) * dudx), dtype),)
+        return (to_input_dtype(0.5 * dy * (1 + t + x * (1 - t * t) * dudx), dtype),)
 
-    return narrowed(0.5 * x * (1 + t), dtype), vjp
+    return to_input_dtype(0.5 * x * (1 + t), dtype), vjp
 
 
 def gelu_erf(x: Array) -> tuple[Array, Vjp]:
     """The definition."""
-    xp, dtype, x = array_module(x), x.dtype, widened(x)
+    xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
     below = 0.5 * (1 + erf(x / math.sqrt(2)))
 
     def vjp(dy: Array) -> tuple[Array]:
         density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        return (narrowed(dy * (below + x * density), dtype),)
+        return (to_input_dtype(dy * (below + x * density), dtype),)
 
-    return narrowed(x * below, dtype), vjp
+    return to_input_dtype(x * below, dtype), vjp

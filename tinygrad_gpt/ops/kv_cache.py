@@ -27,7 +27,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, array_module, narrowed, widened
+from tinygrad_gpt.backend import Array, array_module, to_accumulation_dtype, to_input_dtype
 from tinygrad_gpt.ops.attention import merge_heads, split_heads
 from tinygrad_gpt.ops.softmax import softmax
 
@@ -56,7 +56,7 @@ class NewTokens:
 def append_kv(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
     """Write the new tokens' keys and values, cut from qkv (B, T, 3C), into keys and values (B, H, L, D)."""
     xp = array_module(qkv)
-    _, k, v = split_heads(widened(qkv), keys.shape[1])  # each (B, H, T, D)
+    _, k, v = split_heads(to_accumulation_dtype(qkv), keys.shape[1])  # each (B, H, T, D)
     rows, columns, positions = (xp.asarray(index) for index in new.token_index)
     keys[rows, :, positions] = k[rows, :, columns]
     values[rows, :, positions] = v[rows, :, columns]
@@ -66,9 +66,9 @@ def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) ->
     """append_kv; then the new tokens' queries attend to all up to them: qkv (B, T, 3C)  ->  y (B, T, C)."""
     xp, dtype = array_module(qkv), qkv.dtype
     append_kv(qkv, keys, values, new)
-    q = split_heads(widened(qkv), keys.shape[1])[0]  # (B, H, T, D)
+    q = split_heads(to_accumulation_dtype(qkv), keys.shape[1])[0]  # (B, H, T, D)
     seen = int((new.first + new.counts).max())
     scores = (q @ keys[:, :, :seen].swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, seen)
     visible = xp.asarray(np.arange(seen) <= new.positions[:, None, :, None])
     weights, _ = softmax(xp.where(visible, scores, -math.inf))
-    return narrowed(merge_heads(weights @ values[:, :, :seen]), dtype)
+    return to_input_dtype(merge_heads(weights @ values[:, :, :seen]), dtype)

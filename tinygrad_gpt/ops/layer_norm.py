@@ -26,23 +26,23 @@ Check.    (1, 3) has mean 2 and deviation 1; a row of two cannot change its x̂ 
     ([-1.0, 1.0], [[0.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
 """
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, cast_to, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, cast_to, to_accumulation_dtype, to_input_dtype
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
     """x (..., C), gain (C), bias (C)  ->  y (..., C)."""
     xp, dtypes = array_module(x), (x.dtype, gain.dtype, bias.dtype)
-    x = widened(x)
+    x = to_accumulation_dtype(x)
     centred = x - x.mean(-1, keepdims=True)  # (..., C)
     rstd = 1 / xp.sqrt((centred * centred).mean(-1, keepdims=True) + eps)  # (..., 1)
     xhat = centred * rstd  # (..., C)
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
-        dy = widened(dy)
+        dy = to_accumulation_dtype(dy)
         dxhat = dy * gain
         projection = dxhat.mean(-1, keepdims=True) + xhat * (dxhat * xhat).mean(-1, keepdims=True)
         rows = tuple(range(dy.ndim - 1))
         dx, dgain, dbias = rstd * (dxhat - projection), (dy * xhat).sum(rows), dy.sum(rows)
         return cast_to(dtypes, dx, dgain, dbias)
 
-    return narrowed(xhat * gain + bias, xp.result_type(*dtypes)), vjp
+    return to_input_dtype(xhat * gain + bias, xp.result_type(*dtypes)), vjp

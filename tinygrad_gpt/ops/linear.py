@@ -20,7 +20,7 @@ Check.    1·3 + 2·4 + 5 = 16:
 
 import math
 
-from tinygrad_gpt.backend import Array, Vjp, cast_to, widened
+from tinygrad_gpt.backend import Array, Vjp, cast_to, to_accumulation_dtype
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
@@ -35,6 +35,10 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, V
     def vjp(dy: Array) -> tuple[Array, ...]:
         dy = dy.reshape(len(rows), dy.shape[-1])  # (N, O)
         dx, dweight = (dy @ weight.T).reshape(shape), rows.T @ dy
-        return cast_to(dtypes, dx, dweight, widened(dy).sum(axis=0)) if biased else cast_to(dtypes, dx, dweight)
+        return (
+            cast_to(dtypes, dx, dweight, to_accumulation_dtype(dy).sum(axis=0))
+            if biased
+            else cast_to(dtypes, dx, dweight)
+        )
 
     return y.reshape(*shape[:-1], weight.shape[-1]), vjp

@@ -46,7 +46,7 @@ def dot_with_itself(x: Array) -> float:
     return float(xp.einsum("i,i->", x, x, dtype=xp.float64))
 
 
-def norm_from(total: float, gradients: Mapping[str, Array]) -> float:
+def norm_of_total(total: float, gradients: Mapping[str, Array]) -> float:
     """The norm of gradients by name whose squares add up to this total.
 
     Raises FloatingPointError if a gradient is not finite, or the total is not (float64 gradients above 1e154).
@@ -65,7 +65,7 @@ def finite_norm(total: float, gradients: Mapping[str, Array], loss: Array | None
     Raises FloatingPointError if it, or the loss, is not finite.
     """
     try:
-        norm = norm_from(total, gradients)
+        norm = norm_of_total(total, gradients)
     except FloatingPointError as error:
         raise error if loss is None else FloatingPointError(f"loss {float(loss):.4g}, {error}") from None
     if loss is not None and not math.isfinite(loss):

@@ -26,7 +26,7 @@ Check.    var of (1, 3) is 1, with slopes 2 (x - 2)/2 = (-1, 1):
 
 import math
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, wide_dtype, widened
+from tinygrad_gpt.backend import Array, Vjp, accumulation_dtype, array_module, to_accumulation_dtype, to_input_dtype
 
 Axis = int | tuple[int, ...] | None
 
@@ -36,21 +36,21 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     xp, shape = array_module(x), x.shape
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (xp.broadcast_to(kept(dy, shape, axis), shape),)
+        return (xp.broadcast_to(restore_axes(dy, shape, axis), shape),)
 
-    return narrowed(xp.sum(widened(x), axis=axis, keepdims=keepdims), x.dtype), vjp
+    return to_input_dtype(xp.sum(to_accumulation_dtype(x), axis=axis, keepdims=keepdims), x.dtype), vjp
 
 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
     """Arithmetic mean over axes."""
     xp, shape = array_module(x), x.shape
-    n = counted(shape, axis)
+    n = reduced_size(shape, axis)
 
     def vjp(dy: Array) -> tuple[Array]:
-        share = narrowed(widened(kept(dy, shape, axis)) / n, dy.dtype)
+        share = to_input_dtype(to_accumulation_dtype(restore_axes(dy, shape, axis)) / n, dy.dtype)
         return (xp.broadcast_to(share, shape),)
 
-    return narrowed(xp.mean(widened(x), axis=axis, keepdims=keepdims), x.dtype), vjp
+    return to_input_dtype(xp.mean(to_accumulation_dtype(x), axis=axis, keepdims=keepdims), x.dtype), vjp
 
 
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
@@ -59,38 +59,38 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     y = xp.max(x, axis=axis, keepdims=True)
     attained = x == y
     dtype = x.dtype
-    shared_by = attained.sum(axis=axis, keepdims=True).astype(wide_dtype(dtype))
+    shared_by = attained.sum(axis=axis, keepdims=True).astype(accumulation_dtype(dtype))
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (attained * narrowed(kept(dy, attained.shape, axis) / shared_by, dtype),)
+        return (attained * to_input_dtype(restore_axes(dy, attained.shape, axis) / shared_by, dtype),)
 
-    return y if keepdims else xp.squeeze(y, axis=normalised(axis, x.ndim)), vjp
+    return y if keepdims else xp.squeeze(y, axis=normalize_axes(axis, x.ndim)), vjp
 
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Vjp]:
     """Variance along axes: the mean squared distance from the mean."""
-    xp, dtype, x = array_module(x), x.dtype, widened(x)
-    n = counted(x.shape, axis) - ddof
+    xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
+    n = reduced_size(x.shape, axis) - ddof
     centred = x - x.mean(axis=axis, keepdims=True)
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (narrowed(widened(kept(dy, centred.shape, axis)) * 2 * centred / n, dtype),)
+        return (to_input_dtype(to_accumulation_dtype(restore_axes(dy, centred.shape, axis)) * 2 * centred / n, dtype),)
 
-    return narrowed(xp.sum(centred * centred, axis=axis, keepdims=keepdims) / n, dtype), vjp
+    return to_input_dtype(xp.sum(centred * centred, axis=axis, keepdims=keepdims) / n, dtype), vjp
 
 
-def kept(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
+def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
     """Give dy back the axes of length 1 that a reduction of this shape took away."""
-    reduced = normalised(axis, len(shape))
+    reduced = normalize_axes(axis, len(shape))
     return dy.reshape([1 if i in reduced else n for i, n in enumerate(shape)])
 
 
-def counted(shape: tuple[int, ...], axis: Axis) -> int:
+def reduced_size(shape: tuple[int, ...], axis: Axis) -> int:
     """How many entries of x go into one entry of y."""
-    return math.prod(shape[i] for i in normalised(axis, len(shape)))
+    return math.prod(shape[i] for i in normalize_axes(axis, len(shape)))
 
 
-def normalised(axis: Axis, ndim: int) -> tuple[int, ...]:
+def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Axes as a tuple of non-negative ints."""
     if axis is None:
         return tuple(range(ndim))

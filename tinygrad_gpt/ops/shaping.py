@@ -24,7 +24,7 @@ Check.    Entry 1 is read twice, so its gradient is 1 + 10:
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, wide_dtype
+from tinygrad_gpt.backend import Array, Vjp, accumulation_dtype, array_module, to_input_dtype
 from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 
@@ -56,12 +56,12 @@ def getitem(x: Array, *, key: Any) -> tuple[Array, Vjp]:
     once = all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
 
     def vjp(dy: Array) -> tuple[Array]:
-        dx = xp.zeros(shape, wide_dtype(dtype))
+        dx = xp.zeros(shape, accumulation_dtype(dtype))
         if once:  # slices visit each entry at most once
             dx[key] = dy
         else:
             xp.add.at(dx, key, dy)
-        return (narrowed(dx, dtype),)
+        return (to_input_dtype(dx, dtype),)
 
     return x[key], vjp
 

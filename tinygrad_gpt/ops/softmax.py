@@ -25,28 +25,30 @@ Check.    Two equal logits share evenly; p (1 - p) = 1/4:
     ([0.5, 0.5], [0.25, -0.25])
 """
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, narrowed, widened
+from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype, to_input_dtype
 
 
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Probabilities proportional to e^x along an axis."""
-    dtype, x = x.dtype, widened(x)
+    dtype, x = x.dtype, to_accumulation_dtype(x)
     weights = array_module(x).exp(x - x.max(axis=axis, keepdims=True))
     p = weights / weights.sum(axis=axis, keepdims=True)
 
     def vjp(dp: Array) -> tuple[Array]:
-        return (narrowed(p * (dp - (dp * p).sum(axis=axis, keepdims=True)), dtype),)
+        return (to_input_dtype(p * (dp - (dp * p).sum(axis=axis, keepdims=True)), dtype),)
 
-    return narrowed(p, dtype), vjp
+    return to_input_dtype(p, dtype), vjp
 
 
 def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Logarithms of the softmax along an axis."""
-    xp, dtype, x = array_module(x), x.dtype, widened(x)
+    xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
     shifted = x - x.max(axis=axis, keepdims=True)
     logp = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
     def vjp(dlogp: Array) -> tuple[Array]:
-        return (narrowed(dlogp - xp.exp(logp) * widened(dlogp).sum(axis=axis, keepdims=True), dtype),)
+        return (
+            to_input_dtype(dlogp - xp.exp(logp) * to_accumulation_dtype(dlogp).sum(axis=axis, keepdims=True), dtype),
+        )
 
-    return narrowed(logp, dtype), vjp
+    return to_input_dtype(logp, dtype), vjp

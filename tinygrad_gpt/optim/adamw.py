@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array, array_module, to_host, wide_dtype
+from tinygrad_gpt.backend import Array, accumulation_dtype, array_module, to_host
 from tinygrad_gpt.checks import first_few, fraction, mapping, not_negative
 from tinygrad_gpt.kernels import kernel_for
 from tinygrad_gpt.ops.adamw import adamw_update
 from tinygrad_gpt.ops.norms import positive_norm
-from tinygrad_gpt.optim.clipping import gradients, named_tensors
+from tinygrad_gpt.optim.clipping import gradients_of, named_tensors
 from tinygrad_gpt.tape import Tensor
 
-UPDATED = ("float32", "float64", "float16")  # dtypes of parameters
+PARAMETER_DTYPES = ("float32", "float64", "float16")  # dtypes of parameters
 
 
 def matrices_decay(name: str, parameter: Tensor) -> bool:
@@ -90,7 +90,7 @@ class AdamW:
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
         arrays = {name: p.data for name, p in self.parameters.items()}
-        state = self.step_counts, arrays, gradients(self.parameters), self.m, self.v
+        state = self.step_counts, arrays, gradients_of(self.parameters), self.m, self.v
         norm: float | Array = kernel_for(adamw_update, *state)(
             *state,
             decays={name: self.decays(name, p) for name, p in self.parameters.items()},
@@ -141,10 +141,9 @@ def unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters, a tensor with several names only under its first."""
     names: dict[Tensor, str] = {}
     for name, parameter in named_tensors(parameters).items():
-        if parameter.dtype.name not in UPDATED:
-            raise TypeError(
-                f"parameter {name} must be {', '.join(UPDATED[:-1])} or {UPDATED[-1]}; got {parameter.dtype.name}"
-            )
+        if parameter.dtype.name not in PARAMETER_DTYPES:
+            allowed = f"{', '.join(PARAMETER_DTYPES[:-1])} or {PARAMETER_DTYPES[-1]}"
+            raise TypeError(f"parameter {name} must be {allowed}; got {parameter.dtype.name}")
         names.setdefault(parameter, name)
     if not names:
         raise ValueError("parameters must hold at least one tensor; got none")
@@ -153,4 +152,4 @@ def unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def zero_moment(p: Array) -> Array:
     """The moment of a parameter that has made no step."""
-    return array_module(p).zeros_like(p, dtype=wide_dtype(p.dtype))
+    return array_module(p).zeros_like(p, dtype=accumulation_dtype(p.dtype))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from tinygrad_gpt.backend import Array, narrowed, widened
+from tinygrad_gpt.backend import Array, to_accumulation_dtype, to_input_dtype
 from tinygrad_gpt.checks import mapping
 from tinygrad_gpt.kernels import kernel_for
 from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, positive_norm, total_of_squares
@@ -19,11 +19,11 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     Source.  Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """
     positive_norm(max_norm)
-    norm, scale = norm_and_factor(gradients(parameters), max_norm)
+    norm, scale = norm_and_factor(gradients_of(parameters), max_norm)
     if scale < 1:
         for parameter in parameters.values():
             if parameter.grad is not None:
-                parameter.grad = narrowed(widened(parameter.grad) * scale, parameter.grad.dtype)
+                parameter.grad = to_input_dtype(to_accumulation_dtype(parameter.grad) * scale, parameter.grad.dtype)
     return norm
 
 
@@ -33,7 +33,7 @@ def grad_norm(parameters: Mapping[str, Tensor]) -> float:
     Raises FloatingPointError if a gradient is not finite (naming the parameter), or the sum is not (float64 gradients
     above 1e154); ValueError if a gradient has another shape than its parameter.
     """
-    return norm_and_factor(gradients(parameters), math.inf)[0]
+    return norm_and_factor(gradients_of(parameters), math.inf)[0]
 
 
 def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | None = None) -> tuple[float, float]:
@@ -46,7 +46,7 @@ def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | N
     return norm, clipping_factor(norm, max_norm)
 
 
-def gradients(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
+def gradients_of(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
     """The gradients there are, by name.
 
     Raises, naming the parameter, ValueError if one has another shape, TypeError if one is bfloat16.

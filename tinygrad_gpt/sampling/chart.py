@@ -37,17 +37,17 @@ def probability_bars(
     if chosen is not None and chosen not in tokens:
         tokens.append(chosen)
     text = labels if callable(labels) else labels.__getitem__
-    names = [cut_to(visible(text(token)), LONGEST_LABEL) for token in tokens]
-    widest = max(len("token"), *(columns(name) for name in names))
+    names = [truncate_to(quote_visibly(text(token)), LONGEST_LABEL) for token in tokens]
+    widest = max(len("token"), *(display_width(name) for name in names))
     bar_width = max(1, (width - len(MARK) - 1 - widest - 2 * (GAP + PERCENT)) // 2)
     scale = bar_width / max(before[tokens].max(), after[tokens].max())
 
     def cell(p: float) -> str:
         return f"{percent(p)} {bar(p * scale)}"
 
-    head = f"  {padded('token', widest)}  {'before':<{PERCENT + bar_width}}  after"
+    head = f"  {pad_to('token', widest)}  {'before':<{PERCENT + bar_width}}  after"
     lines = [
-        f"{MARK if token == chosen else ' '} {padded(name, widest)}  "
+        f"{MARK if token == chosen else ' '} {pad_to(name, widest)}  "
         f"{cell(before[token]):<{PERCENT + bar_width}}  {cell(after[token])}"
         for token, name in zip(tokens, names, strict=True)
     ]
@@ -67,25 +67,25 @@ def bar(length: float) -> str:
     return (BLOCKS[8] * (eighths // 8) + BLOCKS[eighths % 8]).rstrip()
 
 
-def visible(text: str | bytes) -> str:
+def quote_visibly(text: str | bytes) -> str:
     """text in quotes, with newlines, tabs and the like spelled out; bytes as b'\\xe2'."""
     return repr(text)
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns of a terminal text takes: two for a wide character, none for a combining one."""
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
-def padded(text: str, width: int) -> str:
+def pad_to(text: str, width: int) -> str:
     """text with spaces after it, `width` columns in all."""
-    return text + " " * (width - columns(text))
+    return text + " " * (width - display_width(text))
 
 
-def cut_to(text: str, width: int) -> str:
+def truncate_to(text: str, width: int) -> str:
     """text, or as much of its beginning as leaves room for an ellipsis within `width` columns."""
-    if columns(text) <= width:
+    if display_width(text) <= width:
         return text
-    while columns(text) > width - 1:
+    while display_width(text) > width - 1:
         text = text[:-1]
     return text + "…"

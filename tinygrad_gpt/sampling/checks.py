@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, array_module, to_host
 from tinygrad_gpt.checks import real_numbers
 
-TIES = ("exact", "all")
+TIES_RULES = ("exact", "all")
 
 
 class Rule(NamedTuple):
@@ -27,7 +27,7 @@ RULES = {  # comparisons that are false of nan
 }
 
 
-def checked_settings(
+def check_settings(
     rows: tuple[int, ...],
     *,
     temperature: float | Array,
@@ -40,17 +40,17 @@ def checked_settings(
 
     Raises ValueError or TypeError, in one line.
     """
-    if ties not in TIES:
-        raise ValueError(f"ties must be one of {', '.join(TIES)}; got {ties!r}")
+    if ties not in TIES_RULES:
+        raise ValueError(f"ties must be one of {', '.join(TIES_RULES)}; got {ties!r}")
     return (
-        checked_setting("temperature", temperature, rows),
-        None if top_k is None else checked_setting("top_k", top_k, rows),
-        None if top_p is None else checked_setting("top_p", top_p, rows),
-        None if min_p is None else checked_setting("min_p", min_p, rows),
+        check_setting("temperature", temperature, rows),
+        None if top_k is None else check_setting("top_k", top_k, rows),
+        None if top_p is None else check_setting("top_p", top_p, rows),
+        None if min_p is None else check_setting("min_p", min_p, rows),
     )
 
 
-def checked_setting(name: str, value: float | Array, rows: tuple[int, ...]) -> Array:
+def check_setting(name: str, value: float | Array, rows: tuple[int, ...]) -> Array:
     """One number, or one per row, as an array (*rows, 1)."""
     rule, numbers = RULES[name], to_host(value)
     if numbers.dtype.kind not in rule.kinds:  # a bool is no number here
@@ -63,7 +63,7 @@ def checked_setting(name: str, value: float | Array, rows: tuple[int, ...]) -> A
     return np.broadcast_to(numbers, rows)[..., None]
 
 
-def checked_logits(logits: Array) -> Array:
+def check_logits(logits: Array) -> Array:
     """logits (..., V) in float64 and in C order, so that a row's sums do not depend on the caller's layout.
 
     Raises TypeError for what is no array of numbers, ValueError for a shape without V, and for a nan, an inf or a row

@@ -26,9 +26,9 @@ Check.   Equal logits share equally, and of equals the lowest ids stay:
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module
-from tinygrad_gpt.sampling.checks import checked_logits, checked_settings
+from tinygrad_gpt.sampling.checks import check_logits, check_settings
 
-ROUNDING = 2.0**-48  # relative, some 30 roundings: mass this little below p has reached p
+TOP_P_SLACK = 2.0**-48  # relative, some 30 roundings: mass this little below p has reached p
 
 
 @np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
@@ -45,14 +45,14 @@ def probabilities(
 
     Raises ValueError or TypeError for bad logits (naming row and id) and bad settings, at T = 0 too.
     """
-    xp, x = array_module(logits), checked_logits(logits)
-    settings = checked_settings(x.shape[:-1], temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, ties=ties)
+    xp, x = array_module(logits), check_logits(logits)
+    settings = check_settings(x.shape[:-1], temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, ties=ties)
     T, k, p, m = (None if s is None else xp.asarray(s) for s in settings)  # (..., 1)
-    weights = tempered(x, T)
+    weights = softmax_weights(x, T)
     if k is not None:
-        weights *= among_top_k(x, k, ties)
+        weights *= top_k_mask(x, k, ties)
     if p is not None:
-        weights *= among_top_k(x, prefix_length(weights, p), "exact")
+        weights *= top_k_mask(x, nucleus_size(weights, p), "exact")
     if m is not None:
         weights *= weights >= m  # the likeliest weighs 1
     return weights / weights.sum(-1, keepdims=True)
@@ -60,10 +60,10 @@ def probabilities(
 
 def greedy(logits: Array) -> Array:
     """The likeliest token, of equals the lowest id.  logits (..., V) -> ids (...) of int64."""
-    return checked_logits(logits).argmax(-1)
+    return check_logits(logits).argmax(-1)
 
 
-def tempered(x: Array, T: Array) -> Array:
+def softmax_weights(x: Array, T: Array) -> Array:
     """exp((x - max x) / T), so the likeliest weighs 1; where T is 0, only the first of the likeliest weighs at all."""
     xp = array_module(x)
     is_greedy = x.argmax(-1)[..., None] == xp.arange(x.shape[-1])
@@ -71,7 +71,7 @@ def tempered(x: Array, T: Array) -> Array:
     return xp.where(T == 0, is_greedy, weights)
 
 
-def among_top_k(x: Array, k: Array, ties: str) -> Array:
+def top_k_mask(x: Array, k: Array, ties: str) -> Array:
     """Which tokens are among the k likeliest: (..., V) of bool.  k (..., 1) of int, at least 1."""
     xp, V = array_module(x), x.shape[-1]
     k = xp.minimum(k, V).astype(xp.int64)
@@ -83,9 +83,9 @@ def among_top_k(x: Array, k: Array, ties: str) -> Array:
     return above | (level & (level.cumsum(-1) <= places))
 
 
-def prefix_length(weights: Array, p: Array) -> Array:
+def nucleus_size(weights: Array, p: Array) -> Array:
     """How many of the heaviest it takes until their share of the mass reaches p: (..., 1) of int."""
     xp = array_module(weights)
     mass = xp.sort(weights, axis=-1)[..., ::-1].cumsum(-1)
-    enough = xp.where(p < 1, p * (1 - ROUNDING), xp.inf) * mass[..., -1:]  # p = 1 keeps even the smallest weight
+    enough = xp.where(p < 1, p * (1 - TOP_P_SLACK), xp.inf) * mass[..., -1:]  # p = 1 keeps even the smallest weight
     return (mass < enough).sum(-1, keepdims=True) + 1

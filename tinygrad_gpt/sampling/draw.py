@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.checks import real_numbers
-from tinygrad_gpt.rng import Purpose, to_unit, words
+from tinygrad_gpt.rng import Purpose, philox_words, to_uniform
 
 
 def draw(probs: Array, u: Array) -> Array:
@@ -63,5 +63,5 @@ def uniforms(seed: int, rows: Array, positions: Array) -> Array:
         if (numbers < 0).any():
             raise ValueError(f"{name} must be at least 0; got {numbers.min()}")
     pairs = np.broadcast(rows, positions)
-    drawn = [words(seed, Purpose.SAMPLING, row=int(row), start=int(t), count=1)[0] for row, t in pairs]
-    return to_unit(np.array(drawn, np.uint64)).reshape(pairs.shape)
+    drawn = [philox_words(seed, Purpose.SAMPLING, row=int(row), start=int(t), count=1)[0] for row, t in pairs]
+    return to_uniform(np.array(drawn, np.uint64)).reshape(pairs.shape)

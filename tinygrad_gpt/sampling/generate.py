@@ -7,16 +7,16 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
-from tinygrad_gpt.checks import check_has, checked_ids, whole_number
+from tinygrad_gpt.checks import check_has, check_ids, whole_number
 from tinygrad_gpt.nn import GPT, Cache
-from tinygrad_gpt.nn.cache import padded
-from tinygrad_gpt.rng import checked_seed
-from tinygrad_gpt.sampling.checks import checked_settings
+from tinygrad_gpt.nn.cache import pad_rows
+from tinygrad_gpt.rng import check_seed
+from tinygrad_gpt.sampling.checks import check_settings
 from tinygrad_gpt.sampling.distribution import probabilities
 from tinygrad_gpt.sampling.draw import draw, uniforms
 from tinygrad_gpt.tape import no_grad
 
-STOPPED = -1  # in place of a token, once its row has drawn a stop token
+STOPPED_ID = -1  # in place of a token, once its row has drawn a stop token
 
 
 class Config(Protocol):
@@ -42,7 +42,7 @@ class Model(Protocol):
         """One pass over ids."""
 
 
-Reader = Callable[[list[list[int]]], Array]
+NextLogits = Callable[[list[list[int]]], Array]
 
 
 class Step(NamedTuple):
@@ -85,7 +85,7 @@ def generate(
     """
     check_has("model", model, "config", "__call__")
     vocab_size = model.config.vocab_size
-    sequences = checked_prompts(prompts, vocab_size)
+    sequences = check_prompts(prompts, vocab_size)
     settings: dict[str, Array] = {
         "temperature": temperature,
         "top_k": top_k,
@@ -93,14 +93,14 @@ def generate(
         "min_p": min_p,
         "ties": ties,
     }
-    checked_settings((len(sequences),), **settings)
+    check_settings((len(sequences),), **settings)
     steps = generate_steps(
         model,
         sequences,
         whole_number("max_new_tokens", max_new_tokens, 0),
         settings,
-        checked_seed(seed),
-        checked_stop_tokens(stop_tokens, vocab_size),
+        check_seed(seed),
+        check_stop_tokens(stop_tokens, vocab_size),
         use_cache,
     )
     return steps if return_probabilities else (step.ids for step in steps)
@@ -117,7 +117,7 @@ def generate_steps(
 ) -> Iterator[Step]:
     """The loop.  Appends to sequences as it goes."""
     rows = np.arange(len(sequences))
-    read = reader(model, sequences, max_new_tokens, use_cache)
+    read = next_logits_function(model, sequences, max_new_tokens, use_cache)
     stopped = np.zeros(len(sequences), bool)
     for n in range(max_new_tokens):
         if stopped.all():
@@ -128,15 +128,15 @@ def generate_steps(
         except ValueError as error:
             raise ValueError(f"new token {n} cannot be drawn: {error}") from error
         u = uniforms(seed, rows, [len(sequence) for sequence in sequences])
-        ids = np.where(stopped, STOPPED, to_host(draw(probs, u)))
+        ids = np.where(stopped, STOPPED_ID, to_host(draw(probs, u)))
         for sequence, token in zip(sequences, ids.tolist(), strict=True):
-            if token != STOPPED:
+            if token != STOPPED_ID:
                 sequence.append(token)
         stopped |= np.isin(ids, stop_tokens)
         yield Step(ids, logits, probs)
 
 
-def reader(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> Reader:
+def next_logits_function(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> NextLogits:
     """A function that gives the model's logits (B, V) for the token after the last one of each row.
 
     A GPT computes those logits alone, and remembers keys and values between calls until a row outgrows its context:
@@ -144,8 +144,8 @@ def reader(model: Model, sequences: list[list[int]], max_new_tokens: int, use_ca
     reads the window anew from the start, and gives the logits of all its tokens.
     """
     context_length = model.config.context_length
-    if not reads_as_a_gpt(model):
-        return lambda sequences: logits_after(model, windows(sequences, context_length))
+    if not supports_cache(model):
+        return lambda sequences: logits_after(model, last_windows(sequences, context_length))
     gpt, longest = cast(GPT, model), max((len(sequence) for sequence in sequences), default=0)
     cache = None
     if use_cache and 0 < longest < context_length:
@@ -154,17 +154,17 @@ def reader(model: Model, sequences: list[list[int]], max_new_tokens: int, use_ca
 
     def read(sequences: list[list[int]]) -> Array:
         fits = max(len(sequence) for sequence in sequences) <= context_length
-        return gpt.next_logits(windows(sequences, context_length), cache if fits else None)
+        return gpt.next_logits(last_windows(sequences, context_length), cache if fits else None)
 
     return read
 
 
-def windows(sequences: list[list[int]], context_length: int) -> list[list[int]]:
+def last_windows(sequences: list[list[int]], context_length: int) -> list[list[int]]:
     """The last ids of each row, as many as the model can see."""
     return [sequence[-context_length:] for sequence in sequences]
 
 
-def reads_as_a_gpt(model: Model) -> bool:
+def supports_cache(model: Model) -> bool:
     """Whether the model's logits are those of GPT's own forward pass: a subclass may do more than that."""
     return isinstance(model, GPT) and type(model).__call__ is GPT.__call__
 
@@ -172,13 +172,13 @@ def reads_as_a_gpt(model: Model) -> bool:
 def logits_after(model: Model, windows: list[list[int]]) -> Array:
     """The model's logits (B, V) after the last token of each row, from a pass over all of them."""
     with no_grad():  # around the model alone: what holds here must not hold in the caller's loop body
-        logits = model(padded(windows)).data  # (B, T, V)
+        logits = model(pad_rows(windows)).data  # (B, T, V)
     xp = array_module(logits)
     last = [len(window) - 1 for window in windows]
     return logits[xp.arange(len(windows)), xp.asarray(last)]
 
 
-def checked_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> list[list[int]]:
+def check_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> list[list[int]]:
     """prompts as one list of ids per row.  Raises ValueError for an empty row or an id outside the vocabulary."""
     sequences = []
     for b, prompt in enumerate(prompts):
@@ -187,11 +187,11 @@ def checked_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -
             raise ValueError(f"prompts must be rows of ids, [ids] for a single one; got shape {ids.shape} as row {b}")
         if not len(ids):
             raise ValueError(f"prompts must have at least one id in each row; got none in row {b}")
-        sequences.append(checked_ids(ids, vocab_size, f"ids of prompt {b}").tolist())
+        sequences.append(check_ids(ids, vocab_size, f"ids of prompt {b}").tolist())
     return sequences
 
 
-def checked_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int]:
+def check_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int]:
     """stop_tokens as a list.  Raises ValueError for an id outside the vocabulary, which could never be drawn."""
     try:
         tokens = [operator.index(token) for token in stop_tokens]

@@ -29,7 +29,7 @@ def away_from_zero(random: Random, shape: tuple[int, ...]) -> Array:
     return positive(random, shape) * random.choice([-1, 1], shape)
 
 
-def apart(random: Random, shape: tuple[int, ...]) -> Array:
+def distinct_numbers(random: Random, shape: tuple[int, ...]) -> Array:
     """No two alike: so one is the largest, and no row has variance 0."""
     n = int(np.prod(shape))
     return (random.permutation(n).reshape(shape) - n // 2) / 2
@@ -40,7 +40,7 @@ def ids(random: Random, shape: tuple[int, ...]) -> Array:
     return random.integers(0, 3, shape)
 
 
-def shuffled(random: Random, shape: tuple[int, ...]) -> Array:
+def shuffled_numbers(random: Random, shape: tuple[int, ...]) -> Array:
     """0, 1, … in some order."""
     return random.permutation(int(np.prod(shape))).reshape(shape)
 
@@ -50,7 +50,7 @@ def mask(random: Random, shape: tuple[int, ...]) -> Array:
     return random.integers(0, 2, shape) == 1
 
 
-def keep(random: Random, shape: tuple[int, ...]) -> Array:
+def dropout_mask(random: Random, shape: tuple[int, ...]) -> Array:
     """0 or 2, as dropout's at rate ½."""
     return 2.0 * mask(random, shape)
 
@@ -82,7 +82,7 @@ class Example:
         return np.resize(DY, shape) if shape else np.array(DLOSS)
 
 
-def of(draw: Draw, *values: Any) -> Example:
+def elementwise_example(draw: Draw, *values: Any) -> Example:
     """An op of one array x."""
     return Example({"x": (list(values), draw)})
 
@@ -100,16 +100,16 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "subtract": (BROADCAST,),
     "multiply": (BROADCAST,),
     "divide": (Example({"a": (X, numbers), "b": ([0.8, -1.6, 2.0], away_from_zero)}),),
-    "negative": (of(numbers, 0.4, -1.0, 1.8),),
+    "negative": (elementwise_example(numbers, 0.4, -1.0, 1.8),),
     "power": (Example({"a": ([[0.8, 1.6, 2.0], [1.2, 0.6, 1.0]], positive), "b": ([2.0, 0.4, -1.0], numbers)}),),
-    "exp": (of(numbers, 0.4, -1.0, 1.8),),
-    "log": (of(positive, 0.6, 1.0, 2.0),),
-    "sqrt": (of(positive, 0.6, 1.0, 2.0),),
-    "tanh": (of(numbers, 0.4, -1.0, 1.8),),
-    "relu": (of(numbers, 0.4, -1.0, 1.8),),
+    "exp": (elementwise_example(numbers, 0.4, -1.0, 1.8),),
+    "log": (elementwise_example(positive, 0.6, 1.0, 2.0),),
+    "sqrt": (elementwise_example(positive, 0.6, 1.0, 2.0),),
+    "tanh": (elementwise_example(numbers, 0.4, -1.0, 1.8),),
+    "relu": (elementwise_example(numbers, 0.4, -1.0, 1.8),),
     "sum": (Example({"x": (X, numbers)}, {"axis": 1}),),
     "mean": (Example({"x": (X, numbers)}, {"axis": 1}),),
-    "max": (Example({"x": ([[0.5, -1.0, 2.0], [1.5, 1.0, 0.0]], apart)}, {"axis": 1}),),
+    "max": (Example({"x": ([[0.5, -1.0, 2.0], [1.5, 1.0, 0.0]], distinct_numbers)}, {"axis": 1}),),
     "var": (Example({"x": (X, numbers)}, {"axis": 1}),),
     "reshape": (Example({"x": (X, numbers)}, {"shape": (3, 2)}),),
     "transpose": (Example({"x": (X, numbers)}),),
@@ -136,7 +136,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "layer_norm": (
         Example(
             {
-                "x": ([[0.5, -1.0, 2.0], [1.5, 1.0, -0.5]], apart),
+                "x": ([[0.5, -1.0, 2.0], [1.5, 1.0, -0.5]], distinct_numbers),
                 "gain": ([1.0, 0.6, -1.4], numbers),
                 "bias": ([0.2, -0.4, 0.0], numbers),
             }
@@ -145,14 +145,19 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "causal_attention": (
         Example({"qkv": (QKV, numbers)}, {"n_heads": 1}, title="One head"),
         Example(
-            {"qkv": (QKV, numbers), "keep": (KEEP, keep)}, {"n_heads": 2}, ("keep",), title="Two heads, with dropout"
+            {"qkv": (QKV, numbers), "keep": (KEEP, dropout_mask)},
+            {"n_heads": 2},
+            ("keep",),
+            title="Two heads, with dropout",
         ),
     ),
-    "dropout": (Example({"x": (X, numbers), "keep": ([[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]], keep)}, {}, ("keep",)),),
+    "dropout": (
+        Example({"x": (X, numbers), "keep": ([[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]], dropout_mask)}, {}, ("keep",)),
+    ),
     "cross_entropy": (
         Example({"logits": (LOGITS, numbers), "targets": ([0, 1], ids)}, title="The mean over all rows"),
         Example(
-            {"logits": (LOGITS, numbers), "targets": ([0, 1], shuffled)},
+            {"logits": (LOGITS, numbers), "targets": ([0, 1], shuffled_numbers)},
             {"ignore_index": 0},
             title="Without the rows whose target is ignored",
         ),

@@ -20,9 +20,9 @@ from tinygrad_gpt.study.derivatives import STEP, TINY_STEP
 from tinygrad_gpt.study.docstrings import blocks
 from tinygrad_gpt.study.examples import EXAMPLES
 from tinygrad_gpt.study.explain_text import block_text, code_text, comparisons_text, heading, power_of_ten, worked_text
-from tinygrad_gpt.study.worked import Op, Worked, work_out
+from tinygrad_gpt.study.worked import Op, Worked, work_through
 
-OPS: dict[str, Op] = {op.__name__: op for op in ops.EVERY}
+OPS: dict[str, Op] = {op.__name__: op for op in ops.ALL_OPS}
 FAMILIES = {
     "Arithmetic": ("add", "subtract", "multiply", "divide", "negative", "power"),
     "Functions of one number": ("exp", "log", "sqrt", "tanh", "relu", "gelu"),
@@ -34,7 +34,7 @@ FAMILIES = {
     "Losses": ("cross_entropy", "linear_cross_entropy"),
 }
 WIDTH = 80
-LISTED = "tinygrad-gpt explain, without an op, lists them all"
+LIST_HINT = "tinygrad-gpt explain, without an op, lists them all"
 IN_NUMBERS = "In numbers, line by line"
 OTHER_MEANS = (
     f"The same gradients from the forward pass alone: each entry moved by {power_of_ten(TINY_STEP)} i "
@@ -88,7 +88,7 @@ def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
 
     Raises ValueError for a name that is no op's, with the nearest one that is, or for a seed outside [0, 2**64).
     """
-    name = named(op)
+    name = name_of_op(op)
     if seed is not None and not 0 <= seed < 2**64:
         raise ValueError(f"seed must be at least 0 and below 2**64; got {seed}")
     function = OPS[name]
@@ -99,26 +99,26 @@ def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
         docstring=inspect.cleandoc(module.__doc__ or ""),
         path="/".join(module.__name__.split(".")) + ".py",
         code=code(function, module),
-        uses=tuple(other for other in names_in(function.__code__) if elsewhere(other, module)),
+        uses=tuple(other for other in names_in(function.__code__) if is_op_of_another_file(other, module)),
         family=tuple(other for other, op in OPS.items() if op.__module__ == module.__name__),
-        examples=tuple(work_out(function, example, seed) for example in EXAMPLES[name]),
+        examples=tuple(work_through(function, example, seed) for example in EXAMPLES[name]),
     )
 
 
-def named(op: str | Op) -> str:
+def name_of_op(op: str | Op) -> str:
     """The name of an op, given itself or by name: layer_norm, layer-norm and LayerNorm are one."""
     if not isinstance(op, str):
-        if op not in ops.EVERY:
-            raise ValueError(f"op must be one of ops.EVERY, or its name; got {op!r}")
+        if op not in ops.ALL_OPS:
+            raise ValueError(f"op must be one of ops.ALL_OPS, or its name; got {op!r}")
         return op.__name__
-    alike = {spelled(name): name for name in OPS}
-    if spelled(op) not in alike:
+    alike = {normalized_name(name): name for name in OPS}
+    if normalized_name(op) not in alike:
         near = nearest(op, OPS)
-        raise ValueError(f"unknown op {op!r}; " + (f"did you mean {near}?" if near else LISTED))
-    return alike[spelled(op)]
+        raise ValueError(f"unknown op {op!r}; " + (f"did you mean {near}?" if near else LIST_HINT))
+    return alike[normalized_name(op)]
 
 
-def spelled(name: str) -> str:
+def normalized_name(name: str) -> str:
     """A name's letters and digits alone, in lower case."""
     return "".join(c for c in name.lower() if c.isalnum())
 
@@ -158,7 +158,7 @@ def names_in(code: CodeType) -> Iterator[str]:
             yield from names_in(constant)
 
 
-def elsewhere(name: str, module: ModuleType) -> bool:
+def is_op_of_another_file(name: str, module: ModuleType) -> bool:
     """Whether a name in a module is an op of another file."""
     op = OPS.get(name)
     return op is not None and op.__module__ != module.__name__ and getattr(module, name, None) is op

@@ -44,32 +44,32 @@ def code_text(source: str) -> str:
 
 def worked_text(worked: Worked, width: int) -> str:
     """The example from its inputs to its gradients."""
-    lines = [named(name, value, width) for name, value in listed(worked).items()]
+    lines = [named_value(name, value, width) for name, value in inputs_and_array_settings(worked).items()]
     lines += ["", f"{worked.out}, vjp = {call_text(worked)}", ""]
     lines += [step_text(step, width) for step in worked.forward]
     if worked.saved:
         lines += ["", saved_line(worked.saved, width)]
     names = ", ".join(worked.gradients) if len(worked.gradients) > 1 else f"({next(iter(worked.gradients))},)"
-    lines += ["", named(f"d{worked.out}", worked.dy, width), "", f"{names} = vjp(d{worked.out})", ""]
+    lines += ["", named_value(f"d{worked.out}", worked.dy, width), "", f"{names} = vjp(d{worked.out})", ""]
     lines += [step_text(step, width) for step in worked.backward]
     if missing := [name for name, grad in worked.gradients.items() if grad is None]:
         lines += ["", f"{' and '.join(missing)}: None, a constant has no gradient"]
     return "\n".join(line.rstrip() for line in "\n".join(lines).split("\n"))
 
 
-def listed(worked: Worked) -> dict[str, Any]:
+def inputs_and_array_settings(worked: Worked) -> dict[str, Any]:
     """Inputs, and settings that are arrays or keys."""
-    return worked.inputs | {name: value for name, value in worked.settings.items() if not plain(value)}
+    return worked.inputs | {name: value for name, value in worked.settings.items() if not fits_in_call(value)}
 
 
-def plain(value: Any) -> bool:
+def fits_in_call(value: Any) -> bool:
     """Whether a setting is short enough to stand in the call."""
     return isinstance(value, PLAIN) or (isinstance(value, tuple) and all(isinstance(item, PLAIN) for item in value))
 
 
 def call_text(worked: Worked) -> str:
     """The call of the op."""
-    settings = (f"{key}={value!r}" if plain(value) else f"{key}={key}" for key, value in worked.settings.items())
+    settings = (f"{key}={value!r}" if fits_in_call(value) else f"{key}={key}" for key, value in worked.settings.items())
     return f"{worked.op}({', '.join([*worked.inputs, *settings])})"
 
 
@@ -84,14 +84,14 @@ def saved_line(saved: dict[str, Any], width: int) -> str:
 def step_text(step: Step, width: int) -> str:
     """A statement, and below it what it made."""
     indent = " " * (8 + len(step.source) - len(step.source.lstrip()))
-    values = [item for made in (step.parts | step.made).items() if showable(made[1]) for item in one_by_one(*made)]
-    shown = [named(name, value, width, indent) for name, value in values]
+    values = [item for made in (step.parts | step.made).items() if showable(made[1]) for item in arrays_by_name(*made)]
+    shown = [named_value(name, value, width, indent) for name, value in values]
     if step.condition is not None:
         shown.append(f"{indent}-> {step.condition}")
     return "\n".join([code_text(step.source), *shown])
 
 
-def one_by_one(name: str, value: Any) -> list[tuple[str, Any]]:
+def arrays_by_name(name: str, value: Any) -> list[tuple[str, Any]]:
     """A value by its name; the arrays of a list or a tuple each by its own."""
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return [(f"{name}[{i}]", item) for i, item in enumerate(value)]
@@ -103,7 +103,7 @@ def showable(value: Any) -> bool:
     return not callable(value) or isinstance(value, type(np))
 
 
-def named(name: str, value: Any, width: int, indent: str = "    ") -> str:
+def named_value(name: str, value: Any, width: int, indent: str = "    ") -> str:
     """name (shape) = value, over as many lines as the array has rows."""
     if not isinstance(value, np.ndarray) or value.ndim == 0:
         return f"{indent}{name} = {value_text(value)}"

@@ -88,14 +88,14 @@ def derivation(function: Function) -> str:
 
     An op of somebody else's has its own docstring, as it stands.
     """
-    if function not in ops.EVERY:
+    if function not in ops.ALL_OPS:
         return paragraph(inspect.getdoc(function) or "")
     return "".join(of_block(block, function) for block in docstring_of(function))
 
 
 def docstring_of(function: Function) -> list[Block]:
     """The parts of the docstring of an op's file; none for an op of somebody else's."""
-    if function not in ops.EVERY:
+    if function not in ops.ALL_OPS:
         return []
     return blocks(inspect.cleandoc(sys.modules[function.__module__].__doc__ or ""))
 
@@ -103,28 +103,28 @@ def docstring_of(function: Function) -> list[Block]:
 def of_block(block: Block, function: Function) -> str:
     """A part of the docstring as HTML."""
     if block.kind == "formula":
-        family = [op.__name__ for op in ops.EVERY if op.__module__ == function.__module__]
+        family = [op.__name__ for op in ops.ALL_OPS if op.__module__ == function.__module__]
         lines = block.lines
         if len(lines) == len(family) > 1:
             lines = [lines[family.index(function.__name__)]]
-        return f'<div class="formula">{"".join(map(drawn, lines))}</div>'
+        return f'<div class="formula">{"".join(map(formula_html, lines))}</div>'
     if block.kind == "section" and block.label != "Check":
-        return f"<p><b>{html.escape(block.label)}.</b> {inline(' '.join(block.lines))}</p>"
+        return f"<p><b>{html.escape(block.label)}.</b> {inline_html(' '.join(block.lines))}</p>"
     return paragraph(" ".join(block.lines)) if block.kind == "prose" else ""
 
 
 def paragraph(text: str) -> str:
     """Prose, if there is any."""
-    return f"<p>{inline(text)}</p>" if text else ""
+    return f"<p>{inline_html(text)}</p>" if text else ""
 
 
-def inline(text: str) -> str:
+def inline_html(text: str) -> str:
     """Prose as HTML: `code`, and the word that opens the derivation."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
     return re.sub(r"^Gradient\.", "<b>Gradient.</b>", text)
 
 
-def drawn(line: str) -> str:
+def formula_html(line: str) -> str:
     """A line of formulas, each part that stands apart in a box of its own; as it is written, if it cannot be drawn."""
     try:
         parts = [mathml(tex(part)) for _, part in cells(line)]

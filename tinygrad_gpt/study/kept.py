@@ -10,7 +10,7 @@ from tinygrad_gpt.backend import Array, Vjp
 
 
 @dataclass(frozen=True)
-class Kept:
+class Saved:
     """An array that a vjp holds."""
 
     name: str  # by which the vjp knows it
@@ -20,10 +20,10 @@ class Kept:
     @property
     def nbytes(self) -> int:
         """Bytes that stay in memory for it: a view keeps the whole array that it looks into."""
-        return int(buffer(self.array).nbytes)
+        return int(buffer_of(self.array).nbytes)
 
 
-def buffer(array: Array) -> Array:
+def buffer_of(array: Array) -> Array:
     """The array that owns the memory."""
     while hasattr(array.base, "nbytes") and hasattr(array.base, "dtype"):
         array = array.base
@@ -42,7 +42,7 @@ def arrays_of(vjp: Vjp) -> Iterator[tuple[str, Array]]:
         if hasattr(held, "nbytes") and hasattr(held, "dtype"):
             yield name, held
         elif isinstance(held, FunctionType):
-            todo += captured(held)
+            todo += captured_values(held)
         elif isinstance(held, partial):
             todo += [(name, held.func), *((name, part) for part in held.args), *held.keywords.items()]
         elif isinstance(held, list | tuple):
@@ -51,7 +51,7 @@ def arrays_of(vjp: Vjp) -> Iterator[tuple[str, Array]]:
             todo += [(f"{name}[{key!r}]", part) for key, part in held.items()]
 
 
-def captured(function: FunctionType) -> Iterator[tuple[str, Any]]:
+def captured_values(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """The names of the surrounding function that this one mentions, with what they stand for."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:

@@ -18,11 +18,11 @@ import numpy as np
 from tinygrad_gpt.backend import Array, require, to_host
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import probabilities
-from tinygrad_gpt.sampling.chart import bar, columns, cut_to, padded, percent, visible
+from tinygrad_gpt.sampling.chart import bar, display_width, pad_to, percent, quote_visibly, truncate_to
 from tinygrad_gpt.sampling.checks import RULES
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
-from tinygrad_gpt.training.plots import drawable, set_title
+from tinygrad_gpt.training.plots import drawable_text, set_title
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure
@@ -31,7 +31,12 @@ LONGEST_LABEL = 20
 UNIFORM = "a number from 0 to below 1"
 COLOURS = ("#1f5fa8", "#d1601f", "#3a8f5c", "#8a4fa3", "#b08a1e", "#4c9aa8")
 GREY = "#8a8a8a"
-BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "fontsize": "small", "frameon": False}  # hides no mark
+LEGEND_BELOW = {
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, -0.13),
+    "fontsize": "small",
+    "frameon": False,
+}  # hides no mark
 CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the curve of entropies
 
 
@@ -76,7 +81,7 @@ def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
         logits = to_host(model(ids[None]).data)[0, -1]
     probabilities(logits)  # raises, in one line, for what cannot be drawn from
 
-    return NextToken(text, logits, lambda token: visible(tokenizer.label(token)))
+    return NextToken(text, logits, lambda token: quote_visibly(tokenizer.label(token)))
 
 
 def entropy(probs: Array) -> float:
@@ -89,13 +94,13 @@ def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10,
     """The n likeliest tokens at each temperature, after the cut; below them entropy, perplexity, how many remain."""
     rows = [probabilities(view.logits, temperature=T, **cut.settings()) for T in temperatures]
     tokens = view.likeliest(n)
-    names = [cut_to(view.label(token), LONGEST_LABEL) for token in tokens]
-    widest = max(len("can be drawn"), *(columns(name) for name in names))
+    names = [truncate_to(view.label(token), LONGEST_LABEL) for token in tokens]
+    widest = max(len("can be drawn"), *(display_width(name) for name in names))
     cell = max(14, min(30, (width - widest) // len(rows) - 2))
     scale = max(1, cell - 7) / max(float(row.max()) for row in rows)
 
     def line(name: str, cells: Iterable[str]) -> str:
-        return f"{padded(name, widest)}  {'  '.join(f'{text:<{cell}}' for text in cells)}".rstrip()
+        return f"{pad_to(name, widest)}  {'  '.join(f'{text:<{cell}}' for text in cells)}".rstrip()
 
     return "\n".join(
         [
@@ -118,10 +123,10 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
-    names = [cut_to(drawable(view.label(token)), LONGEST_LABEL) for token in tokens]
+    names = [truncate_to(drawable_text(view.label(token)), LONGEST_LABEL) for token in tokens]
     size = (11 if cut.settings() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
     drawn = Figure(figsize=size, layout="constrained")
-    set_title(drawn, f"next token after {cut_to(drawable(visible(view.text)), 70)}")
+    set_title(drawn, f"next token after {truncate_to(drawable_text(quote_visibly(view.text)), 70)}")
     panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]
     draw_bars(
@@ -154,7 +159,7 @@ def draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: 
     axes.set_xlabel("probability")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # room for numbers such as 0.0150
     axes.set_title(title, fontsize="small")
-    axes.legend(ncols=2, **BELOW)
+    axes.legend(ncols=2, **LEGEND_BELOW)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -185,7 +190,7 @@ def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cu
     decades = np.ptp(axes.get_ylim()) / math.log(10)
     perplexity.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
     perplexity.yaxis.set_major_formatter("{x:,g}")
-    axes.legend(**BELOW)
+    axes.legend(**LEGEND_BELOW)
     axes.spines["top"].set_visible(False)
 
 

@@ -79,7 +79,9 @@ class Places:
             layer = self.layer(frame.f_locals)
             if layer is not None:
                 own = [name for name in map(self.name_of, arrays) if name is not None]
-                return common(own) if own and f"{common(own)}.".startswith(layer and f"{layer}.") else layer
+                return (
+                    common_prefix(own) if own and f"{common_prefix(own)}.".startswith(layer and f"{layer}.") else layer
+                )
         names = [frame.f_code.co_name for frame in reversed(frames) if frame is not watcher]
         return ".".join(name for name in names if name.isidentifier())
 
@@ -89,17 +91,17 @@ class Places:
             if isinstance(variable, dict) and variable and all(isinstance(t, Tensor) for t in variable.values()):
                 names = [self.name_of(tensor.data) for tensor in variable.values()]
                 if all(names):
-                    return common([name for name in names if name])
+                    return common_prefix([name for name in names if name])
         return None
 
 
 HEAD_OF: tuple[CodeType, ...] = (GPT.loss.__code__, GPT.__call__.__code__)  # their own ops are the head's
 
 
-def common(names: list[str]) -> str:
+def common_prefix(names: list[str]) -> str:
     """The parts that dotted names have in common from the left, never the last: that is the tensor's own.
 
-    >>> common(["h.0.mlp.c_fc.weight", "h.0.mlp.c_proj.weight"]), common(["wte.weight"]), common(["wte.weight", "x"])
+    >>> common_prefix(["h.0.mlp.c_fc.weight", "h.0.mlp.c_proj.weight"]), common_prefix(["wte.weight"]), common_prefix(["wte.weight", "x"])
     ('h.0.mlp', 'wte', '')
     """
     parts = [name.split(".")[:-1] for name in names]
@@ -111,10 +113,10 @@ def common(names: list[str]) -> str:
     return ".".join(shared)
 
 
-def levels(scope: str) -> list[str]:
+def scope_levels(scope: str) -> list[str]:
     """The boxes that lead to a scope, from the outside; a number is part of the name before it.
 
-    >>> levels("h.0.mlp.c_fc")
+    >>> scope_levels("h.0.mlp.c_fc")
     ['h.0', 'mlp', 'c_fc']
     """
     parts: list[str] = []
@@ -126,7 +128,7 @@ def levels(scope: str) -> list[str]:
     return parts
 
 
-def callers(frame: FrameType | None, end: FrameType | None) -> Iterator[FrameType]:
+def calling_frames(frame: FrameType | None, end: FrameType | None) -> Iterator[FrameType]:
     """The functions that led here, the innermost first, up to `end`; without the engine's and Python's own."""
     while frame is not None:
         if frame.f_code.co_filename not in ENGINE and not frame.f_code.co_filename.startswith("<frozen "):
@@ -155,16 +157,16 @@ def line_of(frame: FrameType) -> Line:
     """The line that a function is at."""
     code = frame.f_code
     text = linecache.getline(code.co_filename, frame.f_lineno).strip()
-    return Line(short(code.co_filename), frame.f_lineno, code.co_name, text)
+    return Line(short_path(code.co_filename), frame.f_lineno, code.co_name, text)
 
 
-def short(file: str) -> str:
+def short_path(file: str) -> str:
     """A file's name as its reader knows it: from the package's or the working folder, else its last part."""
-    return from_folder(file, os.getcwd())
+    return path_from_folder(file, os.getcwd())
 
 
 @cache
-def from_folder(file: str, here: str) -> str:
+def path_from_folder(file: str, here: str) -> str:
     """The same, with the working folder given."""
     path = Path(file)
     if PACKAGE in path.parents:
@@ -172,7 +174,7 @@ def from_folder(file: str, here: str) -> str:
     return path.relative_to(here).as_posix() if Path(here) in path.parents else path.name
 
 
-def place(path: Path, error: BaseException) -> str:
+def error_location(path: Path, error: BaseException) -> str:
     """File and line where an error came up: the last line that is in this file."""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f"{path.name}, line {error.lineno}"

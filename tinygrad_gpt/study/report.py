@@ -20,7 +20,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels import Op as Function
 from tinygrad_gpt.study.formulas import RULES, derivation, formulas
 from tinygrad_gpt.study.numbers import Stats, heat_map
-from tinygrad_gpt.study.places import levels, short
+from tinygrad_gpt.study.places import scope_levels, short_path
 from tinygrad_gpt.study.spot_check import Check
 from tinygrad_gpt.study.trace import FORWARD, Op, Trace, Value
 
@@ -38,19 +38,21 @@ def page(
     note: str = "",
 ) -> str:
     """The whole file.  facts stand at the top; checks are what `spot_checks` has found; note says how it did."""
-    content = {"title": title, "facts": {**summary(trace), **(facts or {})}, "note": note, **recorded(trace, checks)}
+    content = {"title": title, "facts": {**summary(trace), **(facts or {})}, "note": note, **page_data(trace, checks)}
     data = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "TITLE": html.escape(title),
-        "/* STYLE */": part("page.css"),
-        "/* PROGRAM */": "\n".join(map(part, PROGRAM)),
+        "/* STYLE */": page_part("page.css"),
+        "/* PROGRAM */": "\n".join(map(page_part, PROGRAM)),
         "DATA": data.replace("<", "\\u003c"),  # so that nothing in it can end the script
     }
     marks = re.compile("|".join(map(re.escape, parts)))
-    return marks.sub(lambda mark: parts[mark[0]], part("page.html"))  # once through: what is put in may hold a mark
+    return marks.sub(
+        lambda mark: parts[mark[0]], page_part("page.html")
+    )  # once through: what is put in may hold a mark
 
 
-def part(name: str) -> str:
+def page_part(name: str) -> str:
     """A file of the page."""
     return files("tinygrad_gpt.study").joinpath("page", name).read_text("utf-8")
 
@@ -68,7 +70,7 @@ def summary(trace: Trace) -> dict[str, str]:
     return facts
 
 
-def recorded(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
+def page_data(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
     """Everything in the trace that the page shows."""
     by_value = defaultdict(list)
     for check in checks:
@@ -79,12 +81,14 @@ def recorded(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
         "ops": [of_op(op) for op in trace.ops],
         "values": [{**of_value(value), "checks": list(map(of_check, by_value[value.index]))} for value in trace.values],
         "events": [[event.way == FORWARD, event.op.index] for event in trace.events],
-        "about": {name: {"rule": RULES.get(name, ""), **about(function)} for name, function in functions.items()},
+        "about": {
+            name: {"rule": RULES.get(name, ""), **op_documentation(function)} for name, function in functions.items()
+        },
         "kernels": {str(name): source(run) for name, run in kernels.items()},
     }
 
 
-def about(function: Function) -> dict[str, Any]:
+def op_documentation(function: Function) -> dict[str, Any]:
     """What there is to read on an op: its derivation and its code."""
     return {"formulas": formulas(function), "derivation": derivation(function), "code": source(function)}
 
@@ -93,7 +97,7 @@ def source(function: Function) -> dict[str, Any]:
     """A function's code and where it stands; nothing for one that was made on the fly."""
     try:
         lines, first = inspect.getsourcelines(function)
-        file = short(inspect.getsourcefile(function) or "")
+        file = short_path(inspect.getsourcefile(function) or "")
     except (OSError, TypeError):
         return {"file": "", "line": 0, "text": ""}
     return {"file": file, "line": first, "text": textwrap.dedent("".join(lines))}
@@ -104,7 +108,7 @@ def of_op(op: Op) -> dict[str, Any]:
     return {
         "name": op.name,
         "scope": op.scope,
-        "levels": levels(op.scope),
+        "levels": scope_levels(op.scope),
         "lines": [[str(line), line.function, line.text] for line in op.lines],
         "inputs": [value.index for value in op.inputs],
         "wanted": list(op.wanted),
@@ -112,8 +116,8 @@ def of_op(op: Op) -> dict[str, Any]:
         "within": op.within,
         "output": op.output.index,
         "kernel": op.kernel,
-        "seconds": rounded(op.seconds),
-        "vjpSeconds": None if op.vjp_seconds is None else rounded(op.vjp_seconds),
+        "seconds": round_to_digits(op.seconds),
+        "vjpSeconds": None if op.vjp_seconds is None else round_to_digits(op.vjp_seconds),
         "keptBytes": op.kept_bytes,
         "kept": [
             {
@@ -139,7 +143,7 @@ def of_value(value: Value) -> dict[str, Any]:
         "gradient": None if value.gradient_stats is None else of_stats(value.gradient_stats),
         "gradientMap": None if value.gradient is None else of_array(value.gradient),
         "terms": [
-            {"op": term.op, "slot": term.slot, "stats": of_stats(term.stats), "sum": rounded(term.sum.norm)}
+            {"op": term.op, "slot": term.slot, "stats": of_stats(term.stats), "sum": round_to_digits(term.sum.norm)}
             for term in value.terms
         ],
     }
@@ -148,13 +152,13 @@ def of_value(value: Value) -> dict[str, Any]:
 def of_check(check: Check) -> list[Any]:
     """A spot check."""
     numbers = (check.at, check.analytic, check.numeric, check.difference)
-    return [list(check.index), *(rounded(number, 9) for number in numbers)]
+    return [list(check.index), *(round_to_digits(number, 9) for number in numbers)]
 
 
 def of_stats(stats: Stats) -> list[Any]:
     """Shape, dtype, mean, deviation, least, largest, norm, how many are not finite."""
     numbers = (stats.mean, stats.std, stats.min, stats.max, stats.norm)
-    return [list(stats.shape), stats.dtype, *map(rounded, numbers), stats.n_bad]
+    return [list(stats.shape), stats.dtype, *map(round_to_digits, numbers), stats.n_bad]
 
 
 def of_array(array: Array, *size: int) -> list[Any] | None:
@@ -163,9 +167,9 @@ def of_array(array: Array, *size: int) -> list[Any] | None:
     if not drawn.grid.size:
         return None
     grid = base64.b64encode(drawn.grid.tobytes()).decode("ascii")
-    return [*drawn.grid.shape, rounded(drawn.scale), grid, *drawn.shape]
+    return [*drawn.grid.shape, round_to_digits(drawn.scale), grid, *drawn.shape]
 
 
-def rounded(number: float, digits: int = DIGITS) -> float | None:
+def round_to_digits(number: float, digits: int = DIGITS) -> float | None:
     """A number with few digits; None for what JSON has no word for."""
     return float(f"{number:.{digits}g}") if math.isfinite(number) else None

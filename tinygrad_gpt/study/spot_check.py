@@ -58,24 +58,24 @@ def spot_checks(
     with no_grad():
         check_same_ops(trace, loss)
         for value in trace.values:
-            if value.gradient is None or not value.gradient.size or is_again(trace, value):
+            if value.gradient is None or not value.gradient.size or is_recomputed(trace, value):
                 continue
             entries = dict.fromkeys([*entries_of(value, per_array), *(chosen or {}).get(value.name, [])])
             for index in entries:
                 slope = slope_at(trace, value, index, loss, parameters, step)
                 if slope is not None:
-                    checks.append(checked(value, index, slope))
+                    checks.append(check_of(value, index, slope))
     return checks
 
 
-def is_again(trace: Trace, value: Value) -> bool:
+def is_recomputed(trace: Trace, value: Value) -> bool:
     """Whether it belongs to a block that was computed again on the way back: running the step does not meet it."""
     if value.op is not None:
         return trace.ops[value.op].within is not None
     return trace[value.name] is not value
 
 
-def checked(value: Value, index: Index, numeric: float) -> Check:
+def check_of(value: Value, index: Index, numeric: float) -> Check:
     """Beside the difference, what the trace has."""
     gradient = to_host(value.gradient)
     scale = float(np.abs(gradient).max())

@@ -111,7 +111,7 @@ class Call:
         self.current = statement
         if statement:
             names = dict(frame.f_locals)
-            self.before = {name: frozen(value) for name, value in names.items()}
+            self.before = {name: frozen_copy(value) for name, value in names.items()}
             self.parts = dict(inner_results(statement.parts, frame.f_globals | names))
             self.condition = bool(eval(statement.condition, frame.f_globals | names)) if statement.condition else None
 
@@ -120,10 +120,14 @@ class Call:
         if not self.current:
             return
         names = frame.f_locals
-        changed = [name for name in names if name not in self.before or not same(self.before[name], names[name])]
-        made = {name: frozen(names[name]) for name in dict.fromkeys([*self.current.targets, *changed]) if name in names}
-        known = [*self.before.values(), *made.values(), *flat(self.result)]
-        self.steps.append(Step(self.current.source, news(self.parts, known), made, self.condition))
+        changed = [
+            name for name in names if name not in self.before or not prints_alike(self.before[name], names[name])
+        ]
+        made = {
+            name: frozen_copy(names[name]) for name in dict.fromkeys([*self.current.targets, *changed]) if name in names
+        }
+        known = [*self.before.values(), *made.values(), *as_items(self.result)]
+        self.steps.append(Step(self.current.source, new_values(self.parts, known), made, self.condition))
         self.current = None
 
     def all_steps(self) -> Iterator[Step]:
@@ -139,35 +143,35 @@ def inner_results(parts: tuple[str, ...], names: Values) -> Iterator[tuple[str, 
     for part in parts:
         value = eval(part, names)
         if isinstance(value, np.ndarray | np.generic):
-            yield part, frozen(value)
+            yield part, frozen_copy(value)
 
 
-def news(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
+def new_values(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
     """Those parts whose values are not known already."""
     found: dict[str, Array] = {}
     for part, value in parts.items():
-        if not any(same(value, other) for other in [*known, *found.values()]):
+        if not any(prints_alike(value, other) for other in [*known, *found.values()]):
             found[part] = value
     return found
 
 
-def frozen(value: Any) -> Any:
+def frozen_copy(value: Any) -> Any:
     """A copy of what may be changed in place."""
     if isinstance(value, list):
-        return [frozen(item) for item in value]
+        return [frozen_copy(item) for item in value]
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def same(a: Any, b: Any) -> bool:
+def prints_alike(a: Any, b: Any) -> bool:
     """Whether two values print alike."""
     if isinstance(a, NUMBERS) and isinstance(b, NUMBERS):
         return np.shape(a) == np.shape(b) and bool(np.all(np.isclose(a, b, rtol=0, atol=NUDGE, equal_nan=True)))
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(prints_alike, a, b))
     return a is b or (isinstance(a, int | slice) and bool(a == b))
 
 
-def flat(result: Any) -> list[Any]:
+def as_items(result: Any) -> list[Any]:
     """A result's items, if it is a tuple."""
     return list(result) if isinstance(result, tuple) else [result]
 
@@ -188,7 +192,9 @@ def statements(code: CodeType) -> dict[int, Statement]:
                 source = "".join(line[node.body[0].col_offset :] for line in lines[first - 1 : last]).rstrip()
                 value = statement.value if isinstance(statement, ast.Assign | ast.Return | ast.Expr) else None
                 condition = ast.unparse(statement.test) if isinstance(statement, ast.If) else ""
-                made = Statement(source, targets(statement), inner_expressions(value) if value else (), condition)
+                made = Statement(
+                    source, assigned_names(statement), inner_expressions(value) if value else (), condition
+                )
                 found.update(dict.fromkeys(range(first, last + 1), made))
     return found
 
@@ -210,7 +216,7 @@ def last_line_of_head(statement: ast.stmt) -> int:
     return head.end_lineno or statement.lineno
 
 
-def targets(statement: ast.stmt) -> tuple[str, ...]:
+def assigned_names(statement: ast.stmt) -> tuple[str, ...]:
     """The names a statement assigns; those of a `for` change but for its last turn, when there is nothing left."""
     if isinstance(statement, ast.For):
         return ()

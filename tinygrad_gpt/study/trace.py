@@ -26,14 +26,14 @@ from tinygrad_gpt import tape
 from tinygrad_gpt.backend import Array, Vjp, synchronize
 from tinygrad_gpt.kernels import Op as Function
 from tinygrad_gpt.kernels import op_hook
-from tinygrad_gpt.study.kept import Kept, arrays_of, buffer
+from tinygrad_gpt.study.kept import Saved, arrays_of, buffer_of
 from tinygrad_gpt.study.numbers import Stats, stats_of
-from tinygrad_gpt.study.places import Line, Places, callers, line_of, variable_of
+from tinygrad_gpt.study.places import Line, Places, calling_frames, line_of, variable_of
 from tinygrad_gpt.tape import Tensor
 
 FORWARD: Literal["forward"] = "forward"
 BACKWARD: Literal["backward"] = "backward"
-SHORT = 60  # characters of a setting
+MAX_SETTING_LENGTH = 60  # characters of a setting
 
 
 @dataclass(eq=False)
@@ -83,7 +83,7 @@ class Op:
     settings: dict[str, str]
     within: int | None  # the op that ran it a second time on the way back (see tape.recomputed)
     output: Value = None  # type: ignore[assignment]
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[Saved, ...] = ()
     seconds: float = 0.0
     vjp_seconds: float | None = None  # None: no gradient came by
 
@@ -95,7 +95,7 @@ class Op:
     @property
     def kept_bytes(self) -> int:
         """Bytes in memory for the way back, whoever else holds them."""
-        return sum({id(buffer(kept.array)): kept.nbytes for kept in self.kept}.values())
+        return sum({id(buffer_of(kept.array)): kept.nbytes for kept in self.kept}.values())
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Trace(AbstractContextManager["Trace"]):
     @property
     def kept_bytes(self) -> int:
         """Bytes that all vjps together keep in memory, each array counted once."""
-        return sum({id(buffer(kept.array)): kept.nbytes for op in self.ops for kept in op.kept}.values())
+        return sum({id(buffer_of(kept.array)): kept.nbytes for op in self.ops for kept in op.kept}.values())
 
     def tree(self, width: int = 80) -> str:
         """The model as a tree with a line for each op, in so many columns."""
@@ -191,7 +191,7 @@ class Trace(AbstractContextManager["Trace"]):
         self, function: Function, run: Function, caller: FrameType, arrays: tuple[Array, ...], settings: dict[str, Any]
     ) -> Op:
         """The record of an op that is about to run."""
-        frames = list(callers(caller, self.watcher))
+        frames = list(calling_frames(caller, self.watcher))
         self.places.learn_models(frames)
         inputs: list[Any] = list(arrays)
         if caller.f_code is tape.apply.__code__:
@@ -199,7 +199,7 @@ class Trace(AbstractContextManager["Trace"]):
         values, wanted = [], []
         for slot, (x, array) in enumerate(zip(inputs, arrays, strict=True)):
             asks = isinstance(x, Tensor) and x.requires_grad and tape._recording.get()
-            values.append(self.value_of(x, array, asks, frames, argument(function, slot)))
+            values.append(self.value_of(x, array, asks, frames, argument_name(function, slot)))
             wanted.append(asks)
         op = Op(
             index=len(self.ops),
@@ -210,7 +210,7 @@ class Trace(AbstractContextManager["Trace"]):
             lines=tuple(line_of(frame) for frame in frames),
             inputs=tuple(values),
             wanted=tuple(wanted),
-            settings={name: shown(value) for name, value in settings.items() if value is not None},
+            settings={name: setting_text(value) for name, value in settings.items() if value is not None},
             within=self.running[-1][0] if self.running else None,
         )
         self.ops.append(op)
@@ -223,7 +223,7 @@ class Trace(AbstractContextManager["Trace"]):
         name += f" {op.index}" if any(value.name == name for value in self.values) else ""
         op.output = self.new_value(name, "output", out, op.index)
         if any(op.wanted):
-            op.kept = tuple(Kept(name, array, self.owner(array)) for name, array in arrays_of(vjp))
+            op.kept = tuple(Saved(name, array, self.owner(array)) for name, array in arrays_of(vjp))
 
     def forget(self, op: Op) -> None:
         """Take back an op that failed, and those that ran within it."""
@@ -270,12 +270,12 @@ class Trace(AbstractContextManager["Trace"]):
         if op is not None or id(array) not in self.by_array:
             self.by_array[id(array)] = value
         if hasattr(array, "nbytes"):
-            self.by_buffer.setdefault(id(buffer(array)), value)
+            self.by_buffer.setdefault(id(buffer_of(array)), value)
         return value
 
     def owner(self, array: Array) -> int | None:
         """The value whose memory this is."""
-        value = self.by_buffer.get(id(buffer(array)))
+        value = self.by_buffer.get(id(buffer_of(array)))
         return None if value is None else value.index
 
     @contextmanager
@@ -302,16 +302,16 @@ class Clock:
     seconds: float = 0.0
 
 
-def argument(function: Function, slot: int) -> str:
+def argument_name(function: Function, slot: int) -> str:
     """What an op calls its array number `slot`."""
     code = getattr(function, "__code__", None)
     return str(code.co_varnames[slot]) if code and slot < code.co_argcount else f"array {slot}"
 
 
-def shown(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A setting as it is written, if that is short."""
     text = repr(value)
-    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+    return text if len(text) <= MAX_SETTING_LENGTH else f"{text[: MAX_SETTING_LENGTH - 1]}…"
 
 
 def trace(parameters: Mapping[str, Tensor] | None = None) -> Trace:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tinygrad_gpt.study.formulas import RULES
 from tinygrad_gpt.study.numbers import Stats
-from tinygrad_gpt.study.places import Line, levels
+from tinygrad_gpt.study.places import Line, scope_levels
 from tinygrad_gpt.study.trace import FORWARD, Event, Op, Term, Trace, Value
 
 WIDTH = 80  # columns
@@ -45,7 +45,7 @@ def tree(trace: Trace, width: int = WIDTH) -> str:
             break
     else:
         widths[0] -= min(too_long, widths[0] - len("0 op"))
-    lines = [laid_out(row, widths, layout.gap, width) for row in rows]
+    lines = [layout_row(row, widths, layout.gap, width) for row in rows]
     return "\n".join([*lines, "", textwrap.fill(summary(trace), width)])
 
 
@@ -56,7 +56,7 @@ def entries(trace: Trace, layout: Layout) -> Iterator[Row]:
     for op in trace.ops:
         if op.within is not None:
             continue
-        scope = levels(op.scope)
+        scope = scope_levels(op.scope)
         shared = common_length(scope, open_scope)
         yield from ((" " * layout.indent * depth + name,) for depth, name in enumerate(scope) if depth >= shared)
         open_scope = scope
@@ -76,7 +76,7 @@ def row(op: Op, indent: str, layout: Layout) -> Row:
     gradient = op.output.gradient_stats
     return (
         f"{indent}{op.index} {op.name}",
-        shape(op.output.stats),
+        shape_text(op.output.stats),
         "" if op.output.stats.whole or not op.output.stats.shape else f"{op.output.stats.std:.2g}",
         "" if gradient is None else f"{gradient.rms:.2g}",
         microseconds(op.seconds),
@@ -106,16 +106,16 @@ def total(widths: list[int], gap: int) -> int:
     return sum(widths) + gap * (len(widths) - 1)
 
 
-def laid_out(row: Row, widths: list[int], gap: int, width: int) -> str:
+def layout_row(row: Row, widths: list[int], gap: int, width: int) -> str:
     """A line of the tree; what does not fit in, ends in …"""
     if len(row) == 1:
-        return cut(row[0], width)
-    cells = [cut(row[0], widths[0]), *row[1:]]
+        return truncate(row[0], width)
+    cells = [truncate(row[0], widths[0]), *row[1:]]
     padded = [cells[i].ljust(n) if i in LEFT else cells[i].rjust(n) for i, n in enumerate(widths)]
-    return cut((" " * gap).join(padded).rstrip(), width)
+    return truncate((" " * gap).join(padded).rstrip(), width)
 
 
-def cut(text: str, width: int) -> str:
+def truncate(text: str, width: int) -> str:
     """The text, or what there is room for."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
@@ -135,10 +135,10 @@ def summary(trace: Trace) -> str:
 def cards(trace: Trace, width: int = WIDTH) -> Iterator[str]:
     """Every op and every vjp in order of time, each as a text of some lines; steps count from 0, as ops do."""
     for number, event in enumerate(trace.events):
-        yield "\n".join([folded(heading(trace, event, number), width), *body(event, width)])
+        yield "\n".join([fold(heading(trace, event, number), width), *body(event, width)])
 
 
-def folded(text: str, width: int) -> str:
+def fold(text: str, width: int) -> str:
     """A text over as many lines as it takes, no word cut; further lines stand further in."""
     inside = " " * (len(text) - len(text.lstrip()) + 5)
     return textwrap.fill(text, width, subsequent_indent=inside, break_long_words=False, break_on_hyphens=False)
@@ -161,14 +161,14 @@ def body(event: Event, width: int) -> Iterator[str]:
 def of_forward(op: Op, width: int) -> Iterator[str]:
     """What an op did."""
     for line in op.lines[:1]:
-        yield called(line, width)
+        yield call_lines(line, width)
     arrays = [("in", value.name, value.stats) for value in op.inputs]
     yield from table([*arrays, ("out", op.output.name, op.output.stats)], width)
     for name, setting in op.settings.items():
-        yield folded(f"  with {name} = {setting}", width)
+        yield fold(f"  with {name} = {setting}", width)
     if op.kept:
         names = ", ".join(dict.fromkeys(kept.name for kept in op.kept))
-        yield folded(f"  kept {op.kept_bytes:,} bytes: {names}", width)
+        yield fold(f"  kept {op.kept_bytes:,} bytes: {names}", width)
     yield f"  took {microseconds(op.seconds)} us" + (f" in {op.kernel}" if op.kernel else "")
 
 
@@ -182,53 +182,53 @@ def of_backward(op: Op, width: int) -> Iterator[str]:
         if wanted and terms:
             yield from table([("to", value.name, terms[-1].stats)], width, gradient=True)
             if len(value.terms) > 1:
-                yield folded(f"       {of_sum(value, terms[-1])}", width)
+                yield fold(f"       {term_of_sum(value, terms[-1])}", width)
     if op.name in RULES:
-        yield folded(f"  {RULES[op.name]}", width)
+        yield fold(f"  {RULES[op.name]}", width)
     yield f"  took {microseconds(op.vjp_seconds)} us"
 
 
-def called(line: Line, width: int) -> str:
+def call_lines(line: Line, width: int) -> str:
     """Who called, from which line, and its code: below, if the line would be too long."""
     where = f"  {line} in {line.caller}"
     if len(f"{where}  {line.text}") <= width:
         return f"{where}  {line.text}"
-    return folded(where, width) + "\n" + folded(f"       {line.text}", width)
+    return fold(where, width) + "\n" + fold(f"       {line.text}", width)
 
 
 def table(rows: list[tuple[str, str, Stats]], width: int, gradient: bool = False) -> list[str]:
     """A line for each array; its numbers on a line of their own where they would not fit."""
-    names, shapes = max(len(name) for _, name, _ in rows), max(len(shape(stats)) for *_, stats in rows)
+    names, shapes = max(len(name) for _, name, _ in rows), max(len(shape_text(stats)) for *_, stats in rows)
     lines = [
-        f"  {kind:<4} {name:<{names}}  {shape(stats):<{shapes}}  {numbers(stats, gradient)}"
+        f"  {kind:<4} {name:<{names}}  {shape_text(stats):<{shapes}}  {numbers_text(stats, gradient)}"
         for kind, name, stats in rows
     ]
     if max(map(len, lines)) > width:
-        lines = [apart(kind, name, stats, width, gradient) for kind, name, stats in rows]
+        lines = [array_lines(kind, name, stats, width, gradient) for kind, name, stats in rows]
     return lines
 
 
-def apart(kind: str, name: str, stats: Stats, width: int, gradient: bool) -> str:
+def array_lines(kind: str, name: str, stats: Stats, width: int, gradient: bool) -> str:
     """An array in a line, or in two if one is too short."""
-    array, told = f"  {kind:<4} {name}  {shape(stats)}", numbers(stats, gradient)
+    array, told = f"  {kind:<4} {name}  {shape_text(stats)}", numbers_text(stats, gradient)
     if len(f"{array}  {told}") <= width:
         return f"{array}  {told}"
-    return folded(array, width) + "\n" + folded(f"       {told}", width)
+    return fold(array, width) + "\n" + fold(f"       {told}", width)
 
 
-def of_sum(value: Value, term: Term) -> str:
+def term_of_sum(value: Value, term: Term) -> str:
     """Which part of a value's gradient a term is."""
     senders = ", ".join(f"{term.op} {term.stats.norm:.4g}" for term in value.terms)
     number = value.terms.index(term) + 1
     return f"term {number} of {len(value.terms)} (op and norm: {senders}), norm of the sum so far {term.sum.norm:.4g}"
 
 
-def shape(stats: Stats) -> str:
+def shape_text(stats: Stats) -> str:
     """(2, 16, 32) as 2x16x32."""
     return "x".join(map(str, stats.shape)) or "scalar"
 
 
-def numbers(stats: Stats, gradient: bool = False) -> str:
+def numbers_text(stats: Stats, gradient: bool = False) -> str:
     """An array in a line.  Ids are told apart from numbers: their mean means nothing.
 
     Of a gradient the root mean square says how large it is, the deviation would be 0 where all its entries are equal.

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.study.derivatives import by_complex_step, by_differences
 from tinygrad_gpt.study.examples import Example
-from tinygrad_gpt.study.stepping import Step, same, watch
+from tinygrad_gpt.study.stepping import Step, prints_alike, watch
 
 Op = Callable[..., tuple[Array, Vjp]]
 COMPLEX_STEP_BOUND = 1e-12  # the numbers are of the order of 1, so this is a few thousand roundings
@@ -66,7 +66,7 @@ class Worked:
         return all(comparison.agrees for comparison in self.comparisons)
 
 
-def work_out(op: Op, example: Example, seed: int | None = None) -> Worked:
+def work_through(op: Op, example: Example, seed: int | None = None) -> Worked:
     """Run an op and its vjp on an example; the op may be anybody's, also one that is wrong."""
     inputs = example.arrays(seed)
     (y, vjp), forward = watch(op, *inputs.values(), **example.settings)
@@ -81,34 +81,36 @@ def work_out(op: Op, example: Example, seed: int | None = None) -> Worked:
         settings=example.settings,
         out=out,
         y=y,
-        forward=ending_in(forward, {out: y}),
-        saved=saved_by(vjp),
+        forward=without_repeated_results(forward, {out: y}),
+        saved=saved_values(vjp),
         dy=dy,
-        backward=ending_in(backward, {name: grad for name, grad in gradients.items() if grad is not None}),
+        backward=without_repeated_results(
+            backward, {name: grad for name, grad in gradients.items() if grad is not None}
+        ),
         gradients=gradients,
-        comparisons=tuple(compared(op, example, inputs, dy, gradients)),
+        comparisons=tuple(compare_gradients(op, example, inputs, dy, gradients)),
     )
 
 
-def ending_in(steps: tuple[Step, ...], results: dict[str, Array]) -> tuple[Step, ...]:
+def without_repeated_results(steps: tuple[Step, ...], results: dict[str, Array]) -> tuple[Step, ...]:
     """The steps, the last of which made the results, but for those that an earlier one has made by the same name."""
     shown = {name: value for step in steps for name, value in step.made.items()}
-    new = {name: value for name, value in results.items() if not same(shown.get(name), value)}
+    new = {name: value for name, value in results.items() if not prints_alike(shown.get(name), value)}
     return (*steps[:-1], replace(steps[-1], made=new)) if steps else ()
 
 
-def saved_by(vjp: Vjp) -> dict[str, Any]:
+def saved_values(vjp: Vjp) -> dict[str, Any]:
     """What a vjp's closure holds on to: arrays, shapes, settings; that of an inner vjp under its own name."""
     found: dict[str, Any] = {}
     for name, value in inspect.getclosurevars(vjp).nonlocals.items():
         if callable(value) and hasattr(value, "__closure__"):
-            found |= {f"{inner} in {name}": kept for inner, kept in saved_by(value).items()}
+            found |= {f"{inner} in {name}": kept for inner, kept in saved_values(value).items()}
         elif not isinstance(value, ModuleType):
             found[name] = value
     return found
 
 
-def compared(
+def compare_gradients(
     op: Op, example: Example, inputs: dict[str, Array], dy: Array, gradients: dict[str, Array | None]
 ) -> list[Comparison]:
     """Every gradient beside what the other means give."""

@@ -48,7 +48,7 @@ class Batches:
             object.__setattr__(self, "stride", self.context_length)
         for name in ("context_length", "batch_size", "stride"):
             object.__setattr__(self, name, at_least_one(name, getattr(self, name)))
-        rng.checked_seed(self.seed)
+        rng.check_seed(self.seed)
         check_length(len(tokens), self.context_length, self.name)
         if not self.steps_per_epoch:
             raise ValueError(

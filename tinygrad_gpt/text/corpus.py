@@ -19,7 +19,7 @@ from tinygrad_gpt.checks import check_has, fraction
 from tinygrad_gpt.text.tokenizer import TextError
 
 STDIN = "-"
-BYTES_AT_A_TIME = 2**20
+BYTES_PER_READ = 2**20
 UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # of the manual's headings
 MARKS = {  # that must stand at the beginning
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
@@ -61,7 +61,7 @@ def read_pieces(
     blank = True
     for path in paths:
         between = "" if end == joint else joint
-        for piece in decoded(path, encoding, errors, note, advance):
+        for piece in decode_pieces(path, encoding, errors, note, advance):
             yield between + piece
             between, end = "", (end + piece)[-len(joint) :]
             blank = blank and piece.isspace()
@@ -80,7 +80,7 @@ def check_encoding(encoding: str, errors: str) -> None:
         raise ValueError(f"errors must be one of {', '.join(ERRORS)}; got {errors!r}")
 
 
-def decoded(
+def decode_pieces(
     path: Path,
     encoding: str,
     errors: str,
@@ -93,17 +93,17 @@ def decoded(
         codec = codecs.lookup("utf-8")  # the mark is left out here, and the offsets stay the file's
     decoder = codec.incrementaldecoder(errors)
     offset, at_start, start = 0, True, b""
-    for data in blocks(path):
+    for data in read_blocks(path):
         start = (start + data)[:4]
         held = len(decoder.getstate()[0])  # bytes of a character that began in the block before
         try:
             piece = decoder.decode(data, final=not data)
         except UnicodeError as error:  # a UnicodeDecodeError, but before Python 3.13 not for a missing mark
             if codec.name in MARKS and not start.startswith(MARKS[codec.name]):
-                raise unmarked(path, codec.name) from None
+                raise missing_mark_error(path, codec.name) from None
             if not isinstance(error, UnicodeDecodeError):
                 raise TextError(f"{os.fspath(path)!r} is not {encoding.upper()}: {error}") from None
-            raise undecodable(path, encoding, offset - held + error.start, error) from None
+            raise decoding_error(path, encoding, offset - held + error.start, error) from None
         offset += len(data)
         if advance is not None:
             advance(len(data))
@@ -117,11 +117,11 @@ def decoded(
             yield piece
 
 
-def blocks(path: Path) -> Iterator[bytes]:
+def read_blocks(path: Path) -> Iterator[bytes]:
     """A file's bytes, block by block, and b"" at its end.  Raises TextError if it cannot be read."""
     try:
-        with opened(path) as file:
-            while data := file.read(BYTES_AT_A_TIME):
+        with open_binary(path) as file:
+            while data := file.read(BYTES_PER_READ):
                 yield data
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -129,7 +129,7 @@ def blocks(path: Path) -> Iterator[bytes]:
     yield b""
 
 
-def opened(path: Path) -> AbstractContextManager[BinaryIO]:
+def open_binary(path: Path) -> AbstractContextManager[BinaryIO]:
     """The file to read, to be closed after use; standard input stays open."""
     if os.fspath(path) != STDIN:
         return open(path, "rb")
@@ -138,7 +138,7 @@ def opened(path: Path) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer)
 
 
-def unmarked(path: Path, encoding: str) -> TextError:
+def missing_mark_error(path: Path, encoding: str) -> TextError:
     """The error for UTF-16 or UTF-32 without a byte order mark, whatever the errors option says: with what to try."""
     return TextError(
         f"{os.fspath(path)!r} is not {encoding.upper()}: it does not begin with a byte order mark; try encoding "
@@ -146,7 +146,7 @@ def unmarked(path: Path, encoding: str) -> TextError:
     )
 
 
-def undecodable(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
+def decoding_error(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
     """The error for a byte that the encoding does not allow, with what to try."""
     rest = error.object[error.start :]
     marked = [name for name in sorted(MARKS, reverse=True) if offset == 0 and rest.startswith(MARKS[name])]

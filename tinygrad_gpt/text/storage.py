@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.files import atomic_write
 from tinygrad_gpt.text.compact import Compact
 from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer, check_str
@@ -71,8 +71,8 @@ def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
     if isinstance(tokenizer, GPT2) and tokenizer.end_of_text:
         content["end_of_text"] = True
     if isinstance(tokenizer, Compact):
-        content["tokens"] = {printable(GPT2().pieces[id]): id for id in tokenizer.gpt2_ids}
-    with replacing(path) as file:
+        content["tokens"] = {printable_bytes(GPT2().pieces[id]): id for id in tokenizer.gpt2_ids}
+    with atomic_write(path) as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
@@ -80,7 +80,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or is not exactly that."""
     content = read_json(path)
     try:
-        tokenizer = restored(content)
+        tokenizer = tokenizer_from(content)
         same = tokenizer.vocab_size == content["vocab_size"] and tokenizer.fingerprint == content["fingerprint"]
         if not same:
             raise TextError("its vocabulary does not have the vocab_size and fingerprint it states")
@@ -115,7 +115,7 @@ def no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
-def restored(content: Any) -> Tokenizer:
+def tokenizer_from(content: Any) -> Tokenizer:
     """The tokenizer that a file's content describes, before its size and fingerprint are compared."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise TextError(f"no field format = {FORMAT!r}")
@@ -150,15 +150,15 @@ def compact_from(tokens: dict[str, Any]) -> Compact:
     """The compact tokenizer of {token in GPT-2's notation: GPT-2's id}, in the order of its ids."""
     whole = GPT2().pieces
     for token, id in tokens.items():
-        if type(id) is not int or not 0 <= id < len(whole) or printable(whole[id]) != token:
+        if type(id) is not int or not 0 <= id < len(whole) or printable_bytes(whole[id]) != token:
             raise TextError(f"GPT-2 has no token {token!r} with id {id!r}")
     return Compact(tuple(tokens.values()))
 
 
-def printable(piece: bytes) -> str:
+def printable_bytes(piece: bytes) -> str:
     """A token's bytes in the notation of GPT-2's files: one visible character per byte.
 
-    >>> printable(b" the"), printable(b"\\n")
+    >>> printable_bytes(b" the"), printable_bytes(b"\\n")
     ('Ġthe', 'Ċ')
     """
     return "".join(SYMBOL[b] for b in piece)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.checks import checked_ids
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.checks import check_ids
+from tinygrad_gpt.files import atomic_write
 from tinygrad_gpt.text.corpus import STDIN, read_pieces
 from tinygrad_gpt.text.encoding import encode_pieces
 from tinygrad_gpt.text.storage import read_json
@@ -51,9 +51,9 @@ def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> A
     """encode_to_file of a text that comes in pieces."""
     dtype = smallest_dtype(tokenizer.vocab_size)
     count = 0
-    with replacing(out) as file:
+    with atomic_write(out) as file:
         for ids in encode_pieces(tokenizer, texts):
-            checked_ids(ids, tokenizer.vocab_size)
+            check_ids(ids, tokenizer.vocab_size)
             file.write(ids.astype(DTYPES[dtype]).tobytes())
             count += len(ids)
         description_path(out).unlink(missing_ok=True)  # the old one would describe the new ids for a moment
@@ -65,7 +65,7 @@ def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> A
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": tokenizer.fingerprint,
     }
-    with replacing(description_path(out)) as file:
+    with atomic_write(description_path(out)) as file:
         file.write(json.dumps(description, indent=1).encode() + b"\n")
     return open_tokens(out, tokenizer)
 

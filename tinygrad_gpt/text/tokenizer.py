@@ -20,10 +20,10 @@ from typing import ClassVar
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.checks import checked_ids
+from tinygrad_gpt.checks import check_ids
 
 END_OF_TEXT = "<|endoftext|>"  # how GPT-2's vocabulary spells the token between two texts
-IDS_AT_A_TIME = 2**20
+IDS_PER_CALL = 2**20
 
 
 class TextError(ValueError):
@@ -76,7 +76,7 @@ class Tokenizer(ABC):
 
     def decode_bytes(self, ids: Array | Sequence[int]) -> bytes:
         """The bytes of ids (N) of int.  Raises ValueError for an id outside the vocabulary."""
-        checked = checked_ids(ids, self.vocab_size)
+        checked = check_ids(ids, self.vocab_size)
         if checked.ndim != 1:
             raise ValueError(f"ids must be one sequence (N,); got shape {checked.shape}")
         return b"".join(map(self.pieces.__getitem__, checked.tolist()))
@@ -102,8 +102,8 @@ class Tokenizer(ABC):
     def n_bytes(self, ids: Array) -> int:
         """How many bytes decode_bytes(ids) has, for ids (N,) of any length, of which it joins nothing."""
         lengths = np.array([len(piece) for piece in self.pieces])
-        starts = range(0, len(ids), IDS_AT_A_TIME)
-        return sum(int(lengths[ids[start : start + IDS_AT_A_TIME]].sum()) for start in starts)
+        starts = range(0, len(ids), IDS_PER_CALL)
+        return sum(int(lengths[ids[start : start + IDS_PER_CALL]].sum()) for start in starts)
 
 
 def check_str(text: object) -> None:

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt import kernels, tape
-from tinygrad_gpt.backend import Array, Vjp, array_module, widened
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
+from tinygrad_gpt.files import atomic_write
 from tinygrad_gpt.kernels import Op, op_hook
 from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT
@@ -77,8 +77,8 @@ def find_nonfinite(
     """
     parameters = model.parameters()
     for name, p in parameters.items():
-        if bad(p.data):
-            return NonFinite(f"parameter {described(name, p.data)}, before the step", parameters=(name,))
+        if nonfinite_kinds(p.data):
+            return NonFinite(f"parameter {describe_array(name, p.data)}, before the step", parameters=(name,))
     watch = Watch({name: p.data for name, p in parameters.items()})
     try:
         with np.errstate(all="ignore"), op_hook(watch.watched):
@@ -86,8 +86,8 @@ def find_nonfinite(
     except FoundError as found:
         return found.finding
     for name, p in parameters.items():
-        if p in grads and bad(grads[p]):
-            what = f"the terms of the gradient of {name} are finite, their sum is not: {described(name, grads[p])}"
+        if p in grads and nonfinite_kinds(grads[p]):
+            what = f"the terms of the gradient of {name} are finite, their sum is not: {describe_array(name, grads[p])}"
             return NonFinite(what, parameters=(name,))
     return None
 
@@ -125,7 +125,7 @@ class Watch:
         def watched_run(*arrays: Array, **settings: Any) -> tuple[Array, Vjp]:
             call = Call.of(op, arrays, [self.parameter(array) for array in arrays])
             wanted = [self.is_needed(array) for array in arrays]
-            bad_before = bad(*arrays) | bad(*settings.values())
+            bad_before = nonfinite_kinds(*arrays) | nonfinite_kinds(*settings.values())
             out, vjp = run(*arrays, **settings)
             out = np.asarray(out) if isinstance(out, np.generic) else out  # as Tensor does: this very array comes back
             call.check_result(out, bad_before)
@@ -172,18 +172,18 @@ class Call:
         names = zip(input_names(op, len(arrays)), parameters, strict=True)
         labels = [f"{name} = {p}" if p else name for name, p in names]
         pairs = zip(labels, arrays, strict=True)
-        inputs = [described(label, array) for label, array in pairs if hasattr(array, "dtype")]
+        inputs = [describe_array(label, array) for label, array in pairs if hasattr(array, "dtype")]
         return cls(op.__name__, tuple(labels), tuple(inputs), tuple(p for p in parameters if p), caller())
 
     def check_result(self, out: Array, bad_before: set[str]) -> None:
         """Raise FoundError if the op has made a nan or an infinity."""
-        if new := bad(out) - bad_before:
-            raise self.found(f"{self.op}, on the way forward, made {counted(out, new)}", "forward", self.inputs)
+        if new := nonfinite_kinds(out) - bad_before:
+            raise self.found(f"{self.op}, on the way forward, made {count_nonfinite(out, new)}", "forward", self.inputs)
 
     def checked_cotangent(self, dy: Array) -> str:
         """The gradient that the vjp is given, in words.  Raises FoundError if it is not finite."""
-        given = described(f"d{self.op}", dy)
-        if bad(dy):
+        given = describe_array(f"d{self.op}", dy)
+        if nonfinite_kinds(dy):
             what = f"the gradients that reach {self.op}'s result are finite, their sum is not: {given}"
             raise self.found(what, "backward", self.inputs)
         return given
@@ -191,8 +191,8 @@ class Call:
     def check_gradients(self, grads: Sequence[Array | None], wanted: Sequence[bool], given: str) -> None:
         """Raise FoundError if the vjp has made a nan or an infinity in a gradient that is wanted."""
         for grad, label, is_wanted in zip(grads, self.labels, wanted, strict=True):
-            if is_wanted and grad is not None and (new := bad(grad)):
-                what = f"{self.op}, on the way back, made {counted(grad, new)} in the gradient of {label}"
+            if is_wanted and grad is not None and (new := nonfinite_kinds(grad)):
+                what = f"{self.op}, on the way back, made {count_nonfinite(grad, new)} in the gradient of {label}"
                 raise self.found(what, "backward", (given, *self.inputs))
 
     def found(self, what: str, way: str, inputs: tuple[str, ...]) -> FoundError:
@@ -207,42 +207,42 @@ def input_names(op: Op, n: int) -> list[str]:
     return [names[i] if i < len(names) else f"input {i}" for i in range(n)]
 
 
-def bad(*values: Any) -> set[str]:
+def nonfinite_kinds(*values: Any) -> set[str]:
     """Which of "nan" and "inf" occur in arrays or numbers of floating point."""
     found: set[str] = set()
     for value in values:
-        if not (isinstance(value, float) or is_floating(value)):
+        if not (isinstance(value, float) or has_floating_dtype(value)):
             continue
-        xp, value = array_module(value), widened(value) if is_floating(value) else value
+        xp, value = array_module(value), to_accumulation_dtype(value) if has_floating_dtype(value) else value
         if not bool(xp.isfinite(value).all()):
             found |= {name for name, has in (("nan", xp.isnan), ("inf", xp.isinf)) if bool(has(value).any())}
     return found
 
 
-def is_floating(value: Any) -> bool:
+def has_floating_dtype(value: Any) -> bool:
     """Whether this is an array of floating point; NumPy does not count bfloat16 among these."""
     dtype = getattr(value, "dtype", None)
     return dtype is not None and (dtype.kind == "f" or dtype.name == BFLOAT16)
 
 
-def counted(array: Array, kinds: Iterable[str]) -> str:
+def count_nonfinite(array: Array, kinds: Iterable[str]) -> str:
     """How many nan and inf an array has: "3 nan in float32 (2, 8, 8)"."""
-    xp, wide = array_module(array), widened(array)
+    xp, wide = array_module(array), to_accumulation_dtype(array)
     tests = {"nan": xp.isnan, "inf": xp.isinf}
     counts = " and ".join(f"{int(tests[kind](wide).sum()):,} {kind}" for kind in sorted(kinds))
     return f"{counts} in {array.dtype} {tuple(array.shape)}"
 
 
-def described(name: str, array: Array) -> str:
+def describe_array(name: str, array: Array) -> str:
     """Name, dtype, shape, range, and what in it is not finite."""
-    xp, wide = array_module(array), widened(array)
+    xp, wide = array_module(array), to_accumulation_dtype(array)
     text = f"{name} {array.dtype} {tuple(array.shape)}"
     if not array.size or wide.dtype.kind not in "fiu":
         return text
     finite = wide[xp.isfinite(wide)] if wide.dtype.kind == "f" else wide
     if finite.size:
         text += f" from {float(finite.min()):.4g} to {float(finite.max()):.4g}"
-    return f"{text}, {counted(array, kinds).split(' in ')[0]}" if (kinds := bad(array)) else text
+    return f"{text}, {count_nonfinite(array, kinds).split(' in ')[0]}" if (kinds := nonfinite_kinds(array)) else text
 
 
 def caller() -> str | None:
@@ -264,9 +264,9 @@ def save_crash(
     save_checkpoint(folder / MODEL, model, step=step - 1)
     batch = {"ids": np.asarray(ids).tolist(), "targets": np.asarray(targets).tolist()}
     settings = {"step": step, "seed": seed, "accumulation": accumulation, "precision": current_precision()}
-    with replacing(folder / STEP) as file:
+    with atomic_write(folder / STEP) as file:
         file.write(json.dumps(settings | batch).encode())
-    with replacing(folder / REPORT) as file:
+    with atomic_write(folder / REPORT) as file:
         file.write(f"{report.rstrip()}\n".encode("utf-8", "backslashreplace"))
 
 

@@ -23,20 +23,27 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import resolve_device, to_device, wide_dtype
+from tinygrad_gpt.backend import accumulation_dtype, resolve_device, to_device
 from tinygrad_gpt.checks import check_has, mapping
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.files import atomic_write
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.config import parameter_shapes
 from tinygrad_gpt.optim import Optimizer
 from tinygrad_gpt.training.environment import environment
 from tinygrad_gpt.training.safetensors_file import CheckpointError as CheckpointError
-from tinygrad_gpt.training.safetensors_file import SafetensorsFile, Stored, opened, require_whole, strict_json, write
+from tinygrad_gpt.training.safetensors_file import (
+    SafetensorsFile,
+    StoredTensor,
+    open_safetensors,
+    require_complete,
+    strict_json,
+    write,
+)
 
 FORMAT, FORMAT_1 = "tinygrad_gpt 2", "tinygrad_gpt 1"
-OURS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # names in the metadata
+RESERVED_KEYS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # names in the metadata
 PER_LAYER = 11  # tensors, at least
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Checkpoint:
             )
         optimizer.load_state(self.optimizer_state)
 
-    def require_same(self, wanted: Mapping[str, object], defaults: Mapping[str, object] = NOTHING) -> None:
+    def require_same(self, wanted: Mapping[str, object], defaults: Mapping[str, object] = NO_METADATA) -> None:
         """Raise CheckpointError, naming each with both values, if settings of the run are not what is wanted.
 
         A setting is a field of the model's configuration or a string of the metadata, which are compared as text.  One
@@ -81,7 +88,7 @@ def save_checkpoint(
     optimizer: Optimizer | None = None,
     *,
     step: int = 0,
-    metadata: Mapping[str, str] = NOTHING,
+    metadata: Mapping[str, str] = NO_METADATA,
     verify: bool = False,
 ) -> None:
     """Write model (and optimizer, the steps done, metadata) to path, replacing what was there, whole or not at all.
@@ -111,17 +118,17 @@ def save_checkpoint(
             if not state.isidentifier():
                 raise ValueError(f"state_names of the optimizer must be identifiers; got {state!r}")
             tensors |= {f"optimizer.{state}.{name}": array for name, array in getattr(optimizer, state).items()}
-    with replacing(path, check=require_whole if verify else None) as file:
-        write(file, tensors, ours | checked(metadata))
+    with atomic_write(path, check=require_complete if verify else None) as file:
+        write(file, tensors, ours | check_metadata(metadata))
 
 
-def checked(metadata: Mapping[str, str]) -> dict[str, str]:
+def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """The caller's metadata, if they are strings under names of their own."""
     for name, value in metadata.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"metadata must be strings; got {name!r}: {value!r}")
-        if name in OURS:
-            raise ValueError(f"metadata may not be named {', '.join(OURS)}; got {name!r}")
+        if name in RESERVED_KEYS:
+            raise ValueError(f"metadata may not be named {', '.join(RESERVED_KEYS)}; got {name!r}")
     return dict(metadata)
 
 
@@ -131,14 +138,14 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bo
     Raises CheckpointError if the file is something else, or damaged.
     """
     device = resolve_device(device)
-    with opened(path) as file:
+    with open_safetensors(path) as file:
         metadata = dict(file.metadata)
         config, steps = layout_of(file)
-        step = step_count("step", entry(metadata, "step"))
-        written_in = strict_json(entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
+        step = step_count("step", metadata_entry(metadata, "step"))
+        written_in = strict_json(metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
         model = read_model(file, config, device)
         state = read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
-    return Checkpoint(model, step, state, {k: v for k, v in metadata.items() if k not in OURS}, written_in)
+    return Checkpoint(model, step, state, {k: v for k, v in metadata.items() if k not in RESERVED_KEYS}, written_in)
 
 
 def is_ours(file: SafetensorsFile) -> bool:
@@ -149,7 +156,7 @@ def is_ours(file: SafetensorsFile) -> bool:
 def layout_of(file: SafetensorsFile) -> tuple[GPTConfig, dict[str, int] | None]:
     """The configuration and the optimizer's step counts.  Raises ValueError unless the tensors are theirs."""
     check_format(file.metadata.get("format"), file.has_digest)
-    config = GPTConfig(**strict_json(entry(file.metadata, "config")))
+    config = GPTConfig(**strict_json(metadata_entry(file.metadata, "config")))
     steps = optimizer_steps(file.metadata)
     check_tensors(file, config, steps)
     return config, steps
@@ -160,7 +167,7 @@ def read_model(
     config: GPTConfig,
     device: str,
     dtype: str | None = None,
-    names: Mapping[str, str] = NOTHING,
+    names: Mapping[str, str] = NO_METADATA,
 ) -> GPT:
     """The model of a file whose tensors were checked, in their dtype (float16 in float32) unless told another.
 
@@ -168,7 +175,7 @@ def read_model(
     there is one tensor in memory at most.
     """
     stored = file.dtype_of(names.get("wte.weight", "wte.weight"))
-    nothing = np.zeros((), wide_dtype(stored) if dtype is None else dtype)
+    nothing = np.zeros((), accumulation_dtype(stored) if dtype is None else dtype)
     blank = {name: np.broadcast_to(nothing, shape) for name, shape in parameter_shapes(config).items()}
     model = GPT(config, device=device, dtype=nothing.dtype, weights=blank)
     for name, parameter in model.parameters().items():
@@ -185,7 +192,7 @@ def read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dic
     }
 
 
-def state_names(tensors: Mapping[str, Stored], steps: Mapping[str, int]) -> list[str]:
+def state_names(tensors: Mapping[str, StoredTensor], steps: Mapping[str, int]) -> list[str]:
     """The names of the optimizer's state: STATE of every tensor `optimizer.STATE.NAME` whose NAME has a step count.
 
     Raises ValueError if a file has too few tensors for so many: it must not make us list a billion names.
@@ -208,7 +215,7 @@ def check_format(format: str | None, has_digest: bool) -> None:
         raise ValueError(f"its format is {format!r}, not {FORMAT!r}{hint}")
 
 
-def entry(metadata: Mapping[str, str], name: str) -> str:
+def metadata_entry(metadata: Mapping[str, str], name: str) -> str:
     """A string of the metadata.  Raises ValueError if it is not there."""
     if name not in metadata:
         raise ValueError(f"{name!r} is missing")
@@ -254,7 +261,7 @@ def shapes_of(config: GPTConfig, n_tensors: int) -> dict[str, tuple[int, ...]]:
     return parameter_shapes(config)
 
 
-def check_shapes(tensors: Mapping[str, Stored], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Raise ValueError listing the tensors that are missing or unexpected, or have another shape."""
     problems = [f"{name} is missing" for name in shapes.keys() - tensors.keys()]
     problems += [f"{name} is unexpected" for name in tensors.keys() - shapes.keys()]

@@ -14,12 +14,12 @@ from pathlib import Path
 from tinygrad_gpt.checks import at_least_one
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.optim import Optimizer
-from tinygrad_gpt.training.checkpoint import NOTHING, Checkpoint, load_checkpoint, save_checkpoint
-from tinygrad_gpt.training.safetensors_file import CheckpointError, opened
+from tinygrad_gpt.training.checkpoint import NO_METADATA, Checkpoint, load_checkpoint, save_checkpoint
+from tinygrad_gpt.training.safetensors_file import CheckpointError, open_safetensors
 
 NAME = re.compile(r"checkpoint-(\d{8,18})\.safetensors")
 DRAFT = re.compile(r"\.checkpoint-\d{8,18}\.safetensors\.[0-9a-f]{16}\.tmp")  # what `replacing` writes first
-SMALL = 2**26  # bytes of parameters; reading that much again takes a fraction of a second
+SMALL_FILE = 2**26  # bytes of parameters; reading that much again takes a fraction of a second
 VAL_LOSS = "val_loss"
 
 
@@ -43,7 +43,7 @@ class Checkpoints:
         *,
         step: int,
         val_loss: float | None = None,
-        metadata: Mapping[str, str] = NOTHING,
+        metadata: Mapping[str, str] = NO_METADATA,
         more: int = 0,
     ) -> Path:
         """Write a checkpoint, and delete those that are no longer needed.  The file is whole and on the disk then.
@@ -61,7 +61,7 @@ class Checkpoints:
         known = {} if loss == math.inf else {VAL_LOSS: repr(loss)}
         size = sum(p.data.nbytes for p in model.parameters().values())
         self.losses.pop(path, None)
-        verify = self.paranoid or size <= SMALL
+        verify = self.paranoid or size <= SMALL_FILE
         save_checkpoint(path, model, optimizer, step=step, metadata={**metadata, **known}, verify=verify)
         self.losses[path] = loss
         self.prune(path, self.keep + more)
@@ -147,7 +147,7 @@ class Checkpoints:
     def loss(self, path: Path) -> float:
         """A checkpoint's validation loss, inf if it has none.  Raises CheckpointError if the file is not whole."""
         if path not in self.losses:
-            with opened(path, with_digest=True) as file:
+            with open_safetensors(path, with_digest=True) as file:
                 loss = float(file.metadata.get(VAL_LOSS, "inf"))
                 self.losses[path] = loss if math.isfinite(loss) else math.inf
         return self.losses[path]

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import array_module
 from tinygrad_gpt.kernels import num_threads
-from tinygrad_gpt.kernels.threads import blas
+from tinygrad_gpt.kernels.threads import blas_threads_controller
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.version import __version__
 
@@ -25,14 +25,14 @@ def environment(model: GPT) -> dict[str, str | int]:
         "device": model.device,
         "threads": num_threads(),
     }
-    return found | of_processor() if backend is np else found
+    return found | describe_processor() if backend is np else found
 
 
-def of_processor() -> dict[str, str | int]:
+def describe_processor() -> dict[str, str | int]:
     """Of NumPy's work: BLAS with the kernel that it has chosen, its threads, and NumPy's own vector units."""
     library = blas_library()
     return {
-        "blas": blas_named(library),
+        "blas": blas_name(library),
         "blas_threads": library.get("num_threads", "unknown"),
         "cpu_features": cpu_features(),
     }
@@ -40,12 +40,14 @@ def of_processor() -> dict[str, str | int]:
 
 def blas_library() -> dict[str, Any]:
     """What threadpoolctl says of the BLAS that NumPy calls; nothing where it knows none (Accelerate)."""
-    libraries: list[dict[str, Any]] = [library for library in blas().info() if library["user_api"] == "blas"]
+    libraries: list[dict[str, Any]] = [
+        library for library in blas_threads_controller().info() if library["user_api"] == "blas"
+    ]
     libraries.sort(key=lambda library: "numpy" not in library["filepath"])  # SciPy brings one of its own
     return libraries[0] if libraries else {}
 
 
-def blas_named(library: dict[str, Any]) -> str:
+def blas_name(library: dict[str, Any]) -> str:
     """Name, version and kernel of a BLAS, such as openblas 0.3.31 SkylakeX; what NumPy was built with if unknown."""
     if library:
         parts = [library.get(name) for name in ("internal_api", "version", "architecture")]

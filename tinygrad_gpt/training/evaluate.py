@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.checks import at_least_one, check_has, checked_ids, equal_rows, whole_number
+from tinygrad_gpt.checks import at_least_one, check_has, check_ids, equal_rows, whole_number
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import no_grad
 
@@ -91,12 +91,12 @@ def evaluate(
         assert max_tokens is not None
         chosen = spread_windows(tokens, length, max_tokens, vocab_size)  # which checks what it takes
     else:
-        chosen = windows(checked_ids(tokens, vocab_size, "tokens"), length, stride)
+        chosen = windows(check_ids(tokens, vocab_size, "tokens"), length, stride)
     if len(tokens) < 2:
         raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
     nll, scored = 0.0, 0
     with no_grad():
-        for ids, targets in batched(chosen, batch_size):
+        for ids, targets in batch_windows(chosen, batch_size):
             nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
             new = int((targets != NOT_SCORED).sum())
             scored += new
@@ -151,23 +151,23 @@ def spread_windows(tokens: Array, length: int, max_tokens: int, vocab_size: int)
     chosen = layout(len(tokens), length, length, max_tokens)
     for start in chosen.starts:
         end = start + chosen.size + 1
-        window = checked_ids(tokens[start:end], vocab_size, f"tokens from {start}").astype(np.int64)
+        window = check_ids(tokens[start:end], vocab_size, f"tokens from {start}").astype(np.int64)
         yield window[:-1], window[1:]
 
 
-def batched(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:
+def batch_windows(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:
     """Windows of equal length, stacked to (B, T); a shorter last one comes alone."""
     waiting: list[tuple[Array, Array]] = []
     for pair in pairs:
         if waiting and (len(waiting) == batch_size or len(waiting[0][0]) != len(pair[0])):
-            yield stacked(waiting)
+            yield stack_pairs(waiting)
             waiting = []
         waiting.append(pair)
     if waiting:
-        yield stacked(waiting)
+        yield stack_pairs(waiting)
 
 
-def stacked(pairs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def stack_pairs(pairs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """Rows of inputs and rows of targets."""
     ids, targets = zip(*pairs, strict=True)
     return np.stack(ids), np.stack(targets)

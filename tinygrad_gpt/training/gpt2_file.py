@@ -20,7 +20,7 @@ from tinygrad_gpt.training.safetensors_file import (
     CheckpointError,
     SafetensorsFile,
     no_constant,
-    opened,
+    open_safetensors,
     without_repeats,
 )
 
@@ -28,7 +28,7 @@ MODEL_FILE, INDEX_FILE, CONFIG_FILE = "model.safetensors", "model.safetensors.in
 SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
 PREFIX = re.compile(r"^((_orig_mod|module|model|transformer)\.)+")  # of torch.compile, of wrappers, of classes
 PUBLISHED_HEADS = {768: 12, 1024: 16, 1280: 20, 1600: 25}  # by width: Radford et al. 2019, table 2
-LARGEST_CONFIG = 2**20  # bytes
+MAX_CONFIG_BYTES = 2**20  # bytes
 FLOATS = ("F16", "BF16", "F32", "F64")
 SIZES = {
     "n_embd": "emb_dim",
@@ -38,7 +38,9 @@ SIZES = {
     "n_ctx": "context_length",
 }
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-COMPUTED: dict[str, tuple[object, ...]] = {  # what this model does, where transformers' GPT2Config leaves a choice
+SUPPORTED_VALUES: dict[
+    str, tuple[object, ...]
+] = {  # what this model does, where transformers' GPT2Config leaves a choice
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),  # three spellings of one function
     "layer_norm_epsilon": (1e-5,),
@@ -63,7 +65,7 @@ def load_gpt2(
     """
     device = resolve_device(device)
     path = model_file(Path(path))
-    with opened(path, " as GPT-2") as file:
+    with open_safetensors(path, " as GPT-2") as file:
         if is_ours(file):
             config, _ = layout_of(file)
             if n_heads not in (None, config.n_heads):
@@ -188,16 +190,16 @@ def read_config(path: Path) -> dict[str, Any]:
     if not os.path.isfile(path):
         return {}
     with open(path, "rb") as file:
-        text = file.read(LARGEST_CONFIG + 1)
-    if len(text) > LARGEST_CONFIG:
-        raise ValueError(f"{CONFIG_FILE} beside it is longer than {LARGEST_CONFIG} bytes")
+        text = file.read(MAX_CONFIG_BYTES + 1)
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ValueError(f"{CONFIG_FILE} beside it is longer than {MAX_CONFIG_BYTES} bytes")
     try:
         told = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{CONFIG_FILE} beside it is not JSON: {error}") from error
     if not isinstance(told, dict):
         raise ValueError(f"{CONFIG_FILE} beside it is no JSON object")
-    for name, allowed in COMPUTED.items():
+    for name, allowed in SUPPORTED_VALUES.items():
         if name in told and not any(is_equal(told[name], value) for value in allowed):
             one = " or ".join(str(value) for value in allowed)
             raise ValueError(f"{CONFIG_FILE} beside it says {name} {told[name]!r}; only {one} is computed here")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_gpt.backend import require
-from tinygrad_gpt.files import replacing
+from tinygrad_gpt.files import atomic_write
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure
 
 TRAINING, VALIDATION, GREY = "#1f5fa8", "#d1601f", "#555555"
 SIZE, DPI = (7.2, 4.4), 150  # inches, dots per inch
-MANY = 40  # evaluations: beyond this a marker for each would hide the line
+MAX_MARKERS = 40  # evaluations: beyond this a marker for each would hide the line
 
 
 def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title: str | None = None) -> None:
@@ -34,7 +34,7 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
     """
     drawn = io.BytesIO()
     loss_figure(records, title=title).savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(drawn.getvalue())
 
 
@@ -56,7 +56,7 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
     ):
         losses = [finite_or_nan(row.get(key)) for row in rows]
         if not all(map(math.isnan, losses)):
-            marker = "o" if len(rows) <= MANY else None
+            marker = "o" if len(rows) <= MAX_MARKERS else None
             last = next(loss for loss in reversed(losses) if not math.isnan(loss))
             ending = f"{label}, {last:.3g} at the end"
             axes.plot(epochs, losses, color=colour, linestyle=style, marker=marker, markersize=3.5, label=ending)
@@ -89,7 +89,7 @@ def set_title(figure: "Figure", text: str) -> None:
     """Write a title above a figure, in as many lines as its width asks for."""
     title = figure.suptitle("", fontsize="medium")
     title.set_parse_math(False)  # a file's name may hold a $
-    text = drawable(text)
+    text = drawable_text(text)
     columns = len(text)
     title.set_text(text)
     while title.get_window_extent().width > 0.96 * figure.bbox.width:
@@ -97,7 +97,7 @@ def set_title(figure: "Figure", text: str) -> None:
         title.set_text(textwrap.fill(text, columns))
 
 
-def drawable(text: str) -> str:
+def drawable_text(text: str) -> str:
     """text with escapes for what the font of the figures lacks: other scripts, newlines, bytes that are no text."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 

@@ -40,9 +40,9 @@ NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # what is writte
 DIGEST = "file_sha256"
 BEFORE_DIGEST = f'{{"__metadata__":{{"{DIGEST}":"'.encode()
 DIGITS = slice(8 + len(BEFORE_DIGEST), 8 + len(BEFORE_DIGEST) + 64)  # where the digest is in a file
-STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # in JSON; the last may lack its end
-DEEPER = re.compile(r"\{[^{}]*\{|\[[^]]*[\[{]")  # an object in an object (in the outermost one), or in a list
-LONGEST_REASON = 1000  # characters
+JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # in JSON; the last may lack its end
+NESTED_TOO_DEEP = re.compile(r"\{[^{}]*\{|\[[^]]*[\[{]")  # an object in an object (in the outermost one), or in a list
+MAX_REASON_LENGTH = 1000  # characters
 MAGIC = {
     b"PK\x03\x04": "a zip archive, as PyTorch's .pt and NumPy's .npz are",
     b"\x93NUMPY": "a NumPy array (.npy)",
@@ -102,7 +102,7 @@ def bytes_of(array: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensor:
     """Where a tensor lies in a file, and what it is."""
 
     dtype: str  # the file's word for it
@@ -112,7 +112,9 @@ class Stored:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str], what: str = "", *, with_digest: bool = False) -> Iterator["SafetensorsFile"]:
+def open_safetensors(
+    path: str | os.PathLike[str], what: str = "", *, with_digest: bool = False
+) -> Iterator["SafetensorsFile"]:
     """A file to read (as what it should be) that was checked, and its digest too if it has one, or must have one.
 
     Whatever is wrong with it, or is found to be wrong in the block, is a CheckpointError of one line.
@@ -127,7 +129,7 @@ def opened(path: str | os.PathLike[str], what: str = "", *, with_digest: bool = 
                 raise ValueError("its digest is missing")
             yield checked
     except (OSError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"cannot read {str(path)!r}{what}: {reason(error)}") from error
+        raise CheckpointError(f"cannot read {str(path)!r}{what}: {one_line_reason(error)}") from error
 
 
 class SafetensorsFile:
@@ -143,7 +145,7 @@ class SafetensorsFile:
         self.has_digest = header.startswith(BEFORE_DIGEST)
         text = header.decode()
         del header  # a hostile one is costly enough
-        self.tensors, self.metadata = parsed(text, size - self.start)
+        self.tensors, self.metadata = parse_header(text, size - self.start)
         del text
         if self.has_digest:
             self.check_digest(size)
@@ -222,7 +224,7 @@ class SafetensorsFile:
             part = part[count:]
 
 
-def parsed(header: str, size: int) -> tuple[dict[str, Stored], dict[str, str]]:
+def parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     """Tensors and metadata of a header, if they describe exactly the `size` bytes that follow it."""
     if not header.startswith("{"):
         raise ValueError("its header is no JSON object")
@@ -230,7 +232,7 @@ def parsed(header: str, size: int) -> tuple[dict[str, Stored], dict[str, str]]:
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are not strings")
-    tensors = {name: stored(name, entry) for name, entry in entries.items()}
+    tensors = {name: parse_entry(name, entry) for name, entry in entries.items()}
     end = 0
     for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != end:
@@ -241,7 +243,7 @@ def parsed(header: str, size: int) -> tuple[dict[str, Stored], dict[str, str]]:
     return tensors, metadata
 
 
-def stored(name: str, entry: Any) -> Stored:
+def parse_entry(name: str, entry: Any) -> StoredTensor:
     """One entry of a header."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} is not described by dtype, shape and data_offsets")
@@ -255,7 +257,7 @@ def stored(name: str, entry: Any) -> Stored:
     begin, end = offsets
     if end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
         raise ValueError(f"{name} is {dtype} of shape {tuple(shape)}, which {end - begin} bytes cannot be")
-    return Stored(dtype, tuple(shape), begin, end)
+    return StoredTensor(dtype, tuple(shape), begin, end)
 
 
 def are_sizes(value: Any) -> bool:
@@ -269,7 +271,7 @@ def strict_json(text: str) -> Any:
     Raises ValueError for anything else, also for what Python reads and JSON does not allow (NaN, a name given twice),
     and for whole numbers of more than 18 digits.
     """
-    if DEEPER.search(STRING.sub("", text), 1):
+    if NESTED_TOO_DEEP.search(JSON_STRING.sub("", text), 1):
         raise ValueError("its JSON is nested too deeply")  # memory: a level takes 2 bytes in a file and 88 in Python
     value = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant, parse_int=short_int)
     if not isinstance(value, dict):
@@ -297,19 +299,19 @@ def short_int(digits: str) -> int:
     return int(digits)
 
 
-def reason(error: Exception) -> str:
+def one_line_reason(error: Exception) -> str:
     """What is wrong, in one line that can be printed, however odd the names are that it quotes."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
-    text = text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + " ..."
+    text = text if len(text) <= MAX_REASON_LENGTH else text[:MAX_REASON_LENGTH] + " ..."
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def require_whole(path: Path) -> None:
+def require_complete(path: Path) -> None:
     """Raise OSError unless the file is one that was written with a digest, and reads as it was written."""
     try:
-        with opened(path, with_digest=True):
+        with open_safetensors(path, with_digest=True):
             pass
     except CheckpointError as error:
         raise OSError(errno.EIO, f"it was not written as it should be: {error}", str(path)) from error

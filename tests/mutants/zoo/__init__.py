@@ -27,7 +27,7 @@ MUTANTS = {
     "data": DATA_MUTANTS,
     "checkpoint": CHECKPOINT_MUTANTS,
 }
-EVERY = [mutant for mutants in MUTANTS.values() for mutant in mutants]
+ALL_MUTANTS = [mutant for mutants in MUTANTS.values() for mutant in mutants]
 
 
 def killers(mutant):

@@ -88,7 +88,7 @@ def uniforms_keyed_by_seed_plus_row(seed: int, rows: Array, positions: Array) ->
     """Row 1 of seed 7 is row 0 of seed 8."""
     places = np.broadcast(rows, positions)
     words = [np.random.Philox(key=[seed + r, 0], counter=[t, 0, 0, 0]).random_raw() for r, t in places]
-    return reference.to_unit(np.array(words, np.uint64)).reshape(places.shape)
+    return reference.to_uniform(np.array(words, np.uint64)).reshape(places.shape)
 
 
 @mutant("uniforms", **RIGHT)
@@ -96,7 +96,7 @@ def uniforms_keyed_through_floats(seed: int, rows: Array, positions: Array) -> A
     """The key is a list of integers, which NumPy makes floats once one exceeds 2^63: 1,000 seeds become one."""
     places = np.broadcast(rows, positions)
     words = [np.random.Philox(key=[seed, 0], counter=[t, r, 0, 0]).random_raw() for r, t in places]
-    return reference.to_unit(np.array(words, np.uint64)).reshape(places.shape)
+    return reference.to_uniform(np.array(words, np.uint64)).reshape(places.shape)
 
 
 @mutant("uniforms", **RIGHT)

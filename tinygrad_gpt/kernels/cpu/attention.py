@@ -42,7 +42,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
         for rows, whole in zip(taken, powers, strict=True):
             keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
             np.matmul(q[:, heads, rows] * scale, k[:, heads, keys].swapaxes(-1, -2), out=e)
-            np.copyto(e[..., rows.start :], -np.inf, where=above_diagonal(rows.stop - rows.start))
+            np.copyto(e[..., rows.start :], -np.inf, where=future_mask(rows.stop - rows.start))
             e -= e.max(-1, keepdims=True)
             np.exp(e, out=e)
             np.sum(e, axis=-1, keepdims=True, out=total)
@@ -76,6 +76,6 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     return y, vjp
 
 
-def above_diagonal(n: int) -> Array:
+def future_mask(n: int) -> Array:
     """(n, n) of bool: what lies in the future."""
     return ~np.tri(n, dtype=bool)

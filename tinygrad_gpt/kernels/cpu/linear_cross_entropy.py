@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels.cpu.products import product
+from tinygrad_gpt.kernels.cpu.products import matmul_in_parallel
 from tinygrad_gpt.kernels.threads import blocks, parallel_for
 
 CHUNK = 2**26  # logits of a chunk: 256 MB; where there are several, two are held on the way back
@@ -43,7 +43,7 @@ def linear_cross_entropy(
 
     def slopes(chunk: slice) -> Array:
         """dLoss/dlogits of a chunk of rows; enters their nll on the way."""
-        logits = product(rows[chunk], weight.T)
+        logits = matmul_in_parallel(rows[chunk], weight.T)
 
         def work(part: slice) -> None:
             for block in blocks(part, max(1, BLOCK // V)):
@@ -76,8 +76,8 @@ def linear_cross_entropy(
         dweight = None
         for chunk in reversed(chunks):
             dlogits = last if chunk is chunks[-1] else slopes(chunk)
-            dx[chunk] = product(dlogits, weight)
-            term = product(dlogits.T, rows[chunk] * dloss)
+            dx[chunk] = matmul_in_parallel(dlogits, weight)
+            term = matmul_in_parallel(dlogits.T, rows[chunk] * dloss)
             dweight = term if dweight is None else np.add(dweight, term, out=dweight)
             del dlogits
         dx *= dloss

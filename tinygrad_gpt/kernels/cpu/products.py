@@ -10,7 +10,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.threads import parallel_for
 
 
-def product(a: Array, b: Array, bias: Array | None = None) -> Array:
+def matmul_in_parallel(a: Array, b: Array, bias: Array | None = None) -> Array:
     """a (N, K) @ b (K, M) + bias (M)  ->  (N, M)"""
     (N, K), M = a.shape, b.shape[1]
     out = np.empty((N, M), a.dtype)
@@ -27,12 +27,12 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
             out[:, columns] += bias[columns]
 
     if N > M:
-        parallel_for(of_rows, N, enabled=worth_sharing(N, K, M))
+        parallel_for(of_rows, N, enabled=pays_in_threads(N, K, M))
     else:
-        parallel_for(of_columns, M, enabled=worth_sharing(N, K, M))
+        parallel_for(of_columns, M, enabled=pays_in_threads(N, K, M))
     return out
 
 
-def worth_sharing(N: int, K: int, M: int) -> bool:
+def pays_in_threads(N: int, K: int, M: int) -> bool:
     """Whether a product takes a tenth of a millisecond or more: by its arithmetic, or by what it has to read."""
     return N * K * M >= 2**23 or max(N * K, K * M) >= 2**18

@@ -12,7 +12,7 @@ from tinygrad_gpt.kernels.cuda.decode import accepts_head as accepts_head
 from tinygrad_gpt.kernels.cuda.decode import append_and_attend as append_and_attend
 from tinygrad_gpt.kernels.cuda.decode import append_kv as append_kv
 from tinygrad_gpt.kernels.cuda.dropout import accepts_dropout as accepts_dropout
-from tinygrad_gpt.kernels.cuda.dropout import drawn as drawn
+from tinygrad_gpt.kernels.cuda.dropout import draw_mask as draw_mask
 from tinygrad_gpt.kernels.cuda.dropout import dropout as dropout
 from tinygrad_gpt.kernels.cuda.elementwise import accepts_add as accepts_add
 from tinygrad_gpt.kernels.cuda.elementwise import add as add

@@ -9,14 +9,14 @@ WARP = 32
 THREADS = 256  # of a block, where nothing speaks for another number
 
 
-def contiguous(x: Array) -> Array:
+def as_contiguous(x: Array) -> Array:
     """x, or a copy of it in C order: kernels know no strides."""
     return x if x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
 
 
 def as_rows(x: Array) -> Array:
     """x (..., C) -> (N, C), in C order.  An axis in front counts as one row."""
-    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return as_contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def type_of(x: Array) -> str:
@@ -24,7 +24,7 @@ def type_of(x: Array) -> str:
     return TYPES[x.dtype.name]
 
 
-def stored_as(x: Array) -> dict[str, str]:
+def storage_define(x: Array) -> dict[str, str]:
     """The define that tells a kernel how x is stored."""
     return {"T": type_of(x)}
 
@@ -39,6 +39,6 @@ def threads_for(n: int, most: int = 512) -> int:
     return min(most, WARP * max(1, blocks_for(n, WARP)))
 
 
-def fours(n: int) -> dict[str, int]:
+def grid_by_fours(n: int) -> dict[str, int]:
     """Grid and block for n entries, four to a thread."""
     return {"grid": blocks_for(n, 4 * THREADS), "block": THREADS}

@@ -1,17 +1,17 @@
 """Sums of columns, in a fixed order."""
 
 from tinygrad_gpt.backend import Array, array_module
-from tinygrad_gpt.kernels.cuda.arrays import WARP, blocks_for, stored_as
+from tinygrad_gpt.kernels.cuda.arrays import WARP, blocks_for, storage_define
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
-TALL = 8  # rows that a block sums at a time
-FEWEST, MOST = 128, 128  # rows that a block sums, at least; blocks along the rows, at most: one sums what they leave
+ROWS_PER_PASS = 8  # rows that a block sums at a time
+MIN_ROWS, MOST = 128, 128  # rows that a block sums, at least; blocks along the rows, at most: one sums what they leave
 
 
 def column_sums(x: Array) -> Array:
     """x (N, M) of float32 or bfloat16, in C order  ->  (M) of float32."""
     rows, columns = x.shape
-    per_block = max(FEWEST, blocks_for(rows, MOST))
+    per_block = max(MIN_ROWS, blocks_for(rows, MOST))
     pieces = max(1, blocks_for(rows, per_block))
     sums = array_module(x).empty(columns if pieces == 1 else (pieces, columns), "float32")
     grid = (blocks_for(columns, WARP), pieces)
@@ -24,7 +24,7 @@ def column_sums(x: Array) -> Array:
         columns,
         per_block,
         grid=grid,
-        block=(WARP, TALL),
-        defines={**stored_as(x), "TALL": TALL},
+        block=(WARP, ROWS_PER_PASS),
+        defines={**storage_define(x), "TALL": ROWS_PER_PASS},
     )
     return sums if pieces == 1 else column_sums(sums)

@@ -3,11 +3,11 @@
 from typing import Any, Literal
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import as_rows, contiguous, stored_as, threads_for
+from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, as_rows, storage_define, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 FILE = "cross_entropy.cu"
-Ignoring = tuple[bool, int]  # whether rows with some target do not count, and with which
+IgnoredIndex = tuple[bool, int]  # whether rows with some target do not count, and with which
 
 
 def accepts_cross_entropy(logits: Array, targets: Array = None, *, reduction: str = "mean", **settings: Any) -> bool:
@@ -28,16 +28,27 @@ def cross_entropy(
     Saves the logits, not a copy of them.  A target outside the vocabulary makes the loss nan.
     """
     xp, shape, V = array_module(logits), logits.shape, logits.shape[-1]
-    x, y, ignoring = as_rows(logits), flat_targets(targets), ignoring_of(ignore_index)
+    x, y, ignoring = as_rows(logits), flat_targets(targets), ignored_index(ignore_index)
     nll, tops, log_totals = (xp.empty(len(x), "float32") for _ in range(3))
-    how: dict[str, Any] = {"grid": len(x), "block": threads_for(V), "defines": stored_as(x)}
+    how: dict[str, Any] = {"grid": len(x), "block": threads_for(V), "defines": storage_define(x)}
     launch(FILE, "cross_entropy_forward", x, y, nll, tops, log_totals, V, V, *ignoring, **how)
     loss, divisor = loss_of_rows(nll, y, ignoring, reduction, how["defines"])
 
     def vjp(dloss: Array) -> tuple[Array, None]:
         dx = xp.empty_like(x)
         launch(
-            FILE, "cross_entropy_backward", x, y, tops, log_totals, contiguous(dloss), divisor, dx, V, *ignoring, **how
+            FILE,
+            "cross_entropy_backward",
+            x,
+            y,
+            tops,
+            log_totals,
+            as_contiguous(dloss),
+            divisor,
+            dx,
+            V,
+            *ignoring,
+            **how,
         )
         return dx.reshape(shape), None
 
@@ -46,16 +57,16 @@ def cross_entropy(
 
 def flat_targets(targets: Array) -> Array:
     """Targets in a row, of int64."""
-    return contiguous(targets.astype("int64", copy=False)).reshape(-1)
+    return as_contiguous(targets.astype("int64", copy=False)).reshape(-1)
 
 
-def ignoring_of(ignore_index: int | None) -> Ignoring:
+def ignored_index(ignore_index: int | None) -> IgnoredIndex:
     """What a kernel is told about rows that do not count."""
     return ignore_index is not None, ignore_index or 0
 
 
 def loss_of_rows(
-    nll: Array, y: Array, ignoring: Ignoring, reduction: str, stored: dict[str, str]
+    nll: Array, y: Array, ignoring: IgnoredIndex, reduction: str, stored: dict[str, str]
 ) -> tuple[Array, Array]:
     """nll (N), targets (N)  ->  the loss () and what its sum was divided by ()."""
     xp = array_module(nll)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tinygrad_gpt.backend import Array, Vjp, array_module, wide_dtype
-from tinygrad_gpt.kernels.cuda.arrays import THREADS, blocks_for, contiguous, stored_as
-from tinygrad_gpt.kernels.cuda.elementwise import multiplied
+from tinygrad_gpt.backend import Array, Vjp, accumulation_dtype, array_module
+from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_contiguous, blocks_for, storage_define
+from tinygrad_gpt.kernels.cuda.elementwise import multiply_by_mask
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.rng import LazyMask
 
-MOST = 2**16 - 1  # blocks along the second axis of a grid
+MAX_BLOCKS = 2**16 - 1  # blocks along the second axis of a grid
 
 
 def accepts_dropout(x: Array, keep: Array | LazyMask = None) -> bool:
@@ -19,31 +19,31 @@ def accepts_dropout(x: Array, keep: Array | LazyMask = None) -> bool:
 def dropout(x: Array, keep: Array | LazyMask) -> tuple[Array, Vjp]:
     """x times a mask of its shape, which is given, or drawn as it is needed: then nothing is saved but its name."""
     if isinstance(keep, LazyMask):
-        return dropped(x, keep), lambda dy: (dropped(dy, keep), None)
-    return multiplied(x, keep), lambda dy: (multiplied(dy, keep), None)
+        return apply_dropout(x, keep), lambda dy: (apply_dropout(dy, keep), None)
+    return multiply_by_mask(x, keep), lambda dy: (multiply_by_mask(dy, keep), None)
 
 
-def dropped(x: Array, keep: LazyMask) -> Array:
+def apply_dropout(x: Array, keep: LazyMask) -> Array:
     """x times a mask that nobody writes down."""
-    x = contiguous(x)
+    x = as_contiguous(x)
     y = array_module(x).empty_like(x)
-    launch("dropout.cu", "drop", x, y, *place(keep), keep.scale, **grid_of(keep), defines=stored_as(x))
+    launch("dropout.cu", "drop", x, y, *mask_key(keep), keep.scale, **grid_of(keep), defines=storage_define(x))
     return y
 
 
-def drawn(keep: LazyMask, like: Array) -> Array:
+def draw_mask(keep: LazyMask, like: Array) -> Array:
     """The mask written down, where `like` is and float64 if it is, else float32: Dropout.keep's, bit for bit."""
-    mask = array_module(like).empty(keep.shape, wide_dtype(like.dtype))
+    mask = array_module(like).empty(keep.shape, accumulation_dtype(like.dtype))
     if mask.size:
-        launch("mask.cu", "draw_mask", mask, *place(keep), keep.scale, **grid_of(keep), defines=stored_as(mask))
+        launch("mask.cu", "draw_mask", mask, *mask_key(keep), keep.scale, **grid_of(keep), defines=storage_define(mask))
     return mask
 
 
-def place(keep: LazyMask) -> tuple[int, ...]:
+def mask_key(keep: LazyMask) -> tuple[int, ...]:
     """Which bits a mask takes, as kernels are told."""
     return keep.shape[0], keep.per_row, keep.seed, keep.step, keep.first_row, keep.site, keep.kept
 
 
 def grid_of(keep: LazyMask) -> dict[str, Any]:
     """A thread for every 16 entries of a row, rows along the second axis."""
-    return {"grid": (blocks_for(keep.per_row, 16 * THREADS), min(keep.shape[0], MOST)), "block": THREADS}
+    return {"grid": (blocks_for(keep.per_row, 16 * THREADS), min(keep.shape[0], MAX_BLOCKS)), "block": THREADS}

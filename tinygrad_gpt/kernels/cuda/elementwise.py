@@ -3,7 +3,7 @@
 from typing import Any
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import contiguous, fours, type_of
+from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, grid_by_fours, type_of
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 FILE = "elementwise.cu"
@@ -18,25 +18,25 @@ def cast(x: Array, dtype: Any) -> Array:
     """x in another of float32 and bfloat16; itself if it is that already."""
     if x.dtype == dtype:
         return x
-    x = contiguous(x)
+    x = as_contiguous(x)
     y = array_module(x).empty(x.shape, dtype)
-    launch(FILE, "cast", x, y, x.size, **fours(x.size), defines=types_of(y, x))
+    launch(FILE, "cast", x, y, x.size, **grid_by_fours(x.size), defines=types_of(y, x))
     return y
 
 
-def scaled(x: Array, above: Array, below: Array) -> Array:
+def scale(x: Array, above: Array, below: Array) -> Array:
     """x * above / below, for two float32 numbers () on the device."""
-    x = contiguous(x)
+    x = as_contiguous(x)
     y = array_module(x).empty_like(x)
-    launch(FILE, "scale", x, contiguous(above), below, y, x.size, **fours(x.size), defines=types_of(x, x))
+    launch(FILE, "scale", x, as_contiguous(above), below, y, x.size, **grid_by_fours(x.size), defines=types_of(x, x))
     return y
 
 
-def multiplied(x: Array, mask: Array) -> Array:
+def multiply_by_mask(x: Array, mask: Array) -> Array:
     """x * mask, stored as x is."""
-    x, mask = contiguous(x), contiguous(mask)
+    x, mask = as_contiguous(x), as_contiguous(mask)
     y = array_module(x).empty_like(x)
-    launch(FILE, "multiply", x, mask, y, x.size, **fours(x.size), defines=types_of(x, mask))
+    launch(FILE, "multiply", x, mask, y, x.size, **grid_by_fours(x.size), defines=types_of(x, mask))
     return y
 
 
@@ -47,7 +47,7 @@ def accepts_add(a: Array, b: Array = None) -> bool:
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
     """y = a + b, where a float32 stream takes up what was computed in bfloat16."""
-    a, b = contiguous(a), contiguous(b)
+    a, b = as_contiguous(a), as_contiguous(b)
     y, dtype = array_module(a).empty_like(a), b.dtype
-    launch(FILE, "add", a, b, y, y.size, **fours(y.size), defines=types_of(a, b))
+    launch(FILE, "add", a, b, y, y.size, **grid_by_fours(y.size), defines=types_of(a, b))
     return y, lambda dy: (dy, cast(dy, dtype))

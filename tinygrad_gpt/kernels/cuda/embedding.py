@@ -1,18 +1,18 @@
 """Rows of a table, and the sum of what comes back for each."""
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, contiguous, threads_for
+from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, as_rows, blocks_for, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 FILE = "embedding.cu"
-TILE = 256  # ids that are sorted by a block
-DEFINES = {"TILE": TILE}
-MOST = 2**31 - 1  # ids
+IDS_PER_BLOCK = 256  # ids that are sorted by a block
+DEFINES = {"TILE": IDS_PER_BLOCK}
+MAX_IDS = 2**31 - 1  # ids
 
 
 def accepts_embedding(table: Array, ids: Array = None) -> bool:
     """Whether the table is a matrix, and there are entries and ids, not too many."""
-    return ids is not None and table.ndim == 2 and bool(table.size) and 0 < ids.size <= MOST
+    return ids is not None and table.ndim == 2 and bool(table.size) and 0 < ids.size <= MAX_IDS
 
 
 def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
@@ -20,16 +20,27 @@ def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
 
     An id outside the table gives a row of nan, and takes no gradient.
     """
-    xp, table = array_module(table), contiguous(table)
+    xp, table = array_module(table), as_contiguous(table)
     V, C = table.shape
-    shape, flat = ids.shape, contiguous(ids.astype("int64", copy=False)).reshape(-1)
+    shape, flat = ids.shape, as_contiguous(ids.astype("int64", copy=False)).reshape(-1)
     N, threads = len(flat), threads_for(C, most=256)
     y = xp.empty((N, C), table.dtype)
     launch(FILE, "gather_rows", table, flat, y, V, C, grid=N, block=threads, defines=DEFINES)
 
     def vjp(dy: Array) -> tuple[Array, None]:
         order, in_order = xp.empty_like(flat), xp.empty_like(flat)
-        launch(FILE, "sort_ids", flat, order, in_order, V, N, grid=blocks_for(N, TILE), block=TILE, defines=DEFINES)
+        launch(
+            FILE,
+            "sort_ids",
+            flat,
+            order,
+            in_order,
+            V,
+            N,
+            grid=blocks_for(N, IDS_PER_BLOCK),
+            block=IDS_PER_BLOCK,
+            defines=DEFINES,
+        )
         dtable = xp.zeros((V, C), y.dtype)
         runs = as_rows(dy), order, in_order, dtable, V, C, N
         launch(FILE, "sum_runs", *runs, grid=(N, blocks_for(C, threads)), block=threads, defines=DEFINES)

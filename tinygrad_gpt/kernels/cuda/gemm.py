@@ -21,7 +21,7 @@ from tinygrad_gpt.kernels.cuda.precision import current_precision
 CUDA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 DEFAULT_ALGORITHM = -1
-LARGEST = 2**31 - 1  # of cuBLAS's sizes and leading dimensions
+MAX_DIMENSION = 2**31 - 1  # of cuBLAS's sizes and leading dimensions
 
 
 def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> Array:
@@ -54,14 +54,14 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> 
         raise ValueError(f"gemm: the rows of out must lie together; got shape {out.shape} with strides {out.strides}")
     if math.prod(batch) > 1 and operands[2][2] == 0:
         raise ValueError("gemm: out holds one matrix for many products")
-    multiply(operands, (b, a, out), (n, m, k), math.prod(batch), beta, compute)
+    call_cublas(operands, (b, a, out), (n, m, k), math.prod(batch), beta, compute)
     return out
 
 
 Layout = tuple[int, int, int]  # (1 if transposed, leading dimension, batch step), in entries
 
 
-def multiply(
+def call_cublas(
     layouts: tuple[Layout, Layout, Layout],
     arrays: tuple[Array, Array, Array],
     sizes: tuple[int, int, int],
@@ -73,7 +73,7 @@ def multiply(
     (ta, lda, step_a), (tb, ldb, step_b), (_, ldc, step_c) = layouts
     (A, type_a), (B, type_b), (C, type_c) = ((x.data.ptr, CUDA_TYPES[x.dtype.name]) for x in arrays)
     coefficient = "float64" if compute == COMPUTE_64F else "float32"
-    by, keep = constant(1.0, coefficient), constant(beta, coefficient)
+    by, keep = host_constant(1.0, coefficient), host_constant(beta, coefficient)
     one, two = by.ctypes.data, keep.ctypes.data
     blas, handle = backend.cublas(), backend.cublas_handle()
     first, second, third = (A, type_a, lda), (B, type_b, ldb), (C, type_c, ldc)
@@ -86,7 +86,7 @@ def multiply(
 
 
 @lru_cache(maxsize=64)
-def constant(value: float, dtype: str) -> Array:
+def host_constant(value: float, dtype: str) -> Array:
     """A number in the host's memory, where cuBLAS looks for alpha and beta."""
     return np.array(value, dtype)
 
@@ -115,7 +115,7 @@ def layout(x: Array, name: str) -> Layout:
         raise ValueError(
             f"gemm: {name}, shape {x.shape} with strides {x.strides}, would need a copy: no axis lies together"
         )
-    if max(rows, columns, leading) > LARGEST:
+    if max(rows, columns, leading) > MAX_DIMENSION:
         raise ValueError(f"gemm: {name}, shape {x.shape} with strides {x.strides}, is too large for cuBLAS")
     return transposed, leading, batch_step(batch, steps, name)
 

@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parent
 OPTIONS = ("--std=c++17",)
 Define = str | int | float
 Defines = tuple[tuple[str, Define], ...]  # sorted, so that it can be a key
-Check = Callable[[Any], Any]  # an argument -> what is handed to CUDA
+Converter = Callable[[Any], Any]  # an argument -> what is handed to CUDA
 
 DTYPES = {  # of CUDA's types
     "bool": "bool",
@@ -47,8 +47,8 @@ DTYPES = {  # of CUDA's types
     "double": "float64",
     "__nv_bfloat16": "bfloat16",
 }
-MOST_THREADS = 1024  # in a block
-MOST_BLOCKS = (2**31 - 1, 2**16 - 1, 2**16 - 1)
+MAX_THREADS = 1024  # in a block
+MAX_BLOCKS = (2**31 - 1, 2**16 - 1, 2**16 - 1)
 
 
 @dataclass(frozen=True)
@@ -76,23 +76,23 @@ def launch(
 
     Raises TypeError or ValueError naming the kernel, the parameter and what it takes.
     """
-    function, checks = prepared(file, kernel, tuple(sorted((defines or {}).items())))
+    function, checks = compiled_kernel(file, kernel, tuple(sorted((defines or {}).items())))
     where = f"{kernel} in {file}"
     if len(args) != len(checks):
         raise TypeError(f"{where} takes {len(checks)} arguments; got {len(args)}")
     values = tuple([check(value) for check, value in zip(checks, args, strict=True)])
     one_device(where, args)
-    grid, block = extent(grid), extent(block)
+    grid, block = three_axes(grid), three_axes(block)
     if 0 in grid:
         return
-    if math.prod(block) > MOST_THREADS or min(block) < 1:
-        raise ValueError(f"{where}: block must have 1 to {MOST_THREADS} threads; got {block}")
-    if any(n > most for n, most in zip(grid, MOST_BLOCKS, strict=True)):
-        raise ValueError(f"{where}: grid may be at most {MOST_BLOCKS}; got {grid}")
+    if math.prod(block) > MAX_THREADS or min(block) < 1:
+        raise ValueError(f"{where}: block must have 1 to {MAX_THREADS} threads; got {block}")
+    if any(n > most for n, most in zip(grid, MAX_BLOCKS, strict=True)):
+        raise ValueError(f"{where}: grid may be at most {MAX_BLOCKS}; got {grid}")
     function(grid, block, values)
 
 
-def extent(n: int | tuple[int, ...]) -> tuple[int, int, int]:
+def three_axes(n: int | tuple[int, ...]) -> tuple[int, int, int]:
     """A grid or block with all three axes."""
     x, y, z = (*((n,) if isinstance(n, int) else n), 1, 1, 1)[:3]
     return operator.index(x), operator.index(y), operator.index(z)
@@ -108,7 +108,7 @@ def one_device(where: str, args: tuple[Any, ...]) -> None:
 
 
 @cache
-def prepared(file: str, kernel: str, defines: Defines) -> tuple[Any, tuple[Check, ...]]:
+def compiled_kernel(file: str, kernel: str, defines: Defines) -> tuple[Any, tuple[Converter, ...]]:
     """The compiled kernel, and for each parameter what checks and converts its argument."""
     parameters = parameters_of(source(file), kernel, dict(defines))
     checks = tuple(check_for(parameter, f"{kernel} in {file}") for parameter in parameters)
@@ -128,9 +128,9 @@ def program(file: str, defines: Defines) -> str:
     because CuPy's cache of compiled kernels looks at the text alone: it would not see that a header has changed.
     """
     text = source(file)
-    lines = [line for line in text.splitlines() if SYSTEM_HEADER.match(line)]
+    lines = [line for line in text.splitlines() if SYSTEM_INCLUDE.match(line)]
     lines += [f"#define {name} {literal(value)}" for name, value in defines]
-    return "\n".join([*dict.fromkeys(lines), SYSTEM_HEADER.sub("", text)])
+    return "\n".join([*dict.fromkeys(lines), SYSTEM_INCLUDE.sub("", text)])
 
 
 def literal(value: Define) -> str:
@@ -152,7 +152,7 @@ def with_headers(file: str, seen: set[str]) -> str:
     """The text of a file, and of the headers it names that have not been seen."""
     lines = [f'#line 1 "{file}"']
     for number, line in enumerate((FOLDER / file).read_text(encoding="utf-8").splitlines(), start=1):
-        header = OWN_HEADER.match(line)
+        header = OWN_INCLUDE.match(line)
         if header is None:
             lines.append(line)
         elif header[1] in seen:
@@ -163,8 +163,8 @@ def with_headers(file: str, seen: set[str]) -> str:
     return "\n".join(lines)
 
 
-SYSTEM_HEADER = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<[^>]+>[^\n]*$", re.MULTILINE)
-OWN_HEADER = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+SYSTEM_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<[^>]+>[^\n]*$", re.MULTILINE)
+OWN_INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 ENTRY = re.compile(r'extern\s*"C"\s*__global__\s+(.*?)\(([^()]*)\)\s*\{', re.DOTALL)
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 BOUNDS = re.compile(r"__launch_bounds__\s*\([^()]*\)")
@@ -199,7 +199,7 @@ def parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> P
     return Parameter(name, type_, pointer)
 
 
-def check_for(parameter: Parameter, where: str) -> Check:
+def check_for(parameter: Parameter, where: str) -> Converter:
     """What turns an argument into what CUDA takes for this parameter, or raises."""
     where = f"{parameter.name} of {where}"
     if parameter.pointer:
@@ -209,7 +209,7 @@ def check_for(parameter: Parameter, where: str) -> Check:
     return check_int(np.dtype(DTYPES[parameter.type]), where)
 
 
-def check_array(type_: str, where: str) -> Check:
+def check_array(type_: str, where: str) -> Converter:
     """A check for an array, or None."""
     name = DTYPES.get(type_)  # None for void: any
 
@@ -227,7 +227,7 @@ def check_array(type_: str, where: str) -> Check:
     return check
 
 
-def check_float(dtype: np.dtype[Any], where: str) -> Check:
+def check_float(dtype: np.dtype[Any], where: str) -> Converter:
     """A check for a number."""
 
     def check(value: Any) -> Any:
@@ -238,7 +238,7 @@ def check_float(dtype: np.dtype[Any], where: str) -> Check:
     return check
 
 
-def check_int(dtype: np.dtype[Any], where: str) -> Check:
+def check_int(dtype: np.dtype[Any], where: str) -> Converter:
     """A check for a whole number that fits the type."""
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
@@ -256,7 +256,7 @@ def check_int(dtype: np.dtype[Any], where: str) -> Check:
     return check
 
 
-def forget() -> None:
+def forget_compiled() -> None:
     """Forget every compiled kernel."""
-    for function in (prepared, module_of, source):
+    for function in (compiled_kernel, module_of, source):
         function.cache_clear()

@@ -3,20 +3,20 @@
 from typing import Any
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import TYPES, WARP, as_rows, blocks_for, contiguous
+from tinygrad_gpt.kernels.cuda.arrays import TYPES, WARP, as_contiguous, as_rows, blocks_for
 from tinygrad_gpt.kernels.cuda.columns import column_sums
 from tinygrad_gpt.kernels.cuda.launcher import Define, launch
 from tinygrad_gpt.kernels.cuda.precision import bfloat16, current_precision
 
 FILE = "layer_norm.cu"
-ROWS = 4  # of a block on the way there
-SUMS = 12288  # floats in the shared memory of a block on the way back: 48 KB, what it gets without asking
+ROWS_PER_BLOCK = 4  # of a block on the way there
+SHARED_FLOATS = 12288  # floats in the shared memory of a block on the way back: 48 KB, what it gets without asking
 MOST_WARPS, MOST_BLOCKS = 8, 528  # there; four blocks for each of an H100's 132 multiprocessors
 
 
 def accepts_layer_norm(x: Array, gain: Array = None, bias: Array = None, **settings: Any) -> bool:
     """Whether all are float32 and fit each other, there are entries, and a row has at most 6,144 of them."""
-    if bias is None or not x.ndim or not x.size or 2 * x.shape[-1] > SUMS:
+    if bias is None or not x.ndim or not x.size or 2 * x.shape[-1] > SHARED_FLOATS:
         return False
     return all(array.dtype.name == "float32" and array.shape == x.shape[-1:] for array in (gain, bias))
 
@@ -27,16 +27,23 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
     Saves x, gain, and mean and 1/deviation of each row.
     """
     xp, shape, C = array_module(x), x.shape, x.shape[-1]
-    rows, gain = as_rows(x), contiguous(gain)
+    rows, gain = as_rows(x), as_contiguous(gain)
     N = len(rows)
     y = xp.empty(rows.shape, bfloat16() if current_precision() == "bfloat16" else rows.dtype)
     mean, rstd = xp.empty(N, rows.dtype), xp.empty(N, rows.dtype)
-    stored: dict[str, Define] = {"T": TYPES[y.dtype.name], "SUMS": SUMS}
-    forward = rows, gain, contiguous(bias), y, mean, rstd, N, C, eps
-    launch(FILE, "layer_norm_forward", *forward, grid=blocks_for(N, ROWS), block=ROWS * WARP, defines=stored)
+    stored: dict[str, Define] = {"T": TYPES[y.dtype.name], "SUMS": SHARED_FLOATS}
+    forward = rows, gain, as_contiguous(bias), y, mean, rstd, N, C, eps
+    launch(
+        FILE,
+        "layer_norm_forward",
+        *forward,
+        grid=blocks_for(N, ROWS_PER_BLOCK),
+        block=ROWS_PER_BLOCK * WARP,
+        defines=stored,
+    )
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
-        warps = min(MOST_WARPS, SUMS // (2 * C))
+        warps = min(MOST_WARPS, SHARED_FLOATS // (2 * C))
         blocks = min(MOST_BLOCKS, blocks_for(N, warps))
         dx = xp.empty_like(rows)
         partial = xp.empty((2, blocks, C), rows.dtype)  # of the gradients of gain and bias

@@ -1,7 +1,7 @@
 """Linear layer: three products by cuBLAS, the bias added by the first of them."""
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_rows, blocks_for, contiguous, stored_as
+from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_contiguous, as_rows, blocks_for, storage_define
 from tinygrad_gpt.kernels.cuda.columns import column_sums
 from tinygrad_gpt.kernels.cuda.elementwise import cast
 from tinygrad_gpt.kernels.cuda.gemm import gemm
@@ -25,11 +25,20 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, V
     xp, shape = array_module(x), x.shape
     rows = as_rows(x)  # (N, I)
     N, (inputs, outputs) = len(rows), weight.shape
-    weight = multipliable(weight, rows.dtype)
+    weight = gemm_ready(weight, rows.dtype)
     y = xp.empty((N, outputs), rows.dtype)
     if bias is not None:
         grid = N, blocks_for(outputs, 4 * THREADS)
-        launch("linear.cu", "fill_rows", contiguous(bias), y, outputs, grid=grid, block=THREADS, defines=stored_as(y))
+        launch(
+            "linear.cu",
+            "fill_rows",
+            as_contiguous(bias),
+            y,
+            outputs,
+            grid=grid,
+            block=THREADS,
+            defines=storage_define(y),
+        )
     gemm(rows, weight, y, beta=0.0 if bias is None else 1.0)
     biased = bias is not None
 
@@ -42,8 +51,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, V
     return y.reshape(*shape[:-1], outputs), vjp
 
 
-def multipliable(weight: Array, dtype: object) -> Array:
+def gemm_ready(weight: Array, dtype: object) -> Array:
     """A matrix in this dtype, laid out so that cuBLAS can read it: its rows or its columns lie together."""
     if weight.flags.f_contiguous:  # a transposed one stays transposed
-        return cast(contiguous(weight.T), dtype).T
-    return cast(contiguous(weight), dtype)
+        return cast(as_contiguous(weight.T), dtype).T
+    return cast(as_contiguous(weight), dtype)

@@ -7,15 +7,17 @@ logits a second time there, instead of holding all of them.
 from typing import Any, Literal
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, stored_as, threads_for
-from tinygrad_gpt.kernels.cuda.cross_entropy import FILE, flat_targets, ignoring_of, loss_of_rows
-from tinygrad_gpt.kernels.cuda.elementwise import scaled
+from tinygrad_gpt.kernels.cuda.arrays import as_rows, blocks_for, storage_define, threads_for
+from tinygrad_gpt.kernels.cuda.cross_entropy import FILE, flat_targets, ignored_index, loss_of_rows
+from tinygrad_gpt.kernels.cuda.elementwise import scale
 from tinygrad_gpt.kernels.cuda.gemm import gemm
 from tinygrad_gpt.kernels.cuda.launcher import launch
-from tinygrad_gpt.kernels.cuda.linear import multipliable
+from tinygrad_gpt.kernels.cuda.linear import gemm_ready
 
-CHUNK = 2**29  # logits of a chunk: 2 GB of float32; where there are several, two full ones are held on the way back
-APART = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
+LOGITS_PER_CHUNK = (
+    2**29
+)  # logits of a chunk: 2 GB of float32; where there are several, two full ones are held on the way back
+ROW_ALIGNMENT = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
 
 
 def accepts_linear_cross_entropy(
@@ -41,11 +43,11 @@ def linear_cross_entropy(
     makes the loss nan.
     """
     xp, shape, (V, C) = array_module(x), x.shape, weight.shape
-    rows, y, ignoring = as_rows(x), flat_targets(targets), ignoring_of(ignore_index)
-    head = multipliable(weight, rows.dtype)
-    N, apart = len(rows), APART * blocks_for(V, APART)
+    rows, y, ignoring = as_rows(x), flat_targets(targets), ignored_index(ignore_index)
+    head = gemm_ready(weight, rows.dtype)
+    N, apart = len(rows), ROW_ALIGNMENT * blocks_for(V, ROW_ALIGNMENT)
     nll = xp.empty(N, "float32")
-    stored = stored_as(rows)
+    stored = storage_define(rows)
 
     def slopes(chunk: slice) -> Array:
         """dnll/dlogits of a chunk of rows, each of its own nll; enters those on the way."""
@@ -62,7 +64,9 @@ def linear_cross_entropy(
         )
         return logits[:, :V]
 
-    per_chunk = blocks_for(N, blocks_for(N, max(1, CHUNK // V)))  # all alike: the last, which is kept, is a full one
+    per_chunk = blocks_for(
+        N, blocks_for(N, max(1, LOGITS_PER_CHUNK // V))
+    )  # all alike: the last, which is kept, is a full one
     chunks = [slice(start, min(start + per_chunk, N)) for start in range(0, N, per_chunk)]
     last: Array = None
     for chunk in chunks:
@@ -72,12 +76,12 @@ def linear_cross_entropy(
 
     def vjp(dloss: Array) -> tuple[Array, Array, None]:
         dx, dweight = xp.empty_like(rows), xp.empty((V, C), "float32")
-        x = scaled(rows, dloss, divisor)
+        x = scale(rows, dloss, divisor)
         for chunk in reversed(chunks):
             dlogits = last if chunk is chunks[-1] else slopes(chunk)
             gemm(dlogits, head, dx[chunk])
             gemm(dlogits.T, x[chunk], dweight, beta=0.0 if chunk is chunks[-1] else 1.0)
             del dlogits
-        return scaled(dx, dloss, divisor).reshape(shape), dweight, None
+        return scale(dx, dloss, divisor).reshape(shape), dweight, None
 
     return loss, vjp

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, current_device, current_stream, to_device
-from tinygrad_gpt.kernels.cuda.arrays import THREADS, contiguous
+from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_contiguous
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 FILE = "optimizer.cu"
 CHUNK = 2**16  # entries that one block takes; a multiple of four
-TABLES = 64  # kept
+MAX_TABLES = 64  # kept
 
 
 def accepts_adamw_update(
@@ -29,7 +29,9 @@ def accepts_adamw_update(
 ) -> bool:
     """Whether there are gradients, all arrays are float32, and those that are written to have no gaps."""
     written = [array[name] for name in gradients for array in (parameters, m, v)]
-    return bool(written) and accepts_total_of_squares(*gradients.values(), *written) and all(map(has_no_gaps, written))
+    return (
+        bool(written) and accepts_total_of_squares(*gradients.values(), *written) and all(map(is_contiguous, written))
+    )
 
 
 def adamw_update(
@@ -53,13 +55,13 @@ def adamw_update(
     Nothing changes, step counts neither, if the norm or the loss is not finite.
     """
     names = [name for name in parameters if name in gradients]
-    dps = [contiguous(gradients[name]) for name in names]  # held until all is launched
+    dps = [as_contiguous(gradients[name]) for name in names]  # held until all is launched
     xp = array_module(step_counts)
-    updated = on_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
-    decayed = on_device("bool", tuple(decays[name] for name in names))
+    updated = to_current_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
+    decayed = to_current_device("bool", tuple(decays[name] for name in names))
     groups = [(parameters[name], dp, m[name], v[name]) for name, dp in zip(names, dps, strict=True)]
     table, chunks = table_of(groups), chunks_of(dps)
-    loss = None if loss is None else contiguous(loss.astype("float32", copy=False))
+    loss = None if loss is None else as_contiguous(loss.astype("float32", copy=False))
     norm, outcome = norm_and_outcome(xp, table, chunks, loss, max_norm, step_counts, updated)
     launch(
         FILE,
@@ -76,14 +78,14 @@ def accepts_total_of_squares(*arrays: Array) -> bool:
     return all(array.dtype.name == "float32" for array in arrays)
 
 
-def has_no_gaps(array: Array) -> bool:
+def is_contiguous(array: Array) -> bool:
     """Whether the entries lie one behind the other, in C order."""
     return bool(array.flags.c_contiguous)
 
 
 def total_of_squares(*arrays: Array) -> float:
     """Sum of squares over all entries of all arrays, in float64."""
-    xp, held = array_module(*arrays), [contiguous(array) for array in arrays]
+    xp, held = array_module(*arrays), [as_contiguous(array) for array in arrays]
     table, chunks = table_of([(array,) * 4 for array in held]), chunks_of(held)
     norm, _ = norm_and_outcome(xp, table, chunks, None, 1.0, None, None)
     return float(norm) ** 2
@@ -109,7 +111,7 @@ def norm_and_outcome(
 
 def table_of(groups: Iterable[tuple[Array, Array, Array, Array]]) -> Array:
     """(K, 4) addresses on the device, of p, dp, m and v of each parameter."""
-    return on_device("uint64", tuple(array.data.ptr for group in groups for array in group)).reshape(-1, 4)
+    return to_current_device("uint64", tuple(array.data.ptr for group in groups for array in group)).reshape(-1, 4)
 
 
 def chunks_of(arrays: Sequence[Array]) -> Array:
@@ -117,15 +119,15 @@ def chunks_of(arrays: Sequence[Array]) -> Array:
     sizes = [array.size for array in arrays]
     starts = [(i, start) for i, size in enumerate(sizes) for start in range(0, size, CHUNK)]
     numbers = (number for i, start in starts for number in (i, start, min(start + CHUNK, sizes[i])))
-    return on_device("int64", tuple(numbers)).reshape(-1, 3)
+    return to_current_device("int64", tuple(numbers)).reshape(-1, 3)
 
 
-def on_device(dtype: str, values: tuple[int, ...]) -> Array:
+def to_current_device(dtype: str, values: tuple[int, ...]) -> Array:
     """Numbers on the device in use, sent there when they are new."""
-    return sent(current_device(), current_stream(), dtype, values)
+    return send_once(current_device(), current_stream(), dtype, values)
 
 
-@lru_cache(maxsize=TABLES)
-def sent(device: int, stream: int, dtype: str, values: tuple[int, ...]) -> Array:
+@lru_cache(maxsize=MAX_TABLES)
+def send_once(device: int, stream: int, dtype: str, values: tuple[int, ...]) -> Array:
     """The same for a device, and for the one stream on which the numbers are known to have arrived."""
     return to_device(np.array(values, dtype), "cuda")

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_gpt.backend import why_not
+from tinygrad_gpt.backend import why_not_importable
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -46,7 +46,7 @@ def current_precision() -> str:
 @cache
 def bfloat16() -> "np.dtype[Any]":
     """The dtype bfloat16, which NumPy itself lacks.  Raises ImportError, with the remedy, without ml_dtypes."""
-    reason = why_not("ml_dtypes")
+    reason = why_not_importable("ml_dtypes")
     if reason is not None:
         raise ImportError(f"bfloat16 needs the package ml_dtypes: {reason}")
     import ml_dtypes

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels.cuda.arrays import contiguous, stored_as, threads_for
+from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, storage_define, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 FILE = "softmax.cu"
@@ -26,15 +26,15 @@ def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
 
 def along_rows(name: str, x: Array) -> tuple[Array, Vjp]:
     """One of the two, forward; its result is all that is saved."""
-    x = contiguous(x)
+    x = as_contiguous(x)
     n = x.shape[-1]
-    how: dict[str, Any] = {"grid": x.size // n, "block": threads_for(n), "defines": stored_as(x)}
+    how: dict[str, Any] = {"grid": x.size // n, "block": threads_for(n), "defines": storage_define(x)}
     y = array_module(x).empty_like(x)
     launch(FILE, f"{name}_forward", x, y, n, **how)
 
     def vjp(dy: Array) -> tuple[Array]:
         dx = array_module(y).empty_like(y)
-        launch(FILE, f"{name}_backward", y, contiguous(dy), dx, n, **how)
+        launch(FILE, f"{name}_backward", y, as_contiguous(dy), dx, n, **how)
         return (dx,)
 
     return y, vjp

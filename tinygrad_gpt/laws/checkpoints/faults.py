@@ -170,7 +170,7 @@ class FaultyOS:
     def named(self, operation: Operation) -> None:
         """Note down a change of names, and follow it."""
         self.log.append(operation)
-        self.inodes = renamed(self.inodes, operation)
+        self.inodes = apply_rename(self.inodes, operation)
 
     def fdopen(self, fd: int, mode: str = "w", *args: Any, **options: Any) -> Any:
         """os.fdopen"""
@@ -262,11 +262,11 @@ def in_place_of_os(files: FaultyOS, modules: Sequence[ModuleType]) -> Iterator[N
 def after_kills(files: FaultyOS) -> Iterator[tuple[int, Image]]:
     """(operations done, folder) after the process was killed there, the last write perhaps done by half."""
     for n in range(len(files.log) + 1):
-        yield n, image(files, n, files.log[:n])
+        yield n, folder_image(files, n, files.log[:n])
         if n and files.log[n - 1].kind == "write":
             last = files.log[n - 1]
             half = Operation("write", inode=last.inode, data=last.data[: len(last.data) // 2], offset=last.offset)
-            yield n, image(files, n, [*files.log[: n - 1], half])
+            yield n, folder_image(files, n, [*files.log[: n - 1], half])
 
 
 def after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, Image]]:
@@ -278,24 +278,24 @@ def after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, 
         synced = max((i for i, operation in enumerate(done) if operation.kind == "sync names"), default=-1)
         for last in [synced, *(i for i in names if i > synced)]:
             for unsynced in UNSYNCED:
-                found = image(files, last + 1, done, unsynced)
+                found = folder_image(files, last + 1, done, unsynced)
                 key = frozenset(found.items())
                 if key not in known:
                     known.add(key)
                     yield n, found
 
 
-def image(files: FaultyOS, named: int, done: Sequence[Operation], unsynced: str = "all") -> Image:
+def folder_image(files: FaultyOS, named: int, done: Sequence[Operation], unsynced: str = "all") -> Image:
     """The folder if names changed by the first `named` operations, and files by those that are done."""
     inodes = {path: inode for inode, path in enumerate(files.before)}
     content = dict(enumerate(files.before.values()))
     for operation in files.log[:named]:
-        inodes = renamed(inodes, operation)
+        inodes = apply_rename(inodes, operation)
     inside = {path: inode for path, inode in inodes.items() if not path.startswith(os.pardir)}
     return {path: bytes_of(inode, content.get(inode, b""), done, unsynced) for path, inode in inside.items()}
 
 
-def renamed(inodes: dict[str, int], operation: Operation) -> dict[str, int]:
+def apply_rename(inodes: dict[str, int], operation: Operation) -> dict[str, int]:
     """Names after one operation; a folder takes along what is in it."""
     path, target = operation.path, operation.target
     if operation.kind in ("create", "mkdir"):
@@ -320,17 +320,17 @@ def bytes_of(inode: int, before: bytes | None, done: Sequence[Operation], unsync
         operation for operation in done if operation.inode == inode and operation.kind in ("write", "truncate", "sync")
     ]
     synced = max((i + 1 for i, operation in enumerate(own) if operation.kind == "sync"), default=0)
-    data, rest = applied(before, own[:synced]), own[synced:]
+    data, rest = apply_writes(before, own[:synced]), own[synced:]
     if unsynced == "none":
         return data
     if unsynced == "half":
-        return applied(data, rest, limit=sum(len(operation.data) for operation in rest) // 2)
+        return apply_writes(data, rest, limit=sum(len(operation.data) for operation in rest) // 2)
     if unsynced == "zeros":
         rest = [Operation(o.kind, inode=inode, data=bytes(len(o.data)), offset=o.offset) for o in rest]
-    return applied(data, rest)
+    return apply_writes(data, rest)
 
 
-def applied(before: bytes, operations: Sequence[Operation], limit: int | None = None) -> bytes:
+def apply_writes(before: bytes, operations: Sequence[Operation], limit: int | None = None) -> bytes:
     """A file's bytes after these writes and truncations, or after as many bytes of them as limit."""
     data = bytearray(before)
     for operation in operations:

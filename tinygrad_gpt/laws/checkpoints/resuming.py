@@ -12,11 +12,11 @@ from tinygrad_gpt.laws.checkpoints.runs import (
     config,
     image_of,
     new_folder,
-    observed,
+    observe,
     require_same_run,
-    resumed,
-    started,
-    trained,
+    resume_run,
+    start_run,
+    train_run,
     trajectory,
 )
 from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
@@ -26,7 +26,7 @@ from tinygrad_gpt.laws.strategies import seeds
 Strategy = st.SearchStrategy[Case]
 
 
-def lengths(sut: CheckpointUnderTest) -> Strategy:
+def seed_and_steps(sut: CheckpointUnderTest) -> Strategy:
     """A run to make: its seed, and how many steps it has."""
     return cases(seed=seeds(), steps=st.integers(2, sut.max_steps))
 
@@ -35,7 +35,7 @@ def lengths(sut: CheckpointUnderTest) -> Strategy:
     "R1",
     "a resumed run is the uninterrupted one",
     area="checkpoint",
-    case=lengths,
+    case=seed_and_steps,
     mutants=(
         "forgets-the-moments",
         "starts-counting-anew",
@@ -54,13 +54,13 @@ def resuming_is_exact(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     want = trajectory(sut, seed, steps)
     for stop in range(1, steps + 1):
         with new_folder() as folder:
-            sut.save(started(sut, seed, stop), folder)
+            sut.save(start_run(sut, seed, stop), folder)
             with another_process(sut, seed):
-                run = resumed(sut, folder)
-                require_same_run(f"loaded after step {stop}", observed(sut, run), want[stop])
+                run = resume_run(sut, folder)
+                require_same_run(f"loaded after step {stop}", observe(sut, run), want[stop])
                 for step in range(stop + 1, steps + 1):
                     run = sut.step(run)
-                    require_same_run(f"step {step}, resumed after {stop}", observed(sut, run), want[step])
+                    require_same_run(f"step {step}, resumed after {stop}", observe(sut, run), want[step])
 
 
 @law(
@@ -79,23 +79,21 @@ def resuming_twice_over(sut: CheckpointUnderTest, seed: int, stops: list[int]) -
     """A run that is saved, dropped and resumed several times in one folder observes what an uninterrupted one does."""
     want = trajectory(sut, seed, stops[-1] + 1)
     with new_folder() as folder:
-        run, reached = started(sut, seed), 0
+        run, reached = start_run(sut, seed), 0
         for stop in stops:
-            sut.save(trained(sut, run, stop - reached), folder)
+            sut.save(train_run(sut, run, stop - reached), folder)
             with another_process(sut, seed):
-                run, reached = resumed(sut, folder), stop
-                require_same_run(
-                    f"resumed after steps {stops[: stops.index(stop) + 1]}", observed(sut, run), want[stop]
-                )
+                run, reached = resume_run(sut, folder), stop
+                require_same_run(f"resumed after steps {stops[: stops.index(stop) + 1]}", observe(sut, run), want[stop])
         run = sut.step(run)
-        require_same_run(f"a step further, resumed after steps {stops}", observed(sut, run), want[reached + 1])
+        require_same_run(f"a step further, resumed after steps {stops}", observe(sut, run), want[reached + 1])
 
 
 @law(
     "R3",
     "a checkpoint can be resumed twice",
     area="checkpoint",
-    case=lengths,
+    case=seed_and_steps,
     mutants=("deletes-what-it-loaded", "hands-out-its-cache"),
     examples=50,
 )
@@ -104,16 +102,16 @@ def resuming_the_same_file(sut: CheckpointUnderTest, seed: int, steps: int) -> N
     loaded; loading and training change no byte of the folder.
     """
     with new_folder() as folder:
-        sut.save(started(sut, seed, 1), folder)
+        sut.save(start_run(sut, seed, 1), folder)
         before = image_of(folder)
-        first = trained(sut, resumed(sut, folder), steps - 1)
-        seen = observed(sut, first)
+        first = train_run(sut, resume_run(sut, folder), steps - 1)
+        seen = observe(sut, first)
         if image_of(folder) != before:
             raise LawBroken(
                 f"after a load the folder holds {sorted(image_of(folder))}, changed", "the folder as it was"
             )
-        second = trained(sut, resumed(sut, folder), steps - 1)
-        require_same_run("resumed a second time", observed(sut, second), seen)
+        second = train_run(sut, resume_run(sut, folder), steps - 1)
+        require_same_run("resumed a second time", observe(sut, second), seen)
 
 
 @law(
@@ -128,13 +126,13 @@ def saving_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, saved: list
     """A run that is saved after any of its steps observes, step by step, what one that is never saved does."""
     want = trajectory(sut, seed, len(saved) + 1)
     with new_folder() as folder:
-        run = started(sut, seed)
+        run = start_run(sut, seed)
         for step, save in enumerate(saved, start=1):
             run = sut.step(run)
             if save:
                 sut.save(run, folder)
-            require_same_run(f"step {step}", observed(sut, run), want[step])
-        require_same_run(f"step {len(saved) + 1}", observed(sut, sut.step(run)), want[len(saved) + 1])
+            require_same_run(f"step {step}", observe(sut, run), want[step])
+        require_same_run(f"step {len(saved) + 1}", observe(sut, sut.step(run)), want[len(saved) + 1])
 
 
 @law(
@@ -156,20 +154,20 @@ def looking_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list
     it does in a run where nothing is.
     """
     want = trajectory(sut, seed, len(done) + 1)
-    run = started(sut, seed)
+    run = start_run(sut, seed)
     for step, names in enumerate(done, start=1):
         run = sut.step(run)
         for name in names:
             sut.between[name](run)
-        require_same_run(f"step {step}, then {names}", observed(sut, run), want[step])
-    require_same_run(f"step {len(done) + 1}", observed(sut, sut.step(run)), want[len(done) + 1])
+        require_same_run(f"step {step}, then {names}", observe(sut, run), want[step])
+    require_same_run(f"step {len(done) + 1}", observe(sut, sut.step(run)), want[len(done) + 1])
 
 
 @law(
     "R6",
     "what cannot be restored is an error",
     area="checkpoint",
-    case=lengths,
+    case=seed_and_steps,
     needs=("pieces",),
     mutants=("missing-moments-are-a-warning", "missing-generator-is-a-new-one"),
     cites=("huggingface/accelerate#4283", "huggingface/transformers#14994"),
@@ -179,7 +177,7 @@ def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     """A checkpoint that lacks any one of its pieces is refused with a declared error; a warning is not enough."""
     assert sut.pieces is not None
     assert sut.remove is not None
-    run = started(sut, seed, steps)
+    run = start_run(sut, seed, steps)
     with new_folder() as folder:
         sut.save(run, folder)
         names = sorted(sut.pieces(folder))
@@ -198,7 +196,7 @@ def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     "R7",
     "the next batch follows the last",
     area="checkpoint",
-    case=lengths,
+    case=seed_and_steps,
     needs=("batch",),
     mutants=("starts-the-data-over", "repeats-the-last-batch", "shuffles-again-on-resume"),
     cites=("allenai/open-instruct#681",),
@@ -207,16 +205,16 @@ def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
 def batches_go_on(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     """After a stop at any step, also within an epoch, the resumed run takes the batches that were still to come."""
     assert sut.batch is not None
-    run = started(sut, seed)
+    run = start_run(sut, seed)
     want = [np.array(sut.batch(run))]
     for _ in range(steps):
         run = sut.step(run)
         want.append(np.array(sut.batch(run)))
     for stop in range(1, steps + 1):
         with new_folder() as folder:
-            sut.save(started(sut, seed, stop), folder)
+            sut.save(start_run(sut, seed, stop), folder)
             with another_process(sut, seed):
-                run = resumed(sut, folder)
+                run = resume_run(sut, folder)
                 for step in range(stop + 1, steps + 2):
                     batch = np.array(sut.batch(run))
                     if not np.array_equal(batch, want[step - 1]):
@@ -245,7 +243,7 @@ def another_configuration(sut: CheckpointUnderTest, seed: int, changed: list[str
     changed setting and both of its values, and changes no byte of the folder.
     """
     with new_folder() as folder:
-        sut.save(started(sut, seed, 1), folder)
+        sut.save(start_run(sut, seed, 1), folder)
         before = image_of(folder)
         other = config(sut) | {name: sut.config[name][1] for name in changed}
         message = str(require_refused(sut, folder, f"a run resumed with {changed} changed", other))

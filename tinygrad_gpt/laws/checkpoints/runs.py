@@ -29,24 +29,24 @@ def config(sut: CheckpointUnderTest) -> dict[str, Any]:
     return {name: value for name, (value, _) in sut.config.items()}
 
 
-def started(sut: CheckpointUnderTest, seed: int, steps: int = 0) -> Any:
+def start_run(sut: CheckpointUnderTest, seed: int, steps: int = 0) -> Any:
     """A new run after so many steps."""
-    return trained(sut, sut.start(seed, **config(sut)), steps)
+    return train_run(sut, sut.start(seed, **config(sut)), steps)
 
 
-def resumed(sut: CheckpointUnderTest, folder: Path) -> Any:
+def resume_run(sut: CheckpointUnderTest, folder: Path) -> Any:
     """The run of the newest checkpoint."""
     return sut.load(folder, **config(sut))
 
 
-def trained(sut: CheckpointUnderTest, run: Any, steps: int) -> Any:
+def train_run(sut: CheckpointUnderTest, run: Any, steps: int) -> Any:
     """The run so many steps later."""
     for _ in range(steps):
         run = sut.step(run)
     return run
 
 
-def observed(sut: CheckpointUnderTest, run: Any) -> Observed:
+def observe(sut: CheckpointUnderTest, run: Any) -> Observed:
     """What must be the same after resuming, as copies: a run may train in place."""
     return {name: value if isinstance(value, str) else np.array(value) for name, value in sut.observe(run).items()}
 
@@ -56,12 +56,12 @@ def trajectory(sut: CheckpointUnderTest, seed: int, steps: int) -> list[Observed
 
     Raises LawBroken where a step changes nothing of it: every law would hold of such a run.
     """
-    run = started(sut, seed)
-    seen = [observed(sut, run)]
+    run = start_run(sut, seed)
+    seen = [observe(sut, run)]
     for step in range(1, steps + 1):
         run = sut.step(run)
-        seen.append(observed(sut, run))
-        if same_run(seen[-1], seen[-2]):
+        seen.append(observe(sut, run))
+        if is_same_run(seen[-1], seen[-2]):
             raise LawBroken(f"step {step} changes nothing that observe tells", "parameters and a step count that move")
     return seen
 
@@ -77,7 +77,7 @@ def require_same_run(when: str, got: Observed, want: Observed) -> None:
             raise LawBroken(f"{when}: {name} is {got[name]!r}", f"{want[name]!r}")
 
 
-def same_run(got: Observed, want: Observed) -> bool:
+def is_same_run(got: Observed, want: Observed) -> bool:
     """Whether both were observed alike, bit by bit."""
     try:
         require_same_run("", got, want)
@@ -96,7 +96,7 @@ def another_process(sut: CheckpointUnderTest, seed: int) -> Iterator[None]:
     random.seed(seed + 1)
     np.random.seed((seed + 1) % 2**32)  # noqa: NPY002
     try:
-        started(sut, (seed + 1) % 2**64, steps=1)
+        start_run(sut, (seed + 1) % 2**64, steps=1)
         yield
     finally:
         random.setstate(of_python)
@@ -109,7 +109,7 @@ def image_of(folder: Path) -> Image:
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in found}
 
 
-def put(image: Image, folder: Path) -> None:
+def write_image(image: Image, folder: Path) -> None:
     """Make the folder's content that of the image."""
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

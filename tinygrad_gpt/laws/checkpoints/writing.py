@@ -25,23 +25,23 @@ from tinygrad_gpt.laws.checkpoints.runs import (
     Image,
     Observed,
     image_of,
+    is_same_run,
     new_folder,
-    observed,
-    put,
+    observe,
     require_same_run,
-    resumed,
-    same_run,
-    started,
+    resume_run,
+    start_run,
+    write_image,
 )
 from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
 from tinygrad_gpt.laws.law import Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import fractions, seeds
 
 CODES = ("EIO", "ENOSPC", "EDQUOT")
-HEAD = 16  # so many first bytes of a file are cut off and flipped one by one; the others by chance
+FIRST_BYTES = 16  # so many first bytes of a file are cut off and flipped one by one; the others by chance
 
 
-def saves(sut: CheckpointUnderTest) -> st.SearchStrategy[Case]:
+def seed_and_earlier(sut: CheckpointUnderTest) -> st.SearchStrategy[Case]:
     """A run, and how many checkpoints of it there are before the one that meets a fault."""
     return cases(seed=seeds(), earlier=st.integers(1, min(3, sut.max_steps - 1)))
 
@@ -61,7 +61,7 @@ class Save:
 
     def disturbed(self, fail_at: int, mode: Mode, code: int) -> tuple[FaultyOS, Exception | None]:
         """Save into the folder as it was, the n-th operation failing; what was done, and the error that save raised."""
-        put(self.before, self.folder)
+        write_image(self.before, self.folder)
         files = FaultyOS(self.folder, fail_at, mode, code)
         with in_place_of_os(files, self.sut.modules):
             try:
@@ -83,32 +83,32 @@ class Save:
     def require(self, what: str, image: Image | None, *allowed: Observed) -> None:
         """Raise LawBroken unless the folder, made like the image, loads as one of these."""
         if image is not None:
-            put(image, self.folder)
+            write_image(image, self.folder)
         wanted = f"the {' or the '.join('new' if state is self.new else 'old' for state in allowed)} checkpoint"
         try:
-            found = observed(self.sut, resumed(self.sut, self.folder))
+            found = observe(self.sut, resume_run(self.sut, self.folder))
         except Exception as error:
             files = {name: data if data is None else len(data) for name, data in image_of(self.folder).items()}
             raise LawBroken(f"{what}: {type(error).__name__}: {error}; files {files}", wanted) from error
-        if not any(same_run(found, state) for state in allowed):
-            which = "the old checkpoint" if same_run(found, self.old) else "another state"
+        if not any(is_same_run(found, state) for state in allowed):
+            which = "the old checkpoint" if is_same_run(found, self.old) else "another state"
             raise LawBroken(f"{what}: {which} is loaded", wanted)
 
 
 @contextmanager
-def disturbable(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[Save]:
+def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[Save]:
     """A save after so many earlier ones, which have been on the disk for long; it was watched once, without a fault.
 
     What old and new checkpoint hold is what load makes of them: whether that is right, the laws of resuming ask.
     """
     with new_folder() as folder:
-        run = started(sut, seed)
+        run = start_run(sut, seed)
         for _ in range(earlier):
             run = sut.step(run)
             sut.save(run, folder)
         before = image_of(folder)
-        old = observed(sut, resumed(sut, folder))
-        put(before, folder)
+        old = observe(sut, resume_run(sut, folder))
+        write_image(before, folder)
         run = sut.step(run)
         files = FaultyOS(folder)
         with in_place_of_os(files, sut.modules):
@@ -117,7 +117,7 @@ def disturbable(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[S
             modules = ", ".join(module.__name__ for module in sut.modules)
             raise LawBroken("a save that writes nothing there", f"writes through the names os or open of {modules}")
         after = image_of(folder)
-        new = observed(sut, resumed(sut, folder))
+        new = observe(sut, resume_run(sut, folder))
         yield Save(sut, run, folder, before, old, new, files, after)
 
 
@@ -137,7 +137,7 @@ def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code:
     """Whichever file operation of a save fails (once; from then on; a write that falls short), the old or the new
     checkpoint loads; the new one if save returned; and if it did not, its error is a declared one.
     """
-    with disturbable(sut, seed, earlier) as save:
+    with watched_save(sut, seed, earlier) as save:
         for what, _, error in save.faults(MODES, getattr(errno, code)):
             if error is not None and not isinstance(error, sut.save_errors):
                 declared = " or ".join(error.__name__ for error in sut.save_errors)
@@ -150,7 +150,7 @@ def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code:
     "F2",
     "an error leaves no litter",
     area="checkpoint",
-    case=saves,
+    case=seed_and_earlier,
     needs=("modules",),
     mutants=("leaves-its-draft",),
     cites=("PrimeIntellect-ai/prime-rl#2992",),
@@ -160,7 +160,7 @@ def no_litter(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     """After a file operation failed once, there are no files but those before the save and those it makes undisturbed,
     unless it was a removal that failed.
     """
-    with disturbable(sut, seed, earlier) as save:
+    with watched_save(sut, seed, earlier) as save:
         for what, files, _ in save.faults(("once",), errno.ENOSPC):
             strange = sorted(image_of(save.folder).keys() - save.before.keys() - save.after.keys())
             if strange and files.failed != ["unlink"]:
@@ -171,7 +171,7 @@ def no_litter(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     "F3",
     "a power cut loses no checkpoint",
     area="checkpoint",
-    case=saves,
+    case=seed_and_earlier,
     needs=("modules",),
     mutants=("deletes-the-old-one-first", "writes-in-place", "no-fsync-and-one-file"),
     examples=3,
@@ -180,16 +180,16 @@ def power_cuts_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int) -
     """After a power cut at any operation of a save the old or the new checkpoint loads, whatever became of names and
     bytes that were not fsynced.
     """
-    with disturbable(sut, seed, earlier) as save:
+    with watched_save(sut, seed, earlier) as save:
         for n, image in after_power_cuts(save.undisturbed, range(len(save.undisturbed.log) + 1)):
-            save.require(f"power cut after {done(save.undisturbed, n)}", image, save.old, save.new)
+            save.require(f"power cut after {last_operations(save.undisturbed, n)}", image, save.old, save.new)
 
 
 @law(
     "F4",
     "what was saved is on the disk",
     area="checkpoint",
-    case=saves,
+    case=seed_and_earlier,
     needs=("modules",),
     mutants=("no-fsync", "no-fsync-of-the-folder"),
     cites=("Lightning-AI/pytorch-lightning#688",),
@@ -197,16 +197,16 @@ def power_cuts_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int) -
 )
 def saved_is_saved(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     """After a power cut when save has returned the new checkpoint loads: its bytes and its name were fsynced."""
-    with disturbable(sut, seed, earlier) as save:
+    with watched_save(sut, seed, earlier) as save:
         for n, image in after_power_cuts(save.undisturbed, [len(save.undisturbed.log)]):
-            save.require(f"power cut after save, that is {done(save.undisturbed, n)}", image, save.new)
+            save.require(f"power cut after save, that is {last_operations(save.undisturbed, n)}", image, save.new)
 
 
 @law(
     "F5",
     "a file with a checkpoint's name is whole",
     area="checkpoint",
-    case=saves,
+    case=seed_and_earlier,
     needs=("modules", "verify"),
     mutants=("writes-in-place", "writes-under-the-final-name"),
     cites=("KempnerInstitute/KempnerForge#177", "harvard-edge/cs249r_book#2068"),
@@ -217,19 +217,21 @@ def names_mean_whole(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     after an undisturbed save verifies.
     """
     assert sut.verify is not None
-    with disturbable(sut, seed, earlier) as save:
+    with watched_save(sut, seed, earlier) as save:
         final = save.before.keys() | save.after.keys()
         for n, image in after_kills(save.undisturbed):
-            put(image, save.folder)
+            write_image(image, save.folder)
             for name in sorted(name for name in final & image.keys() if image[name] is not None):
                 try:
                     sut.verify(save.folder / name)
                 except Exception as error:
-                    what = f"killed after {done(save.undisturbed, n)}: {name}: {type(error).__name__}: {error}"
+                    what = (
+                        f"killed after {last_operations(save.undisturbed, n)}: {name}: {type(error).__name__}: {error}"
+                    )
                     raise LawBroken(what, "no file of that name, or a whole checkpoint") from error
 
 
-def done(files: FaultyOS, n: int) -> str:
+def last_operations(files: FaultyOS, n: int) -> str:
     """The last operations of the first n, in words."""
     last = [f"{operation.kind} {operation.target or operation.path}".strip() for operation in files.log[:n]][-3:]
     return f"{n} operation{'s' * (n != 1)} ({'... ' if n > 3 else ''}{', '.join(last)})"
@@ -248,8 +250,8 @@ def truncated_files(sut: CheckpointUnderTest, seed: int, places: list[float]) ->
     """The only checkpoint, any of its files cut short, loads as it was or is refused with a declared error."""
     with saved_once(sut, seed) as (folder, whole, want):
         for name, data in files_of(whole):
-            for size in {*range(min(HEAD, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
-                put(whole | {name: data[:size]}, folder)
+            for size in {*range(min(FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
+                write_image(whole | {name: data[:size]}, folder)
                 require_original(sut, folder, f"{name}, {size} of {len(data)} bytes", want)
 
 
@@ -266,9 +268,9 @@ def flipped_bits(sut: CheckpointUnderTest, seed: int, places: list[float], bit: 
     """The only checkpoint, one bit of any of its files flipped, loads as it was or is refused with a declared error."""
     with saved_once(sut, seed) as (folder, whole, want):
         for name, data in files_of(whole):
-            for place in {*range(min(HEAD, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
+            for place in {*range(min(FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
                 flipped = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
-                put(whole | {name: flipped}, folder)
+                write_image(whole | {name: flipped}, folder)
                 require_original(sut, folder, f"{name}, bit {bit} of byte {place} flipped", want)
 
 
@@ -276,9 +278,9 @@ def flipped_bits(sut: CheckpointUnderTest, seed: int, places: list[float], bit: 
 def saved_once(sut: CheckpointUnderTest, seed: int) -> Iterator[tuple[Path, dict[str, bytes | None], Observed]]:
     """A folder with one checkpoint in it, what is in it, and what was observed of the run."""
     with new_folder() as folder:
-        run = started(sut, seed, 1)
+        run = start_run(sut, seed, 1)
         sut.save(run, folder)
-        yield folder, dict(image_of(folder)), observed(sut, run)
+        yield folder, dict(image_of(folder)), observe(sut, run)
 
 
 def files_of(image: Image) -> list[tuple[str, bytes]]:
@@ -289,13 +291,13 @@ def files_of(image: Image) -> list[tuple[str, bytes]]:
 def require_original(sut: CheckpointUnderTest, folder: Path, what: str, want: Observed) -> None:
     """Raise LawBroken unless the folder loads as it was, or not at all and with a declared error."""
     try:
-        run = resumed(sut, folder)
+        run = resume_run(sut, folder)
     except sut.load_errors:
         return
     except Exception as error:
         declared = " or ".join(error.__name__ for error in sut.load_errors)
         raise LawBroken(f"{what}: {type(error).__name__}: {error}", declared) from error
-    require_same_run(what, observed(sut, run), want)
+    require_same_run(what, observe(sut, run), want)
 
 
 WRITE_LAWS = (

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tinygrad_gpt.laws.first_call import FirstCall, called
+from tinygrad_gpt.laws.first_call import FirstCall, call_text
 from tinygrad_gpt.laws.law import Area, Array
 
 
@@ -65,12 +65,12 @@ class LoaderUnderTest:
             ]
 
         return [
-            *called(self.load, "load", "(tokens, *, context_length, batch_size, stride, seed)", tokens, **sizes),
+            *call_text(self.load, "load", "(tokens, *, context_length, batch_size, stride, seed)", tokens, **sizes),
             *of_a_loader("batch", "(loader, step) -> ids (B, T), targets (B, T)", 1),
             *of_a_loader("steps_per_epoch", "(loader)"),
-            *called(self.split, "split", "(tokens, val_fraction) -> (train, validation)", tokens, 0.2),
-            *called(self.store, "store", "(ids, vocab_size)", tokens, 5),
-            *called(self.tokenizer, "tokenizer", "(text), something with encode and decode", "To be, or not"),
+            *call_text(self.split, "split", "(tokens, val_fraction) -> (train, validation)", tokens, 0.2),
+            *call_text(self.store, "store", "(ids, vocab_size)", tokens, 5),
+            *call_text(self.tokenizer, "tokenizer", "(text), something with encode and decode", "To be, or not"),
         ]
 
     @property

@@ -17,14 +17,14 @@ GARBAGE = st.sampled_from([math.nan, math.inf, -math.inf, 1e30, -1e4, 7.0])
 
 
 @st.composite
-def labelled(draw: st.DrawFn, sut: LossUnderTest, elements: Any = FINITE, masked: bool = False) -> Case:
+def logits_and_targets(draw: st.DrawFn, sut: LossUnderTest, elements: Any = FINITE, masked: bool = False) -> Case:
     """logits (N, V), targets (N), counted (N): not all rows count where the object can leave rows out."""
     x = draw(logits((1, 4), (1, 6), elements=elements, masked=masked))
     targets = draw(index_arrays(x.shape[:1], x.shape[1], distinct=6))
-    return {"logits": x, "targets": targets, "counted": draw(some(sut, len(x)))}
+    return {"logits": x, "targets": targets, "counted": draw(counted_rows(sut, len(x)))}
 
 
-def some(sut: LossUnderTest, n: int) -> st.SearchStrategy[Array]:
+def counted_rows(sut: LossUnderTest, n: int) -> st.SearchStrategy[Array]:
     """Which of n rows count: at least one; all, if the object cannot leave rows out."""
     if sut.mask is None:
         return st.just(np.ones(n, bool))
@@ -32,13 +32,13 @@ def some(sut: LossUnderTest, n: int) -> st.SearchStrategy[Array]:
 
 
 @st.composite
-def texts(draw: st.DrawFn, sut: LossUnderTest) -> list[Batch]:
+def batches_of_a_text(draw: st.DrawFn, sut: LossUnderTest) -> list[Batch]:
     """A text in 1 to 4 batches of 1 to 4 rows over one vocabulary; a later batch may count no row at all."""
     vocabulary = draw(st.integers(1, 6))
     batches = []
     for i in range(draw(st.integers(1, 4))):
         x = draw(logits((1, 4), (vocabulary, vocabulary), elements=SMALL, masked=False))
-        counted = draw(some(sut, len(x)))
+        counted = draw(counted_rows(sut, len(x)))
         if i and sut.mask and draw(st.booleans()):
             counted = np.zeros(len(x), bool)
         batches.append((x, draw(index_arrays(x.shape[:1], vocabulary, distinct=6)), counted))
@@ -58,7 +58,7 @@ def nlls(x: Array, targets: Array) -> Array:
     return np.array([nll(row, target) for row, target in zip(x, targets, strict=True)])
 
 
-def reduced(sut: LossUnderTest, values: Array, counted: Array) -> Array:
+def reduce_nll(sut: LossUnderTest, values: Array, counted: Array) -> Array:
     """nll (N) of rows -> what the object calls their loss."""
     if sut.reduction == "none":
         return np.where(counted, values, 0)

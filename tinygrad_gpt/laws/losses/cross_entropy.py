@@ -11,9 +11,9 @@ from tinygrad_gpt.laws.losses.cases import (
     FINITE,
     GARBAGE,
     SMALL,
-    labelled,
+    logits_and_targets,
     nlls,
-    reduced,
+    reduce_nll,
     require_close,
     require_error,
     softmax,
@@ -27,21 +27,21 @@ from tinygrad_gpt.laws.strategies import arrays, dyadic, floats
     "L01",
     "log-sum-exp",
     area="loss",
-    case=labelled,
+    case=logits_and_targets,
     needs=("loss",),
     mutants=("log-of-softmax", "label-smoothing"),
 )
 def log_sum_exp(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
     """The loss of a row is log sum(exp(x)) - x[target], to 1e-12 or the declared rtol, for logits up to 1e4 in size."""
     rows = nlls(logits, targets)
-    want, why = reduced(sut, rows, counted), f"the {sut.reduction} over rows that cost {rows[counted]}"
+    want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over rows that cost {rows[counted]}"
     require_close("the loss", sut.loss_of(logits, targets, counted), want, sut.tolerance(1e-12, logits), why)
 
 
 @st.composite
 def rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """Labelled rows, a shift per row, an order of the classes and one of the rows."""
-    case = draw(labelled(sut, elements=(dyadic(256),)))
+    case = draw(logits_and_targets(sut, elements=(dyadic(256),)))
     n, v = case["logits"].shape
     shifts = draw(arrays((n, 1), dyadic(256)))
     classes, rows = draw(st.permutations(range(v))), draw(st.permutations(range(n)))
@@ -75,7 +75,7 @@ def symmetries(
     "L03",
     "never negative, never NaN",
     area="loss",
-    case=lambda sut: labelled(sut, elements=(*FINITE, st.sampled_from([1e30, -1e30, 0.0])), masked=True),
+    case=lambda sut: logits_and_targets(sut, elements=(*FINITE, st.sampled_from([1e30, -1e30, 0.0])), masked=True),
     needs=("loss",),
     mutants=("zero-times-infinity", "eps-inside-the-log"),
     cites=("huggingface/trl#7252",),
@@ -114,7 +114,7 @@ def uniform_logits(sut: LossUnderTest, vocabulary: int, level: float) -> None:
     x, targets = np.full((2, vocabulary), level), np.array([0, vocabulary - 1])
     want = np.full(2, math.log(vocabulary))
     counted = np.ones(2, bool)
-    loss = reduced(sut, want, counted)
+    loss = reduce_nll(sut, want, counted)
     bound = 4 * np.spacing(loss) + 2**-52 * abs(level)  # the level is added to log V and taken off again: it is rounded
     if sut.rtol > 1e-12:
         bound += sut.tolerance(1e-12, x) * np.maximum(1, loss)
@@ -161,7 +161,7 @@ def gibbs(sut: LossUnderTest, q: Array, x: Array) -> None:
     "L06",
     "the gradient is p - onehot",
     area="loss",
-    case=lambda sut: labelled(sut, masked=True),
+    case=lambda sut: logits_and_targets(sut, masked=True),
     needs=("gradient",),
     mutants=("gradient-of-the-sum", "gradient-of-all-rows"),
 )
@@ -176,7 +176,7 @@ def gradient_law(sut: LossUnderTest, logits: Array, targets: Array, counted: Arr
 @st.composite
 def left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """Labelled rows, what else the uncounted ones may hold, and a target outside the vocabulary."""
-    case = draw(labelled(sut, elements=SMALL))
+    case = draw(logits_and_targets(sut, elements=SMALL))
     shape = case["logits"].shape
     outside = draw(st.sampled_from([-1, -100, shape[1], shape[1] + 1000, -shape[1]]))
     return case | {"garbage": draw(arrays(shape, GARBAGE)), "outside": outside}
@@ -204,7 +204,7 @@ def only_counted_rows(
         return
     spoilt, tolerance = np.where(counted[:, None], logits, garbage), sut.tolerance(1e-12, logits)
     rows = nlls(logits, targets)
-    want, why = reduced(sut, rows, counted), f"the {sut.reduction} over counted rows that cost {rows[counted]}"
+    want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over counted rows that cost {rows[counted]}"
     require_close(
         "the loss, with anything in uncounted rows,", sut.loss_of(spoilt, targets, counted), want, tolerance, why
     )
@@ -217,7 +217,9 @@ def only_counted_rows(
         if sut.reduction == "mean":
             require_error("a mean over no row", lambda: sut.loss_of(logits, targets, nothing))
         else:
-            require_close("the loss of no row", sut.loss_of(logits, targets, nothing), reduced(sut, rows, nothing), 0)
+            require_close(
+                "the loss of no row", sut.loss_of(logits, targets, nothing), reduce_nll(sut, rows, nothing), 0
+            )
 
 
 CROSS_ENTROPY_LAWS = (

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.losses.cases import (
+    batches_of_a_text,
     nlls,
     require_close,
     softmax,
-    texts,
     wanted_gradient,
 )
 from tinygrad_gpt.laws.losses.under_test import Batch, LossUnderTest
@@ -28,7 +28,7 @@ def sum_and_count(batches: list[Batch]) -> tuple[float, int]:
     "L07",
     "sums and counts",
     area="loss",
-    case=lambda sut: cases(batches=texts(sut), cuts=st.lists(st.integers(0, 20), max_size=4)),
+    case=lambda sut: cases(batches=batches_of_a_text(sut), cuts=st.lists(st.integers(0, 20), max_size=4)),
     needs=("evaluate",),
     mutants=("mean-of-means", "float32-sum"),
     cites=(
@@ -45,14 +45,14 @@ def sums_and_counts(sut: LossUnderTest, batches: list[Batch], cuts: list[int]) -
     total, tokens = sum_and_count(batches)
     tolerance = sut.tolerance(1e-12, *(x for x, _, _ in batches))
     why = f"{total:.6g} nats by {tokens} counted tokens"
-    ways = {"": batches, ", cut elsewhere": recut(batches, cuts), ", last batch first": batches[::-1]}
+    ways = {"": batches, ", cut elsewhere": recut_batches(batches, cuts), ", last batch first": batches[::-1]}
     for way, same in ways.items():
         sizes = " + ".join(str(int(counted.sum())) for _, _, counted in same)
         what = f"the loss of the text{way} (batches of {sizes} tokens)"
         require_close(what, sut.evaluate(same), total / tokens, tolerance, why)
 
 
-def recut(batches: list[Batch], cuts: list[int]) -> list[Batch]:
+def recut_batches(batches: list[Batch], cuts: list[int]) -> list[Batch]:
     """The same rows cut elsewhere."""
     x, targets, counted = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     places = sorted({cut for cut in cuts if 0 < cut < len(x)})
@@ -63,7 +63,7 @@ def recut(batches: list[Batch], cuts: list[int]) -> list[Batch]:
     "L08",
     "micro-batches are the batch",
     area="loss",
-    case=lambda sut: cases(batches=texts(sut)),
+    case=lambda sut: cases(batches=batches_of_a_text(sut)),
     needs=("accumulate",),
     mutants=("mean-per-micro-batch", "counts-as-it-goes"),
     cites=(
@@ -83,7 +83,7 @@ def micro_batches(sut: LossUnderTest, batches: list[Batch]) -> None:
 
 
 @st.composite
-def pieces(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def token_counts_and_nll(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """A text in pieces: tokens of each, and their summed nll, at 0 to 30 nats per token."""
     counts = draw(st.lists(st.integers(1, 1000), min_size=1, max_size=5))
     means = draw(st.lists(st.floats(0, 30), min_size=len(counts), max_size=len(counts)))
@@ -94,7 +94,7 @@ def pieces(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L09",
     "perplexity is exp of the mean",
     area="loss",
-    case=pieces,
+    case=token_counts_and_nll,
     needs=("perplexity",),
     mutants=("mean-of-exponentials", "exp-of-mean-of-means"),
     cites=("magenta/magenta#239",),
@@ -116,7 +116,7 @@ def exp_of_the_mean(sut: LossUnderTest, nlls: Array, counts: Array) -> None:
     needs=("perplexity",),
     mutants=("perplexity-overflows",),
 )
-def hopeless(sut: LossUnderTest, mean: float, count: int) -> None:
+def require_inf_perplexity(sut: LossUnderTest, mean: float, count: int) -> None:
     """A mean loss above 709.78 nats is a perplexity of inf, without an exception; at 709 (at 88 in less than float64,
     for which an rtol stands) it is finite."""
     assert sut.perplexity is not None
@@ -259,7 +259,7 @@ TEXT_LAWS = (
     sums_and_counts,
     micro_batches,
     exp_of_the_mean,
-    hopeless,
+    require_inf_perplexity,
     every_token_once,
     bits_per_byte,
     disturbs_nothing,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tinygrad_gpt.laws.first_call import LOGITS, TARGETS, FirstCall, called
+from tinygrad_gpt.laws.first_call import LOGITS, TARGETS, FirstCall, call_text
 from tinygrad_gpt.laws.law import Area, Array
 
 Batch = tuple[Array, Array, Array]  # logits (N, V), targets (N) of int, counted (N) of bool: which rows are scored
@@ -63,13 +63,13 @@ class LossUnderTest:
         batch = (LOGITS, TARGETS, np.ones(2, bool))
         tokens, sizes = np.array([0, 1, 2, 1, 0]), {"context_length": 2, "stride": 2, "batch_size": 1}
         return [
-            *called(self.loss, "loss", "(logits (N, V), targets (N) of int)", LOGITS, TARGETS),
-            *called(self.gradient, "gradient", "(logits (N, V), targets (N) of int) -> (N, V)", LOGITS, TARGETS),
-            *called(self.evaluate, "evaluate", "(batches), each (logits, targets, counted)", [batch]),
-            *called(self.accumulate, "accumulate", "(batches), each (logits, targets, counted)", [batch]),
-            *called(self.perplexity, "perplexity", "(nlls (n), counts (n))", np.array([2.0]), np.array([1])),
-            *called(self.bits_per_byte, "bits_per_byte", "(nll, n_bytes)", 2.0, 3),
-            *called(self.score, "score", SCORE, lambda ids: np.zeros((*ids.shape, 3)), tokens, **sizes),
+            *call_text(self.loss, "loss", "(logits (N, V), targets (N) of int)", LOGITS, TARGETS),
+            *call_text(self.gradient, "gradient", "(logits (N, V), targets (N) of int) -> (N, V)", LOGITS, TARGETS),
+            *call_text(self.evaluate, "evaluate", "(batches), each (logits, targets, counted)", [batch]),
+            *call_text(self.accumulate, "accumulate", "(batches), each (logits, targets, counted)", [batch]),
+            *call_text(self.perplexity, "perplexity", "(nlls (n), counts (n))", np.array([2.0]), np.array([1])),
+            *call_text(self.bits_per_byte, "bits_per_byte", "(nll, n_bytes)", 2.0, 3),
+            *call_text(self.score, "score", SCORE, lambda ids: np.zeros((*ids.shape, 3)), tokens, **sizes),
         ]
 
     @property

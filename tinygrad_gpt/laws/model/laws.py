@@ -22,7 +22,7 @@ def texts(draw: st.DrawFn, sut: ModelUnderTest, min_rows: int = 1) -> Case:
     return {"ids": draw(arrays(shape, st.integers(0, sut.vocab_size - 1), np.int64)), "seed": draw(seeds())}
 
 
-def more(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
+def text_and(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
     """The same, and what else a law draws."""
     return st.tuples(texts(sut, min_rows), cases(**drawn)).map(lambda found: found[0] | found[1])
 
@@ -31,7 +31,7 @@ def more(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy[Any]
     "M1",
     "causality",
     area="model",
-    case=lambda sut: more(sut, at=st.integers(1, sut.context_length - 1), shift=st.integers(1, sut.vocab_size - 1)),
+    case=lambda sut: text_and(sut, at=st.integers(1, sut.context_length - 1), shift=st.integers(1, sut.vocab_size - 1)),
     mutants=("peeks-ahead",),
 )
 def causality(sut: ModelUnderTest, ids: Array, seed: int, at: int, shift: int) -> None:
@@ -48,7 +48,7 @@ def causality(sut: ModelUnderTest, ids: Array, seed: int, at: int, shift: int) -
     "M11",
     "no gradient comes from the past",
     area="model",
-    case=lambda sut: more(sut, at=st.integers(1, sut.context_length - 1)),
+    case=lambda sut: text_and(sut, at=st.integers(1, sut.context_length - 1)),
     needs=("embedding_gradient",),
     mutants=("backward-peeks-ahead", "peeks-ahead"),
 )
@@ -175,7 +175,7 @@ def one_batch_is_overfitted(sut: ModelUnderTest, seed: int) -> None:
         loss, grads = sut.gradients(model, ids, targets)
         m = {name: 0.9 * m[name] + 0.1 * grads[name] for name in m}
         v = {name: 0.99 * v[name] + 0.01 * grads[name] ** 2 for name in v}
-        weights = {name: (w - moved(m[name], v[name], step)).astype(w.dtype) for name, w in weights.items()}
+        weights = {name: (w - adam_step(m[name], v[name], step)).astype(w.dtype) for name, w in weights.items()}
         sut.load(model, weights)
     if loss >= OVERFITTED:
         raise LawBroken(f"a loss of {loss:.3f} after {step - 1} steps on one batch", f"below {OVERFITTED}")
@@ -183,7 +183,7 @@ def one_batch_is_overfitted(sut: ModelUnderTest, seed: int) -> None:
         raise LawBroken(f"{', '.join(still)} did not move", "every parameter learns")
 
 
-def moved(m: Array, v: Array, step: int) -> Array:
+def adam_step(m: Array, v: Array, step: int) -> Array:
     """One step of Adam with a learning rate of 0.02."""
     return 0.02 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.99**step)) + 1e-8)
 

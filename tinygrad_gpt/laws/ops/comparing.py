@@ -11,7 +11,7 @@ from tinygrad_gpt.laws.strategies import normal
 UNIT = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2}  # how closely two ways of computing agree, in each dtype
 
 
-def cotangent(seed: int, y: Array) -> Array:
+def distinct_dy(seed: int, y: Array) -> Array:
     """A dLoss/dy for y: distinct numbers, none 0, none beyond 2.  Under equal ones a wrong vjp can look right."""
     n = int(np.size(y))
     whole = np.random.Generator(np.random.Philox(key=seed)).permutation(2 * n)[:n] - n
@@ -19,7 +19,7 @@ def cotangent(seed: int, y: Array) -> Array:
     return np.asarray(whole / 2.0 ** (n.bit_length() - 1), y.dtype).reshape(y.shape)
 
 
-def uneven(seed: int, y: Array) -> Array:
+def gaussian_dy(seed: int, y: Array) -> Array:
     """A dLoss/dy of Gaussian numbers: no sum of them is exact, so it shows in which precision they were added up."""
     return np.asarray(normal(seed, y.shape), y.dtype)
 

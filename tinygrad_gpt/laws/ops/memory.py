@@ -11,20 +11,27 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.comparing import require_same
 from tinygrad_gpt.laws.law import Array, LawBroken, law
-from tinygrad_gpt.laws.ops.comparing import cotangent, require_close
-from tinygrad_gpt.laws.ops.rounding import roundings, sway
-from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, in_dtype, op_cases
+from tinygrad_gpt.laws.ops.comparing import distinct_dy, require_close
+from tinygrad_gpt.laws.ops.rounding import input_sensitivity, sum_tolerance
+from tinygrad_gpt.laws.ops.under_test import SHAPE_EXAMPLES, Arrays, OpUnderTest, Settings, in_dtype, op_cases
 from tinygrad_gpt.laws.source import literal
 from tinygrad_gpt.laws.strategies import laid_out, layouts
 
 
-@law("G12", "inputs are left alone", area="ops", case=op_cases, mutants=("shifts-its-input-in-place",), examples=FEW)
+@law(
+    "G12",
+    "inputs are left alone",
+    area="ops",
+    case=op_cases,
+    mutants=("shifts-its-input-in-place",),
+    examples=SHAPE_EXAMPLES,
+)
 def inputs_are_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """Neither the op nor its vjp changes a byte of the arrays, or the settings."""
     before = [x.copy() for x in arrays]
     settings_before = literal(settings)
     y, vjp = sut.run(arrays, settings)
-    vjp(cotangent(seed, y))
+    vjp(distinct_dy(seed, y))
     for i, (x, was) in enumerate(zip(arrays, before, strict=True)):
         require_same(f"array {i} afterwards", x, was)
     if literal(settings) != settings_before:
@@ -37,12 +44,12 @@ def inputs_are_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, 
     area="ops",
     case=op_cases,
     mutants=("masks-dy-in-place", "hands-dy-on-undeclared", "one-array-for-two-gradients"),
-    examples=FEW,
+    examples=SHAPE_EXAMPLES,
 )
 def dy_is_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """The vjp does not change dy; a gradient shares memory with dy or another gradient only where that is declared."""
     y, vjp = sut.run(arrays, settings)
-    dy = cotangent(seed, y)
+    dy = distinct_dy(seed, y)
     before = dy.copy()
     answer = vjp(dy)
     require_same("dy afterwards", dy, before)
@@ -54,7 +61,14 @@ def dy_is_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed:
             raise LawBroken(f"gradients {i} and {j} share memory", 'memory of its own, or "dx" declared in aliasing')
 
 
-@law("G14", "the result is new", area="ops", case=op_cases, mutants=("identity-returns-its-input",), examples=FEW)
+@law(
+    "G14",
+    "the result is new",
+    area="ops",
+    case=op_cases,
+    mutants=("identity-returns-its-input",),
+    examples=SHAPE_EXAMPLES,
+)
 def result_is_new(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """y shares memory with no array that went in, unless that is declared."""
     y, _ = sut.run(arrays, settings)
@@ -74,19 +88,19 @@ def layout_does_not_matter(sut: OpUnderTest, arrays: Arrays, settings: Settings,
     """Strided, reversed, transposed, read-only and repeated arrays, and such a dy, give what contiguous copies give, up
     to rounding.
     """
-    odd = tuple(laid(x, layout) for x in arrays)
+    odd = tuple(with_layout(x, layout) for x in arrays)
     plain = tuple(np.array(x, order="C") for x in odd)
     (y, vjp), (z, plain_vjp) = sut.run(odd, settings), sut.run(plain, settings)
-    dy = laid(cotangent(seed, z), layout)
+    dy = with_layout(distinct_dy(seed, z), layout)
     plain_dy = np.array(dy, order="C")
-    got, want, free = vjp(dy), plain_vjp(plain_dy), sway(sut, plain, settings, plain_dy)
-    rtol = max(sut.rtol, roundings(arrays, z))
+    got, want, free = vjp(dy), plain_vjp(plain_dy), input_sensitivity(sut, plain, settings, plain_dy)
+    rtol = max(sut.rtol, sum_tolerance(arrays, z))
     require_close("y", y, z, rtol, room=free.y)
     for i in sut.differentiable(arrays):
         require_close(f"gradient {i}", got[i], want[i], rtol, room=free.gradients[i])
 
 
-def laid(x: Array, layout: str) -> Array:
+def with_layout(x: Array, layout: str) -> Array:
     """x in another layout; "stride 0" repeats its first entries along the last axis."""
     if not x.ndim:
         return x
@@ -100,13 +114,13 @@ def laid(x: Array, layout: str) -> Array:
     case=op_cases,
     needs=("deterministic",),
     mutants=("draws-its-own-mask",),
-    examples=FEW,
+    examples=SHAPE_EXAMPLES,
 )
 def same_bits_again(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """Run twice on the same arrays, y and all gradients are equal bit by bit, unless atomics are declared."""
     (y, vjp), (z, again) = sut.run(arrays, settings), sut.run(arrays, settings)
     require_same("y of the second run", z, y)
-    dy = cotangent(seed, y)
+    dy = distinct_dy(seed, y)
     for i, (got, want) in enumerate(zip(again(dy), vjp(dy), strict=True)):
         require_same(f"gradient {i} of the second run", got, want)
 
@@ -118,18 +132,18 @@ def same_bits_again(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: 
     case=lambda sut: op_cases(sut, between=sut.cases),
     needs=("deterministic",),
     mutants=("state-on-the-op",),
-    examples=FEW,
+    examples=SHAPE_EXAMPLES,
 )
 def vjp_belongs_to_its_forward(
     sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int, between: tuple[Arrays, Settings]
 ) -> None:
     """Running the op on other arrays, forward and back, before a vjp is used, or using it twice, changes nothing."""
     y, vjp = sut.run(arrays, settings)
-    dy = cotangent(seed, y)
+    dy = distinct_dy(seed, y)
     want = sut.run(arrays, settings)[1](dy)
     dtype = "float64" if "float64" in sut.dtypes else sut.dtypes[0]
     z, other_vjp = sut.run(in_dtype(between[0], dtype), between[1])
-    other_vjp(cotangent(seed, z))
+    other_vjp(distinct_dy(seed, z))
     for turn in ("after another forward pass", "when asked again"):
         for i, (got, alone) in enumerate(zip(vjp(dy), want, strict=True)):
             require_same(f"gradient {i} {turn}", got, alone)
@@ -143,12 +157,12 @@ def vjp_belongs_to_its_forward(
     needs=("deterministic",),
     mutants=("accumulates-into-empty",),
     cites=("pytorch/pytorch#185495",),
-    examples=FEW,
+    examples=SHAPE_EXAMPLES,
 )
 def uninitialised_memory_is_not_read(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """With np.empty and np.empty_like filled with nan, y and all gradients are the same bits."""
     y, vjp = sut.run(arrays, settings)
-    dy = cotangent(seed, y)
+    dy = distinct_dy(seed, y)
     want = vjp(dy)
     with empty_is_garbage():
         z, poisoned_vjp = sut.run(arrays, settings)
@@ -163,13 +177,13 @@ def empty_is_garbage() -> Iterator[None]:
     """np.empty and np.empty_like give nan, the greatest integer, or True."""
     empty, empty_like = np.empty, np.empty_like
     with (
-        mock.patch.object(np, "empty", lambda *args, **settings: spoilt(empty(*args, **settings))),
-        mock.patch.object(np, "empty_like", lambda *args, **settings: spoilt(empty_like(*args, **settings))),
+        mock.patch.object(np, "empty", lambda *args, **settings: fill_with_garbage(empty(*args, **settings))),
+        mock.patch.object(np, "empty_like", lambda *args, **settings: fill_with_garbage(empty_like(*args, **settings))),
     ):
         yield
 
 
-def spoilt(x: Any) -> Any:
+def fill_with_garbage(x: Any) -> Any:
     """x, filled with what nobody wants to find."""
     if x.dtype.kind in "fc":
         x.fill(np.nan)

@@ -4,9 +4,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, LawBroken, law
-from tinygrad_gpt.laws.ops.comparing import UNIT, cotangent, require_close
-from tinygrad_gpt.laws.ops.rounding import conditioning, roundings, sway
-from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, in_dtype, op_cases, plain_cases
+from tinygrad_gpt.laws.ops.comparing import UNIT, distinct_dy, require_close
+from tinygrad_gpt.laws.ops.rounding import conditioning, input_sensitivity, sum_tolerance
+from tinygrad_gpt.laws.ops.under_test import (
+    SHAPE_EXAMPLES,
+    Arrays,
+    OpUnderTest,
+    Settings,
+    in_dtype,
+    op_cases,
+    plain_cases,
+)
 
 NAMED_ERRORS = (ValueError, TypeError, IndexError)
 
@@ -27,7 +35,7 @@ def dtypes_are_kept(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: 
     want = np.result_type(*(x.dtype for x in arrays if x.dtype.kind == "f"))
     if y.dtype != want:
         raise LawBroken(f"y of {y.dtype} from {', '.join(str(x.dtype) for x in arrays)}", str(want))
-    answer = vjp(cotangent(seed, y))
+    answer = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
         if answer[i].dtype != arrays[i].dtype:
             raise LawBroken(f"gradient {i} of {answer[i].dtype}", f"{arrays[i].dtype}, that of array {i}")
@@ -50,7 +58,7 @@ def float32_agrees_with_float64(sut: OpUnderTest, arrays: Arrays, settings: Sett
     (y, vjp), (z, wide_vjp) = sut.run(narrow, settings), sut.run(wide, settings)
     rtol = UNIT["float32"] * max(1, sum(x.size for x in arrays)) ** 0.5
     require_close("y in float32", y, z, rtol, room=conditioning(lambda *x: sut.run(x, settings)[0], narrow))
-    dy = cotangent(seed, y)
+    dy = distinct_dy(seed, y)
     got, want = vjp(dy), wide_vjp(dy.astype(np.float64))
     for i in sut.differentiable(arrays):
 
@@ -68,13 +76,13 @@ def float32_agrees_with_float64(sut: OpUnderTest, arrays: Arrays, settings: Sett
     needs=("edges",),
     mutants=("a-number-becomes-a-row",),
     cites=("rsokl/MyGrad#373", "HIPS/autograd#695"),
-    examples=FEW,
+    examples=SHAPE_EXAMPLES,
 )
 def edges_work(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """0-d and 0-size arrays work, shapes kept, or raise a ValueError, TypeError or IndexError, forward and back."""
     try:
         y, vjp = sut.run(arrays, settings)
-        answer = vjp(cotangent(seed, y))
+        answer = vjp(distinct_dy(seed, y))
     except NAMED_ERRORS:
         return
     if sut.reference is not None and y.shape != np.shape(sut.oracle(arrays, settings)):
@@ -84,11 +92,11 @@ def edges_work(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) 
             raise LawBroken(f"gradient {i} of shape {np.shape(answer[i])}", f"{arrays[i].shape}")
 
 
-@law("G19", "integers have no gradient", area="ops", case=op_cases, mutants=("ids-get-zeros",), examples=FEW)
+@law("G19", "integers have no gradient", area="ops", case=op_cases, mutants=("ids-get-zeros",), examples=SHAPE_EXAMPLES)
 def integers_have_no_gradient(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """The gradient of an array of integers or bools, or of a declared constant, is None."""
     y, vjp = sut.run(arrays, settings)
-    answer = vjp(cotangent(seed, y))
+    answer = vjp(distinct_dy(seed, y))
     for i, x in enumerate(arrays):
         if i not in sut.differentiable(arrays) and answer[i] is not None:
             raise LawBroken(f"gradient {i} = {answer[i]!r}, array {i} being {x.dtype}", "None")
@@ -111,7 +119,7 @@ def finite_in_finite_out(sut: OpUnderTest, arrays: Arrays, settings: Settings, s
         raise LawBroken(f"y = {y!r}", "finite, as all arrays are")
     if np.isnan(y).any():
         raise LawBroken(f"y = {y!r}", "no nan")
-    answer = vjp(cotangent(seed, y))
+    answer = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
         if not np.isfinite(answer[i]).all():
             raise LawBroken(f"gradient {i} = {answer[i]!r}", "finite")
@@ -165,10 +173,10 @@ def rows_are_independent(sut: OpUnderTest, arrays: Arrays, settings: Settings, s
     rows = arrays[sut.batched[0]].shape[0]
     order, copies = np.random.Generator(np.random.Philox(key=seed)).permutation(rows), np.zeros(rows, int)
     y, vjp = sut.run(arrays, settings)
-    dy = cotangent(seed, y)
-    z, permuted_vjp = sut.run(reordered(sut, arrays, order), settings)
-    alone, alone_vjp = sut.run(reordered(sut, arrays, copies), settings)
-    free, rtol = sway(sut, arrays, settings, dy), max(1e-9, roundings(arrays, y))
+    dy = distinct_dy(seed, y)
+    z, permuted_vjp = sut.run(reorder_rows(sut, arrays, order), settings)
+    alone, alone_vjp = sut.run(reorder_rows(sut, arrays, copies), settings)
+    free, rtol = input_sensitivity(sut, arrays, settings, dy), max(1e-9, sum_tolerance(arrays, y))
     require_close("y of the permuted batch", z, y[order], rtol, room=free.y)
     require_close("row 0 beside copies of itself", alone[0], y[0], rtol, room=free.y)
     want, permuted, single = vjp(dy), permuted_vjp(dy[order]), alone_vjp(dy[copies])
@@ -178,7 +186,7 @@ def rows_are_independent(sut: OpUnderTest, arrays: Arrays, settings: Settings, s
         require_close(f"gradient {i} of row 0 beside copies of itself", single[i][0], want[i][0], rtol, room=room)
 
 
-def reordered(sut: OpUnderTest, arrays: Arrays, order: Array) -> Arrays:
+def reorder_rows(sut: OpUnderTest, arrays: Arrays, order: Array) -> Arrays:
     """The arrays with these rows of the batch, in this order."""
     return tuple(x[order] if i in sut.batched else x for i, x in enumerate(arrays))
 
@@ -199,7 +207,7 @@ def kernel_is_its_op(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed:
     if y.dtype != z.dtype:
         raise LawBroken(f"y of {y.dtype}", str(z.dtype))
     require_close("y", y, z, UNIT[dtype])
-    dy = cotangent(seed, z)
+    dy = distinct_dy(seed, z)
     for i, (got, want) in enumerate(zip(vjp(dy), original_vjp(dy), strict=True)):
         if (got is None) != (want is None) or (got is not None and got.dtype != want.dtype):
             raise LawBroken(f"gradient {i} is {got!r}", f"{want!r}")

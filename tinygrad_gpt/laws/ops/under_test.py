@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.first_call import FirstCall, simplest
+from tinygrad_gpt.laws.first_call import FirstCall, simplest_example
 from tinygrad_gpt.laws.law import Area, Array, LawBroken, cases
 from tinygrad_gpt.laws.source import literal
 from tinygrad_gpt.laws.strategies import arrays as arrays_of
@@ -21,7 +21,7 @@ Gradients = Any  # a sequence: dLoss/dx, or None, per array
 Vjp = Callable[[Array], Gradients]
 Strategy = st.SearchStrategy[tuple[Arrays, Settings]]
 SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 3), (3, 1), (2, 1, 3), (2, 2, 2))
-FEW = 40  # examples where shapes and settings decide, not numbers
+SHAPE_EXAMPLES = 40  # examples where shapes and settings decide, not numbers
 DEFAULT = "the default arrays"
 FLOATS = ("float64", "float32", "float16")
 
@@ -161,7 +161,7 @@ class OpUnderTest:
         """Forward and back on default arrays of each shape; where a domain is given, on its simplest case."""
         cases: list[tuple[Arrays, Settings]]
         if self.domain is not None:
-            cases, on = simplest(self.domain), "the simplest case of its domain"
+            cases, on = simplest_example(self.domain), "the simplest case of its domain"
             remedy = "mend the op there, or leave such cases out of the domain"
         else:
             cases, on = [((*[np.resize([0.5, -1.0, 2.0], shape)] * self.arity,), {}) for shape in SHAPES], DEFAULT

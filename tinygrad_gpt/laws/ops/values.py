@@ -4,10 +4,25 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, LawBroken, law
-from tinygrad_gpt.laws.ops.comparing import cotangent, require_close, uneven
+from tinygrad_gpt.laws.ops.comparing import distinct_dy, gaussian_dy, require_close
 from tinygrad_gpt.laws.ops.derivatives import Directions, directional, jacobian, unit
-from tinygrad_gpt.laws.ops.rounding import conditioning, rounding, roundings, roundoff, summing, sway
-from tinygrad_gpt.laws.ops.under_test import FEW, Arrays, OpUnderTest, Settings, in_dtype, op_cases, plain_cases
+from tinygrad_gpt.laws.ops.rounding import (
+    conditioning,
+    dtype_tolerance,
+    input_sensitivity,
+    owner_sum_tolerance,
+    sum_tolerance,
+    unit_roundoff,
+)
+from tinygrad_gpt.laws.ops.under_test import (
+    SHAPE_EXAMPLES,
+    Arrays,
+    OpUnderTest,
+    Settings,
+    in_dtype,
+    op_cases,
+    plain_cases,
+)
 from tinygrad_gpt.laws.strategies import normal
 
 FULL_JACOBIAN = 24  # entries of x, and of y, up to which every derivative is looked at
@@ -30,7 +45,7 @@ def result_is_right(sut: OpUnderTest, arrays: Arrays, settings: Settings) -> Non
     y, _ = sut.run(arrays, settings)
     want = sut.oracle(in_dtype(arrays, "float64"), settings)
     room = conditioning(lambda *x: sut.oracle(x, settings), arrays)
-    require_close("y", y, want, max(sut.rtol, rounding(arrays)), room=room)
+    require_close("y", y, want, max(sut.rtol, dtype_tolerance(arrays)), room=room)
 
 
 @law(
@@ -46,7 +61,7 @@ def vjp_is_the_transposed_jacobian(sut: OpUnderTest, arrays: Arrays, settings: S
     y, vjp = sut.run(arrays, settings)
     if np.size(y) > FULL_JACOBIAN or any(x.size > FULL_JACOBIAN for x in arrays):
         return  # left to G03
-    tolerance = max(EXACT if sut.exact else DIFFERENCED, rounding(arrays))
+    tolerance = max(EXACT if sut.exact else DIFFERENCED, dtype_tolerance(arrays))
     wide = in_dtype(arrays, "float64")
     rows = [vjp(np.asarray(unit(y.shape, k), y.dtype)) for k in np.ndindex(y.shape)]
     for i in sut.differentiable(arrays):
@@ -72,7 +87,7 @@ def projections_agree(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed
     y, vjp = sut.run(arrays, settings)
     random = np.random.Generator(np.random.Philox(key=seed))
     where = sut.differentiable(arrays)
-    tolerance = max(EXACT if sut.exact else DIFFERENCED, rounding(arrays))
+    tolerance = max(EXACT if sut.exact else DIFFERENCED, dtype_tolerance(arrays))
     wide = in_dtype(arrays, "float64")
     for _ in range(PROJECTIONS):
         v = {i: random.standard_normal(arrays[i].shape) for i in where}
@@ -99,13 +114,13 @@ def projections_agree(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed
 def vjp_is_linear(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int, a: int, b: int) -> None:
     """vjp(a dy + b dz) = a vjp(dy) + b vjp(dz), and vjp(0) = 0."""
     y, vjp = sut.run(arrays, settings)
-    dy, dz = cotangent(seed, y), np.asarray(normal(seed, y.shape), y.dtype)
+    dy, dz = distinct_dy(seed, y), np.asarray(normal(seed, y.shape), y.dtype)
     together, first, second, none = (vjp(d) for d in (a * dy + b * dz, dy, dz, 0 * dy))
     for i in sut.differentiable(arrays):
         parts = a * np.asarray(first[i]), b * np.asarray(second[i])
         scale = max(1.0, *(float(np.max(np.abs(part), initial=0)) for part in parts))
         what = f"gradient {i} of {a} dy + {b} dz"
-        require_close(what, np.asarray(together[i]), parts[0] + parts[1], max(1e-10, rounding(arrays)), scale)
+        require_close(what, np.asarray(together[i]), parts[0] + parts[1], max(1e-10, dtype_tolerance(arrays)), scale)
         if np.any(none[i]):
             raise LawBroken(f"gradient {i} = {none[i]!r} for dy = 0", "0")
 
@@ -122,12 +137,12 @@ def vjp_is_linear(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: in
         "raskr/rust-autograd#38",
         "Theano/Theano#1585",
     ),
-    examples=FEW,
+    examples=SHAPE_EXAMPLES,
 )
 def gradients_have_their_arrays_shapes(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """dx.shape = x.shape, also where x was repeated to meet another array."""
     y, vjp = sut.run(arrays, settings)
-    answer = vjp(cotangent(seed, y))
+    answer = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
         if np.shape(answer[i]) != arrays[i].shape:
             raise LawBroken(f"gradient {i} of shape {np.shape(answer[i])}", f"{arrays[i].shape}, that of array {i}")
@@ -148,15 +163,17 @@ def broadcasting_is_repeating(sut: OpUnderTest, arrays: Arrays, settings: Settin
     """
     whole = tuple(np.array(x) for x in np.broadcast_arrays(*arrays))
     (y, vjp), (z, whole_vjp) = sut.run(arrays, settings), sut.run(whole, settings)
-    rtol = max(sut.rtol, roundings((), y))  # a broadcast op computes entry by entry: nothing but the copies is summed
-    dy = uneven(seed, y)
-    answer, copies, free = vjp(dy), whole_vjp(dy), sway(sut, whole, settings, dy)
+    rtol = max(
+        sut.rtol, sum_tolerance((), y)
+    )  # a broadcast op computes entry by entry: nothing but the copies is summed
+    dy = gaussian_dy(seed, y)
+    answer, copies, free = vjp(dy), whole_vjp(dy), input_sensitivity(sut, whole, settings, dy)
     require_close("y", y, z, rtol, room=free.y)
     for i in sut.differentiable(arrays):
         shape, terms = arrays[i].shape, np.asarray(copies[i], np.float64)
         owners = np.broadcast_to(np.arange(arrays[i].size).reshape(shape), z.shape)
         sums = np.bincount(owners.ravel(), terms.ravel(), minlength=arrays[i].size).reshape(shape)
-        room = summing(terms, owners, arrays[i].size, y).reshape(shape) + free.gradients[i]
+        room = owner_sum_tolerance(terms, owners, arrays[i].size, y).reshape(shape) + free.gradients[i]
         require_close(f"gradient {i}", np.asarray(answer[i]), sums, rtol, room=room)
 
 
@@ -182,11 +199,11 @@ def repeated_ids_accumulate(sut: OpUnderTest, arrays: Arrays, settings: Settings
     """
     table, ids = arrays
     y, vjp = sut.run(arrays, settings)
-    dy = uneven(seed, y)
+    dy = gaussian_dy(seed, y)
     want, room = np.zeros(table.shape), np.zeros(table.shape)
     for place in np.ndindex(ids.shape):
         want[ids[place]] += dy[place]
-        room[ids[place]] += ids.size * roundoff(y) * np.abs(dy[place])
+        room[ids[place]] += ids.size * unit_roundoff(y) * np.abs(dy[place])
     rtol = sut.rtol if y.dtype == np.float64 else 0.0
     require_close("the table's gradient", np.asarray(vjp(dy)[0]), want, rtol, room=room)
 
@@ -205,8 +222,8 @@ def kinks_follow_the_declaration(sut: OpUnderTest, arrays: Arrays, settings: Set
     computed from the same numbers in float64.
     """
     y, vjp = sut.run(arrays, settings)
-    dy = cotangent(seed, y)
-    rtol = max(sut.rtol, roundings(arrays, y))
+    dy = distinct_dy(seed, y)
+    rtol = max(sut.rtol, sum_tolerance(arrays, y))
     assert sut.subgradient is not None
     declared = sut.subgradient(dy.astype(np.float64), *in_dtype(arrays, "float64"), **settings)
     for i, want in enumerate(declared):

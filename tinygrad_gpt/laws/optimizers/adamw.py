@@ -17,13 +17,13 @@ from tinygrad_gpt.laws.optimizers.cases import (
     STEP,
     VALUES,
     adamw,
-    after,
-    path,
+    new_optimizer,
+    path_of_matrix,
     require_near,
-    room,
     runs,
     settings,
-    start,
+    slack,
+    step_once,
 )
 from tinygrad_gpt.laws.optimizers.under_test import OptimizerUnderTest
 from tinygrad_gpt.laws.strategies import arrays, normal, seeds
@@ -45,10 +45,10 @@ from tinygrad_gpt.laws.strategies import arrays, normal, seeds
 )
 def constant_gradient(sut: OptimizerUnderTest, p: Array, g: Array, steps: int, settings: dict[str, Any]) -> None:
     """Under a constant gradient g, without decay, every step is -lr g / (|g| + eps), from the first on (1e-9)."""
-    seen = path(sut, p, [g] * steps, **settings)
+    seen = path_of_matrix(sut, p, [g] * steps, **settings)
     stride = -settings["lr"] * g / (abs(g) + settings["eps"])
     want = np.stack([stride] * steps)
-    require_near("step", np.diff(seen, axis=0), want, 1e-9, settings["lr"] + 1e-3, room=room(sut, seen))
+    require_near("step", np.diff(seen, axis=0), want, 1e-9, settings["lr"] + 1e-3, room=slack(sut, seen))
 
 
 @law(
@@ -62,8 +62,8 @@ def constant_gradient(sut: OptimizerUnderTest, p: Array, g: Array, steps: int, s
 )
 def learning_rate_zero(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[str, Any]) -> None:
     """At a learning rate of 0 nothing moves, by decay neither: not by one ulp."""
-    seen = path(sut, p, grads, **settings)
-    require_near("p before the first step", seen[0], p, 0.0, room=room(sut, p))
+    seen = path_of_matrix(sut, p, grads, **settings)
+    require_near("p before the first step", seen[0], p, 0.0, room=slack(sut, p))
     require_near("p at a learning rate of 0", seen[-1], seen[0], 0.0)  # not bits: -0.0 - (-0.0) is 0.0
 
 
@@ -80,8 +80,8 @@ def learning_rate_zero(sut: OptimizerUnderTest, p: Array, grads: Array, settings
 def decay_alone(sut: OptimizerUnderTest, p: Array, steps: int, settings: dict[str, Any]) -> None:
     """Where the gradient is always 0, p after t steps is p (1 - lr decay)^t (1e-12)."""
     want = p * (1 - settings["lr"] * settings["weight_decay"]) ** steps
-    seen = path(sut, p, [np.zeros_like(p)] * steps, **settings)
-    require_near("p", seen[-1], want, 1e-12, 1 + abs(p), room=room(sut, seen))
+    seen = path_of_matrix(sut, p, [np.zeros_like(p)] * steps, **settings)
+    require_near("p", seen[-1], want, 1e-12, 1 + abs(p), room=slack(sut, seen))
 
 
 @law(
@@ -100,16 +100,18 @@ def decay_alone(sut: OptimizerUnderTest, p: Array, steps: int, settings: dict[st
 def decoupled(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[str, Any]) -> None:
     """Decay takes lr decay p from the p before the step, and moments do not see it: steps differ by no more (1e-9)."""
     without = {**settings, "weight_decay": 0.0}
-    plain, want = path(sut, p, grads, **without), [p]
+    plain, want = path_of_matrix(sut, p, grads, **without), [p]
     for stride in np.diff(plain, axis=0):
         want.append(want[-1] * (1 - settings["lr"] * settings["weight_decay"]) + stride)
-    require_near("p after each step", path(sut, p, grads, **settings), want, 1e-9, room=room(sut, want, plain))
+    require_near(
+        "p after each step", path_of_matrix(sut, p, grads, **settings), want, 1e-9, room=slack(sut, want, plain)
+    )
     if sut.moments is not None:
         ends = []
         for given in (settings, without):
-            optimizer = start(sut, {"w": p}, **given)
+            optimizer = new_optimizer(sut, {"w": p}, **given)
             for grad in grads:
-                after(sut, optimizer, {"w": grad})
+                step_once(sut, optimizer, {"w": grad})
             ends.append([np.array(moment) for moment in sut.moments(optimizer)["w"]])
         for moment, plain, name in zip(*ends, "mv", strict=True):
             require_same(f"{name} with decay", moment, plain)
@@ -130,9 +132,9 @@ def decoupled(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[st
 def scale_invariant(sut: OptimizerUnderTest, grads: Array, power: int, settings: dict[str, Any]) -> None:
     """At eps = 0 gradients times 2^n give the same bits, and negated gradients the opposite steps."""
     zero = np.zeros((2, 2))
-    plain = path(sut, zero, grads, **settings)
-    require_same(f"gradients times 2^{power}", path(sut, zero, grads * 2.0**power, **settings), plain)
-    require_same("gradients negated", 0.0 - path(sut, zero, -grads, **settings), plain)
+    plain = path_of_matrix(sut, zero, grads, **settings)
+    require_same(f"gradients times 2^{power}", path_of_matrix(sut, zero, grads * 2.0**power, **settings), plain)
+    require_same("gradients negated", 0.0 - path_of_matrix(sut, zero, -grads, **settings), plain)
 
 
 def farthest(t: int, lr: float, beta1: float, beta2: float) -> float:
@@ -165,13 +167,13 @@ def longest_step(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict
     """
     lr, (beta1, beta2) = settings["lr"], settings["betas"]
     bounds = np.array([farthest(t, lr, beta1, beta2) for t in range(1, len(grads) + 1)])
-    seen = path(sut, p, grads, **settings)
+    seen = path_of_matrix(sut, p, grads, **settings)
     steps = abs(np.diff(seen, axis=0)).max(axis=(1, 2))
-    if not (steps <= bounds + 1e-12 * abs(p).max() + 1e-9 * bounds + room(sut, seen)).all():
+    if not (steps <= bounds + 1e-12 * abs(p).max() + 1e-9 * bounds + slack(sut, seen)).all():
         raise LawBroken(f"steps of {steps}", f"at most {bounds}")
     growing = [np.full((1, 1), (beta2 / beta1) ** t) for t in range(len(grads))]
-    grown = path(sut, np.zeros((1, 1)), growing, **settings)[:, 0, 0]
-    require_near("steps along the bound", -np.diff(grown), bounds, 1e-9, 1 + bounds.cumsum(), room=room(sut, grown))
+    grown = path_of_matrix(sut, np.zeros((1, 1)), growing, **settings)[:, 0, 0]
+    require_near("steps along the bound", -np.diff(grown), bounds, 1e-9, 1 + bounds.cumsum(), room=slack(sut, grown))
 
 
 @law(
@@ -187,8 +189,8 @@ def longest_step(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict
 def recurrence(sut: OptimizerUnderTest, seed: int, steps: int, settings: dict[str, Any]) -> None:
     """Up to 50 steps with random gradients follow algorithm 2 of arXiv:1711.05101, in float64 to 1e-12."""
     p, *grads = normal(seed, (steps + 1, 2, 3))
-    seen, want, length = path(sut, p, grads, **settings), adamw(p, grads, **settings), settings["lr"] * steps
-    require_near("p after each step", seen, want, 1e-12, 1 + length, room=room(sut, want, length))
+    seen, want, length = path_of_matrix(sut, p, grads, **settings), adamw(p, grads, **settings), settings["lr"] * steps
+    require_near("p after each step", seen, want, 1e-12, 1 + length, room=slack(sut, want, length))
 
 
 @law(
@@ -236,9 +238,9 @@ def float32_stays(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dic
 )
 def minimises(sut: OptimizerUnderTest, p: Array, optimum: Array, curvature: Array) -> None:
     """In a quadratic bowl, p comes within 1e-3 of the optimum in 1,000 steps."""
-    optimizer = start(sut, {"w": p}, lr=0.01, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
+    optimizer = new_optimizer(sut, {"w": p}, lr=0.01, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
     for _ in range(1000):
-        p = after(sut, optimizer, {"w": curvature * (p - optimum)})["w"]
+        p = step_once(sut, optimizer, {"w": curvature * (p - optimum)})["w"]
     require_near("p", p, optimum, 1e-3)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.comparing import require_same
 from tinygrad_gpt.laws.law import Case, LawBroken, law
 from tinygrad_gpt.laws.optimizers.cases import (
-    refusal,
+    raised_by,
     require_near,
 )
 from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
@@ -68,7 +68,7 @@ def clipping(sut: OptimizerUnderTest, gradients: Arrays, share: float, spoil: fl
     spoilt = {name: grad.copy() for name, grad in gradients.items()}
     spoilt["g0"].flat[0] = spoil
     answers: list[tuple[Arrays, float]] = []
-    if refusal(lambda: answers.append(sut.clip(spoilt, bound))) is None:
+    if raised_by(lambda: answers.append(sut.clip(spoilt, bound))) is None:
         clipped, returned = answers[0]
         seen = f"a norm of {returned} and a first entry of {np.asarray(clipped['g0']).flat[0]}"
         raise LawBroken(f"{seen}, where a gradient holds {spoil}", "an error")

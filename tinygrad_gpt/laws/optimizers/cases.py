@@ -42,35 +42,39 @@ def runs(draw: st.DrawFn, /, sut: OptimizerUnderTest, values: Any = VALUES, step
     }
 
 
-def follow(sut: OptimizerUnderTest, parameters: Arrays, gradients: list[Arrays], **settings: Any) -> list[Arrays]:
+def parameters_by_step(
+    sut: OptimizerUnderTest, parameters: Arrays, gradients: list[Arrays], **settings: Any
+) -> list[Arrays]:
     """The parameters before the first step and after each."""
-    optimizer = start(sut, parameters, **settings)
-    return [now(sut, optimizer), *(after(sut, optimizer, grads) for grads in gradients)]
+    optimizer = new_optimizer(sut, parameters, **settings)
+    return [parameters_of(sut, optimizer), *(step_once(sut, optimizer, grads) for grads in gradients)]
 
 
-def start(sut: OptimizerUnderTest, parameters: Arrays, **settings: Any) -> Any:
+def new_optimizer(sut: OptimizerUnderTest, parameters: Arrays, **settings: Any) -> Any:
     """A new optimizer over copies in its dtype; names of one array stay names of one array."""
     assert sut.init is not None
     copies: dict[int, Array] = {id(array): array.astype(sut.dtype) for array in parameters.values()}
     return sut.init({name: copies[id(array)] for name, array in parameters.items()}, **settings)
 
 
-def now(sut: OptimizerUnderTest, optimizer: Any) -> Arrays:
+def parameters_of(sut: OptimizerUnderTest, optimizer: Any) -> Arrays:
     """Copies of the parameters as they are."""
     assert sut.parameters is not None
     return {name: np.array(array) for name, array in sut.parameters(optimizer).items()}
 
 
-def after(sut: OptimizerUnderTest, optimizer: Any, gradients: Arrays) -> Arrays:
+def step_once(sut: OptimizerUnderTest, optimizer: Any, gradients: Arrays) -> Arrays:
     """Copies of the parameters after one more step, with copies of these gradients."""
     assert sut.step is not None
     sut.step(optimizer, {name: grad.astype(sut.dtype) for name, grad in gradients.items()})
-    return now(sut, optimizer)
+    return parameters_of(sut, optimizer)
 
 
-def path(sut: OptimizerUnderTest, p: Array, grads: Any, **settings: Any) -> Array:
+def path_of_matrix(sut: OptimizerUnderTest, p: Array, grads: Any, **settings: Any) -> Array:
     """One matrix through its gradients: (steps + 1, *p.shape)."""
-    return np.array([seen["w"] for seen in follow(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)])
+    return np.array(
+        [seen["w"] for seen in parameters_by_step(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)]
+    )
 
 
 def require_near(
@@ -81,12 +85,12 @@ def require_near(
     require_within(what, np.asarray(got, np.float64), np.asarray(want, np.float64), bound, policy)
 
 
-def room(sut: OptimizerUnderTest, *paths: Any) -> float:
+def slack(sut: OptimizerUnderTest, *paths: Any) -> float:
     """What the object's own rtol allows beside a law's tolerance: relative to the largest number that was met, or 1."""
     return sut.rtol * max(1.0, *(float(np.max(np.abs(path), initial=0)) for path in paths))
 
 
-def refusal(action: Any) -> Exception | None:
+def raised_by(action: Any) -> Exception | None:
     """The exception that the action raises, or None."""
     try:
         action()

@@ -11,16 +11,16 @@ from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.optimizers.cases import (
     STEP,
     VALUES,
-    after,
-    follow,
-    now,
-    path,
-    refusal,
+    new_optimizer,
+    parameters_by_step,
+    parameters_of,
+    path_of_matrix,
+    raised_by,
     require_near,
-    room,
     runs,
     settings,
-    start,
+    slack,
+    step_once,
 )
 from tinygrad_gpt.laws.optimizers.under_test import OptimizerUnderTest
 from tinygrad_gpt.laws.source import literal
@@ -37,7 +37,7 @@ from tinygrad_gpt.laws.strategies import arrays
 )
 def tensors_apart(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[str, Any]) -> None:
     """Two tensors step as the one tensor that holds both, and in any order: the same bits."""
-    together = follow(
+    together = parameters_by_step(
         sut,
         {"ab": np.concatenate([p, 2 * p])},
         [{"ab": np.concatenate([grad, grad + 1])} for grad in grads],
@@ -45,7 +45,7 @@ def tensors_apart(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dic
     )[-1]["ab"]
     first, second = [{"a": g, "b": g + 1} for g in grads], [{"b": g + 1, "a": g} for g in grads]
     for parameters, gradients in (({"a": p, "b": 2 * p}, first), ({"b": 2 * p, "a": p}, second)):
-        end = follow(sut, parameters, gradients, **settings)[-1]
+        end = parameters_by_step(sut, parameters, gradients, **settings)[-1]
         require_same("two tensors", np.concatenate([end["a"], end["b"]]), together)
 
 
@@ -62,15 +62,15 @@ def what_decays(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[
     once, under whichever of its names the gradient comes.
     """
     bias = p.reshape(-1)
-    end = follow(sut, {"w": p, "b": bias}, [{"b": np.zeros_like(bias)}] * len(grads), **settings)[-1]["b"]
+    end = parameters_by_step(sut, {"w": p, "b": bias}, [{"b": np.zeros_like(bias)}] * len(grads), **settings)[-1]["b"]
     decayed = bias * (1 - settings["lr"] * settings["weight_decay"]) ** len(grads)
     want = decayed if sut.decays == "all" else bias
     policy = f"decays={sut.decays!r}"
-    require_near("a parameter of one axis", end, want, 1e-12, 1 + abs(bias), policy, room=room(sut, bias))
+    require_near("a parameter of one axis", end, want, 1e-12, 1 + abs(bias), policy, room=slack(sut, bias))
     if sut.tied:
-        alone = follow(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)[-1]["w"]
+        alone = parameters_by_step(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)[-1]["w"]
         for given in ("w", "head"):  # an array's gradient may come under any of its names
-            tied = follow(sut, {"w": p, "head": p}, [{given: grad} for grad in grads], **settings)[-1]
+            tied = parameters_by_step(sut, {"w": p, "head": p}, [{given: grad} for grad in grads], **settings)[-1]
             for name in ("w", "head"):
                 require_same(f"{name}, tied, its gradient given as {given}", tied.get(name, tied["w"]), alone)
 
@@ -92,8 +92,10 @@ def no_gradient(sut: OptimizerUnderTest, p: Array, grads: Array, there: list[boo
     """A parameter without a gradient is left alone, decay, moments and step count too: as if the step had not been."""
     others = [{"other": grad} for grad in grads]
     given = [other | ({"w": other["other"]} if here else {}) for other, here in zip(others, there, strict=True)]
-    want = path(sut, p, grads[np.array(there)], **settings)[-1]
-    require_same("with steps left out", follow(sut, {"w": p, "other": p.copy()}, given, **settings)[-1]["w"], want)
+    want = path_of_matrix(sut, p, grads[np.array(there)], **settings)[-1]
+    require_same(
+        "with steps left out", parameters_by_step(sut, {"w": p, "other": p.copy()}, given, **settings)[-1]["w"], want
+    )
 
 
 @law(
@@ -112,18 +114,18 @@ def state_is_all(sut: OptimizerUnderTest, p: Array, grads: Array, stop: int, set
     """
     assert sut.state is not None
     assert sut.load is not None
-    whole = path(sut, p, grads, **settings)
-    old = start(sut, {"w": p}, **settings)
+    whole = path_of_matrix(sut, p, grads, **settings)
+    old = new_optimizer(sut, {"w": p}, **settings)
     for grad in grads[:stop]:
-        after(sut, old, {"w": grad})
-    saved, half = sut.state(old), now(sut, old)
+        step_once(sut, old, {"w": grad})
+    saved, half = sut.state(old), parameters_of(sut, old)
     for grad in grads[stop:]:
-        after(sut, old, {"w": grad})
-    fresh = start(sut, half, **settings)
+        step_once(sut, old, {"w": grad})
+    fresh = new_optimizer(sut, half, **settings)
     sut.load(fresh, saved)
     for grad in grads[stop:]:
-        after(sut, fresh, {"w": grad})
-    require_same(f"resumed after {stop} steps", now(sut, fresh)["w"], whole[-1])
+        step_once(sut, fresh, {"w": grad})
+    require_same(f"resumed after {stop} steps", parameters_of(sut, fresh)["w"], whole[-1])
 
 
 BAD_SETTINGS = [
@@ -146,7 +148,9 @@ BAD_SETTINGS = [
 def bad_settings(sut: OptimizerUnderTest, settings: dict[str, Any]) -> None:
     """A learning rate, beta, eps or decay that is negative, NaN or too large is an error when the optimizer is made."""
     p = np.ones((2, 2))
-    accepted = [bad for bad in BAD_SETTINGS if refusal(lambda bad=bad: start(sut, {"w": p}, **settings | bad)) is None]
+    accepted = [
+        bad for bad in BAD_SETTINGS if raised_by(lambda bad=bad: new_optimizer(sut, {"w": p}, **settings | bad)) is None
+    ]
     if accepted:
         raise LawBroken(f"accepted {', '.join(map(literal, accepted))}", "an error")
 
@@ -164,7 +168,7 @@ def callers_gradients(sut: OptimizerUnderTest, p: Array, grads: Array, settings:
     if sut.gradients == "consumed":
         return
     assert sut.step is not None
-    optimizer = start(sut, {"w": p}, **settings)
+    optimizer = new_optimizer(sut, {"w": p}, **settings)
     for grad in grads:
         given = grad.astype(sut.dtype)
         before = given.copy()
@@ -184,12 +188,12 @@ def state_of_a_stranger(sut: OptimizerUnderTest, p: Array, grad: Array, settings
     """The state of an optimizer over other names or other shapes is refused."""
     assert sut.state is not None
     assert sut.load is not None
-    optimizer = start(sut, {"w": p}, **settings)
-    after(sut, optimizer, {"w": grad})
+    optimizer = new_optimizer(sut, {"w": p}, **settings)
+    step_once(sut, optimizer, {"w": grad})
     saved = sut.state(optimizer)
     for what, other in (("names", {"x": p}), ("shapes", {"w": p.reshape(-1)}), ("more names", {"w": p, "x": p.copy()})):
-        stranger = start(sut, other, **settings)
-        if refusal(lambda stranger=stranger: sut.load(stranger, saved)) is None:
+        stranger = new_optimizer(sut, other, **settings)
+        if raised_by(lambda stranger=stranger: sut.load(stranger, saved)) is None:
             raise LawBroken(f"the state was taken by an optimizer of other {what}", "an error")
 
 
@@ -217,13 +221,13 @@ def not_finite(
     spoilt.flat[place] = value
     parameters = {"first": p, "second": p + 1}
     good = [{"first": grads[0], "second": grads[1]}] * 2
-    optimizer = start(sut, parameters, **settings)
-    before = after(sut, optimizer, good[0])
-    error = refusal(lambda: after(sut, optimizer, {"first": grads[0], "second": spoilt}))
+    optimizer = new_optimizer(sut, parameters, **settings)
+    before = step_once(sut, optimizer, good[0])
+    error = raised_by(lambda: step_once(sut, optimizer, {"first": grads[0], "second": spoilt}))
     if error is None or "second" not in str(error):
         seen = "no error" if error is None else repr(error)
         raise LawBroken(f"{seen} for a gradient of second with {value}", "an error that names second")
-    end, want = after(sut, optimizer, good[1]), follow(sut, parameters, good, **settings)[-1]
+    end, want = step_once(sut, optimizer, good[1]), parameters_by_step(sut, parameters, good, **settings)[-1]
     for name in parameters:
         require_same(f"{name} after a refused step (before it {before[name]})", end[name], want[name])
 

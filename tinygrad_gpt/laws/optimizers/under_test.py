@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tinygrad_gpt.laws.first_call import FirstCall, called
+from tinygrad_gpt.laws.first_call import FirstCall, call_text
 from tinygrad_gpt.laws.law import Area, Array
 from tinygrad_gpt.laws.source import literal
 
@@ -85,13 +85,13 @@ class OptimizerUnderTest:
             return [FirstCall(name, source, lambda: function(init({"w": w.copy()}, **hyper), *more), remedy)]
 
         return [
-            *called(self.init, "init", "(parameters, *, lr, betas, eps, weight_decay)", {"w": w.copy()}, **hyper),
+            *call_text(self.init, "init", "(parameters, *, lr, betas, eps, weight_decay)", {"w": w.copy()}, **hyper),
             *on_a_new_one("step", "(optimizer, gradients)", {"w": w + 1}),
             *on_a_new_one("parameters", "(optimizer) -> name to array"),
             *on_a_new_one("moments", "(optimizer) -> name to (m, v)"),
             *on_a_new_one("state", "(optimizer)"),
-            *called(self.clip, "clip", "(gradients, max_norm) -> (gradients, norm before)", {"w": w + 1}, 1.0),
-            *called(self.schedule, "schedule", "(step, *, peak_lr, total_steps, warmup_steps, min_lr)", 1, **rates),
+            *call_text(self.clip, "clip", "(gradients, max_norm) -> (gradients, norm before)", {"w": w + 1}, 1.0),
+            *call_text(self.schedule, "schedule", "(step, *, peak_lr, total_steps, warmup_steps, min_lr)", 1, **rates),
         ]
 
     @property

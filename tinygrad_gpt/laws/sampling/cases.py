@@ -9,12 +9,14 @@ from tinygrad_gpt.laws import strategies
 from tinygrad_gpt.laws.law import Array, Case
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 
-FINE = (strategies.dyadic(8),)  # multiples of 1/256 within 8 of 0: exact sums, and weights that never underflow to 0
-TIED = (strategies.ties(), strategies.dyadic(8))
+EXACT_LOGITS = (
+    strategies.dyadic(8),
+)  # multiples of 1/256 within 8 of 0: exact sums, and weights that never underflow to 0
+TIED_LOGITS = (strategies.ties(), strategies.dyadic(8))
 
 
 @st.composite
-def configured(
+def logits_and_settings(
     draw: st.DrawFn,
     /,
     sut: SamplerUnderTest,
@@ -36,10 +38,12 @@ def settings_for(
 ) -> dict[str, Any]:
     """Good values for some of these settings, and for all of those in always, as far as the sampler takes them."""
     taken = [name for name in names if name in sut.capabilities]
-    return {name: draw(setting(sut, name, vocabulary)) for name in taken if name in always or draw(st.booleans())}
+    return {
+        name: draw(setting_values(sut, name, vocabulary)) for name in taken if name in always or draw(st.booleans())
+    }
 
 
-def setting(sut: SamplerUnderTest, name: str, vocabulary: int) -> st.SearchStrategy[Any]:
+def setting_values(sut: SamplerUnderTest, name: str, vocabulary: int) -> st.SearchStrategy[Any]:
     """Values of one setting that the sampler's policies allow."""
     if name == "temperature":
         return strategies.temperatures()
@@ -53,12 +57,12 @@ def allowed_k(sut: SamplerUnderTest, k: int, vocabulary: int) -> int:
     return min(k, vocabulary) if sut.large_k == "error" else k
 
 
-def shown(values: Any, digits: int = 6) -> str:
+def format_array(values: Any, digits: int = 6) -> str:
     """Numbers in a message, rounded to so many digits; long arrays abridged."""
     return np.array2string(np.asarray(values), precision=digits, threshold=40, max_line_width=90, separator=", ")
 
 
-def apart(seen: Any, wanted: Any, note: str = "", first_row: int = 0) -> tuple[str, str]:
+def row_difference(seen: Any, wanted: Any, note: str = "", first_row: int = 0) -> tuple[str, str]:
     """Two arrays of rows as observed and expected: the row where they differ most, in the digits it takes to see it."""
     seen, wanted = np.asarray(seen, np.float64), np.asarray(wanted, np.float64)
     if seen.shape != wanted.shape:
@@ -66,7 +70,7 @@ def apart(seen: Any, wanted: Any, note: str = "", first_row: int = 0) -> tuple[s
     gaps = np.nan_to_num(np.abs(seen - wanted), nan=np.inf).max(-1, initial=0)
     row = int(gaps.argmax()) if gaps.size else 0
     for digits in (4, 8, 12, 17):
-        texts = shown(seen[row], digits), shown(wanted[row], digits)
+        texts = format_array(seen[row], digits), format_array(wanted[row], digits)
         if texts[0] != texts[1]:
             break
     return f"row {first_row + row}: {texts[0]}{note}", texts[1]

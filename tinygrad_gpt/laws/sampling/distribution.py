@@ -8,14 +8,21 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.predicates import (
-    close,
-    floor,
+    close_probabilities,
     holds_distribution,
     holds_permutation_equivariance,
     holds_shift_invariance,
     holds_temperature,
+    underflow_floor,
 )
-from tinygrad_gpt.laws.sampling.cases import FINE, TIED, apart, configured, setting, shown
+from tinygrad_gpt.laws.sampling.cases import (
+    EXACT_LOGITS,
+    TIED_LOGITS,
+    format_array,
+    logits_and_settings,
+    row_difference,
+    setting_values,
+)
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import dyadic, logits, temperatures
 
@@ -27,7 +34,7 @@ UNDERFLOW = 746.0  # exp(-746) is 0 in float64
     "S01",
     "the answer is a distribution",
     area="sampling",
-    case=lambda sut: configured(sut),
+    case=lambda sut: logits_and_settings(sut),
     needs=("probabilities",),
     mutants=("writes-into-its-input", "no-maximum-subtracted", "not-renormalised"),
 )
@@ -36,17 +43,17 @@ def is_a_distribution(sut: SamplerUnderTest, logits: Array, settings: dict[str, 
     before = logits.copy()
     p = sut.p(logits, **settings)
     if logits.tobytes() != before.tobytes():
-        raise LawBroken(f"the logits became {shown(logits)}", f"unchanged: {shown(before)}")
+        raise LawBroken(f"the logits became {format_array(logits)}", f"unchanged: {format_array(before)}")
     if p.shape != logits.shape or p.dtype.kind != "f":
         raise LawBroken(f"an array of shape {p.shape}, dtype {p.dtype}", f"floats of the logits' shape {logits.shape}")
     if not holds_distribution(p, sut.tolerance(1e-12)):
-        raise LawBroken(f"{shown(p)}, row sums {shown(p.sum(-1))}", "numbers in [0, 1], row sums 1")
+        raise LawBroken(f"{format_array(p)}, row sums {format_array(p.sum(-1))}", "numbers in [0, 1], row sums 1")
 
 
 @st.composite
-def shifted(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def shifted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Multiples of 1/256 and a temperature that is a power of 2: the shift loses nothing."""
-    case = draw(configured(sut, "top_k", "top_p", elements=TIED))
+    case = draw(logits_and_settings(sut, "top_k", "top_p", elements=TIED_LOGITS))
     if "temperature" in sut.capabilities:
         case["settings"]["temperature"] = draw(st.sampled_from([1.0, 0.5, 2.0]))
     if "min_p" in sut.capabilities and draw(st.booleans()):
@@ -58,7 +65,7 @@ def shifted(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S02",
     "shift invariance",
     area="sampling",
-    case=shifted,
+    case=shifted_logits,
     needs=("probabilities",),
     mutants=("masks-to-zero", "min-p-on-logits"),
     cites=("MoonshotAI/Kimi-Audio#161",),
@@ -70,13 +77,13 @@ def shift_invariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, A
         return sut.p(x, **settings)
 
     if not holds_shift_invariance(f, logits, shift, sut.tolerance(1e-12)):
-        raise LawBroken(*apart(f(logits + shift), f(logits), f" with {shift} added"))
+        raise LawBroken(*row_difference(f(logits + shift), f(logits), f" with {shift} added"))
 
 
 @st.composite
-def permuted(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def permuted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Distinct logits, for which id stays must then not depend on its number."""
-    case = draw(configured(sut, elements=FINE, unique=True))
+    case = draw(logits_and_settings(sut, elements=EXACT_LOGITS, unique=True))
     return case | {"order": draw(st.permutations(range(case["logits"].shape[-1])))}
 
 
@@ -84,7 +91,7 @@ def permuted(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S03",
     "permutation equivariance",
     area="sampling",
-    case=permuted,
+    case=permuted_logits,
     needs=("probabilities",),
     mutants=("top-p-mask-not-scattered",),
 )
@@ -95,17 +102,17 @@ def permutation_equivariance(sut: SamplerUnderTest, logits: Array, settings: dic
         return sut.p(x, **settings)
 
     if not holds_permutation_equivariance(f, logits, order, sut.tolerance(1e-12)):
-        raise LawBroken(*apart(f(logits[:, order]), f(logits)[:, order], " for the renumbered ids"))
+        raise LawBroken(*row_difference(f(logits[:, order]), f(logits)[:, order], " for the renumbered ids"))
 
 
 @st.composite
-def batched(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def batched_settings(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """At least two rows; where the sampler takes arrays, a value of every setting for each."""
-    case = draw(configured(sut, rows=(2, 3), elements=TIED))
+    case = draw(logits_and_settings(sut, rows=(2, 3), elements=TIED_LOGITS))
     if "per_row" in sut.capabilities and draw(st.booleans()):
         B, V = case["logits"].shape
         for name in sorted(case["settings"]):
-            case["settings"][name] = np.array([draw(setting(sut, name, V)) for _ in range(B)])
+            case["settings"][name] = np.array([draw(setting_values(sut, name, V)) for _ in range(B)])
     return case
 
 
@@ -113,7 +120,7 @@ def batched(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S04",
     "rows are independent",
     area="sampling",
-    case=batched,
+    case=batched_settings,
     needs=("probabilities",),
     mutants=("row-zero-threshold", "top-p-of-row-zero"),
     cites=("vllm-project/vllm#50979", "vllm-project/vllm#51226", "vllm-project/vllm-ascend#11419"),
@@ -124,8 +131,8 @@ def rows_are_independent(sut: SamplerUnderTest, logits: Array, settings: dict[st
     for i in range(len(logits)):
         own = {name: value[i : i + 1] if isinstance(value, np.ndarray) else value for name, value in settings.items()}
         alone = sut.p(logits[i : i + 1], **own)[0]
-        if not close(alone, together[i], sut.tolerance(1e-12)):
-            seen, wanted = apart(together[i : i + 1], alone[None], " in the batch", first_row=i)
+        if not close_probabilities(alone, together[i], sut.tolerance(1e-12)):
+            seen, wanted = row_difference(together[i : i + 1], alone[None], " in the batch", first_row=i)
             raise LawBroken(seen, f"{wanted}, as alone")
 
 
@@ -147,7 +154,7 @@ def zero_is_greedy(sut: SamplerUnderTest, logits: Array, temperature: float) -> 
             seen = sut.answers(logits, temperature=temperature)
         except sut.errors:
             return
-        raise LawBroken(shown(seen), "an error", policy)
+        raise LawBroken(format_array(seen), "an error", policy)
     seen = sut.answers(logits, temperature=temperature)
     likeliest = logits.argmax(-1)
     if "probabilities" in sut.capabilities:
@@ -155,7 +162,7 @@ def zero_is_greedy(sut: SamplerUnderTest, logits: Array, temperature: float) -> 
     else:
         expected = np.repeat(likeliest[:, None], seen.shape[-1], axis=-1)
     if not np.array_equal(seen, expected):
-        raise LawBroken(*apart(seen, expected), policy)
+        raise LawBroken(*row_difference(seen, expected), policy)
 
 
 @law(
@@ -175,8 +182,10 @@ def is_softmax(sut: SamplerUnderTest, logits: Array) -> None:
     expected = np.array(rows)
     for settings in [{}, {"temperature": 1.0}] if "temperature" in sut.capabilities else [{}]:
         p = sut.p(logits, **settings)
-        if p.shape != expected.shape or not np.allclose(p, expected, rtol=sut.tolerance(1e-12), atol=floor(sut.rtol)):
-            raise LawBroken(*apart(p, expected, f" with settings {settings}"))
+        if p.shape != expected.shape or not np.allclose(
+            p, expected, rtol=sut.tolerance(1e-12), atol=underflow_floor(sut.rtol)
+        ):
+            raise LawBroken(*row_difference(p, expected, f" with settings {settings}"))
 
 
 @law(
@@ -184,7 +193,7 @@ def is_softmax(sut: SamplerUnderTest, logits: Array) -> None:
     "a tiny temperature",
     area="sampling",
     case=lambda sut: cases(
-        logits=logits(elements=TIED), share=st.sampled_from([1.0, 0.5, 1e-3, 1e-30, 0.0]) | st.floats(0.0, 1.0)
+        logits=logits(elements=TIED_LOGITS), share=st.sampled_from([1.0, 0.5, 1e-3, 1e-30, 0.0]) | st.floats(0.0, 1.0)
     ),
     needs=("probabilities", "temperature"),
     mutants=("divides-before-shifting-in-float32",),
@@ -199,14 +208,14 @@ def tiny_temperature(sut: SamplerUnderTest, logits: Array, share: float) -> None
     p = sut.p(logits, temperature=T)
     expected = likeliest / likeliest.sum(-1, keepdims=True)
     if not np.allclose(p, expected, rtol=sut.tolerance(1e-15), atol=0):
-        raise LawBroken(*apart(p, expected, f" at T = {T!r}"))
+        raise LawBroken(*row_difference(p, expected, f" at T = {T!r}"))
 
 
 @law(
     "S08",
     "a huge temperature",
     area="sampling",
-    case=lambda sut: cases(logits=logits(elements=TIED), temperature=st.sampled_from([1e30, 1e18, 1e300])),
+    case=lambda sut: cases(logits=logits(elements=TIED_LOGITS), temperature=st.sampled_from([1e30, 1e18, 1e300])),
     needs=("probabilities", "temperature"),
     mutants=("forbids-by-minus-1e10",),
 )
@@ -215,14 +224,14 @@ def huge_temperature(sut: SamplerUnderTest, logits: Array, temperature: float) -
     possible = logits > -np.inf
     p, expected = sut.p(logits, temperature=temperature), possible / possible.sum(-1, keepdims=True)
     if not np.allclose(p, expected, rtol=sut.tolerance(1e-12), atol=0):
-        raise LawBroken(*apart(p, expected))
+        raise LawBroken(*row_difference(p, expected))
 
 
 @law(
     "S09",
     "temperatures multiply",
     area="sampling",
-    case=lambda sut: cases(logits=logits(elements=TIED), first=temperatures(), second=temperatures()),
+    case=lambda sut: cases(logits=logits(elements=TIED_LOGITS), first=temperatures(), second=temperatures()),
     needs=("probabilities", "temperature"),
     mutants=("temperature-has-a-floor",),
     cites=("RL-Align/RL-Kernel#81",),
@@ -232,11 +241,11 @@ def temperatures_multiply(sut: SamplerUnderTest, logits: Array, first: float, se
 
     Rows are left out where T1 makes a probability so small that its logarithm has no digits any more.
     """
-    known = [fit_for_logarithms(x, first, floor(sut.rtol)) for x in logits]
+    known = [fit_for_logarithms(x, first, underflow_floor(sut.rtol)) for x in logits]
     twice = sut.p(np.log(sut.p(logits, temperature=first)), temperature=second)[known]
     once = sut.p(logits, temperature=first * second)[known]
     if not np.allclose(twice, once, rtol=sut.tolerance(1e-6), atol=1e-9, equal_nan=True):
-        raise LawBroken(*apart(twice, once, f" in two steps instead of at T = {first * second!r}"))
+        raise LawBroken(*row_difference(twice, once, f" in two steps instead of at T = {first * second!r}"))
 
 
 def fit_for_logarithms(x: Array, temperature: float, least: float) -> bool:
@@ -249,7 +258,7 @@ def fit_for_logarithms(x: Array, temperature: float, least: float) -> bool:
     "S10",
     "temperature divides logits",
     area="sampling",
-    case=lambda sut: cases(logits=logits(elements=FINE), temperature=temperatures()),
+    case=lambda sut: cases(logits=logits(elements=EXACT_LOGITS), temperature=temperatures()),
     needs=("probabilities", "temperature"),
     mutants=("temperature-twice", "temperature-ignored", "low-temperatures-are-one"),
     cites=("google/gemma.cpp#981",),
@@ -259,9 +268,9 @@ def temperature_divides(sut: SamplerUnderTest, logits: Array, temperature: float
     for i, (row, x) in enumerate(zip(sut.p(logits, temperature=temperature), logits, strict=True)):
         weights = np.exp((x - x.max()) / temperature)
         p = weights / weights.sum()
-        missing = (p > 2 * floor(sut.rtol)) & ~(row > 0)
+        missing = (p > 2 * underflow_floor(sut.rtol)) & ~(row > 0)
         if missing.any() or row[p == 0].any() or not holds_temperature(row, x, temperature, sut.tolerance(1e-9)):
-            raise LawBroken(*apart(row[None], p[None], first_row=i))
+            raise LawBroken(*row_difference(row[None], p[None], first_row=i))
 
 
 @law(
@@ -269,7 +278,7 @@ def temperature_divides(sut: SamplerUnderTest, logits: Array, temperature: float
     "entropy grows with temperature",
     area="sampling",
     case=lambda sut: cases(
-        logits=logits(elements=TIED), temperature=temperatures(), factor=st.sampled_from([1.1, 2, 9])
+        logits=logits(elements=TIED_LOGITS), temperature=temperatures(), factor=st.sampled_from([1.1, 2, 9])
     ),
     needs=("probabilities", "temperature"),
     mutants=("temperature-multiplies",),

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.predicates import holds_monotone_draw, holds_stratified_counts
 from tinygrad_gpt.laws.sampling import reference
-from tinygrad_gpt.laws.sampling.cases import FINE, configured, grid, settings_for, shown, support
+from tinygrad_gpt.laws.sampling.cases import (
+    EXACT_LOGITS,
+    format_array,
+    grid,
+    logits_and_settings,
+    settings_for,
+    support,
+)
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.statistics import assert_frequencies, assert_uniform
 from tinygrad_gpt.laws.strategies import SEEDS, arrays, logits, normal, seeds, unit
@@ -20,12 +27,12 @@ from tinygrad_gpt.laws.strategies import SEEDS, arrays, logits, normal, seeds, u
 GPT2_VOCABULARY = 50257
 LEAST_SLICE = 2.0**-50  # what a running sum in float64 can still tell from nothing
 ALMOST_ONE = 1 - 2.0**-53
-FINEST = 2**20  # parts of [0, 1): at 4,096 a float32 running sum goes unnoticed
+FINE_GRID = 2**20  # parts of [0, 1): at 4,096 a float32 running sum goes unnoticed
 DRAWS = 20_000
 SEEDED = 128  # tokens by which two seeds are told apart
 
 
-def full_size(name: str) -> Array:
+def full_size_distribution(name: str) -> Array:
     """Four distributions over GPT-2's vocabulary in float32, and a tiny one that is as uneven as float64 can hold."""
     V = GPT2_VOCABULARY
     rank = np.arange(1.0, V + 1)
@@ -44,7 +51,7 @@ FULL_SIZE = ("uniform", "softmax of N(0, 4)", "1/rank", "1/rank^2", "uneven")
 
 
 @st.composite
-def slices(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def softmax_with_zeros(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """A distribution of float64 as a softmax leaves it, its sum off by a rounding; impossible ids at both ends."""
     weights = draw(arrays((draw(st.integers(1, 40)),), st.sampled_from([1, 3, 0, 10]) | st.integers(0, 10**6)))
     weights[0] += 1
@@ -58,7 +65,7 @@ def slices(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "the draw rises with u",
     area="sampling",
     level="stratified",
-    case=slices,
+    case=softmax_with_zeros,
     needs=("draw",),
     mutants=("draws-with-side-left", "draws-with-u-unscaled", "draws-scaled-by-the-sum"),
     cites=("NVIDIA/Megatron-Energon#260", "hunkim/word-rnn-tensorflow#67", "huggingface/swift-transformers#384"),
@@ -88,12 +95,12 @@ def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
 )
 def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
     """For u = (j + 1/2) / 2^20 every id is drawn 2^20 p times, give or take 1, over GPT-2's 50,257 ids in float32."""
-    p = full_size(distribution)
-    ids = sut.drawn(p, grid(FINEST))
+    p = full_size_distribution(distribution)
+    ids = sut.drawn(p, grid(FINE_GRID))
     if not holds_stratified_counts(ids, p, sut.blur):
         if ids.min() < 0 or ids.max() >= len(p):
             raise LawBroken(f"ids from {ids.min()} to {ids.max()}", f"ids from 0 to {len(p) - 1}")
-        expected = FINEST * p / p.sum(dtype=np.float64)
+        expected = FINE_GRID * p / p.sum(dtype=np.float64)
         counts = np.bincount(ids, minlength=len(p))
         worst = int(np.abs(counts - expected).argmax())
         raise LawBroken(f"id {worst} drawn {counts[worst]} times", f"{expected[worst]:.2f} times, give or take 1")
@@ -112,11 +119,11 @@ def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
 def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
     """Every id with p >= 2^-50 (4 rtol, if the draw is token_u's) is drawn by the middle of its slice, over GPT-2's
     50,257 ids in float32."""
-    p = full_size(distribution).astype(np.float64)
+    p = full_size_distribution(distribution).astype(np.float64)
     ids = np.flatnonzero(p >= max(LEAST_SLICE, 4 * sut.blur))
     sums = np.cumsum(p)
     middles = (sums[ids] - p[ids] / 2) / sums[-1]
-    drawn = sut.drawn(full_size(distribution), middles)
+    drawn = sut.drawn(full_size_distribution(distribution), middles)
     wrong = np.flatnonzero(drawn != ids)
     if len(wrong):
         u, seen, id = middles[wrong[0]], drawn[wrong[0]], ids[wrong[0]]
@@ -188,7 +195,7 @@ def uniforms_are_uniform(sut: SamplerUnderTest, seed: int, row: int, position: i
 
 
 @st.composite
-def seeded(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def seeded_draws(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Six logits that differ by far more than 20,000 draws can miss, settings, and the seed of the draws."""
     settings = draw(settings_for(sut, 6, sut.settings))
     if "temperature" in settings:
@@ -202,7 +209,7 @@ def seeded(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "goodness of fit",
     area="sampling",
     level="statistical",
-    case=seeded,
+    case=seeded_draws,
     needs=("tokens",),
     mutants=("gumbel-with-the-wrong-sign",),
     cites=("chainer/chainerrl#104", "pytorch/pytorch#22442", "pytorch/pytorch#20179"),
@@ -212,7 +219,7 @@ def goodness_of_fit(sut: SamplerUnderTest, logits: Array, settings: dict[str, An
     """20,000 tokens drawn from six fixed logits have the frequencies that the settings ask for (relative entropy, alpha
     1e-9): a total variation of 0.041 is noticed in 99 of 100 runs."""
     tokens = sut.tokens(logits[0], seed, DRAWS, **settings)
-    assert_frequencies(counted(tokens, logits.shape[-1]), expected_p(sut, logits, settings))
+    assert_frequencies(count_ids(tokens, logits.shape[-1]), expected_p(sut, logits, settings))
 
 
 @law(
@@ -220,7 +227,9 @@ def goodness_of_fit(sut: SamplerUnderTest, logits: Array, settings: dict[str, An
     "tokens are independent",
     area="sampling",
     level="statistical",
-    case=lambda sut: cases(logits=logits(rows=(1, 1), vocabulary=(2, 4), elements=FINE, masked=False), seed=seeds()),
+    case=lambda sut: cases(
+        logits=logits(rows=(1, 1), vocabulary=(2, 4), elements=EXACT_LOGITS, masked=False), seed=seeds()
+    ),
     needs=("tokens",),
     mutants=("every-uniform-number-twice",),
     examples=3,
@@ -231,7 +240,7 @@ def tokens_are_independent(sut: SamplerUnderTest, logits: Array, seed: int) -> N
     V = logits.shape[-1]
     first, second = sut.tokens(logits[0] / 8, seed, DRAWS).reshape(-1, 2).T
     p = expected_p(sut, logits / 8, {})
-    assert_frequencies(counted(first * V + second, V * V), np.outer(p, p).reshape(-1))
+    assert_frequencies(count_ids(first * V + second, V * V), np.outer(p, p).reshape(-1))
 
 
 @law(
@@ -240,7 +249,7 @@ def tokens_are_independent(sut: SamplerUnderTest, logits: Array, seed: int) -> N
     area="sampling",
     level="statistical",
     case=lambda sut: cases(
-        logits=logits(rows=(1, 1), vocabulary=(2, 4), elements=FINE, masked=False),
+        logits=logits(rows=(1, 1), vocabulary=(2, 4), elements=EXACT_LOGITS, masked=False),
         seed=seeds().map(lambda seed: min(seed, SEEDS - 3)),
     ),
     needs=("tokens",),
@@ -254,10 +263,12 @@ def a_seed_a_stream(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
     streams = [sut.tokens(x, seed + i, SEEDED).tolist() for i in range(3)]
     again = sut.tokens(x, seed, SEEDED).tolist()
     if again != streams[0]:
-        raise LawBroken(f"seed {seed} drew {shown(streams[0])}, then {shown(again)}", "the same tokens both times")
+        raise LawBroken(
+            f"seed {seed} drew {format_array(streams[0])}, then {format_array(again)}", "the same tokens both times"
+        )
     for i, j in ((0, 1), (0, 2), (1, 2)):
         if streams[i] == streams[j]:
-            raise LawBroken(f"seeds {seed + i} and {seed + j} both drew {shown(streams[i])}", "other tokens")
+            raise LawBroken(f"seeds {seed + i} and {seed + j} both drew {format_array(streams[i])}", "other tokens")
 
 
 @law(
@@ -265,16 +276,16 @@ def a_seed_a_stream(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
     "the whole way, on a grid",
     area="sampling",
     level="stratified",
-    case=lambda sut: configured(sut, rows=(1, 1), vocabulary=(1, 8), elements=FINE, unique=True),
+    case=lambda sut: logits_and_settings(sut, rows=(1, 1), vocabulary=(1, 8), elements=EXACT_LOGITS, unique=True),
     needs=("ids",),
     mutants=("ids-count-from-one",),
 )
 def whole_way_on_a_grid(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
     """From logits and u = (j + 1/2) / 4096 to tokens every id comes 4096 p times, give or take 1, p by the settings."""
     ids = sut.ids(logits[0], grid(4096), **settings)
-    counts, p = counted(ids, logits.shape[-1]), expected_p(sut, logits, settings)
+    counts, p = count_ids(ids, logits.shape[-1]), expected_p(sut, logits, settings)
     if (np.abs(counts - 4096 * p) > 1).any():
-        raise LawBroken(f"counts {shown(counts)}", shown(4096 * p))
+        raise LawBroken(f"counts {format_array(counts)}", format_array(4096 * p))
 
 
 def expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> Array:
@@ -286,7 +297,7 @@ def expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -
     return reference.probabilities(logits, **settings)[0]
 
 
-def counted(ids: Array, V: int) -> Array:
+def count_ids(ids: Array, V: int) -> Array:
     """How often each of V ids occurs.  LawBroken if there are others."""
     if len(ids) and (min(ids) < 0 or max(ids) >= V):
         raise LawBroken(f"ids from {min(ids)} to {max(ids)}", f"ids from 0 to {V - 1}")

@@ -8,15 +8,23 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, law
-from tinygrad_gpt.laws.predicates import close, holds_top_k
+from tinygrad_gpt.laws.predicates import close_probabilities, holds_top_k
 from tinygrad_gpt.laws.sampling import reference
-from tinygrad_gpt.laws.sampling.cases import FINE, TIED, allowed_k, apart, configured, shown, support
+from tinygrad_gpt.laws.sampling.cases import (
+    EXACT_LOGITS,
+    TIED_LOGITS,
+    allowed_k,
+    format_array,
+    logits_and_settings,
+    row_difference,
+    support,
+)
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import dyadic, fractions, ks, logits, logits_of, shapes, temperatures
 
 
 @st.composite
-def with_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED, unique: bool = False) -> Case:
+def logits_and_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED_LOGITS, unique: bool = False) -> Case:
     """Logits and a k drawn from V."""
     shape = draw(shapes())
     k = draw(ks(shape[-1]))
@@ -27,7 +35,7 @@ def with_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED, unique:
     "S13",
     "top-k keeps the k likeliest",
     area="sampling",
-    case=with_k,
+    case=logits_and_k,
     needs=("probabilities", "top_k"),
     mutants=("keeps-k-plus-one", "argpartition", "all-declared-exact", "masks-to-zero"),
     cites=("kingoflolz/mesh-transformer-jax#164",),
@@ -47,7 +55,7 @@ def keeps_the_k_likeliest(sut: SamplerUnderTest, logits: Array, top_k: int) -> N
     "S14",
     "filters keep ratios",
     area="sampling",
-    case=lambda sut: configured(sut, elements=TIED),
+    case=lambda sut: logits_and_settings(sut, elements=TIED_LOGITS),
     needs=("probabilities",),
     mutants=("not-renormalised", "masks-to-zero"),
     cites=("skyzh/tiny-llm#32",),
@@ -58,15 +66,15 @@ def filters_keep_ratios(sut: SamplerUnderTest, logits: Array, settings: dict[str
     after = sut.p(logits, **settings)
     left = np.where(after > 0, before, 0)
     expected = left / left.sum(-1, keepdims=True)
-    if not close(after, expected, sut.tolerance(1e-9)):
-        raise LawBroken(*apart(after, expected))
+    if not close_probabilities(after, expected, sut.tolerance(1e-9)):
+        raise LawBroken(*row_difference(after, expected))
 
 
 @law(
     "S15",
     "k = 1 and k >= V",
     area="sampling",
-    case=with_k,
+    case=logits_and_k,
     needs=("probabilities", "top_k"),
     mutants=("k-above-v-crashes", "k-above-v-wraps", "one-means-off"),
     cites=("vllm-project/vllm#5404", "vllm-project/tpu-inference#1386"),
@@ -81,8 +89,8 @@ def ends_of_k(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
     expected = np.eye(V)[logits.argmax(-1)] if sut.ties == "exact" else likeliest / likeliest.sum(-1, keepdims=True)
     if sut.ties == "any":
         expected = np.where(likeliest & (one > 0), 1.0, 0.0)
-    if not close(one, expected, sut.tolerance(1e-12)) or not np.allclose(one.sum(-1), 1):
-        raise LawBroken(*apart(one, expected, " at k = 1"), policy)
+    if not close_probabilities(one, expected, sut.tolerance(1e-12)) or not np.allclose(one.sum(-1), 1):
+        raise LawBroken(*row_difference(one, expected, " at k = 1"), policy)
     if top_k < V:
         return
     if sut.large_k == "error" and top_k > V:
@@ -90,17 +98,17 @@ def ends_of_k(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
             p = sut.p(logits, top_k=top_k)
         except sut.errors:
             return
-        raise LawBroken(f"k = {top_k}, V = {V}: {shown(p)}", "an error", policy)
+        raise LawBroken(f"k = {top_k}, V = {V}: {format_array(p)}", "an error", policy)
     p, unlimited = sut.p(logits, top_k=top_k), sut.p(logits)
     if not np.array_equal(p, unlimited):
-        raise LawBroken(*apart(p, unlimited, f" at k = {top_k}, V = {V}"), policy)
+        raise LawBroken(*row_difference(p, unlimited, f" at k = {top_k}, V = {V}"), policy)
 
 
 @law(
     "S16",
     "a larger k keeps more",
     area="sampling",
-    case=with_k,
+    case=logits_and_k,
     needs=("probabilities", "top_k"),
     mutants=("k-above-v-wraps",),
 )
@@ -115,18 +123,18 @@ def larger_k_keeps_more(sut: SamplerUnderTest, logits: Array, top_k: int) -> Non
 
 
 @st.composite
-def within_v(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def small_vocabulary(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Few enough ids to try all subsets, none forbidden, and k <= V."""
     shape = draw(shapes(vocabulary=(1, 7)))
     k = draw(st.integers(1, shape[-1]))
-    return {"logits": draw(logits_of(shape, TIED, masked=False)), "top_k": k}
+    return {"logits": draw(logits_of(shape, TIED_LOGITS, masked=False)), "top_k": k}
 
 
 @law(
     "S17",
     "top-k keeps the most mass",
     area="sampling",
-    case=within_v,
+    case=small_vocabulary,
     needs=("probabilities", "top_k"),
     mutants=("keeps-the-unlikeliest", "dropped-mass-to-the-likeliest"),
 )
@@ -152,7 +160,7 @@ def two_ks(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Distinct logits, so that the rounding of a logarithm decides nothing."""
     shape = draw(shapes())
     first, second = draw(ks(shape[-1])), draw(ks(shape[-1]))
-    return {"logits": draw(logits_of(shape, FINE, unique=True)), "first": first, "second": second}
+    return {"logits": draw(logits_of(shape, EXACT_LOGITS, unique=True)), "first": first, "second": second}
 
 
 @law(
@@ -169,12 +177,12 @@ def top_k_composes(sut: SamplerUnderTest, logits: Array, first: int, second: int
     that, at .6, only the first.)"""
     k, n = (allowed_k(sut, value, logits.shape[-1]) for value in (first, second))
     twice, once = sut.p(np.log(sut.p(logits, top_k=k)), top_k=n), sut.p(logits, top_k=min(k, n))
-    if not close(twice, once, sut.tolerance(1e-9)):
-        raise LawBroken(*apart(twice, once, " in two steps"))
+    if not close_probabilities(twice, once, sut.tolerance(1e-9)):
+        raise LawBroken(*row_difference(twice, once, " in two steps"))
 
 
 @st.composite
-def neighbours(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def neighbouring_floats(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Rows of float32 neighbours in any order: dividing by T makes some of them equal."""
     V = draw(st.integers(3, 8))
     start = np.float32(draw(st.sampled_from([1.0, 3.0, 7.0, 11.0, 0.3])))
@@ -188,7 +196,7 @@ def neighbours(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S19",
     "top-k ranks the raw logits",
     area="sampling",
-    case=neighbours,
+    case=neighbouring_floats,
     needs=("probabilities", "temperature", "top_k"),
     mutants=("ranks-after-dividing",),
 )
@@ -202,11 +210,11 @@ def ranks_raw_logits(sut: SamplerUnderTest, logits: Array, top_k: int, temperatu
 
 
 @st.composite
-def ordered(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def temperature_and_top_p(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Distinct logits, T and top_p; sometimes a k before them."""
     if draw(st.booleans()):  # kept is [0]; measured at T = 1 it would be [0, 1]
         return {"logits": np.array([[3.0, 2.0, 1.0]]), "settings": {"temperature": 0.5, "top_p": 0.8}}
-    case = draw(configured(sut, "top_k", rows=(1, 1), vocabulary=(2, 8), elements=FINE, unique=True))
+    case = draw(logits_and_settings(sut, "top_k", rows=(1, 1), vocabulary=(2, 8), elements=EXACT_LOGITS, unique=True))
     case["settings"] |= {"temperature": draw(temperatures()), "top_p": draw(fractions())}
     return case
 
@@ -215,7 +223,7 @@ def ordered(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S20",
     "the declared order",
     area="sampling",
-    case=ordered,
+    case=temperature_and_top_p,
     needs=("probabilities", "temperature", "top_p"),
     mutants=("temperature-after-top-p",),
     cites=("mlc-ai/mlc-llm#951", "sgl-project/sglang-jax#1563", "timtoole02/Camelid#534"),
@@ -251,7 +259,7 @@ def check_prefix(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any],
     "S21",
     "min-p's threshold",
     area="sampling",
-    case=lambda sut: configured(sut, "temperature", "min_p", always=("min_p",), elements=TIED),
+    case=lambda sut: logits_and_settings(sut, "temperature", "min_p", always=("min_p",), elements=TIED_LOGITS),
     needs=("probabilities", "min_p"),
     mutants=("min-p-on-logits", "min-p-of-the-mean", "temperature-for-the-filter-only"),
     cites=("vllm-project/vllm-metal#728",),
@@ -268,15 +276,15 @@ def min_p_threshold(sut: SamplerUnderTest, logits: Array, settings: dict[str, An
     if "temperature" in settings and not (np.abs(logits - threshold[:, None]) <= margin).any():
         once, first = sut.p(logits, **settings), sut.p(logits, min_p=settings["min_p"] ** T)
         twice = sut.p(np.log(first), temperature=settings["temperature"])
-        if not close(once, twice, sut.tolerance(1e-9)):
-            raise LawBroken(*apart(once, twice), f"order={sut.order!r}")
+        if not close_probabilities(once, twice, sut.tolerance(1e-9)):
+            raise LawBroken(*row_difference(once, twice), f"order={sut.order!r}")
 
 
 @law(
     "S22",
     "top-p keeps the shortest prefix",
     area="sampling",
-    case=lambda sut: configured(sut, "top_p", always=("top_p",), elements=TIED),
+    case=lambda sut: logits_and_settings(sut, "top_p", always=("top_p",), elements=TIED_LOGITS),
     needs=("probabilities", "top_p"),
     mutants=("top-p-ascending", "top-p-may-keep-none", "top-p-of-logarithms"),
     cites=("huggingface/transformers#18976", "dmlc/gluon-nlp#1481", "neuralmagic/deepsparse#1291"),
@@ -303,7 +311,7 @@ def level_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     mutants=("top-p-one-too-many",),
     cites=("huggingface/transformers#18976",),
 )
-def exact_sum(sut: SamplerUnderTest, logits: Array, n: int) -> None:
+def require_exact_sum(sut: SamplerUnderTest, logits: Array, n: int) -> None:
     """Of V equal logits, V a power of 2, top-p keeps n at p = n/V: a prefix whose mass equals p has reached it."""
     V = logits.shape[-1]
     kept = support(sut.p(logits, top_p=n / V)[0])
@@ -312,17 +320,17 @@ def exact_sum(sut: SamplerUnderTest, logits: Array, n: int) -> None:
 
 
 @st.composite
-def two_min_ps(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def logits_and_two_min_ps(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Logits whose differences are multiples of 1/256, and thresholds whose logarithms are not."""
     values = st.sampled_from([0.3, 0.05, 0.6])
-    return {"logits": draw(logits(elements=FINE)), "first": draw(values), "second": draw(values)}
+    return {"logits": draw(logits(elements=EXACT_LOGITS)), "first": draw(values), "second": draw(values)}
 
 
 @law(
     "S37",
     "min-p composes",
     area="sampling",
-    case=two_min_ps,
+    case=logits_and_two_min_ps,
     needs=("probabilities", "min_p"),
     mutants=("min-p-of-the-mean",),
 )
@@ -330,8 +338,8 @@ def min_p_composes(sut: SamplerUnderTest, logits: Array, first: float, second: f
     """Min-p at m after min-p at m' is min-p at max(m, m'); so doing it twice does nothing more."""
     twice = sut.p(np.log(sut.p(logits, min_p=first)), min_p=second)
     once = sut.p(logits, min_p=max(first, second))
-    if not close(twice, once, sut.tolerance(1e-9)):
-        raise LawBroken(*apart(twice, once, " in two steps"))
+    if not close_probabilities(twice, once, sut.tolerance(1e-9)):
+        raise LawBroken(*row_difference(twice, once, " in two steps"))
 
 
 FILTER_LAWS = (
@@ -345,6 +353,6 @@ FILTER_LAWS = (
     declared_order,
     min_p_threshold,
     shortest_prefix,
-    exact_sum,
+    require_exact_sum,
     min_p_composes,
 )

@@ -31,7 +31,7 @@ def probabilities(
     rows = x.reshape(-1, x.shape[-1]).tolist()
     T, k, p, m = (per_row(setting, len(rows)) for setting in (temperature, top_k, top_p, min_p))
     check_settings(T, k, p, m)
-    found = [row(x, T[i], k[i], p[i], m[i], ties) for i, x in enumerate(rows)]
+    found = [row_probabilities(x, T[i], k[i], p[i], m[i], ties) for i, x in enumerate(rows)]
     return np.array(found, np.float64).reshape(x.shape)
 
 
@@ -40,7 +40,7 @@ def per_row(setting: Any, rows: int) -> list[Any]:
     return setting.tolist() if isinstance(setting, np.ndarray) and setting.ndim else [setting] * max(rows, 1)
 
 
-def row(
+def row_probabilities(
     x: list[float], temperature: float, top_k: int | None, top_p: float | None, min_p: float | None, ties: str
 ) -> list[float]:
     """The probabilities of one row."""
@@ -59,14 +59,14 @@ def row(
     return [probability.get(i, 0.0) for i in range(len(x))]
 
 
-def ranked(x: Sequence[float]) -> list[int]:
+def rank_ids(x: Sequence[float]) -> list[int]:
     """The ids that are not forbidden, by falling logit, of equals the lowest first."""
     return sorted((i for i, v in enumerate(x) if v > -math.inf), key=lambda i: (-x[i], i))
 
 
 def top_k_support(x: Sequence[float], k: int, ties: str) -> list[int]:
     """The first k of the ranked ids; ties="all" keeps those level with the last of them too."""
-    order = ranked(x)
+    order = rank_ids(x)
     kept = order[:k]
     return [i for i in order if x[i] >= x[kept[-1]]] if ties == "all" else kept
 
@@ -82,18 +82,18 @@ def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> lis
 def check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
     """ValueError or TypeError for a setting that means nothing; None is off."""
     for T in temperature:
-        if real("temperature", T) < 0 or not math.isfinite(T):
+        if real_number("temperature", T) < 0 or not math.isfinite(T):
             raise ValueError(f"temperature must be finite and at least 0; got {T}")
     for k in top_k:
         if k is not None and (isinstance(k, bool) or operator.index(k) < 1):
             raise ValueError(f"top_k must be at least 1, or None for no limit; got {k!r}")
     for name, values in (("top_p", top_p), ("min_p", min_p)):
         for v in values:
-            if v is not None and not 0 <= real(name, v) <= 1:
+            if v is not None and not 0 <= real_number(name, v) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, or None for no limit; got {v}")
 
 
-def real(name: str, value: Any) -> float:
+def real_number(name: str, value: Any) -> float:
     """value as a float; TypeError for a bool or what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number; got {value!r}")
@@ -112,9 +112,9 @@ def uniforms(seed: int, rows: Array, positions: Array) -> Array:
     places = np.broadcast(rows, positions)
     key = np.array([seed, 4], np.uint64)  # from a list of Python's integers NumPy makes floats once one exceeds 2**63
     words = [np.random.Philox(key=key, counter=[t, r, 0, 0]).random_raw() for r, t in places]
-    return to_unit(np.array(words, np.uint64)).reshape(places.shape)
+    return to_uniform(np.array(words, np.uint64)).reshape(places.shape)
 
 
-def to_unit(words: Array) -> Array:
+def to_uniform(words: Array) -> Array:
     """64-bit words -> [0, 1): their upper 53 bits, exact in float64."""
     return (words >> np.uint64(11)) * 2.0**-53

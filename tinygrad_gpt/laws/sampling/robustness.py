@@ -7,16 +7,23 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, law
-from tinygrad_gpt.laws.predicates import close
-from tinygrad_gpt.laws.sampling.cases import TIED, apart, configured, grid, shown, support
+from tinygrad_gpt.laws.predicates import close_probabilities
+from tinygrad_gpt.laws.sampling.cases import (
+    TIED_LOGITS,
+    format_array,
+    grid,
+    logits_and_settings,
+    row_difference,
+    support,
+)
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import floats, laid_out, layouts, logits, ties
 
 
 @st.composite
-def masked(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def masked_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """At least one forbidden id in the first row, at any temperature."""
-    case = draw(configured(sut, vocabulary=(2, 8), elements=TIED))
+    case = draw(logits_and_settings(sut, vocabulary=(2, 8), elements=TIED_LOGITS))
     V = case["logits"].shape[-1]
     case["logits"][0, draw(st.integers(1, V - 1))] = -np.inf
     if not np.isfinite(case["logits"][0]).any():
@@ -28,7 +35,7 @@ def masked(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S23",
     "-inf forbids",
     area="sampling",
-    case=masked,
+    case=masked_logits,
     needs=("probabilities",),
     mutants=("forbids-by-minus-30",),
     cites=("pytorch/pytorch#4858", "pytorch/pytorch#13867", "pytorch/pytorch#48841", "pytorch/pytorch#50034"),
@@ -38,7 +45,7 @@ def minus_infinity_forbids(sut: SamplerUnderTest, logits: Array, settings: dict[
     p = sut.p(logits, **settings)
     forbidden = np.asarray(logits == -np.inf)
     if (p[forbidden] != 0).any():
-        raise LawBroken(shown(p), f"0 where the logit is -inf: ids {support(forbidden[0])} of row 0")
+        raise LawBroken(format_array(p), f"0 where the logit is -inf: ids {support(forbidden[0])} of row 0")
     if "ids" in sut.capabilities:
         u = np.concatenate([[0.0], grid(64), [1 - 2.0**-53]])
         drawn = sut.ids(logits[0], u, **settings)
@@ -47,9 +54,9 @@ def minus_infinity_forbids(sut: SamplerUnderTest, logits: Array, settings: dict[
 
 
 @st.composite
-def faulty(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Logits with a nan or +inf somewhere, a row of -inf, or rows of no ids; at T = 0 too."""
-    case = draw(configured(sut, elements=TIED))
+    case = draw(logits_and_settings(sut, elements=TIED_LOGITS))
     x = case["logits"]
     fault = draw(st.sampled_from(["nan", "inf", "all -inf", "no ids"]))
     i = draw(st.integers(0, len(x) - 1))
@@ -68,7 +75,7 @@ def faulty(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S24",
     "faulty logits are an error",
     area="sampling",
-    case=faulty,
+    case=faulty_logits,
     needs=("answers",),
     mutants=("nan-becomes-zero",),
     cites=("JustVugg/colibri#369", "karpathy/nanoGPT#273"),
@@ -79,7 +86,7 @@ def faulty_logits_are_an_error(sut: SamplerUnderTest, logits: Array, settings: d
         seen = sut.answers(logits, **settings)
     except sut.errors:
         return
-    raise LawBroken(shown(seen), " or ".join(error.__name__ for error in sut.errors))
+    raise LawBroken(format_array(seen), " or ".join(error.__name__ for error in sut.errors))
 
 
 NAN, INF = float("nan"), float("inf")
@@ -103,7 +110,7 @@ def any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     name = draw(st.sampled_from(sut.settings))
     values = [*BAD[name], *(value for value, _ in GOOD[name]), *([0] if name == "top_k" else [])]
     return {
-        "logits": draw(logits(vocabulary=(2, 8), elements=TIED)),
+        "logits": draw(logits(vocabulary=(2, 8), elements=TIED_LOGITS)),
         "setting": name,
         "value": draw(st.sampled_from(values)),
     }
@@ -125,15 +132,17 @@ def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, 
     off = setting == "top_k" and value == 0 and type(value) is int and sut.zero_k == "off"
     if good or off:
         p, q = sut.answers(logits, **{setting: value}), sut.answers(logits, **({setting: good[0]} if good else {}))
-        if not close(p, q, sut.tolerance(1e-12)):
-            raise LawBroken(f"{shown(p)} for {value!r}", f"{shown(q)}, as for {good[0] if good else 'no limit'}")
+        if not close_probabilities(p, q, sut.tolerance(1e-12)):
+            raise LawBroken(
+                f"{format_array(p)} for {value!r}", f"{format_array(q)}, as for {good[0] if good else 'no limit'}"
+            )
         return
     try:
         seen = sut.answers(logits, **{setting: value})
     except sut.errors:
         return
     raise LawBroken(
-        f"{setting} = {value!r} gave {shown(seen)}", f"{' or '.join(error.__name__ for error in sut.errors)}"
+        f"{setting} = {value!r} gave {format_array(seen)}", f"{' or '.join(error.__name__ for error in sut.errors)}"
     )
 
 
@@ -141,7 +150,7 @@ def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, 
     "S33",
     "one id, one row, no rows",
     area="sampling",
-    case=lambda sut: configured(sut, rows=(0, 1), vocabulary=(1, 3), elements=TIED, masked=False),
+    case=lambda sut: logits_and_settings(sut, rows=(0, 1), vocabulary=(1, 3), elements=TIED_LOGITS, masked=False),
     needs=("probabilities",),
     mutants=("row-zero-threshold", "squeezes-a-single-row"),
 )
@@ -151,14 +160,14 @@ def degenerate_shapes(sut: SamplerUnderTest, logits: Array, settings: dict[str, 
     if p.shape != logits.shape:
         raise LawBroken(f"shape {p.shape}", f"shape {logits.shape}")
     if logits.shape[-1] == 1 and not np.array_equal(p, np.ones_like(logits)):
-        raise LawBroken(shown(p), "1: there is one id")
+        raise LawBroken(format_array(p), "1: there is one id")
 
 
 @law(
     "S34",
     "float32 logits agree with float64",
     area="sampling",
-    case=lambda sut: configured(sut, "temperature", "top_k", "min_p", elements=(ties(), floats(8))),
+    case=lambda sut: logits_and_settings(sut, "temperature", "top_k", "min_p", elements=(ties(), floats(8))),
     needs=("probabilities",),
     mutants=("float32-goes-to-half", "float32-drops-rare-ids"),
     cites=("NVIDIA/Megatron-LM#7182",),
@@ -170,7 +179,9 @@ def float32_agrees(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any
     x = logits.astype(np.float32)
     narrow, wide = sut.p(x, **settings), sut.p(x.astype(np.float64), **settings)
     for i, (p, q) in enumerate(zip(narrow, wide, strict=True)):
-        if sut.ties == "any" or merge(x[i]):  # which of equals stay is the sampler's business: compare by rank
+        if sut.ties == "any" or has_close_neighbours(
+            x[i]
+        ):  # which of equals stay is the sampler's business: compare by rank
             p, q = np.sort(p), np.sort(q)
         same = support(p) == support(q)
         if not same and not near_the_threshold(x[i], **settings):
@@ -178,10 +189,10 @@ def float32_agrees(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any
         variation = float(np.where(np.isnan(p) & np.isnan(q), 0, np.abs(p - q)).sum()) / 2
         if same and not variation <= 1e-5:
             note = f" for float32, total variation {variation:.2g}"
-            raise LawBroken(*apart(narrow[i : i + 1], wide[i : i + 1], note, first_row=i))
+            raise LawBroken(*row_difference(narrow[i : i + 1], wide[i : i + 1], note, first_row=i))
 
 
-def merge(x: Array) -> bool:
+def has_close_neighbours(x: Array) -> bool:
     """Whether a row of float32 has unequal numbers within 1 ulp, which any rounding can make equal."""
     rising = np.unique(x)
     return bool((rising[1:] <= np.nextafter(rising[:-1], np.float32(np.inf))).any())
@@ -196,7 +207,9 @@ def near_the_threshold(x: Array, temperature: float = 1.0, min_p: float = 0.0, *
 @st.composite
 def in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Two or three rows, and the name of a layout."""
-    return draw(configured(sut, rows=(2, 3), vocabulary=(2, 8), elements=TIED)) | {"layout": draw(layouts())}
+    return draw(logits_and_settings(sut, rows=(2, 3), vocabulary=(2, 8), elements=TIED_LOGITS)) | {
+        "layout": draw(layouts())
+    }
 
 
 @law(
@@ -210,8 +223,8 @@ def in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
 def layout_does_not_matter(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], layout: str) -> None:
     """Strided, reversed, transposed and read-only logits give what a plain copy gives."""
     p, q = sut.p(laid_out(logits, layout), **settings), sut.p(logits.copy(), **settings)
-    if not close(p, q, sut.tolerance(1e-12)):
-        raise LawBroken(*apart(p, q, f" for {layout} logits"))
+    if not close_probabilities(p, q, sut.tolerance(1e-12)):
+        raise LawBroken(*row_difference(p, q, f" for {layout} logits"))
 
 
 ROBUSTNESS_LAWS = (

@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tinygrad_gpt.laws.first_call import LOGITS, FirstCall, called
+from tinygrad_gpt.laws.first_call import LOGITS, FirstCall, call_text
 from tinygrad_gpt.laws.law import Area, Array
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 DECLARED = frozenset({*SETTINGS, "per_row"})
 # Found, not declared.  "answers" is any of probabilities, ids and tokens: for laws that each of them can break.
 VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "answers"})
-A_FEW = 64  # tokens, or u, that stand for a distribution which is not shown
+MAX_TOKENS_SHOWN = 64  # tokens, or u, that stand for a distribution which is not shown
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,13 +77,15 @@ class SamplerUnderTest:
         """Each function on two rows of three logits, or on two uniform numbers."""
         p, u, places = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.75]), np.array([0, 1])
         return [
-            *called(self.probabilities, "probabilities", "(logits (B, V)) -> (B, V)", LOGITS),
-            *called(self.warp, "warp", "(logits (B, V)) -> logits (B, V)", LOGITS),
-            *called(self.token_u, "token_u", "(logits (V), u (N)) -> ids (N)", LOGITS[0], u),
-            *called(self.token, "token", "(logits (V), seed, n) -> ids (n)", LOGITS[0], 0, 3),
-            *called(self.draw, "draw", "(p (V), u (N)) -> ids (N)", p, u),
-            *called(self.uniforms, "uniforms", "(seed, rows, positions) -> numbers in [0, 1)", 0, places, places),
-            *called(self.to_unit, "to_unit", "(words of uint64) -> numbers in [0, 1)", np.array([0, 2**63], np.uint64)),
+            *call_text(self.probabilities, "probabilities", "(logits (B, V)) -> (B, V)", LOGITS),
+            *call_text(self.warp, "warp", "(logits (B, V)) -> logits (B, V)", LOGITS),
+            *call_text(self.token_u, "token_u", "(logits (V), u (N)) -> ids (N)", LOGITS[0], u),
+            *call_text(self.token, "token", "(logits (V), seed, n) -> ids (n)", LOGITS[0], 0, 3),
+            *call_text(self.draw, "draw", "(p (V), u (N)) -> ids (N)", p, u),
+            *call_text(self.uniforms, "uniforms", "(seed, rows, positions) -> numbers in [0, 1)", 0, places, places),
+            *call_text(
+                self.to_unit, "to_unit", "(words of uint64) -> numbers in [0, 1)", np.array([0, 2**63], np.uint64)
+            ),
         ]
 
     @property
@@ -138,9 +140,9 @@ class SamplerUnderTest:
         if "probabilities" in self.capabilities:
             return self.p(logits, **settings)
         if "ids" in self.capabilities:
-            u = (np.arange(A_FEW) + 0.5) / A_FEW
+            u = (np.arange(MAX_TOKENS_SHOWN) + 0.5) / MAX_TOKENS_SHOWN
             return np.array([self.ids(row, u, **settings) for row in logits])
-        return np.array([self.tokens(row, 0, A_FEW, **settings) for row in logits])
+        return np.array([self.tokens(row, 0, MAX_TOKENS_SHOWN, **settings) for row in logits])
 
     def tolerance(self, law: float) -> float:
         """The law's relative tolerance, or the sampler's where that is wider."""

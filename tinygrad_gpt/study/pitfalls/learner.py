@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.study.places import place
+from tinygrad_gpt.study.places import error_location
 
 
 class Complaint(Exception):  # noqa: N818 - about the learner's code, not an error of ours
@@ -34,7 +34,7 @@ def call(path: Path, action: Callable[[], Any]) -> Any:
         with np.errstate(all="ignore"):  # what is not finite is seen in the result
             return action()
     except NotImplementedError as error:
-        raise Complaint(f"{place(path, error)}: still to be written", unfinished=True) from None
+        raise Complaint(f"{error_location(path, error)}: still to be written", unfinished=True) from None
     except (Exception, SystemExit) as error:
         text = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
-        raise Complaint(f"{place(path, error)}: {type(error).__name__}{text and ': '}{text}") from None
+        raise Complaint(f"{error_location(path, error)}: {type(error).__name__}{text and ': '}{text}") from None

@@ -29,7 +29,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Tokenizer, to_utf8
 
 VOCAB_BPE_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
-AT_ONCE = 2**20  # characters
+CHARACTERS_PER_CALL = 2**20  # characters
 END_OF_TEXT_ID = 50256
 
 # GPT-2's own pattern (openai/gpt-2, src/encoder.py) with possessive runs: the same pieces, found without backtracking.
@@ -66,7 +66,7 @@ def merge_table() -> str:
 
 
 @cache
-def pieces() -> tuple[bytes, ...]:
+def token_bytes() -> tuple[bytes, ...]:
     """The bytes of all 50,257 ids."""
     symbols = byte_symbols()
     pairs = merge_table().splitlines()[1:]  # the first line is a version
@@ -80,7 +80,7 @@ def encoding() -> tiktoken.Encoding:
     return tiktoken.Encoding(
         "gpt2",
         pat_str=PATTERN,
-        mergeable_ranks={piece: id for id, piece in enumerate(pieces()[:END_OF_TEXT_ID])},
+        mergeable_ranks={piece: id for id, piece in enumerate(token_bytes()[:END_OF_TEXT_ID])},
         special_tokens={END_OF_TEXT: END_OF_TEXT_ID},
         explicit_n_vocab=END_OF_TEXT_ID + 1,
     )
@@ -102,7 +102,7 @@ class GPT2(Tokenizer):
     @property
     def pieces(self) -> tuple[bytes, ...]:
         """The bytes of all 50,257 ids."""
-        return pieces()
+        return token_bytes()
 
     def encode(self, text: str) -> Array:
         """GPT-2's ids of text, (N,) of int32."""
@@ -124,12 +124,12 @@ class GPT2(Tokenizer):
 
         A piece has at most AT_ONCE characters, or twice the longest stretch without a safe cut, if that is more.
         """
-        start, window = 0, AT_ONCE
+        start, window = 0, CHARACTERS_PER_CALL
         while len(text) - start > window:
             cut = self.safe_cut(text[start : start + window])
             if cut:
                 yield text[start : start + cut]
-            start, window = start + cut, AT_ONCE if cut else 2 * window
+            start, window = start + cut, CHARACTERS_PER_CALL if cut else 2 * window
         yield text[start:]
 
     def safe_cut(self, text: str) -> int:
