@@ -12,10 +12,10 @@ import numpy as np
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share an interface, not a base class
 Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> one dLoss/dx (or None) per array that went in
 
-DEVICES = ("cpu", "cuda", "auto")
-INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
-PACKAGE_NAMES = {"cupy": "CuPy"}  # packages that are written otherwise than imported
-CACHE_VARIABLES = {
+_DEVICES = ("cpu", "cuda", "auto")
+_INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
+_PACKAGE_NAMES = {"cupy": "CuPy"}  # packages that are written otherwise than imported
+_CACHE_VARIABLES = {
     "cupy": "CUPY_CACHE_DIR",
     "matplotlib": "MPLCONFIGDIR",
 }  # variables that name the folder a package writes to
@@ -36,8 +36,8 @@ def resolve_device(device: str) -> str:
 
     Raises ValueError for any other name, UnavailableDeviceError if "cuda" cannot be had.
     """
-    if device not in DEVICES:
-        raise ValueError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
+    if device not in _DEVICES:
+        raise ValueError(f"device must be one of {', '.join(_DEVICES)}; got {device!r}")
     if device == "cpu":
         return "cpu"
     reason = why_no_cuda()
@@ -50,7 +50,7 @@ def resolve_device(device: str) -> str:
 
 def why_no_cuda() -> str | None:
     """None if a CUDA GPU can be used, else the reason and the remedy, in one line."""
-    reason = why_not_importable("cupy", INSTALL_CUDA)
+    reason = why_not_importable("cupy", _INSTALL_CUDA)
     if reason is not None:
         return reason
     import cupy
@@ -64,7 +64,7 @@ def why_no_cuda() -> str | None:
     if not driver:
         return "there is no NVIDIA driver (nvidia-smi would show it)"
     if driver // 1000 < needed // 1000:
-        return f"the NVIDIA driver is for CUDA {driver // 1000}, CuPy for CUDA {needed // 1000}; {INSTALL_CUDA}"
+        return f"the NVIDIA driver is for CUDA {driver // 1000}, CuPy for CUDA {needed // 1000}; {_INSTALL_CUDA}"
     return "the NVIDIA driver shows no GPU (see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set)"
 
 
@@ -74,15 +74,15 @@ def why_not_importable(package: str, install: str | None = None) -> str | None:
     An import runs the package's code, so it may raise anything: for a library that is missing, a folder that cannot be
     written, a setting that is wrong.
     """
-    name, install = PACKAGE_NAMES.get(package, package), install or f"pip install {package}"
+    name, install = _PACKAGE_NAMES.get(package, package), install or f"pip install {package}"
     try:
         import_module(package)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             return f"{name} is not installed; {install}"
         cause = error.__cause__ or error
-        if isinstance(cause, OSError) and cause.filename is not None and package in CACHE_VARIABLES:
-            remedy = f"; set {CACHE_VARIABLES[package]} to a folder that can be written"
+        if isinstance(cause, OSError) and cause.filename is not None and package in _CACHE_VARIABLES:
+            remedy = f"; set {_CACHE_VARIABLES[package]} to a folder that can be written"
         else:
             remedy = f"; {install}" if isinstance(error, ImportError | OSError) else ""
         return f"{name} cannot be loaded ({first_line(cause)}){remedy}"
@@ -149,18 +149,18 @@ def scatter_add(out: Array, ids: Array, values: Array) -> None:
     xp, values = array_module(out), to_accumulation_dtype(values)
     order = xp.argsort(ids, kind="stable")
     if xp is np:
-        add_runs(out, ids[order], values[order])
+        _add_runs(out, ids[order], values[order])
     else:
-        add_runs_by_doubling(out, ids[order], values[order])
+        _add_runs_by_doubling(out, ids[order], values[order])
 
 
-def add_runs(out: Array, ids: Array, values: Array) -> None:
+def _add_runs(out: Array, ids: Array, values: Array) -> None:
     """scatter_add for sorted ids."""
     starts = np.flatnonzero(np.concatenate([np.ones(1, bool), ids[1:] != ids[:-1]]))
     out[ids[starts]] += np.add.reduceat(values, starts, axis=0)
 
 
-def add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
+def _add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
     """The same without asking how many runs there are, for which the host would have to wait.  Writes to values.
 
     After the pass at distance d a row holds the sum of the last 2d rows up to it, as far as they have its id; so in
@@ -224,7 +224,7 @@ def cublas() -> ModuleType:
     try:
         from cupy_backends.cuda.libs import cublas
     except Exception as error:
-        reason = f"cuBLAS, for matrix products, cannot be loaded ({first_line(error)}); {INSTALL_CUDA}"
+        reason = f"cuBLAS, for matrix products, cannot be loaded ({first_line(error)}); {_INSTALL_CUDA}"
         raise UnavailableDeviceError(reason) from None
     return cast(ModuleType, cublas)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
 
-MIN_NAME_SIMILARITY = 0.78  # of two names' letters are the same, in the same order
+_MIN_NAME_SIMILARITY = 0.78  # of two names' letters are the same, in the same order
 
 
 def at_least_one(name: str, value: Any) -> int:
@@ -115,16 +115,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("--init", ["--on-nonfinite", "--min-lr"]) is None
     True
     """
-    names, wanted = {normalize_name(other): other for other in known}, normalize_name(name)
+    names, wanted = {_normalize_name(other): other for other in known}, _normalize_name(name)
     whole = [other for other in names if f"-{wanted}-" in f"-{other}-"]
     parts = whole or [other for other in names if other.startswith(wanted)]
     if len(parts) == 1 and len(wanted) >= 3:
         return names[parts[0]]
-    slips = difflib.get_close_matches(wanted, names, n=1, cutoff=MIN_NAME_SIMILARITY)
+    slips = difflib.get_close_matches(wanted, names, n=1, cutoff=_MIN_NAME_SIMILARITY)
     return names[slips[0]] if slips else None
 
 
-def normalize_name(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """A name without what all names share: leading dashes, capitals, the choice between - and _."""
     return name.lstrip("-").replace("_", "-").lower()
 

@@ -37,10 +37,10 @@ def atomic_write(path: str | os.PathLike[str], check: Callable[[Path], object] |
         with suppress(OSError):
             os.unlink(draft)
         raise
-    sync_folder(target.parent)
+    _sync_folder(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Have the folder's names on the disk, where the system knows how (POSIX)."""
     if os.name != "posix":
         return

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
 
-STYLE = "border-left: 3px solid #6c8ebf; padding-left: .8em; margin: .2em 0"
+_STYLE = "border-left: 3px solid #6c8ebf; padding-left: .8em; margin: .2em 0"
 
 
 def as_html(data: Array, rows: dict[str, str]) -> str:
@@ -15,4 +15,4 @@ def as_html(data: Array, rows: dict[str, str]) -> str:
     entries = np.array2string(to_host(data), threshold=60, edgeitems=3, precision=4)  # a screen at most
     lines = "".join(f"<div><small>{html.escape(name)}</small> {html.escape(text)}</div>" for name, text in rows.items())
     title = f"<div><b>Tensor</b> {html.escape(shape)}, {data.dtype}</div>"
-    return f'<div style="{STYLE}">{title}{lines}<pre style="margin: .3em 0">{html.escape(entries)}</pre></div>'
+    return f'<div style="{_STYLE}">{title}{lines}<pre style="margin: .3em 0">{html.escape(entries)}</pre></div>'

@@ -24,7 +24,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import fraction
 
-SEEDS = 2**64
+_SEEDS = 2**64
 
 
 class Purpose(IntEnum):
@@ -44,7 +44,7 @@ def check_seed(seed: int) -> int:
         value = operator.index(seed)
     except TypeError:
         raise TypeError(f"seed must be a whole number from 0 to 2**64 - 1; got {seed!r}") from None
-    if not 0 <= value < SEEDS:
+    if not 0 <= value < _SEEDS:
         raise ValueError(f"seed must be from 0 to 2**64 - 1; got {value}")
     return value
 
@@ -108,7 +108,7 @@ class Dropout:
         A unit is kept if its 16 random bits are below `kept` of 65,536; dividing by the very fraction kept makes the
         mask's mean exactly 1, also where the rate is no multiple of 2**-16.
         """
-        kept = keep_threshold(rate)
+        kept = _keep_threshold(rate)
         per_row = math.prod(shape[1:])
         mask = np.empty((shape[0], per_row), dtype)
         scale = mask.dtype.type(2**16 / kept)
@@ -145,7 +145,7 @@ class LazyMask:
     @property
     def kept(self) -> int:
         """How many of 65,536 are kept."""
-        return keep_threshold(self.rate)
+        return _keep_threshold(self.rate)
 
     @property
     def scale(self) -> float:
@@ -153,7 +153,7 @@ class LazyMask:
         return 2**16 / self.kept
 
 
-def keep_threshold(rate: float) -> int:
+def _keep_threshold(rate: float) -> int:
     """How many of 65,536 values of 16 bits keep their unit at this rate; at least one."""
     fraction("rate", rate)
     return max(1, round((1 - rate) * 2**16))

@@ -85,11 +85,11 @@ class Tensor:
         if isinstance(self.data, Tensor):
             raise TypeError("data must be an array or numbers; got a Tensor")
         given = self.data
-        self.data = as_array(given)
+        self.data = _as_array(given)
         if self.data.dtype.kind not in "fiub" and self.data.dtype.name != "bfloat16":
             raise TypeError(f"data must be an array or numbers, real ones; got dtype {self.data.dtype}")
         if self.requires_grad and self.node is None:
-            check_floating(self.data)
+            _check_floating(self.data)
             if not isinstance(given, list | tuple | Number):  # somebody's memory, by whatever name
                 self.data = array_module(self.data).array(self.data)
 
@@ -120,7 +120,7 @@ class Tensor:
         Raises RuntimeError, before anything is added, if a part of it has been walked before.  If a vjp raises, the
         terms met before it have been added.
         """
-        for leaf, grad in leaf_gradients(self, dself):
+        for leaf, grad in _leaf_gradients(self, dself):
             if leaf.grad is None:
                 leaf.grad = grad
             else:
@@ -155,7 +155,7 @@ class Tensor:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """NumPy's functions on tensors: comparing ones alone where a gradient would be lost without a word."""
         tensors = [x for x in _flattened((args, kwargs)) if isinstance(x, Tensor)]
-        if function not in WITHOUT_GRADIENT and _recording.get() and any(x.requires_grad for x in tensors):
+        if function not in _WITHOUT_GRADIENT and _recording.get() and any(x.requires_grad for x in tensors):
             raise TypeError(f"np.{function.__name__} gives no gradient: use a tensor's own method, or give it .numpy()")
         return function(*_with_arrays(args), **_with_arrays(kwargs))
 
@@ -195,58 +195,58 @@ class Tensor:
     __hash__ = object.__hash__  # by identity: tensors are keys
 
     def __eq__(self, other: Operand) -> Array:
-        return self.data == array_of(other)
+        return self.data == _array_of(other)
 
     def __ne__(self, other: Operand) -> Array:
-        return self.data != array_of(other)
+        return self.data != _array_of(other)
 
     def __lt__(self, other: Operand) -> Array:
-        return self.data < array_of(other)
+        return self.data < _array_of(other)
 
     def __le__(self, other: Operand) -> Array:
-        return self.data <= array_of(other)
+        return self.data <= _array_of(other)
 
     def __gt__(self, other: Operand) -> Array:
-        return self.data > array_of(other)
+        return self.data > _array_of(other)
 
     def __ge__(self, other: Operand) -> Array:
-        return self.data >= array_of(other)
+        return self.data >= _array_of(other)
 
     def __add__(self, other: Operand) -> Tensor:
-        return apply(ops.add, self, as_operand(other, self))
+        return apply(ops.add, self, _as_operand(other, self))
 
     def __radd__(self, other: Operand) -> Tensor:
-        return apply(ops.add, as_operand(other, self), self)
+        return apply(ops.add, _as_operand(other, self), self)
 
     def __sub__(self, other: Operand) -> Tensor:
-        return apply(ops.subtract, self, as_operand(other, self))
+        return apply(ops.subtract, self, _as_operand(other, self))
 
     def __rsub__(self, other: Operand) -> Tensor:
-        return apply(ops.subtract, as_operand(other, self), self)
+        return apply(ops.subtract, _as_operand(other, self), self)
 
     def __mul__(self, other: Operand) -> Tensor:
-        return apply(ops.multiply, self, as_operand(other, self))
+        return apply(ops.multiply, self, _as_operand(other, self))
 
     def __rmul__(self, other: Operand) -> Tensor:
-        return apply(ops.multiply, as_operand(other, self), self)
+        return apply(ops.multiply, _as_operand(other, self), self)
 
     def __truediv__(self, other: Operand) -> Tensor:
-        return apply(ops.divide, self, as_operand(other, self))
+        return apply(ops.divide, self, _as_operand(other, self))
 
     def __rtruediv__(self, other: Operand) -> Tensor:
-        return apply(ops.divide, as_operand(other, self), self)
+        return apply(ops.divide, _as_operand(other, self), self)
 
     def __pow__(self, other: Operand) -> Tensor:
-        return apply(ops.power, self, as_operand(other, self))
+        return apply(ops.power, self, _as_operand(other, self))
 
     def __rpow__(self, other: Operand) -> Tensor:
-        return apply(ops.power, as_operand(other, self), self)
+        return apply(ops.power, _as_operand(other, self), self)
 
     def __matmul__(self, other: Operand) -> Tensor:
-        return apply(ops.matmul, self, as_operand(other, self))
+        return apply(ops.matmul, self, _as_operand(other, self))
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return apply(ops.matmul, as_operand(other, self), self)
+        return apply(ops.matmul, _as_operand(other, self), self)
 
     def __neg__(self) -> Tensor:
         return apply(ops.negative, self)
@@ -311,11 +311,11 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same entries in another shape: x.reshape(2, -1) or x.reshape((2, -1))."""
-        return apply(ops.reshape, self, shape=as_tuple(shape))
+        return apply(ops.reshape, self, shape=_as_tuple(shape))
 
     def transpose(self, *axes: Any) -> Tensor:
         """Axes in another order; reversed if none is named."""
-        return apply(ops.transpose, self, axes=as_tuple(axes) or None)
+        return apply(ops.transpose, self, axes=_as_tuple(axes) or None)
 
     def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
         """Entries repeated to fill a larger shape."""
@@ -329,7 +329,7 @@ class Tensor:
     def masked_fill(self, mask: Array, value: float) -> Tensor:
         """This tensor, but `value` where the mask, an array of bool, is set."""
         number("value", value, "a number", lambda _: True)
-        return apply(ops.masked_fill, self, array_of(mask), value=value)
+        return apply(ops.masked_fill, self, _array_of(mask), value=value)
 
     def softmax(self, axis: int = -1) -> Tensor:
         """Probabilities proportional to e^x."""
@@ -368,7 +368,7 @@ def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
     for a gradient; RuntimeError if a part of the tape has been walked before.
     """
     grads: dict[Tensor, Array] = {}
-    for leaf, grad in leaf_gradients(loss, dloss):
+    for leaf, grad in _leaf_gradients(loss, dloss):
         if leaf in grads:
             grads[leaf] += grad
         else:
@@ -376,7 +376,7 @@ def backward(loss: Tensor, dloss: Array | None = None) -> dict[Tensor, Array]:
     return grads
 
 
-def leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
+def _leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, Array]]:
     """The way back: one (leaf, term of its gradient) after another; the terms of a leaf add up to its gradient.
 
     A leaf may be met often.  Each term is handed over as soon as it is known, in an array that nobody else holds.
@@ -386,7 +386,7 @@ def leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, 
     if not loss.requires_grad:
         raise ValueError("backward needs a loss that depends on a tensor with requires_grad=True")
     if loss.node is None:
-        yield loss, pop_owned([_start_of(loss, dloss)])
+        yield loss, _pop_owned([_start_of(loss, dloss)])
         return
     grads: dict[Node, Array] = {loss.node: _start_of(loss, dloss)}
     todo = deepest_first(loss)
@@ -401,7 +401,7 @@ def leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor, 
         answers.reverse()
         for parent in parents:
             if isinstance(parent, Tensor):
-                yield parent, pop_owned(answers)
+                yield parent, _pop_owned(answers)
             elif parent is None:
                 answers.pop()
             elif parent in grads:
@@ -458,10 +458,10 @@ def _already_used(dy: Array) -> tuple[Array | None, ...]:
 
 def no_grad() -> AbstractContextManager[None]:
     """Within this block (and thread) nothing is recorded."""
-    return set_recording(False)
+    return _set_recording(False)
 
 
-def set_recording(on: bool) -> AbstractContextManager[None]:
+def _set_recording(on: bool) -> AbstractContextManager[None]:
     """Within this block (and thread) the tape is, or is not, written."""
     return context_value(_recording, on)
 
@@ -490,7 +490,7 @@ def recompute_in_backward(function: Callable[..., Tensor], *inputs: Tensor) -> T
         return out, vjp
 
     def gradients(leaves: list[Tensor], dy: Array) -> dict[Tensor, Array]:
-        with set_recording(True):
+        with _set_recording(True):
             return backward(function(*leaves), dy)
 
     context = copy_context()  # with kernels or without, say: the second time as the first
@@ -502,15 +502,15 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Tensors joined along an axis; arrays and lists among them take part as constants."""
     if not len(tensors):
         raise ValueError("concatenate needs one tensor or more; got none")
-    return apply(ops.concatenate, *(as_operand(tensor, _first_tensor(*tensors)) for tensor in tensors), axis=axis)
+    return apply(ops.concatenate, *(_as_operand(tensor, _first_tensor(*tensors)) for tensor in tensors), axis=axis)
 
 
 def where(mask: Array, a: Operand, b: Operand) -> Tensor:
     """Entries of a where the mask, an array of bool, is set, of b elsewhere; either may be an array or a number."""
     like = _first_tensor(a, b)
-    mask = array_of(mask)
+    mask = _array_of(mask)
     check_mask(mask)  # which the op does too, but a lone False does not get there
-    return apply(ops.where, mask, as_operand(a, like), as_operand(b, like))
+    return apply(ops.where, mask, _as_operand(a, like), _as_operand(b, like))
 
 
 def _first_tensor(*operands: Operand) -> Tensor:
@@ -519,7 +519,7 @@ def _first_tensor(*operands: Operand) -> Tensor:
     return found[0] if found else Tensor(operands[0])
 
 
-WITHOUT_GRADIENT = {
+_WITHOUT_GRADIENT = {
     np.allclose,
     np.array_equal,
     np.array_equiv,
@@ -550,12 +550,12 @@ def _with_arrays(values: Any) -> Any:
     return type(values)(map(_with_arrays, values)) if isinstance(values, tuple | list) else values
 
 
-def as_tuple(values: tuple[Any, ...]) -> tuple[int, ...]:
+def _as_tuple(values: tuple[Any, ...]) -> tuple[int, ...]:
     """(2, 3) from f(2, 3) and from f((2, 3))."""
     return tuple(values[0]) if len(values) == 1 and isinstance(values[0], tuple | list) else values
 
 
-def as_operand(other: Operand, x: Tensor) -> Tensor | Array:
+def _as_operand(other: Operand, x: Tensor) -> Tensor | Array:
     """other as an operand beside x.  A number takes x's dtype, so it never promotes (but 0.5 beside integers does)."""
     if isinstance(other, np.generic):
         other = other.item()  # NumPy's numbers promote, Python's do not
@@ -564,10 +564,10 @@ def as_operand(other: Operand, x: Tensor) -> Tensor | Array:
     xp = array_module(x.data)
     if isinstance(other, Number):
         return xp.full((), other, np.result_type(x.dtype, other))  # filled there: nothing to upload to a GPU
-    return xp.asarray(as_array(other))
+    return xp.asarray(_as_array(other))
 
 
-def as_array(values: Any) -> Array:
+def _as_array(values: Any) -> Array:
     """An array as it is; numbers in lists as NumPy's.  Tensors in lists are refused: their way back would be lost."""
     if hasattr(values, "__array_ufunc__"):
         return values
@@ -584,14 +584,14 @@ def _holds_tensors(values: Any) -> bool:
     return isinstance(values, Tensor) or (isinstance(values, list | tuple) and any(map(_holds_tensors, values)))
 
 
-def array_of(x: Operand) -> Any:
+def _array_of(x: Operand) -> Any:
     """A tensor's array; a list as an array; a number, or an array, as it is."""
     if isinstance(x, Tensor):
         return x.data
-    return as_array(x) if isinstance(x, list | tuple) else x
+    return _as_array(x) if isinstance(x, list | tuple) else x
 
 
-def check_floating(array: Array) -> None:
+def _check_floating(array: Array) -> None:
     """Raise TypeError for what has no gradient."""
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise TypeError(f"requires_grad needs floating-point data; got {array.dtype}")
@@ -599,13 +599,13 @@ def check_floating(array: Array) -> None:
 
 def leaf_without_copy(array: Array) -> Tensor:
     """A leaf that asks for a gradient, on this very array: not a copy, and its maker's no more."""
-    check_floating(array)
+    _check_floating(array)
     leaf = Tensor(array)
     leaf.requires_grad = True
     return leaf
 
 
-def pop_owned(arrays: list[Array]) -> Array:
+def _pop_owned(arrays: list[Array]) -> Array:
     """The last of the arrays, taken from the list: itself if nobody else holds it, else a copy.  In C order.
 
     A gradient of many megabytes is handed to its leaf and not copied; but what a vjp has saved, what another leaf or

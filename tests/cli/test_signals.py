@@ -96,7 +96,7 @@ def test_before_the_training_a_signal_ends_the_command_and_leaves_nothing(
 
 
 def test_while_a_large_text_is_tokenised_too(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, prepare, "opening_of", signal.SIGTERM)
+    in_the_midst(monkeypatch, prepare, "_opening_of", signal.SIGTERM)
     assert call("train", text, *LONGER, "--max-text-mb", "0", "--out", "new/run").code == 143
     assert not list(tmp_path.iterdir())
 
@@ -106,7 +106,7 @@ def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, 
         in_the_midst(patch, session, "generate", signal.SIGINT)
         assert call("train", text, *LONGER, "--out", "run").code == 130
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
-    in_the_midst(monkeypatch, prepare, "check_memory", signal.SIGTERM)
+    in_the_midst(monkeypatch, prepare, "_check_memory", signal.SIGTERM)
     assert call("train", "--resume", "run").code == 143
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
 
@@ -116,7 +116,7 @@ def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, 
     [
         ("evaluate", signal.SIGINT, 130),
         ("generate", signal.SIGTERM, 143),
-        ("with_one_retry", signal.SIGINT, 130),
+        ("_with_one_retry", signal.SIGINT, 130),
         ("train", signal.SIGTERM, 143),
     ],
 )

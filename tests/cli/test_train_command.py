@@ -179,7 +179,7 @@ def piped(monkeypatch):
     def give(data, last=None):
         stdin = io.TextIOWrapper(io.BufferedReader(Pipe(data, last), 100))
         monkeypatch.setattr(sys, "stdin", stdin)
-        monkeypatch.setattr(corpus, "BYTES_PER_READ", 100)
+        monkeypatch.setattr(corpus, "_BYTES_PER_READ", 100)
 
     return give
 
@@ -539,7 +539,7 @@ def saved_steps(folder):
 def test_without_a_word_checkpoints_are_a_matter_of_time(
     tg, text_file, tiny, tmp_path, monkeypatch, share, of_lowest, longest, steps
 ):
-    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("MAX_SECONDS_UNSAVED", longest)):
+    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("_MAX_SECONDS_UNSAVED", longest)):
         monkeypatch.setattr(session, name, value)
     flags = [*tiny, "--steps", 40, "--keep", 99]
     assert tg("train", text_file, *flags, "--out", "run").code == 0

@@ -61,7 +61,7 @@ def test_dropping_is_multiplying_by_that_mask(place, shape, rate, seed, device):
 
 
 def test_more_rows_than_a_grid_has_blocks(device, monkeypatch):
-    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.dropout"], "MAX_BLOCKS", 2)
+    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.dropout"], "_MAX_BLOCKS", 2)
     masks, shape = Dropout(3, 4), (5, 20)
     x = normal(0, shape).astype(np.float32)
     keep = masks.keep(0, shape, 0.3, np.float32)

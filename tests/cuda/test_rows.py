@@ -176,7 +176,7 @@ def test_chunks_of_logits_add_up(chunk, device, monkeypatch):
     x, weight, targets = single(0, 7, 4), single(1, 15, 4), np.arange(7)
     chosen = {"ignore_index": 3, "reduction": "sum"}
     loss, vjp = ops.linear_cross_entropy(x, weight, targets, **chosen)
-    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], "LOGITS_PER_CHUNK", chunk)
+    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], "_LOGITS_PER_CHUNK", chunk)
     fast, fast_vjp = cuda.linear_cross_entropy(*map(device.asarray, (x, weight, targets)), **chosen)
     np.testing.assert_allclose(device.get(fast), loss, rtol=1e-5)
     for dloss in (np.float32(1), np.float32(-0.3)):  # what is kept serves more than once
@@ -188,7 +188,7 @@ def test_chunks_of_logits_add_up(chunk, device, monkeypatch):
 def test_chunks_of_logits_are_alike(rows, sizes, device, monkeypatch):
     """As few as there can be, and the last, which is kept for the way back, is no leftover."""
     module, seen = sys.modules["tinygrad_gpt.kernels.cuda.linear_cross_entropy"], []
-    monkeypatch.setattr(module, "LOGITS_PER_CHUNK", 9 * 15)
+    monkeypatch.setattr(module, "_LOGITS_PER_CHUNK", 9 * 15)
     monkeypatch.setattr(module, "gemm", lambda a, b, out, **how: seen.append(len(out)) or cuda.gemm(a, b, out, **how))
     arrays = single(0, rows, 4), single(1, 15, 4), np.arange(rows) % 15
     cuda.linear_cross_entropy(*map(device.asarray, arrays))

@@ -151,6 +151,14 @@ def test_every_kernel_is_tried_in_threads_and_blocks():
     assert set(CALLS) | elsewhere == {op.__name__ for op, module, _ in KERNELS if module == "numpy"}
 
 
+SMALL_SIZES = {"_BLOCK": 12, "_ROWS": 2, "block_size": lambda: 4}
+
+
+@pytest.mark.parametrize("size", SMALL_SIZES)
+def test_every_size_of_a_block_is_one_that_some_kernel_has(size):
+    assert any(hasattr(module, size) for name, module in sys.modules.items() if ".kernels.cpu." in name)
+
+
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("name", CALLS)
 @given(seed=seeds())
@@ -162,7 +170,7 @@ def test_a_kernel_in_several_threads_is_the_same_function(name, n, seed):
     with pytest.MonkeyPatch.context() as patch:
         for module in [m for m in sys.modules if m.startswith("tinygrad_gpt.kernels.cpu.")]:
             patch.setattr(sys.modules[module], "parallel_for", always, raising=False)
-            for name_of_size, size in {"BLOCK": 12, "ROWS": 2, "block_size": lambda: 4}.items():
+            for name_of_size, size in SMALL_SIZES.items():
                 if hasattr(sys.modules[module], name_of_size):
                     patch.setattr(sys.modules[module], name_of_size, size)
         with using_threads(n):

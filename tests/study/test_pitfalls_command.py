@@ -226,7 +226,7 @@ def test_ctrl_d_and_ctrl_c_at_the_prompt(key, code):
 def test_show_asks_nothing_in_a_terminal(monkeypatch, flags, asks):
     asked = []
     monkeypatch.setattr(command, "teach", lambda number, pitfall, ask: asked.append(ask is not None))
-    monkeypatch.setattr(command, "at_a_terminal", lambda: True)
+    monkeypatch.setattr(command, "_at_a_terminal", lambda: True)
     assert call("pitfalls", "20", *flags).code == 0
     assert asked == [asks]
 

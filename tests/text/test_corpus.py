@@ -30,7 +30,7 @@ def test_a_text_is_read_as_it_is(folder, text, encoding, size):
     text = "." + text
     (path,) = files(folder, [text.encode(encoding)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "BYTES_PER_READ", size)  # cuts through characters
+        patch.setattr(corpus, "_BYTES_PER_READ", size)  # cuts through characters
         assert read_texts(path, encoding=encoding) == read_texts([str(path)], encoding=encoding) == text
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_utf8_is_named_with_its_byte_offset(folder, before, bad, mark
     before = (b"\xef\xbb\xbf" if mark else b"") + before.encode()
     (path,) = files(folder, [before + bad + b" rest"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "BYTES_PER_READ", size)
+        patch.setattr(corpus, "_BYTES_PER_READ", size)
         for encoding in ("utf-8", "utf-8-sig"):
             with pytest.raises(TextError) as caught:
                 read_texts(path, encoding=encoding)
@@ -97,7 +97,7 @@ def test_without_a_byte_order_mark_the_advice_is_another_encoding_alone(folder, 
     (path,) = files(folder, [b"text text"])  # 9 bytes: for Python 3.13 a UnicodeDecodeError, before it another
     name = f"utf-{encoding[-2:]}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "BYTES_PER_READ", size)
+        patch.setattr(corpus, "_BYTES_PER_READ", size)
         with pytest.raises(TextError) as caught:
             read_texts(path, encoding=encoding, errors=errors)
     assert str(caught.value) == (

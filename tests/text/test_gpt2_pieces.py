@@ -16,7 +16,7 @@ texts = st.text(st.sampled_from(" \n\t\r\u00a0ab'sd1.é🙂"), max_size=60) | st
 def test_pieces_encode_to_the_ids_of_the_whole(text, at_once):
     whole = GPT2().encode(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpt2, "CHARACTERS_PER_CALL", at_once)
+        patch.setattr(gpt2, "_CHARACTERS_PER_CALL", at_once)
         assert "".join(GPT2().in_pieces(text)) == text
         assert GPT2().encode(text).tolist() == whole.tolist()
         assert GPT2().encode(text).dtype == whole.dtype
@@ -26,7 +26,7 @@ def test_pieces_encode_to_the_ids_of_the_whole(text, at_once):
 def test_after_a_long_stretch_without_a_safe_cut_pieces_are_short_again(text, n_words, at_once):
     long = "a" * (at_once + 1) + text + " to be" * n_words
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpt2, "CHARACTERS_PER_CALL", at_once)
+        patch.setattr(gpt2, "_CHARACTERS_PER_CALL", at_once)
         pieces = list(GPT2().in_pieces(long))
     assert "".join(pieces) == long
     cuts = [i for i in range(1, len(long)) if GPT2().safe_cut(long[: i + 1]) == i]
@@ -39,6 +39,6 @@ def test_a_text_that_comes_in_blocks_encodes_to_the_ids_of_the_whole(text, at_on
     text = "x" * 12 + text
     blocks = [text[a:b] for a, b in pairwise([0, *accumulate(sizes), max(len(text), sum(sizes))])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpt2, "CHARACTERS_PER_CALL", at_once)
+        patch.setattr(gpt2, "_CHARACTERS_PER_CALL", at_once)
         ids = [id for array in encode_pieces(GPT2(), blocks) for id in array.tolist()]
     assert ids == GPT2().encode(text).tolist()

@@ -40,7 +40,7 @@ def test_a_token_file_holds_the_ids_of_the_whole_text(folder, kind, documents, s
     text = read_texts(paths)
     tokenizer = build_tokenizer(kind, text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "BYTES_PER_READ", size)
+        patch.setattr(corpus, "_BYTES_PER_READ", size)
         tokens = encode_to_file(tokenizer, paths, folder / "ids.bin")
     assert isinstance(tokens, np.memmap)
     assert tokens.tolist() == tokenizer.encode(text).tolist()
@@ -117,7 +117,7 @@ def test_an_error_leaves_the_old_file(tmp_path):
 
 
 def test_an_unknown_character_is_placed_in_the_whole_text(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus, "BYTES_PER_READ", 4)
+    monkeypatch.setattr(corpus, "_BYTES_PER_READ", 4)
     (tmp_path / "x.txt").write_text("aaaaaaaaaab")
     with pytest.raises(TextError, match=r"'b' .* at position 2 is not .*\(counted from character 8 of the text\)"):
         encode_to_file(Characters("a"), tmp_path / "x.txt", tmp_path / "x.bin")

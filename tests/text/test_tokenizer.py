@@ -220,5 +220,5 @@ def test_a_token_alone_reads_as_its_text_or_as_the_bytes_of_a_part_of_a_characte
 def test_bytes_are_counted_without_joining_them(kind, text, at_a_time):
     tokenizer = build_tokenizer(kind, text + "a")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizer_module, "IDS_PER_CALL", at_a_time)
+        patch.setattr(tokenizer_module, "_IDS_PER_CALL", at_a_time)
         assert tokenizer.n_bytes(tokenizer.encode(text)) == len(text.encode())

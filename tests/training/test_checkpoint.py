@@ -23,7 +23,7 @@ from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.text import Batches
 from tinygrad_gpt.training import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint, train
 from tinygrad_gpt.training.checkpoint import RESERVED_KEYS
-from tinygrad_gpt.training.environment import processor_name
+from tinygrad_gpt.training.environment import describe_processor
 from tinygrad_gpt.training.safetensors_file import DIGEST, open_safetensors, write
 
 SEEDS = st.integers(0, 2**64 - 1)
@@ -262,7 +262,7 @@ def test_a_checkpoint_says_what_wrote_it(tmp_path):
         "numpy": np.__version__,
         "device": "cpu",
         "threads": num_threads(),
-        **processor_name(),
+        **describe_processor(),
     }
 
 

@@ -17,7 +17,7 @@ from tinygrad_gpt.cli.terminal import InterruptedBySignal, one_line, utf8_stream
 from tinygrad_gpt.console import UNREAD, discard_output
 from tinygrad_gpt.version import __version__
 
-PROGRAM = "tinygrad-gpt"
+_PROGRAM = "tinygrad-gpt"
 COMMANDS = {
     "train": "train a GPT on text, and watch it learn",
     "generate": "continue a text with a trained model",
@@ -34,20 +34,20 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code.  argv is what follows the program's name, sys.argv's by default."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    command = f"{PROGRAM} {arguments[0]}" if arguments and arguments[0] in COMMANDS else PROGRAM
+    command = f"{_PROGRAM} {arguments[0]}" if arguments and arguments[0] in COMMANDS else _PROGRAM
     with utf8_streams():
         try:
-            code = dispatch(arguments)
+            code = _dispatch(arguments)
             sys.stdout.flush()  # here a closed pipe is met quietly; at the interpreter's end it would not be
             return code
         except (UserError, CommandFailed) as error:
-            print_to_stderr(f"{command}: {one_line(error)}")
+            _print_to_stderr(f"{command}: {one_line(error)}")
             return error.exit_code
         except MemoryError as error:
-            print_to_stderr(f"{command}: out of memory: {one_line(error)}")
+            _print_to_stderr(f"{command}: out of memory: {one_line(error)}")
             return CommandFailed.exit_code
         except KeyboardInterrupt as error:
-            print_to_stderr("")
+            _print_to_stderr("")
             return error.exit_code if isinstance(error, InterruptedBySignal) else 130
         except BrokenPipeError:
             discard_output()
@@ -55,32 +55,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.filename is not None:
                 raise
-            print_to_stderr(
+            _print_to_stderr(
                 f"{command}: standard output not written: {reason_in_words(error)}"
             )  # the one open file without a name here
             discard_output()
             return CommandFailed.exit_code
 
 
-def print_to_stderr(line: str) -> None:
+def _print_to_stderr(line: str) -> None:
     """Print a line to stderr, if that can be."""
     with suppress(OSError):
         print(line, file=sys.stderr)
 
 
-def dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str]) -> int:
     """Hand the arguments after the command's name to the command's module."""
     name, *rest = arguments or ["--help"]
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
     if name in ("-h", "--help", "help"):
-        print(overview())
+        print(_overview())
         return 0
     if name == "--version":
-        print(PROGRAM, __version__)
+        print(_PROGRAM, __version__)
         return 0
     if name not in COMMANDS:
-        raise UserError(unknown_command(name))
+        raise UserError(_unknown_command(name))
     try:
         code: int = import_module(f"tinygrad_gpt.cli.{name}").main(rest)
     except HelpShown:
@@ -90,22 +90,22 @@ def dispatch(arguments: list[str]) -> int:
     return code
 
 
-def overview() -> str:
+def _overview() -> str:
     """The help of the program as a whole."""
     commands = "\n".join(f"  {name:<9} {purpose}" for name, purpose in COMMANDS.items())
     return f"""\
-usage: {PROGRAM} COMMAND ...
+usage: {_PROGRAM} COMMAND ...
 
 A GPT written from scratch on NumPy and CuPy.
 
 {commands}
 
-  {PROGRAM} train                            train a small GPT on Python's reference manual, a minute or two
-  {PROGRAM} train my.txt --epochs 10         train on a text of your own
-  {PROGRAM} generate runs/manual-1 "The"     continue a text with what was trained
-  {PROGRAM} COMMAND --help                   every option of a command"""
+  {_PROGRAM} train                            train a small GPT on Python's reference manual, a minute or two
+  {_PROGRAM} train my.txt --epochs 10         train on a text of your own
+  {_PROGRAM} generate runs/manual-1 "The"     continue a text with what was trained
+  {_PROGRAM} COMMAND --help                   every option of a command"""
 
 
-def unknown_command(name: str) -> str:
+def _unknown_command(name: str) -> str:
     """What to say to a command that does not exist."""
     return f"unknown command {name!r}" + (did_you_mean(name, COMMANDS) or f"; commands are {', '.join(COMMANDS)}")

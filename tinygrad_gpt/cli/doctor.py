@@ -24,15 +24,15 @@ from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 from tinygrad_gpt.version import __version__
 
-LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
+_LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
 MATRIX_SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two
-MIN_CPU_SHARE = 0.8  # of a thread's time: with less than this to compute in, others have the rest
+_MIN_CPU_SHARE = 0.8  # of a thread's time: with less than this to compute in, others have the rest
 SMALL_BATCH, SHORT_CONTEXT = 2, 64  # with less than this the presets are not worth it
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
-TRAINING_EFFICIENCY = (
+_TRAINING_EFFICIENCY = (
     0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more
 )
-PATIENCE_MINUTES = 30  # minutes
+_PATIENCE_MINUTES = 30  # minutes
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,34 @@ class Doctor:
 def main(argv: Sequence[str]) -> int:
     """Look, measure, print; the exit code."""
     parse(Doctor, argv, "tinygrad-gpt doctor")
-    for name, value in findings():
+    for name, value in _findings():
         print(f"{name:<12} {value}", flush=True)
     return 0
 
 
-def findings() -> Iterator[tuple[str, str]]:
+def _findings() -> Iterator[tuple[str, str]]:
     """What there is to say, line by line, the quick things first."""
     yield "tinygrad-gpt", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
-    yield "libraries", ", ".join(f"{name} {version_in_words(name)}" for name in LIBRARIES)
-    yield "cores", cores_in_words()
+    yield "libraries", ", ".join(f"{name} {_version_in_words(name)}" for name in _LIBRARIES)
+    yield "cores", _cores_in_words()
     here = memory_here()
     yield "memory", "unknown" if here is None else human_number(here, "B")
-    yield "BLAS", blas_in_words()
-    yield "threads", threads_in_words()
-    yield "GPU", gpu_in_words()
-    yield "tokenizer", tokenizer_in_words()
+    yield "BLAS", _blas_in_words()
+    yield "threads", _threads_in_words()
+    yield "GPU", _gpu_in_words()
+    yield "tokenizer", _tokenizer_in_words()
     speed = matmul_speed()
     yield (
         "speed",
         f"{human_number(speed.flops, 'FLOP/s')}, multiplying matrices of {MATRIX_SIDE} x {MATRIX_SIDE} in float32",
     )
-    if speed.share < MIN_CPU_SHARE:
+    if speed.share < _MIN_CPU_SHARE:
         yield "", f"other programs are busy, this one had {speed.share:.0%} of the time: training would take longer now"
-    yield from presets(speed)
+    yield from _presets(speed)
 
 
-def version_in_words(package: str) -> str:
+def _version_in_words(package: str) -> str:
     """The version that is installed."""
     try:
         return metadata.version(package)
@@ -78,7 +78,7 @@ def version_in_words(package: str) -> str:
         return "is missing"
 
 
-def cores_in_words() -> str:
+def _cores_in_words() -> str:
     """How many cores' worth of time this process may use, and what says so if that is not all there are."""
     n, allowed, there, quota = cores(), cores_allowed(), os.cpu_count(), cpu_quota()
     if quota is not None and n < allowed:
@@ -86,14 +86,14 @@ def cores_in_words() -> str:
     return str(n) if there is None or allowed >= there else f"{n} of {there}: this process may run on no others"
 
 
-def blas_in_words() -> str:
+def _blas_in_words() -> str:
     """The library that multiplies NumPy's matrices."""
     config: Any = np.show_config(mode="dicts")
     found = config.get("Build Dependencies", {}).get("blas", {})
     return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
 
 
-def threads_in_words() -> str:
+def _threads_in_words() -> str:
     """How many threads the commands share their work over, why so many, and which BLAS multiplies in each."""
     from threadpoolctl import threadpool_info
 
@@ -103,25 +103,25 @@ def threads_in_words() -> str:
     return f"{default_num_threads()} ({why}), each with {' and '.join(libraries) or 'a BLAS of unknown name'}"
 
 
-def gpu_in_words() -> str:
+def _gpu_in_words() -> str:
     """The GPU and the CuPy that drives it, or why there is none."""
     reason = why_no_cuda()
     if reason is not None:
         return f"none: {reason}"
     try:
-        return gpu_name()
+        return _gpu_name()
     except Exception as error:  # full, or taken by another process: CUDA has errors of its own
         return f"there is one, but it cannot be used: {first_line(error)}"
 
 
-def gpu_name() -> str:
+def _gpu_name() -> str:
     """The GPU, and the CuPy that drives it."""
     cupy: Any = array_module(to_device(np.zeros(1), "cuda"))
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     return f"{properties['name'].decode()}, {human_number(properties['totalGlobalMem'], 'B')}, CuPy {cupy.__version__}"
 
 
-def tokenizer_in_words() -> str:
+def _tokenizer_in_words() -> str:
     """Whether GPT-2's merge table is whole, and its hash."""
     try:
         merge_table()
@@ -163,18 +163,18 @@ def multiply(seconds: float) -> tuple[float, float]:
             return best, (time.thread_time() - computed) / (stop - begun)
 
 
-def presets(speed: Speed) -> Iterator[tuple[str, str]]:
+def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
     """What `train --preset NAME` would take on this CPU, and the largest that is bearable."""
     yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
     here, best = memory_here(), ""
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
-        minutes = training_flops(config) / (TRAINING_EFFICIENCY * speed.flops) / 60
+        minutes = _training_flops(config) / (_TRAINING_EFFICIENCY * speed.flops) / 60
         fitting = largest_fitting(config, here)
-        if fitting is not None and (minutes <= PATIENCE_MINUTES or not best):
+        if fitting is not None and (minutes <= _PATIENCE_MINUTES or not best):
             best = f"tinygrad-gpt train --preset {name}{fitting.flags}"
         size = f"{human_number(count_parameters(config)):>7} parameters"
-        yield "", f"{name:<10} {size}, {time_in_words(minutes)}, {memory_in_words(config, fitting)}"
+        yield "", f"{name:<10} {size}, {_time_in_words(minutes)}, {_memory_in_words(config, fitting)}"
     yield "suggestion", best or "none of the presets fits into the memory of this machine"
 
 
@@ -202,7 +202,7 @@ def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
         flags = f" --batch-size {batch}" + (f" --context-length {context}" if context < config.context_length else "")
 
 
-def memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
+def _memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
     """How much memory a preset takes, and what takes less if that is more than there is."""
     needed = f"{human_number(memory_needed(config, Train().training.batch_size), 'B')} of memory"
     if fitting is None:
@@ -212,7 +212,7 @@ def memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
     )
 
 
-def training_flops(config: GPTConfig) -> float:
+def _training_flops(config: GPTConfig) -> float:
     """Operations of the default run with this shape: per token 6 for each weight it is multiplied with (2 forward, 4
     backward), and 12 T C per layer for attention."""
     C, T = config.emb_dim, config.context_length
@@ -220,7 +220,7 @@ def training_flops(config: GPTConfig) -> float:
     return Train().training.epochs * MANUAL_TOKENS * (6 * weights + 12 * config.n_layers * T * C)
 
 
-def time_in_words(minutes: float) -> str:
+def _time_in_words(minutes: float) -> str:
     """About how long."""
     if minutes < 1:
         return "less than a minute"

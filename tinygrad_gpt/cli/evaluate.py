@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     stride = length if options.stride is None else options.stride
     if stride > length:
         raise UserError(f"--stride must be at most the model's context length {length}; got {stride}")
-    tokens = text_tokens(options, tokenizer) if options.texts else validation_tokens(options, tokenizer)
+    tokens = _text_tokens(options, tokenizer) if options.texts else _validation_tokens(options, tokenizer)
     if len(tokens) < 2:
         name = "TEXTS" if options.texts else "the validation part"
         needs = "must hold at least 2 tokens: the first is given, the others are scored"
@@ -81,21 +81,21 @@ def main(argv: Sequence[str]) -> int:
     if not math.isfinite(score.loss):
         raise CommandFailed(f"the model of {options.run} has diverged: its loss is {score.loss}")
     n_bytes = tokenizer.n_bytes(tokens[1 : n + 1])
-    print(f"tokens scored   {score.tokens:,}{scored_in_words(options, len(tokens), n)}: the first is given")
-    print(f"windows         {count_windows(n + 1, length, stride):,}, {context_in_words(length, stride)}")
+    print(f"tokens scored   {score.tokens:,}{_scored_in_words(options, len(tokens), n)}: the first is given")
+    print(f"windows         {count_windows(n + 1, length, stride):,}, {_context_in_words(length, stride)}")
     print(f"loss            {score.loss:.4f} nats per token")
     print(f"perplexity      {score.perplexity:,.2f}, of {tokenizer.vocab_size:,} tokens in the vocabulary")
     print(f"bits per byte   {score.bits_per_byte(n_bytes):.4f}, of {n_bytes:,} bytes")
     return 0
 
 
-def scored_in_words(options: Evaluate, n_tokens: int, scored: int) -> str:
+def _scored_in_words(options: Evaluate, n_tokens: int, scored: int) -> str:
     """Of how many tokens those are that were scored; what is beyond --max-tokens has not been read."""
     whole = "" if options.texts else " in the validation part"
     return f", of {n_tokens:,}{whole}" if scored == n_tokens - 1 else f"{whole}, as --max-tokens says"
 
 
-def context_in_words(length: int, stride: int) -> str:
+def _context_in_words(length: int, stride: int) -> str:
     """What a token is predicted from."""
     least = length - stride + 1
     given = f"{least:,} to {length:,} tokens" if least < length else f"{length:,} token{'' if length == 1 else 's'}"
@@ -103,7 +103,7 @@ def context_in_words(length: int, stride: int) -> str:
     return f"context {length:,}, stride {stride:,}: each is predicted from the {given} before it{first}"
 
 
-def text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
+def _text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
     """The tokens of TEXTS, no more than are needed."""
     reading = Reading(
         options.texts,
@@ -112,13 +112,13 @@ def text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
         tokenizer.joint,
         bar=options.progress,
     )
-    tokens = encode_text(reading, tokenizer, options.max_tokens)
+    tokens = _encode_text(reading, tokenizer, options.max_tokens)
     if not tokenizer.end_of_text:
         note_marks(reading.n_marks, "RUN was trained without --end-of-text")
     return tokens
 
 
-def validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
+def _validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
     """The tokens of the run's own text that it was not trained on.  Raises UserError if they cannot be had."""
     folder = Path(options.run)
     trained = with_values(Train(), read_config(str(folder / CONFIG), Train))
@@ -132,16 +132,16 @@ def validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
             raise UserError(f"RUN {options.run!r} was trained on standard input, which is gone: name TEXTS to score")
         elif trained.texts:
             text = trained.text
-            tokens = encode_text(
+            tokens = _encode_text(
                 Reading(trained.texts, text.encoding, text.errors, tokenizer.joint, bar=options.progress), tokenizer
             )
         else:
             tokens = tokenizer.encode(reference_manual())
-    check_text(options.run, tokens)
+    _check_text(options.run, tokens)
     return split_tokens(tokens, trained.text.val_fraction)[1]
 
 
-def encode_text(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> Array:
+def _encode_text(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> Array:
     """The tokens of a text, (N,) of int32; with `most` not all of a long one, but one more than that."""
     found, n = [np.empty(0, np.int32)], 0
     with user_input():
@@ -153,7 +153,7 @@ def encode_text(reading: Reading, tokenizer: Tokenizer, most: int | None = None)
     return np.concatenate(found)
 
 
-def training_text_of(run: Path) -> str | None:
+def _training_text_of(run: Path) -> str | None:
     """The text that a run was trained on, as its model says or, where an older version wrote that, its newest
     checkpoint; None if neither does.
     """
@@ -165,9 +165,9 @@ def training_text_of(run: Path) -> str | None:
     return None
 
 
-def check_text(run: str, tokens: Array) -> None:
+def _check_text(run: str, tokens: Array) -> None:
     """Raise UserError unless these are the tokens that the run's model was trained and validated on."""
-    trained_on = training_text_of(Path(run))
+    trained_on = _training_text_of(Path(run))
     if trained_on not in (None, text_in_words(tokens)):
         raise UserError(
             f"RUN {run!r} was trained on another text than is there now ({trained_on}, now {text_in_words(tokens)}): "

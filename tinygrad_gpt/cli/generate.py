@@ -19,8 +19,8 @@ from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
 from tinygrad_gpt.text import END_OF_TEXT, StreamDecoder, Tokenizer
 
-HIDE_DEFAULT = arg(help_behavior_hint="")
-ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}  # in --stop
+_HIDE_DEFAULT = arg(help_behavior_hint="")
+_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}  # in --stop
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Generate:
     """Most tokens to add."""
     temperature: Annotated[float, Range(0)] = 0.0
     """0 is greedy, the likeliest token each time; 1 is the model's own distribution, less is safer, more bolder."""
-    top_k: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
+    top_k: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
     """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), HIDE_DEFAULT] = None
+    top_p: Annotated[float | None, Range(0, 1, above_low=True), _HIDE_DEFAULT] = None
     """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), HIDE_DEFAULT] = None
+    min_p: Annotated[float | None, Range(0, 1), _HIDE_DEFAULT] = None
     """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
     ties: Literal["exact", "all"] = "exact"
     """With --top-k, of tokens equally likely as the last: exact keeps the first, all keeps all."""
@@ -55,7 +55,7 @@ class Generate:
             help_behavior_hint="",
         ),
     ] = None
-    show_probabilities: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
+    show_probabilities: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
     """Show this many of the likeliest tokens at each step, with bars, before and after temperature and top-k."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
@@ -72,20 +72,20 @@ def main(argv: Sequence[str]) -> int:
     model, tokenizer = load_run(options.run, options.device, options.checkpoint)
     with user_input():
         ids = tokenizer.encode(options.text)
-    note_settings(options, len(ids), model.config.context_length, tokenizer)
-    steps = continuation_steps(model, ids.tolist(), options)
+    _note_settings(options, len(ids), model.config.context_length, tokenizer)
+    steps = _continuation_steps(model, ids.tolist(), options)
     try:
         with process_limits(options.threads):
             if options.show_probabilities is None:
-                print_stream(steps, tokenizer, options)
+                _print_stream(steps, tokenizer, options)
             else:
-                print_charts(steps, tokenizer, options)
+                _print_charts(steps, tokenizer, options)
     except ValueError as error:  # generate() has checked its arguments; later it raises for logits that are not finite
         raise CommandFailed(str(error)) from error
     return 0
 
 
-def note_settings(options: Generate, n_tokens: int, context_length: int, tokenizer: Tokenizer) -> None:
+def _note_settings(options: Generate, n_tokens: int, context_length: int, tokenizer: Tokenizer) -> None:
     """Notes about what has no effect, or another than one might think."""
     if "\\n" in options.text:
         note("TEXT holds \\n, a backslash and an n, and no line's end there: that is $'\\n' in most shells")
@@ -99,7 +99,7 @@ def note_settings(options: Generate, n_tokens: int, context_length: int, tokeniz
         note(f"{flags} without effect: --temperature 0 always takes the likeliest token")
 
 
-def continuation_steps(model: GPT, ids: list[int], options: Generate) -> Iterator[Step]:
+def _continuation_steps(model: GPT, ids: list[int], options: Generate) -> Iterator[Step]:
     """The steps of the generation."""
     with user_input():
         return generate(
@@ -116,12 +116,12 @@ def continuation_steps(model: GPT, ids: list[int], options: Generate) -> Iterato
         )
 
 
-def print_stream(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
+def _print_stream(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
     """The text and its continuation, each piece as soon as it is certain."""
-    write(chain([options.text], text_until(stop_text(options), completed_text(steps, tokenizer)), ["\n"]))
+    _write(chain([options.text], text_until(stop_text(options), _completed_text(steps, tokenizer)), ["\n"]))
 
 
-def completed_text(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str]:
+def _completed_text(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str]:
     """The characters that each step completes."""
     decoder = StreamDecoder(tokenizer)
     for step in steps:
@@ -131,7 +131,7 @@ def completed_text(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str]
 
 def stop_text(options: Generate) -> str | None:
     """The text that --stop means."""
-    return options.stop and re.sub(r"\\[ntr\\]", lambda found: ESCAPES[found[0]], options.stop)
+    return options.stop and re.sub(r"\\[ntr\\]", lambda found: _ESCAPES[found[0]], options.stop)
 
 
 def text_until(stop: str | None, texts: Iterator[str]) -> Iterator[str]:
@@ -161,11 +161,11 @@ def longest_overlap(text: str, stop: str) -> int:
     return next((n for n in lengths if text.endswith(stop[:n])), 0)
 
 
-def print_charts(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
+def _print_charts(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
     """Every step as a chart, and the text at the end."""
     assert options.show_probabilities is not None
     width = min(shutil.get_terminal_size().columns, 100)
-    settings = ", ".join(f"{name} {value}" for name, value in settings_in_words(options))
+    settings = ", ".join(f"{name} {value}" for name, value in _settings_in_words(options))
     drawn: list[int] = []
     stop = stop_text(options)
     for step in steps:
@@ -174,13 +174,13 @@ def print_charts(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate)
         drawn.append(token)
         n, label = options.show_probabilities, tokenizer.label
         bars = probability_bars(before, step.probabilities[0], label, n, width, chosen=token)
-        write([f"token {len(drawn)}: {label(token)!r}  (after: {settings})\n{bars}\n\n"])
+        _write([f"token {len(drawn)}: {label(token)!r}  (after: {settings})\n{bars}\n\n"])
         if stop is not None and stop in tokenizer.decode(drawn):
             break
-    write(chain([options.text], text_until(stop, iter([tokenizer.decode(drawn)])), ["\n"]))
+    _write(chain([options.text], text_until(stop, iter([tokenizer.decode(drawn)])), ["\n"]))
 
 
-def settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
+def _settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
     """The settings that shape the distribution."""
     if options.temperature == 0:
         yield "temperature", "0, greedy"
@@ -191,7 +191,7 @@ def settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
             yield name.replace("_", "-"), getattr(options, name)
 
 
-def write(texts: Iterable[str]) -> None:
+def _write(texts: Iterable[str]) -> None:
     """Texts to stdout, each at once; unchanged, but harmless at a terminal."""
     for text in escape_controls_in(texts) if sys.stdout.isatty() else texts:
         sys.stdout.write(text)

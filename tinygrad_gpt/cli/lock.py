@@ -29,7 +29,7 @@ def is_lockable(file: int, *, shared: bool = False) -> bool:
     """
     if sys.platform == "win32":
         owner = owner_of(file)
-        return owner is None or not is_running(owner[0])
+        return owner is None or not _is_running(owner[0])
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -37,7 +37,7 @@ def is_lockable(file: int, *, shared: bool = False) -> bool:
     return True
 
 
-def is_running(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     """Whether a process of this number exists on this machine."""
     try:
         os.kill(pid, 0)

@@ -13,11 +13,11 @@ from tinygrad_gpt.cli.options import Range
 from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
 from tinygrad_gpt.kernels.limits import memory_here as memory_here
 
-THREADS_HELP = (
+_THREADS_HELP = (
     "Threads that share the work on a CPU. Default: what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS "
     "say, else one per core, or as many as a container's CPU quota."
 )
-Threads = Annotated[int | None, Range(1, 1024), arg(help=THREADS_HELP, help_behavior_hint="")]
+Threads = Annotated[int | None, Range(1, 1024), arg(help=_THREADS_HELP, help_behavior_hint="")]
 
 
 @contextmanager

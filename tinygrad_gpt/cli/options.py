@@ -20,8 +20,8 @@ from typing import Any, Literal, TypeVar
 from tinygrad_gpt.cli.errors import UserError, did_you_mean
 
 Options = TypeVar("Options")
-MAX_WHOLE_NUMBER = 2**64  # no whole number is larger
-FLAG_ALIASES = {  # our flags, and what other programs call them
+_MAX_WHOLE_NUMBER = 2**64  # no whole number is larger
+_FLAG_ALIASES = {  # our flags, and what other programs call them
     "--lr": ("learning-rate",),
     "--drop-rate": ("dropout",),
     "--device": ("gpu", "cuda"),
@@ -36,7 +36,7 @@ FLAG_ALIASES = {  # our flags, and what other programs call them
     "--beta1": ("betas", "adam-beta1"),
     "--out": ("output", "out-dir", "output-dir"),
 }
-TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Range:
         """Whether the value is allowed."""
         over = value > self.low if self.above_low else value >= self.low
         under = value < self.high if self.below_high else value <= self.high
-        return over and under and fits_64_bits(value)
+        return over and under and _fits_64_bits(value)
 
     def __str__(self) -> str:
         low = f"{'above' if self.above_low else 'at least'} {self.low}" if self.low > -math.inf else ""
-        top = "2**64" if self.high == MAX_WHOLE_NUMBER else self.high  # its twenty digits tell nobody more
+        top = "2**64" if self.high == _MAX_WHOLE_NUMBER else self.high  # its twenty digits tell nobody more
         high = f"{'below' if self.below_high else 'at most'} {top}" if self.high < math.inf else ""
         return " and ".join(part for part in (low, high) if part) or "finite"
 
@@ -77,9 +77,9 @@ class OnResume(Enum):
     PLACE = "where a run begins: it cannot stand beside --resume"
 
 
-def fits_64_bits(value: float) -> bool:
+def _fits_64_bits(value: float) -> bool:
     """Whether a number is finite and, if whole, fits into 64 bits."""
-    return abs(value) < MAX_WHOLE_NUMBER if isinstance(value, int) else math.isfinite(value)
+    return abs(value) < _MAX_WHOLE_NUMBER if isinstance(value, int) else math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Option:
         if typing.get_origin(self.type) is tuple:
             return "a list of texts"
         instead = f", or {' or '.join(self.words)}" if self.words else ""
-        return TYPE_NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
+        return _TYPE_NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
 
     def accepts_type(self, value: object) -> bool:
         """Whether a value (of a TOML file) has the option's type: 1 is a number, true is not."""
@@ -132,7 +132,7 @@ class Option:
         kind = ""
         if isinstance(value, float) and not math.isfinite(value):
             kind = "a finite number, "
-        elif self.range is not None and self.range.high == math.inf and not fits_64_bits(value):
+        elif self.range is not None and self.range.high == math.inf and not _fits_64_bits(value):
             kind = "below 2**64, "
         instead = f", or {' or '.join(self.words)}" if self.words else ""
         return f"{kind}{self.range}{instead}; got {shorten(str(value))}"
@@ -164,7 +164,7 @@ def value_of(options: object, option: Option) -> Any:
     return getattr(getattr(options, option.group) if option.group else options, option.name)
 
 
-def value_named(options: object, name: str) -> Any:
+def _value_named(options: object, name: str) -> Any:
     """The value of the option of this name."""
     return next(value_of(options, option) for option in options_of(type(options)) if option.name == name)
 
@@ -191,7 +191,7 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
     """
     import tyro
 
-    if mistaken := value_of_switch(argv, kind):
+    if mistaken := _value_of_switch(argv, kind):
         raise UserError(mistaken)
     box = io.StringIO()
     try:
@@ -209,12 +209,12 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
         if not stopped.code:
             raise HelpShown from None
         words = itertools.takewhile(lambda word: word != "--", argv)  # what follows -- is never a flag
-        strange = [word for word in words if is_unknown_flag(word, kind)]
+        strange = [word for word in words if _is_unknown_flag(word, kind)]
         raise UserError(
-            unknown_argument(strange[0], kind) if strange else one_line_of_box(box.getvalue(), kind)
+            unknown_argument(strange[0], kind) if strange else _one_line_of_box(box.getvalue(), kind)
         ) from None
     if unknown:
-        raise UserError(value_of_switch(argv, kind, unknown[0]) or unknown_argument(unknown[0], kind))
+        raise UserError(_value_of_switch(argv, kind, unknown[0]) or unknown_argument(unknown[0], kind))
     check_ranges(options)
     return options
 
@@ -224,9 +224,9 @@ def is_given(options: object, name: str, argv: Sequence[str], prog: str) -> bool
 
     The value alone does not tell, it may be the default: so argv is parsed once more, with another default.
     """
-    value = value_named(options, name)
+    value = _value_named(options, name)
     default = with_values(options, {name: 2 if value == 1 else 1})
-    return bool(value_named(parse(type(options), argv, prog, default), name) == value)
+    return bool(_value_named(parse(type(options), argv, prog, default), name) == value)
 
 
 def check_ranges(options: object) -> None:
@@ -240,26 +240,26 @@ def check_ranges(options: object) -> None:
                 raise UserError(f"{option.flag} must be {option.out_of_range(value)}")
 
 
-def flag_in(word: str) -> str:
+def _flag_in(word: str) -> str:
     """The flag that a word gives, as --name=value too."""
     return word.split("=")[0].replace("_", "-")
 
 
-def is_unknown_flag(word: str, kind: type) -> bool:
+def _is_unknown_flag(word: str, kind: type) -> bool:
     """Whether a word is a flag, and none of kind's."""
     flags = {option.flag for option in options_of(kind)}
-    flag = flag_in(word)
+    flag = _flag_in(word)
     return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
 
 
-def value_of_switch(argv: Sequence[str], kind: type, argument: str | None = None) -> str | None:
+def _value_of_switch(argv: Sequence[str], kind: type, argument: str | None = None) -> str | None:
     """What to say if a switch is given a value, as --switch=value or with `argument` as the next word."""
     switches = {option.flag for option in options_of(kind) if option.type is bool and not option.positional}
     words = [*itertools.takewhile(lambda word: word != "--", argv)]
     given = [word.partition("=")[::2] for word in words if "=" in word]
     given += [(flag, word) for flag, word in itertools.pairwise(words) if word == argument]
     for flag, value in given:
-        switch = flag_in(flag).replace("--no-", "--", 1)
+        switch = _flag_in(flag).replace("--no-", "--", 1)
         if switch in switches:
             no = switch.replace("--", "--no-", 1)
             return f"{flag} takes no value: write {switch}, or {no}; got {shorten(repr(value))}"
@@ -271,17 +271,17 @@ def unknown_argument(argument: str, kind: type) -> str:
     if not argument.startswith("-") or argument == "-":
         texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
         return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
-    flag = flag_in(argument)
+    flag = _flag_in(argument)
     bare = [option.flag for option in options_of(kind) if option.positional and option.name == flag[2:]]
     if bare:
         return f"unknown option {argument.split('=')[0]}; {bare[0]} is given without a flag"
     known = {option.flag for option in options_of(kind) if not option.positional}
-    called = next((ours for ours, theirs in FLAG_ALIASES.items() if ours in known and flag[2:] in theirs), None)
+    called = next((ours for ours, theirs in _FLAG_ALIASES.items() if ours in known and flag[2:] in theirs), None)
     guess = f"; did you mean {called}?" if called else did_you_mean(flag, known)
     return f"unknown option {argument.split('=')[0]}{guess}"
 
 
-def one_line_of_box(box: str, kind: type) -> str:
+def _one_line_of_box(box: str, kind: type) -> str:
     """tyro's box about a value that it cannot use, as one line: in our words where the box is of a kind we know."""
     box = re.sub(r"\x1b\[[\d;]*m", "", box)  # at a terminal it is in colours
     lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]

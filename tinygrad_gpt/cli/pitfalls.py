@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tinygrad_gpt.study.pitfalls import Pitfall
     from tinygrad_gpt.study.pitfalls.exercises import Exercise
 
-PROGRAM = "tinygrad-gpt pitfalls"
-EXERCISE = "exercise"
+_PROGRAM = "tinygrad-gpt pitfalls"
+_EXERCISE = "exercise"
 Ask = Callable[[str], str]  # a prompt -> what was typed; EOFError at the end
 
 
@@ -24,7 +24,7 @@ Ask = Callable[[str], str]  # a prompt -> what was typed; EOFError at the end
 class Pitfalls:
     """Find the mistake: wrong gradients and losses that people really write, and what catches them.
 
-    Without arguments: the list. `exercise` lists vjps to write; `exercise softmax` makes softmax.py, then checks it.
+    Without arguments: the list. `_exercise` lists vjps to write; `exercise softmax` makes softmax.py, then checks it.
     """
 
     pitfall: Annotated[str | None, Positional, arg(metavar="[N|NAME|exercise]", help_behavior_hint="")] = None
@@ -39,48 +39,48 @@ class Pitfalls:
 
 def main(argv: Sequence[str]) -> int:
     """Parse; list, teach, or check an exercise: 0 it is right (or there was none), 1 it is not, 2 bad input."""
-    options = parse(Pitfalls, argv, PROGRAM)
-    if options.pitfall == EXERCISE:
-        return exercise(options.exercise, options.file)
+    options = parse(Pitfalls, argv, _PROGRAM)
+    if options.pitfall == _EXERCISE:
+        return _exercise(options.exercise, options.file)
     if options.exercise is not None:
-        raise UserError(f"unexpected argument {options.exercise!r}; exercises are: {PROGRAM} {EXERCISE} NAME")
+        raise UserError(f"unexpected argument {options.exercise!r}; exercises are: {_PROGRAM} {_EXERCISE} NAME")
     if options.file is not None:
-        raise UserError(f"--file is for exercises: {PROGRAM} {EXERCISE} NAME --file FILE")
+        raise UserError(f"--file is for exercises: {_PROGRAM} {_EXERCISE} NAME --file FILE")
     if options.pitfall is None:
-        print(overview())
+        print(_overview())
         return 0
     require_package("hypothesis")  # lessons and checks are the laws' work
-    number, found = pitfall_of(options.pitfall)
-    teach(number, found, input if at_a_terminal() and not options.show else None)
+    number, found = _pitfall_of(options.pitfall)
+    teach(number, found, input if _at_a_terminal() and not options.show else None)
     return 0
 
 
-def at_a_terminal() -> bool:
+def _at_a_terminal() -> bool:
     """Whether there is somebody to ask."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def overview() -> str:
+def _overview() -> str:
     """All pitfalls, and how to go on."""
     from tinygrad_gpt.study import pitfalls
 
     return f"""\
 {pitfalls.listing()}
 
-  {PROGRAM} 3           look at one, guess, see what catches it
-  {PROGRAM} 3 --show    the same without questions
-  {PROGRAM} {EXERCISE}    vjps to write yourself"""
+  {_PROGRAM} 3           look at one, guess, see what catches it
+  {_PROGRAM} 3 --show    the same without questions
+  {_PROGRAM} {_EXERCISE}    vjps to write yourself"""
 
 
-def pitfall_of(key: str) -> tuple[int, "Pitfall"]:
+def _pitfall_of(key: str) -> tuple[int, "Pitfall"]:
     """The pitfall with this number or name, and its number."""
     from tinygrad_gpt.study import pitfalls
 
     try:
         found = pitfalls.find(key)
     except (KeyError, ValueError):  # ValueError: a number of thousands of digits
-        near = did_you_mean(key, [*pitfalls.NAMES, EXERCISE])
-        rest = near or f"; there are 1 to {len(pitfalls.NAMES)}: {PROGRAM} lists them"
+        near = did_you_mean(key, [*pitfalls.NAMES, _EXERCISE])
+        rest = near or f"; there are 1 to {len(pitfalls.NAMES)}: {_PROGRAM} lists them"
         raise UserError(f"no pitfall {shorten(repr(key))}{rest}") from None
     return pitfalls.NAMES.index(found.name) + 1, found
 
@@ -93,7 +93,7 @@ def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
     try:
         if ask:
             print()
-            guess(pitfall, ask)
+            _guess(pitfall, ask)
         else:
             print(f"\n{lesson.told(pitfall)}")
         print(f"\n{lesson.caught(pitfall)}\n")
@@ -106,7 +106,7 @@ def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
     print(lesson.mended(pitfall))
 
 
-def guess(pitfall: "Pitfall", ask: Ask) -> None:
+def _guess(pitfall: "Pitfall", ask: Ask) -> None:
     """Let somebody point at lines until they hit, or want to be told."""
     from tinygrad_gpt.study.pitfalls.lesson import told, verdict
 
@@ -121,7 +121,7 @@ def guess(pitfall: "Pitfall", ask: Ask) -> None:
     print(told(pitfall))
 
 
-def exercise(name: str | None, file: str | None) -> int:
+def _exercise(name: str | None, file: str | None) -> int:
     """List the exercises, or write the file of one, or check it; the exit code."""
     from tinygrad_gpt.study.explain import normalized_name
     from tinygrad_gpt.study.pitfalls.exercises import ALL_EXERCISES, BY_NAME
@@ -131,7 +131,7 @@ def exercise(name: str | None, file: str | None) -> int:
         if file is not None:
             raise UserError(f"--file needs the name of an exercise: {names}")
         print("\n".join(f"{found.name:<17} {found.task}" for found in ALL_EXERCISES))
-        print(f"\n  {PROGRAM} {EXERCISE} multiply   make multiply.py, later check it")
+        print(f"\n  {_PROGRAM} {_EXERCISE} multiply   make multiply.py, later check it")
         return 0
     alike = {normalized_name(known): known for known in BY_NAME}
     if normalized_name(name) not in alike:
@@ -143,10 +143,10 @@ def exercise(name: str | None, file: str | None) -> int:
     path = Path(f"{name}.py" if file is None else file)
     with user_input():
         is_there = path.exists()
-    return check(BY_NAME[name], path) if is_there else begin(BY_NAME[name], path, file or "")
+    return _check(BY_NAME[name], path) if is_there else _begin(BY_NAME[name], path, file or "")
 
 
-def begin(exercise: "Exercise", path: Path, file: str) -> int:
+def _begin(exercise: "Exercise", path: Path, file: str) -> int:
     """Write the file to start from; the exit code.  Never overwrites."""
     with user_input(), path.open("x", encoding="utf-8") as starter:
         starter.write(exercise.starting_file(file))
@@ -154,7 +154,7 @@ def begin(exercise: "Exercise", path: Path, file: str) -> int:
     return 0
 
 
-def check(exercise: "Exercise", path: Path) -> int:
+def _check(exercise: "Exercise", path: Path) -> int:
     """Judge the file; the exit code."""
     require_package("hypothesis")
     from tinygrad_gpt.study.pitfalls.checking import check as judge

@@ -39,11 +39,11 @@ from tinygrad_gpt.text import (
 )
 from tinygrad_gpt.training import Checkpoint
 
-MANUAL_OPENING = "If a class"
-LONGEST_OPENING = 24  # characters
-OPENING_TOKENS = 1000  # to look for it in at a time
-MEGABYTE = 10**6
-FLOAT32 = 4  # bytes
+_MANUAL_OPENING = "If a class"
+_LONGEST_OPENING = 24  # characters
+_OPENING_TOKENS = 1000  # to look for it in at a time
+_MEGABYTE = 10**6
+_FLOAT32 = 4  # bytes
 EVAL_TOKENS, EVALUATING = 8192, 0.2  # by default: tokens at most, and share of the work at most
 
 
@@ -122,15 +122,15 @@ def prepare(
     model_config(
         options, vocab_size=1
     )  # heads and width are wrong whatever the vocabulary: say so before reading the text
-    corpus = read_corpus(options, folder)
+    corpus = _read_corpus(options, folder)
     config = model_config(options, corpus.tokenizer.vocab_size)
-    batches, train_tokens, val_tokens = split_corpus(options, config, corpus)
+    batches, train_tokens, val_tokens = _split_corpus(options, config, corpus)
     steps = options.training.steps or options.training.epochs * batches.steps_per_epoch
     if checkpoint is not None:
         check_steps(options, steps, int(checkpoint.metadata["steps"]))
-    schedule = learning_rates(options, steps)
-    prompt = sample_prompt(options, corpus)
-    check_memory(config, options, device)
+    schedule = _learning_rates(options, steps)
+    prompt = _sample_prompt(options, corpus)
+    _check_memory(config, options, device)
     settings = settings_of(options, corpus.tokenizer, corpus.tokens, batches, steps, schedule)
     t = options.training
     if checkpoint is None:
@@ -179,7 +179,7 @@ def model_config(options: Train, vocab_size: int) -> GPTConfig:
         return GPTConfig(**fields)  # type: ignore[arg-type]
 
 
-def read_corpus(options: Train, folder: RunFolder) -> Corpus:
+def _read_corpus(options: Train, folder: RunFolder) -> Corpus:
     """The text in tokens; a text larger than --max-text-mb through a file in the run folder."""
     text_options = options.text
     if folder.resume and folder.file(TOKENS[0]).exists():
@@ -187,23 +187,23 @@ def read_corpus(options: Train, folder: RunFolder) -> Corpus:
             tokenizer = load_tokenizer(folder.file(TOKENIZER))
             tokens = open_tokens(folder.file(TOKENS[0]), tokenizer)
             check_ids(tokens, tokenizer.vocab_size, folder.file(TOKENS[0]))
-        return Corpus(title_of_text(options), TOKENS[0], opening_of(tokens, tokenizer), tokenizer, tokens)
+        return Corpus(_title_of_text(options), TOKENS[0], _opening_of(tokens, tokenizer), tokenizer, tokens)
     if text_options.end_of_text and text_options.tokenizer in ("bytes", "chars"):
         raise UserError(f"--end-of-text needs --tokenizer compact or gpt2; {text_options.tokenizer} has no such token")
     joint = END_OF_TEXT if text_options.end_of_text else "\n"
     bar = options.report.progress
     reading = Reading(options.texts, text_options.encoding, text_options.errors, joint, bar=bar)
-    limit = text_options.max_text_mb * MEGABYTE
+    limit = text_options.max_text_mb * _MEGABYTE
     with user_input():
         texts = iter(reading if options.texts else [reference_manual()])
         held: deque[str] = deque()
         while max(reading.known_bytes, reading.n_bytes) <= limit:
             if (text := next(texts, None)) is None:
-                corpus = corpus_in_memory(options, reading, list(held))
+                corpus = _corpus_in_memory(options, reading, list(held))
                 break
             held.append(text)
         else:
-            corpus = large_corpus(options, reading, chain(pop_all(held), texts), folder)
+            corpus = _large_corpus(options, reading, chain(_pop_all(held), texts), folder)
     if not text_options.end_of_text:
         has_it = corpus.tokenizer.name in ("compact", "gpt2")
         also = "" if has_it else " (with --tokenizer compact or gpt2)"
@@ -211,18 +211,18 @@ def read_corpus(options: Train, folder: RunFolder) -> Corpus:
     return corpus
 
 
-def corpus_in_memory(options: Train, reading: Reading, texts: list[str]) -> Corpus:
+def _corpus_in_memory(options: Train, reading: Reading, texts: list[str]) -> Corpus:
     """The tokens of a text that has been read."""
     kind = options.text.tokenizer or ("gpt2" if options.model.preset.startswith("gpt2-") else "compact")
     n_characters = sum(map(len, texts))
     with progress("tokenising", n_characters, " characters", shown=reading.has_bar) as bar:
         end_of_text = options.text.end_of_text
         tokenizer, tokens = build_and_encode(kind, texts, end_of_text=end_of_text, advance=bar.update)
-    opening = opening_of(tokens, tokenizer) if options.texts else MANUAL_OPENING
-    return Corpus(title_of_text(options), f"{n_characters:,} characters", opening, tokenizer, tokens)
+    opening = _opening_of(tokens, tokenizer) if options.texts else _MANUAL_OPENING
+    return Corpus(_title_of_text(options), f"{n_characters:,} characters", opening, tokenizer, tokens)
 
 
-def large_corpus(options: Train, reading: Reading, texts: Iterable[str], folder: RunFolder) -> Corpus:
+def _large_corpus(options: Train, reading: Reading, texts: Iterable[str], folder: RunFolder) -> Corpus:
     """The tokens of a text that memory does not hold, in a file of the run folder."""
     kind = options.text.tokenizer or "gpt2"
     if kind not in ("gpt2", "bytes"):
@@ -236,11 +236,11 @@ def large_corpus(options: Train, reading: Reading, texts: Iterable[str], folder:
     tokenizer = build_tokenizer(kind, end_of_text=options.text.end_of_text)
     tokens = write_tokens(tokenizer, texts, folder.tokens_file())
     return Corpus(
-        title_of_text(options), f"{reading.n_bytes:,} bytes", opening_of(tokens, tokenizer), tokenizer, tokens
+        _title_of_text(options), f"{reading.n_bytes:,} bytes", _opening_of(tokens, tokenizer), tokenizer, tokens
     )
 
 
-def pop_all(texts: deque[str]) -> Iterator[str]:
+def _pop_all(texts: deque[str]) -> Iterator[str]:
     """The texts, each let go of as it is taken."""
     while texts:
         yield texts.popleft()
@@ -248,8 +248,8 @@ def pop_all(texts: deque[str]) -> Iterator[str]:
 
 def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
     """Raise ValueError, saying where, unless all ids of a file are the vocabulary's."""
-    for start in range(0, len(tokens), MEGABYTE):
-        wrong = np.flatnonzero(tokens[start : start + MEGABYTE] >= vocab_size)
+    for start in range(0, len(tokens), _MEGABYTE):
+        wrong = np.flatnonzero(tokens[start : start + _MEGABYTE] >= vocab_size)
         if len(wrong):
             place = start + int(wrong[0])
             raise ValueError(
@@ -257,27 +257,27 @@ def check_ids(tokens: Array, vocab_size: int, path: Path) -> None:
             )
 
 
-def opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
+def _opening_of(tokens: Array, tokenizer: Tokenizer) -> str:
     """The first words of a text in tokens; "" if there are none."""
     decoder, text = StreamDecoder(tokenizer), ""
-    for start in range(0, len(tokens), OPENING_TOKENS):
-        text += "".join(map(decoder.push, tokens[start : start + OPENING_TOKENS].tolist()))
+    for start in range(0, len(tokens), _OPENING_TOKENS):
+        text += "".join(map(decoder.push, tokens[start : start + _OPENING_TOKENS].tolist()))
         if tokenizer.end_of_text:
             text = text.replace(END_OF_TEXT, "\n")
         text = text.lstrip()
-        if len(text) > 2 * LONGEST_OPENING:
+        if len(text) > 2 * _LONGEST_OPENING:
             break
     return first_words(text)
 
 
-def title_of_text(options: Train) -> str:
+def _title_of_text(options: Train) -> str:
     """What the run is trained on, in words."""
     if options.texts:
-        return file_names(options.texts)
+        return _file_names(options.texts)
     return f"the reference manual of Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
-def file_names(paths: Sequence[str]) -> str:
+def _file_names(paths: Sequence[str]) -> str:
     """The texts' names, wherever they lie: they are the same when a run is resumed."""
     return ", ".join("standard input" if path == STDIN else Path(path).name for path in paths)
 
@@ -290,7 +290,7 @@ def run_name(options: Train) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)[:60].strip(".-") or "text"
 
 
-def split_corpus(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
+def _split_corpus(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Batches, Array, Array]:
     """The batches to train on, and the tokens of both parts of the text."""
     length, share = config.context_length, f"--val-fraction {options.text.val_fraction:g}"
     with user_input():
@@ -313,7 +313,7 @@ def split_corpus(options: Train, config: GPTConfig, corpus: Corpus) -> tuple[Bat
     return batches, train_tokens, val_tokens
 
 
-def learning_rates(options: Train, steps: int) -> "partial[float]":
+def _learning_rates(options: Train, steps: int) -> "partial[float]":
     """The learning rate as a function of the step."""
     t = options.training
     if t.decay_steps is not None and t.decay_steps > steps:
@@ -329,7 +329,7 @@ def learning_rates(options: Train, steps: int) -> "partial[float]":
     return partial(cosine_schedule, peak_lr=t.lr, total_steps=decay_steps, warmup_steps=warmup, min_lr=min_lr)
 
 
-def sample_prompt(options: Train, corpus: Corpus) -> Array:
+def _sample_prompt(options: Train, corpus: Corpus) -> Array:
     """The ids that samples continue: those of --sample-prompt, or of the text's opening words."""
     prompt = options.report.sample_prompt
     if prompt == "":
@@ -356,7 +356,7 @@ def first_words(text: str, n: int = 4) -> str:
     if not lines:
         return ""
     ends = [word.end() for word in re.finditer(r"\S+", lines[0])][:n]
-    return lines[0][: max((end for end in ends if end <= LONGEST_OPENING), default=LONGEST_OPENING)]
+    return lines[0][: max((end for end in ends if end <= _LONGEST_OPENING), default=_LONGEST_OPENING)]
 
 
 def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: bool = False) -> int:
@@ -371,10 +371,10 @@ def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: boo
     of_block = vectors * C + int(rows_of_weights * config.n_heads * T)
     of_blocks = of_block + config.n_layers * C if activation_checkpointing else config.n_layers * of_block
     logits = min(tokens * config.vocab_size, 2 * max(CHUNK, config.vocab_size))
-    return FLOAT32 * (4 * count_parameters(config) + tokens * (of_blocks + 4 * C) + logits)
+    return _FLOAT32 * (4 * count_parameters(config) + tokens * (of_blocks + 4 * C) + logits)
 
 
-def check_memory(config: GPTConfig, options: Train, device: str) -> None:
+def _check_memory(config: GPTConfig, options: Train, device: str) -> None:
     """Raise UserError if the machine cannot hold the run.  (What a GPU holds shows when it runs.)"""
     needed, here = memory_of_run(config, options), memory_here()
     if device == "cpu" and here is not None and needed > here:
@@ -395,9 +395,9 @@ def disk_needed(plan: Plan, keep: int) -> int:
     """Bytes that the run's files take at most: the model's file twice, and as checkpoints the newest, the best, that of
     a stop, and the next.
     """
-    return checkpoint_size(plan) * (keep + 3) + FLOAT32 * plan.model.n_parameters * 2
+    return checkpoint_size(plan) * (keep + 3) + _FLOAT32 * plan.model.n_parameters * 2
 
 
 def checkpoint_size(plan: Plan) -> int:
     """Bytes of a checkpoint: the weights, and AdamW's two moments of each."""
-    return 3 * FLOAT32 * plan.model.n_parameters
+    return 3 * _FLOAT32 * plan.model.n_parameters

@@ -7,7 +7,7 @@ from typing import Any
 from tinygrad_gpt.cli.errors import note
 from tinygrad_gpt.text import END_OF_TEXT, STDIN, read_pieces, size_of
 
-QUIET_SECONDS = 1  # seconds in which no bar is needed
+_QUIET_SECONDS = 1  # seconds in which no bar is needed
 
 
 class Reading:
@@ -58,7 +58,7 @@ def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> 
     """A bar on stderr over something that may take its time, if that is a terminal."""
     from tqdm import tqdm
 
-    look = {"unit": unit, "unit_scale": True, "leave": False, "dynamic_ncols": True, "delay": QUIET_SECONDS}
+    look = {"unit": unit, "unit_scale": True, "leave": False, "dynamic_ncols": True, "delay": _QUIET_SECONDS}
     return tqdm(total=total, desc=what, disable=not (shown and sys.stderr.isatty()), **look)
 
 

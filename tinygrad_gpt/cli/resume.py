@@ -23,7 +23,7 @@ from tinygrad_gpt.text import STDIN
 from tinygrad_gpt.training import Checkpoint, Checkpoints
 from tinygrad_gpt.training.environment import environment
 
-IRRELEVANT_WHEN_COMPLETE = (
+_IRRELEVANT_WHEN_COMPLETE = (
     OnResume.FREE,
     OnResume.MACHINE,
     OnResume.ROUNDS,
@@ -46,7 +46,7 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
     """The run's options, and these with the flags beside --resume."""
     stored = with_values(Train(), read_config(str(folder.file(CONFIG)), Train))
     wanted = parse(Train, argv, prog, default=stored)
-    for option in changed_options(stored, wanted):
+    for option in _changed_options(stored, wanted):
         if option.on_resume is OnResume.PLACE:
             raise UserError(
                 f"{option.flag} cannot stand beside --resume: the run goes on where it is, with its options"
@@ -63,7 +63,7 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
     return stored, with_epochs(wanted, argv, prog)
 
 
-def changed_options(stored: Train, wanted: Train) -> list[Option]:
+def _changed_options(stored: Train, wanted: Train) -> list[Option]:
     """The options that are not what the run has had."""
     return [option for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)]
 
@@ -85,16 +85,16 @@ def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
     if missing or checkpoint.optimizer_state is None:
         raise UserError(f"{folder.told}: its checkpoint does not say how the run was to go on: train did not write it")
     records = read_log(folder.file(LOG))
-    different = changed_options(stored, wanted)
+    different = _changed_options(stored, wanted)
     asks_for_more = any(option.on_resume is OnResume.MORE for option in different)
-    asks_for_another = any(option.on_resume not in IRRELEVANT_WHEN_COMPLETE for option in different)
+    asks_for_another = any(option.on_resume not in _IRRELEVANT_WHEN_COMPLETE for option in different)
     ended = has_ended(records) and checkpoint.step == int(checkpoint.metadata["steps"]) and not asks_for_another
     if asks_for_more and wanted.training.decay_steps == stored.training.decay_steps:
         decay_steps = int(checkpoint.metadata["decay_steps"])
         wanted = replace(wanted, training=replace(wanted.training, decay_steps=decay_steps))
-    notes = [f"skipped: {line}" for line in skipped] + notes_on_the_log(records, checkpoint.step)
+    notes = [f"skipped: {line}" for line in skipped] + _notes_on_the_log(records, checkpoint.step)
     notes += [
-        f"{option.flag} {value_of(wanted, option)}, not {value_of(stored, option)}: {MAY_DIFFER}"
+        f"{option.flag} {value_of(wanted, option)}, not {value_of(stored, option)}: {_MAY_DIFFER}"
         for option in different
         if option.on_resume is OnResume.ROUNDS
     ]
@@ -102,10 +102,10 @@ def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
     return ResumedRun(wanted, checkpoint, records, scored, notes, ended)
 
 
-MAY_DIFFER = "results may differ in the last bits from an uninterrupted run"
+_MAY_DIFFER = "results may differ in the last bits from an uninterrupted run"
 
 
-def notes_on_the_log(records: list[Record], step: int) -> list[str]:
+def _notes_on_the_log(records: list[Record], step: int) -> list[str]:
     """What to say if the log does not reach the checkpoint."""
     last = max((record["step"] for record in records), default=0)
     return [f"{LOG} ends at step {last}, the checkpoint is of step {step}"] if last < step else []
@@ -115,7 +115,7 @@ def notes_on_the_machine(checkpoint: Checkpoint) -> list[str]:
     """A line for each thing that bits depend on and that is not what it was.  Asks for the threads now in use."""
     here = environment(checkpoint.model)
     return [
-        f"{name} {there}, now {here.get(name)}: {MAY_DIFFER}"
+        f"{name} {there}, now {here.get(name)}: {_MAY_DIFFER}"
         for name, there in checkpoint.environment.items()
         if here.get(name) != there
     ]

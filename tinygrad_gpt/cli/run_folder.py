@@ -40,14 +40,14 @@ from tinygrad_gpt.training.run import TOKENIZER as TOKENIZER
 
 CONFIG, LOG, PLOT, SAMPLE = "config.toml", "log.jsonl", "loss.png", "sample.txt"
 TOKENS, LOCK = ("tokens.bin", "tokens.bin.json"), "run.lock"
-NEW_TOKENS = ("tokens.new.bin", "tokens.new.bin.json")
+_NEW_TOKENS = ("tokens.new.bin", "tokens.new.bin.json")
 CRASH = "crash"  # a folder, as checkpoints is
 RESULTS = (MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE)
-ALL_FILES = (*RESULTS, *TOKENS, *NEW_TOKENS, LOCK)
-DRAFT_NAME = re.compile(
-    rf"\.({'|'.join(map(re.escape, ALL_FILES))})\.[0-9a-f]{{16}}\.tmp"
+_ALL_FILES = (*RESULTS, *TOKENS, *_NEW_TOKENS, LOCK)
+_DRAFT_NAME = re.compile(
+    rf"\.({'|'.join(map(re.escape, _ALL_FILES))})\.[0-9a-f]{{16}}\.tmp"
 )  # left by a process that was killed
-PROBE_BYTES = 2**16  # bytes
+_PROBE_BYTES = 2**16  # bytes
 
 
 class RunFolder:
@@ -61,7 +61,7 @@ class RunFolder:
 
     def __init__(self, out: str | None, name: str, *, overwrite: bool = False, resume: bool = False) -> None:
         self.name, self.is_named, self.overwrite, self.resume = name, out is not None, overwrite, resume
-        self.path = next_free(name) if out is None else Path(out)
+        self.path = _next_free(name) if out is None else Path(out)
         self.made: list[Path] = []  # files and folders that were not there before, in the order of their making
         self.created = self.started = False
         self.tokens: tuple[str, ...] = ()  # what the files of this run's tokens are called until it starts
@@ -89,7 +89,7 @@ class RunFolder:
             return
         if there and not self.overwrite:
             raise UserError(f"{self.told} is not empty: choose another folder, or --overwrite the run in it")
-        if foreign := [name for name in there if not is_of_a_run(name)]:
+        if foreign := [name for name in there if not _is_of_a_run(name)]:
             raise UserError(f"{self.told} holds {foreign[0]!r}, which no run wrote: choose another folder")
 
     def check_run(self) -> None:
@@ -153,7 +153,7 @@ class RunFolder:
         if self.created:
             return
         if not self.is_named:
-            self.path = next_free(self.name)  # another run may have taken the one that was free
+            self.path = _next_free(self.name)  # another run may have taken the one that was free
         with user_input():
             self.check()  # once more: reading the text took its time
             for folder in reversed([self.path, *self.path.parents]):
@@ -170,7 +170,7 @@ class RunFolder:
         path = self.file(f".{LOCK}.{os.urandom(8).hex()}.tmp")
         try:
             with open(path, "xb") as file:
-                file.write(bytes(PROBE_BYTES))
+                file.write(bytes(_PROBE_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -180,7 +180,7 @@ class RunFolder:
 
     def check_space(self, needed: int) -> None:
         """Raise UserError if the disk has less room than needed bytes; what the run there takes is counted as free."""
-        files = [path for path in self.path.rglob("*") if path.is_file() and path.name not in (*TOKENS, *NEW_TOKENS)]
+        files = [path for path in self.path.rglob("*") if path.is_file() and path.name not in (*TOKENS, *_NEW_TOKENS)]
         free = shutil.disk_usage(self.path).free + sum(path.stat().st_size for path in files)
         if free < needed:
             raise UserError(
@@ -192,7 +192,7 @@ class RunFolder:
     def tokens_file(self) -> Path:
         """Where to write the tokens of a text that is too large for memory: beside those of the run that is there."""
         self.create()
-        self.tokens = NEW_TOKENS if any(self.file(name).exists() for name in TOKENS) else TOKENS
+        self.tokens = _NEW_TOKENS if any(self.file(name).exists() for name in TOKENS) else TOKENS
         self.made += map(self.file, self.tokens)
         return self.file(self.tokens[0])
 
@@ -201,12 +201,12 @@ class RunFolder:
         self.create()
         with user_input():
             for path in self.path.iterdir():
-                if DRAFT_NAME.fullmatch(path.name):
+                if _DRAFT_NAME.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             if not self.resume:
                 self.remove_run()
             self.keep_tokens()
-            remove_files(self.file(CRASH), CRASH_FILES.__contains__)
+            _remove_files(self.file(CRASH), CRASH_FILES.__contains__)
             self.file(CHECKPOINTS).mkdir(exist_ok=True)
         self.started = True
 
@@ -215,13 +215,13 @@ class RunFolder:
         for name in (*RESULTS, *TOKENS):
             if name not in self.tokens:
                 self.file(name).unlink(missing_ok=True)
-        remove_files(self.file(CHECKPOINTS), is_checkpoint)
+        _remove_files(self.file(CHECKPOINTS), _is_checkpoint)
 
     def keep_tokens(self) -> None:
         """Give this run's tokens their name; those that a killed process has prepared for another run go."""
         for written, name in zip(self.tokens, TOKENS, strict=False):
             os.replace(self.file(written), self.file(name))
-        for name in NEW_TOKENS:
+        for name in _NEW_TOKENS:
             self.file(name).unlink(missing_ok=True)
 
     def file(self, name: str) -> Path:
@@ -245,17 +245,17 @@ class RunFolder:
                 path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def is_of_a_run(name: str) -> bool:
+def _is_of_a_run(name: str) -> bool:
     """Whether a run may have written a file or a folder of this name."""
-    return name in (*ALL_FILES, CHECKPOINTS, CRASH) or DRAFT_NAME.fullmatch(name) is not None
+    return name in (*_ALL_FILES, CHECKPOINTS, CRASH) or _DRAFT_NAME.fullmatch(name) is not None
 
 
-def is_checkpoint(name: str) -> bool:
+def _is_checkpoint(name: str) -> bool:
     """Whether this is the name of a checkpoint, or of what a killed process has left of one."""
     return bool(CHECKPOINT.fullmatch(name) or CHECKPOINT_DRAFT.fullmatch(name))
 
 
-def remove_files(folder: Path, are_ours: Callable[[str], bool]) -> None:
+def _remove_files(folder: Path, are_ours: Callable[[str], bool]) -> None:
     """Remove our files from a folder, and the folder if nothing else is in it."""
     if not folder.is_dir():
         return
@@ -266,7 +266,7 @@ def remove_files(folder: Path, are_ours: Callable[[str], bool]) -> None:
         folder.rmdir()
 
 
-def next_free(name: str) -> Path:
+def _next_free(name: str) -> Path:
     """runs/NAME-N with the lowest N that is not there yet."""
     n = 1
     while os.path.lexists(path := Path("runs", f"{name}-{n}")):
@@ -274,11 +274,11 @@ def next_free(name: str) -> Path:
     return path
 
 
-CHECKPOINT_HELP = (
+_CHECKPOINT_HELP = (
     "Which of the run's checkpoints to take: best (by its validation loss), newest, or that of a step. Default: the "
     "model as the run has left it, or the newest checkpoint if it has left none yet."
 )
-WhichCheckpoint = Annotated[str | None, arg(metavar="best|newest|STEP", help=CHECKPOINT_HELP, help_behavior_hint="")]
+WhichCheckpoint = Annotated[str | None, arg(metavar="best|newest|STEP", help=_CHECKPOINT_HELP, help_behavior_hint="")]
 
 
 def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT, Tokenizer]:
@@ -296,10 +296,10 @@ def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT,
         except training.NotARun as error:
             raise UserError(f"RUN {error}") from error
         except CheckpointError as error:
-            raise UserError(f"{error}{'' if checkpoint else checkpoint_advice(Path(run))}") from error
+            raise UserError(f"{error}{'' if checkpoint else _checkpoint_advice(Path(run))}") from error
     for line in found.skipped:
         note(f"skipped: {line}")
-    newest = newest_step(Path(run))
+    newest = _newest_step(Path(run))
     if checkpoint is None and found.path.name != MODEL:
         note(f"RUN {run!r} has no {MODEL} yet: this is its newest checkpoint, after step {found.step:,}")
     elif checkpoint is None and newest > found.step:
@@ -307,13 +307,13 @@ def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT,
     return found.model, found.tokenizer
 
 
-def newest_step(folder: Path) -> int:
+def _newest_step(folder: Path) -> int:
     """The step of the newest checkpoint by name, 0 if there is none."""
     checkpoints = Checkpoints(folder / CHECKPOINTS)
     return step_of(checkpoints.paths()[0]) if checkpoints.folder.is_dir() and checkpoints.paths() else 0
 
 
-def checkpoint_advice(folder: Path) -> str:
+def _checkpoint_advice(folder: Path) -> str:
     """What to take in the place of a model that cannot be read: the newest checkpoint, if one is whole."""
     try:
         checkpoint, _ = Checkpoints(folder / CHECKPOINTS).newest(with_optimizer=False)

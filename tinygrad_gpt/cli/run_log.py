@@ -26,19 +26,19 @@ class RunLog:
     """
 
     def __init__(self, path: Path, records: list[Record]) -> None:
-        self.records = [record for record in records if not is_step(record)]
+        self.records = [record for record in records if not _is_step(record)]
         self.n_skipped = sum("skipped" in record for record in records)
         with atomic_write(path) as file:
-            file.writelines(map(to_line, records))
+            file.writelines(map(_to_line, records))
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.waiting = b""  # what is not in the file yet
 
     def write(self, **record: Any) -> None:
         """Add a line, on its way to the disk at once."""
-        if not is_step(record):
+        if not _is_step(record):
             self.records.append(record)
         self.n_skipped += "skipped" in record
-        self.waiting += to_line(record)
+        self.waiting += _to_line(record)
         self.flush()
 
     def flush(self) -> None:
@@ -61,7 +61,7 @@ class RunLog:
         return [{name: value for name, value in record.items() if name != "event"} for record in found]
 
 
-def to_line(record: Record) -> bytes:
+def _to_line(record: Record) -> bytes:
     """A record as a line of the file."""
     return f"{json.dumps(record)}\n".encode()
 
@@ -82,10 +82,10 @@ def read_log(path: Path) -> list[Record]:
 
 def records_up_to(records: list[Record], step: int) -> list[Record]:
     """The lines up to the end of a training step, without what was done after it: evaluation, sample, the end."""
-    return [record for record in records if record["step"] < step or (record["step"] == step and is_step(record))]
+    return [record for record in records if record["step"] < step or (record["step"] == step and _is_step(record))]
 
 
-def is_step(record: Record) -> bool:
+def _is_step(record: Record) -> bool:
     """Whether this is the line of a training step."""
     return bool(record["event"] == "step")
 
@@ -103,7 +103,7 @@ def has_ended(records: list[Record]) -> bool:
 
 def skipped_last(records: list[Record]) -> int:
     """How many training steps in a row were skipped before the log ends."""
-    steps = [record for record in records if is_step(record)]
+    steps = [record for record in records if _is_step(record)]
     for n, record in enumerate(reversed(steps)):
         if "skipped" not in record:
             return n

@@ -14,25 +14,25 @@ from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.text import Batches, Tokenizer
 from tinygrad_gpt.training import Checkpoint, CheckpointError
 
-TOKENS_AT_A_TIME = 2**20
+_TOKENS_AT_A_TIME = 2**20
 
 
 def check_same(options: Train, config: GPTConfig, settings: dict[str, str], checkpoint: Checkpoint) -> None:
     """Raise UserError, listing what differs, unless going on from the checkpoint is going on with the same training."""
     here = config.as_dict() | {name: value for name, value in settings.items() if name != "steps"}
     try:
-        checkpoint.require_same(here, default_values())
+        checkpoint.require_same(here, _default_values())
     except CheckpointError as error:
         raise UserError(f"--resume {options.run.resume!r}: {error}") from error
 
 
-def default_values() -> dict[str, object]:
+def _default_values() -> dict[str, object]:
     """What the options are that a checkpoint of an older version does not know."""
-    values = {option.name: value_of(Train(), option) for option in compared_options()}
+    values = {option.name: value_of(Train(), option) for option in _compared_options()}
     return {name: value for name, value in values.items() if value is not None}  # None: it follows from the run
 
 
-def compared_options() -> Iterator[Option]:
+def _compared_options() -> Iterator[Option]:
     """The options that stand in every checkpoint: each option says of itself whether it is one of these."""
     return (option for option in options_of(Train) if option.on_resume in (OnResume.SAME, None))
 
@@ -57,7 +57,7 @@ def settings_of(
         "decay_steps": rates["total_steps"],
         "stride": batches.stride,
     }
-    settings = {option.name: effective.get(option.name, value_of(options, option)) for option in compared_options()}
+    settings = {option.name: effective.get(option.name, value_of(options, option)) for option in _compared_options()}
     settings["steps"] = steps
     settings["tokenizer"] = f"{tokenizer.name} {tokenizer.fingerprint[:12]}"
     settings["text"] = text_in_words(tokens)
@@ -66,12 +66,12 @@ def settings_of(
 
 def text_in_words(tokens: Array) -> str:
     """A text by its tokens: how many, and the beginning of their digest."""
-    return f"{len(tokens):,} tokens {digest(tokens)[:16]}"
+    return f"{len(tokens):,} tokens {_digest(tokens)[:16]}"
 
 
-def digest(tokens: Array) -> str:
+def _digest(tokens: Array) -> str:
     """SHA-256 (hex) of ids, whatever type of integer holds them."""
     sha256 = hashlib.sha256()
-    for start in range(0, len(tokens), TOKENS_AT_A_TIME):
-        sha256.update(np.asarray(tokens[start : start + TOKENS_AT_A_TIME]).astype("<u4").tobytes())
+    for start in range(0, len(tokens), _TOKENS_AT_A_TIME):
+        sha256.update(np.asarray(tokens[start : start + _TOKENS_AT_A_TIME]).astype("<u4").tobytes())
     return sha256.hexdigest()

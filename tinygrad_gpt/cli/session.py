@@ -40,12 +40,12 @@ from tinygrad_gpt.training.profiling import Profile
 from tinygrad_gpt.training.step import no_stopwatch
 
 PROG = "tinygrad-gpt train"
-SIGPIPE = 13  # by this name the signal module has it on Unix alone
-STDOUT = "standard output"
-SAVING_KEY = "saving"
-STOP_KEY = "of_a_stop"  # in the metadata of a checkpoint that a stop alone has made
+_SIGPIPE = 13  # by this name the signal module has it on Unix alone
+_STDOUT = "standard output"
+_SAVING_KEY = "saving"
+_STOP_KEY = "of_a_stop"  # in the metadata of a checkpoint that a stop alone has made
 SHARE_OF_SAVING, SHARE_OF_LOWEST = 0.05, 0.1  # of the time at most; the second for the lowest validation loss yet
-MAX_SECONDS_UNSAVED = 600  # seconds without a checkpoint
+_MAX_SECONDS_UNSAVED = 600  # seconds without a checkpoint
 SAMPLE_WIDTH, SAMPLE_INDENT = 80, " " * 7
 
 
@@ -67,7 +67,7 @@ class Session:
         self.first_step = self.step = 0 if resumed is None else resumed.checkpoint.step
         self.checkpoints = Checkpoints(folder.file(CHECKPOINTS), keep=options.run.keep)
         self.saved: int | None = None if resumed is None else self.step  # the newest checkpoint's step
-        is_of_a_stop = resumed is not None and STOP_KEY in resumed.checkpoint.metadata
+        is_of_a_stop = resumed is not None and _STOP_KEY in resumed.checkpoint.metadata
         self.stop_checkpoint = self.saved if is_of_a_stop else None  # the run that never stopped has it not
         self.profile = Profile() if options.report.profile else None
         self.seconds = 0.0  # in training steps, of this process
@@ -179,7 +179,7 @@ class Session:
         """Count a step and log it.  Raises FloatingPointError if it was not finite, as `train` does without a GPU."""
         report.check()
         self.step = report.step
-        loss, norm = finite_or_none(float(report.loss)), finite_or_none(float(report.grad_norm))
+        loss, norm = _finite_or_none(float(report.loss)), _finite_or_none(float(report.grad_norm))
         self.spikes.watch(self.step, loss, norm)
         record = {"event": "step", "step": self.step, "loss": loss, "lr": report.lr, "grad_norm": norm}
         if report.skipped is not None:
@@ -199,14 +199,14 @@ class Session:
         """Whether to save after this step.  Without --checkpoint-every the time decides too."""
         if self.step in (0, self.plan.steps):
             return self.step > 0
-        is_long_ago = self.options.run.checkpoint_every is None and self.spent.since(SAVING_KEY) > MAX_SECONDS_UNSAVED
+        is_long_ago = self.options.run.checkpoint_every is None and self.spent.since(_SAVING_KEY) > _MAX_SECONDS_UNSAVED
         return (self.is_saved_by_all() or is_long_ago) and self.has_time_to_save()
 
     def has_time_to_save(self) -> bool:
         """Whether saving takes a small share of the time, this save included; with --checkpoint-every, always."""
         if self.options.run.checkpoint_every is not None:
             return True
-        return self.spent.allows(SAVING_KEY, SHARE_OF_LOWEST if self.is_lowest() else SHARE_OF_SAVING)
+        return self.spent.allows(_SAVING_KEY, SHARE_OF_LOWEST if self.is_lowest() else SHARE_OF_SAVING)
 
     def is_lowest(self) -> bool:
         """Whether the validation loss after this step is the lowest yet."""
@@ -247,7 +247,7 @@ class Session:
         }
         loss = record["train_loss"] if record["val_loss"] is None else record["val_loss"]
         record |= {
-            "perplexity": None if loss is None else finite_or_none(perplexity(loss)),
+            "perplexity": None if loss is None else _finite_or_none(perplexity(loss)),
             "tokens_per_second": trained / (self.seconds - seconds) if trained else None,
             "seconds": time.perf_counter() - self.started,
         }
@@ -262,7 +262,7 @@ class Session:
         limit = self.plan.eval_tokens
         with self.spent.on("evaluating"):
             score = evaluate(self.plan.model, tokens, max_tokens=limit, spread=True, advance=self.poll)
-        return finite_or_none(score.loss)
+        return _finite_or_none(score.loss)
 
     def sample(self) -> None:
         """Continue the prompt; print it, and add it to the samples."""
@@ -297,8 +297,8 @@ class Session:
 
     def save_model(self) -> None:
         """The weights as they are now."""
-        with self.spent.on(SAVING_KEY), self.going_on(MODEL):
-            with_one_retry(
+        with self.spent.on(_SAVING_KEY), self.going_on(MODEL):
+            _with_one_retry(
                 lambda: save_checkpoint(
                     self.folder.file(MODEL), self.plan.model, step=self.step, metadata=self.plan.settings
                 )
@@ -307,15 +307,15 @@ class Session:
     def save(self, *, is_stop: bool = False) -> None:
         """A checkpoint of the state after this step.  The one that a stop has made goes, once there is a newer one."""
         val_loss = None if is_stop else self.val_loss()  # else a stop's would count as the best, and another go for it
-        with self.spent.on(SAVING_KEY), self.going_on(CHECKPOINTS):
+        with self.spent.on(_SAVING_KEY), self.going_on(CHECKPOINTS):
             self.log.sync()  # the log reaches at least as far as the checkpoint, whatever happens
-            with_one_retry(
+            _with_one_retry(
                 lambda: self.checkpoints.save(
                     self.plan.model,
                     self.plan.optimizer,
                     step=self.step,
                     val_loss=val_loss,
-                    metadata=self.plan.settings | ({STOP_KEY: "yes"} if is_stop else {}),
+                    metadata=self.plan.settings | ({_STOP_KEY: "yes"} if is_stop else {}),
                     more=int(is_stop or self.stop_checkpoint is not None),
                 )
             )
@@ -352,7 +352,7 @@ class Session:
             failed = "; ".join(f"{name}: {why}" for name, why in self.failing.items())
             raise CommandFailed(f"could not save everything of step {self.step} in {self.folder.path}: {failed}")
         self.say(summary(self.plan, self.folder.path, self.outcome()))
-        return 0 if self.is_complete and self.stop.signal != SIGPIPE else self.stop.exit_code
+        return 0 if self.is_complete and self.stop.signal != _SIGPIPE else self.stop.exit_code
 
     def outcome(self) -> Outcome:
         """What the summary tells."""
@@ -393,7 +393,7 @@ class Session:
         try:
             yield
         except (OSError, ImportError) as error:  # ImportError: no matplotlib for the plot
-            if what not in (LOG, STDOUT) or what not in self.failing:  # of these once, not at every line
+            if what not in (LOG, _STDOUT) or what not in self.failing:  # of these once, not at every line
                 newest = "there is no checkpoint yet" if self.saved is None else f"the newest is of step {self.saved}"
                 meanwhile = f"; {newest}" if what == CHECKPOINTS else ""
                 self.warn(f"step {self.step}: {what} not written: {reason_in_words(error)}{meanwhile}")
@@ -408,13 +408,13 @@ class Session:
 
     def say(self, text: str) -> None:
         """Print to stdout, above the progress bar.  When nobody reads it any more, the run ends as with Ctrl-C."""
-        with self.going_on(STDOUT):
+        with self.going_on(_STDOUT):
             try:
                 tqdm.write(escape_controls(text), file=sys.stdout)
                 sys.stdout.flush()
             except BrokenPipeError:
                 discard_output()
-                self.stop.signal = SIGPIPE
+                self.stop.signal = _SIGPIPE
 
     def warn(self, text: str) -> None:
         """Print to stderr, above the progress bar."""
@@ -422,7 +422,7 @@ class Session:
             tqdm.write(f"WARNING: {escape_controls(text)}", file=sys.stderr)
 
 
-def with_one_retry(save: Callable[[], object]) -> None:
+def _with_one_retry(save: Callable[[], object]) -> None:
     """Save, and once more if it fails: what keeps a file from being written is often gone a moment later."""
     try:
         save()
@@ -437,6 +437,6 @@ def sample_paragraph(text: str) -> str:
     )
 
 
-def finite_or_none(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     """The value, or None if it is nan or infinite, which JSON has no word for."""
     return value if math.isfinite(value) else None

@@ -2,10 +2,10 @@
 
 import math
 
-LOSS_JUMP = 0.5  # nats per token from one step to the next
-NORM_RATIO = 10  # times as long as gradients were before
-NORM_DECAY = 0.9  # of the usual length, per step
-WARMUP_STEPS = 10  # steps until a usual length is known
+_LOSS_JUMP = 0.5  # nats per token from one step to the next
+_NORM_RATIO = 10  # times as long as gradients were before
+_NORM_DECAY = 0.9  # of the usual length, per step
+_WARMUP_STEPS = 10  # steps until a usual length is known
 
 
 class Spikes:
@@ -22,14 +22,14 @@ class Spikes:
         if loss is None or not norm:
             return
         jump, long = loss - self.previous, math.log(norm) - self.usual
-        if self.seen >= WARMUP_STEPS and jump > LOSS_JUMP and long > math.log(NORM_RATIO):
+        if self.seen >= _WARMUP_STEPS and jump > _LOSS_JUMP and long > math.log(_NORM_RATIO):
             if self.worst is None or jump > self.worst[0]:
                 usual = math.exp(self.usual)
                 words = f"loss {self.previous:.3g} -> {loss:.3g}, gradient norm {norm:.3g} (usually {usual:.2g})"
                 self.worst = jump, f"at step {step:,}: {words}"
         else:  # a spike makes the next no more usual
             self.usual = (
-                math.log(norm) if not self.seen else NORM_DECAY * self.usual + (1 - NORM_DECAY) * math.log(norm)
+                math.log(norm) if not self.seen else _NORM_DECAY * self.usual + (1 - _NORM_DECAY) * math.log(norm)
             )
         self.seen += 1
         self.previous = loss

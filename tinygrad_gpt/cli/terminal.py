@@ -14,12 +14,12 @@ from types import FrameType
 from tinygrad_gpt.console import discard
 from tinygrad_gpt.sampling.chart import display_width
 
-CONTROL_CHARACTERS = (
+_CONTROL_CHARACTERS = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
 )
-CONTROLS = re.compile(rf"\r(?!\n)|[{CONTROL_CHARACTERS}]")
-UNPRINTABLE = re.compile(
-    rf"[\t\n\r\ud800-\udfff{CONTROL_CHARACTERS}]"
+_CONTROLS = re.compile(rf"\r(?!\n)|[{_CONTROL_CHARACTERS}]")
+_UNPRINTABLE = re.compile(
+    rf"[\t\n\r\ud800-\udfff{_CONTROL_CHARACTERS}]"
 )  # with what stands for the bytes of no character
 
 
@@ -60,7 +60,7 @@ def escape_controls(text: str) -> str:
     >>> print(escape_controls("a\\x1b[2Jb"))
     a\\x1b[2Jb
     """
-    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def escape_controls_in(texts: Iterable[str]) -> Iterator[str]:
@@ -99,13 +99,13 @@ def shell_quote(word: str) -> str:
     >>> print(shell_quote("it's"), shell_quote("two\\nlines"))
     'it'"'"'s' $'two\\nlines'
     """
-    if not UNPRINTABLE.search(word):
+    if not _UNPRINTABLE.search(word):
         return shlex.quote(word)
     spelled = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return "$'" + "".join(spelled.get(c) or (octal_escapes(c) if UNPRINTABLE.match(c) else c) for c in word) + "'"
+    return "$'" + "".join(spelled.get(c) or (_octal_escapes(c) if _UNPRINTABLE.match(c) else c) for c in word) + "'"
 
 
-def octal_escapes(character: str) -> str:
+def _octal_escapes(character: str) -> str:
     """A character as the escapes of its bytes, three octal digits each, after which any digit may follow."""
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
@@ -160,7 +160,7 @@ def busy_line(what: str) -> Iterator[None]:
         print("\r" + " " * len(shown) + "\r" if shown else "", end="", file=sys.stderr, flush=True)
 
 
-def say_at_terminal(line: str) -> None:
+def _say_at_terminal(line: str) -> None:
     """A line on stderr, if somebody looks; not by print, in whose midst a signal may have come."""
     with suppress(OSError, ValueError):
         if sys.stderr.isatty():
@@ -179,7 +179,7 @@ def stop_on_signal() -> Iterator[StopFlag]:
         at_once, stop.signal = stop.at_once or stop.requested, number
         if at_once:
             raise InterruptedBySignal(number)
-        say_at_terminal("stopping after this step; once more stops at once, without saving")
+        _say_at_terminal("stopping after this step; once more stops at once, without saving")
 
     before = {}
     if threading.current_thread() is threading.main_thread():

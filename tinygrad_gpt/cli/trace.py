@@ -38,32 +38,32 @@ from tinygrad_gpt.study.tree import cards, summary
 from tinygrad_gpt.tape import Tensor, no_grad
 from tinygrad_gpt.text import Tokenizer, build_tokenizer
 
-HAMLET = (
+_HAMLET = (
     "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer The slings and arrows of "
     "outrageous fortune, Or to take arms against a sea of troubles And by opposing end them."
 )
-ENTRY = re.compile(r"(.+)\[([\d, ]+)\]")
-NOTE = (
+_ENTRY = re.compile(r"(.+)\[([\d, ]+)\]")
+_NOTE = (
     "The loss was computed again in 64 bits with the number a millionth larger, and a millionth smaller. "
     "The difference over two millionths stands beside the gradient; apart: in parts of the array's largest gradient."
 )
 NARROWEST, WIDEST = 80, 120  # columns: below, numbers would be cut; above, nobody reads on
-HIDE_DEFAULT = arg(help_behavior_hint="")
+_HIDE_DEFAULT = arg(help_behavior_hint="")
 
 
 @dataclass(frozen=True)
 class Model:
     """The model and its batch. A run folder or a script has these of its own."""
 
-    n_layers: Annotated[int | None, Range(1, 100), HIDE_DEFAULT] = None
+    n_layers: Annotated[int | None, Range(1, 100), _HIDE_DEFAULT] = None
     """Transformer blocks. Default: 2."""
-    emb_dim: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
+    emb_dim: Annotated[int | None, Range(1, 2**14), _HIDE_DEFAULT] = None
     """Width of a token's vector; --n-heads must divide it. Default: 32."""
-    n_heads: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
+    n_heads: Annotated[int | None, Range(1, 2**14), _HIDE_DEFAULT] = None
     """Attention heads. Default: 4."""
-    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), HIDE_DEFAULT] = None
+    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), _HIDE_DEFAULT] = None
     """Dropout: share of units left out at random, from 0 to below 1. Default: 0."""
-    tie_weights: Annotated[bool | None, HIDE_DEFAULT] = None
+    tie_weights: Annotated[bool | None, _HIDE_DEFAULT] = None
     """Use the token embedding as output head too: its gradient has terms from both ends then. Default: no."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
     """Weights and dropout follow from it. From 0 to 2**64 - 1."""
@@ -73,9 +73,9 @@ class Model:
 class Batch:
     """The text of the step."""
 
-    text: Annotated[str, arg(metavar="TEXT", help_behavior_hint="")] = HAMLET
+    text: Annotated[str, arg(metavar="TEXT", help_behavior_hint="")] = _HAMLET
     """What to train on. Default: a line of Hamlet."""
-    context_length: Annotated[int | None, Range(1, 2**12), HIDE_DEFAULT] = None
+    context_length: Annotated[int | None, Range(1, 2**12), _HIDE_DEFAULT] = None
     """Tokens in a row. Default: 16, or as many as the run's model sees."""
     batch_size: Annotated[int, Range(1, 256)] = 2
     """Rows."""
@@ -138,7 +138,7 @@ class Step:
 def main(argv: Sequence[str]) -> int:
     """Parse, run the step, show it; the exit code."""
     options = parse(Trace, argv, "tinygrad-gpt trace")
-    chosen = dict(entries(options.check))
+    chosen = dict(_entries(options.check))
     if options.checkpoint is not None and (options.target is None or options.target.endswith(".py")):
         raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
     if options.batch.text == "":
@@ -147,39 +147,39 @@ def main(argv: Sequence[str]) -> int:
     check_output("--html", options.html)
     with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
-            recording, facts, check = trace_script(options)
+            recording, facts, check = _trace_script(options)
         else:
-            recording, facts, check = trace_model(options)
+            recording, facts, check = _trace_model(options)
         checks: list[Check] = []
         if chosen or ((options.json or options.html) and options.checks):
             checks = check(recording, chosen)
     if options.html is not None:
-        text = page(recording, title=title(options), facts=facts, checks=checks, note=NOTE if checks else "")
+        text = page(recording, title=_title(options), facts=facts, checks=checks, note=_NOTE if checks else "")
         write_output(options.html, text)
     if options.json is not None:
         write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     if options.step:
-        traverse_tape(recording, width)
+        _traverse_tape(recording, width)
     elif options.json is None and options.html is None:
         print(recording.tree(width))
-    show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
+    _show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
     return 0
 
 
 CheckStep = Callable[[Recording, dict[str, list[Index]]], list[Check]]
 
 
-def trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+def _trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     """One step of a model: the trace, what to say of it, and how to check its gradients."""
-    step = prepare_step(options)
+    step = _prepare_step(options)
     with no_grad():
         step.loss(step.model)  # once for nothing: what is done the first time only would count as an op's time
     with trace() as recording:
         step.loss(step.model).backward()
 
     def check(recording: Recording, chosen: dict[str, list[Index]]) -> list[Check]:
-        check_entries(recording, chosen)
+        _check_entries(recording, chosen)
         twin = step.twin()
         return spot_checks(
             recording, lambda: step.loss(twin), twin.parameters(), per_array=options.checks, chosen=chosen
@@ -195,7 +195,7 @@ def trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     return recording, facts, check
 
 
-def trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+def _trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     """A Python file, run as a program and watched."""
     if options.model != Model() or options.batch != Batch() or options.activation_checkpointing:
         raise UserError(f"{options.target} is run as it is: options of the model and the batch are not for it")
@@ -204,7 +204,7 @@ def trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
     assert options.target is not None
     if not Path(options.target).is_file():
         raise UserError(f"SCRIPT {options.target!r} is not a file")
-    with trace() as recording, as_main_program(options.target), one_line_errors(options.target):
+    with trace() as recording, _as_main_program(options.target), _one_line_errors(options.target):
         runpy.run_path(options.target, run_name="__main__")
     if not recording.events:
         raise UserError(f"SCRIPT {options.target!r} ran no op")
@@ -212,7 +212,7 @@ def trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
 
 
 @contextmanager
-def one_line_errors(script: str) -> Iterator[None]:
+def _one_line_errors(script: str) -> Iterator[None]:
     """Around running the file: UserError if it is no Python, CommandFailed if it stops with an error."""
     try:
         yield
@@ -229,7 +229,7 @@ def one_line_errors(script: str) -> Iterator[None]:
 
 
 @contextmanager
-def as_main_program(script: str) -> Iterator[None]:
+def _as_main_program(script: str) -> Iterator[None]:
     """Within this block the program is this file: no arguments of ours, and its folder's modules are found."""
     argv, path = sys.argv, sys.path
     sys.argv, sys.path = [script], [str(Path(script).resolve().parent), *path]
@@ -239,10 +239,10 @@ def as_main_program(script: str) -> Iterator[None]:
         sys.argv, sys.path = argv, path
 
 
-def prepare_step(options: Trace) -> Step:
+def _prepare_step(options: Trace) -> Step:
     """The model and the batch.  Raises UserError for what cannot be."""
     with user_input():
-        model, tokens = load_model(options) if options.target is not None else new_model(options)
+        model, tokens = _load_model(options) if options.target is not None else _new_model(options)
         length = options.batch.context_length or min(16, model.config.context_length)
         if length > model.config.context_length:
             raise UserError(
@@ -259,7 +259,7 @@ def prepare_step(options: Trace) -> Step:
     return Step(model, ids, targets, options.model.seed)
 
 
-def new_model(options: Trace) -> tuple[GPT, Array]:
+def _new_model(options: Trace) -> tuple[GPT, Array]:
     """A small model with fresh weights, and the text in its tokens: the text's own characters."""
     tokenizer: Tokenizer = build_tokenizer("chars", options.batch.text)
     m = options.model
@@ -272,13 +272,13 @@ def new_model(options: Trace) -> tuple[GPT, Array]:
         drop_rate=m.drop_rate or 0.0,
         tie_weights=bool(m.tie_weights),
     )
-    check_memory(config, options)
+    _check_memory(config, options)
     checkpointing = options.activation_checkpointing
     model = GPT(config, seed=m.seed, device=options.device, activation_checkpointing=checkpointing)
     return model, tokenizer.encode(options.batch.text)
 
 
-def load_model(options: Trace) -> tuple[GPT, Array]:
+def _load_model(options: Trace) -> tuple[GPT, Array]:
     """The model of a run folder, and the text in its tokens."""
     fixed = [name for name, value in vars(options.model).items() if name != "seed" and value is not None]
     if fixed:
@@ -286,12 +286,12 @@ def load_model(options: Trace) -> tuple[GPT, Array]:
     assert options.target is not None
     model, tokenizer = load_run(options.target, options.device, options.checkpoint)
     length = options.batch.context_length or min(16, model.config.context_length)
-    check_memory(replace(model.config, context_length=length), options)
+    _check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing
     return model, tokenizer.encode(options.batch.text)
 
 
-def check_memory(config: GPTConfig, options: Trace) -> None:
+def _check_memory(config: GPTConfig, options: Trace) -> None:
     """Raise UserError if the machine cannot hold the step: all that is recorded, and a second model in 64 bits."""
     needed, here = 3 * memory_needed(config, options.batch.batch_size), memory_here()
     if options.device == "cpu" and here is not None and needed > here:
@@ -301,11 +301,11 @@ def check_memory(config: GPTConfig, options: Trace) -> None:
         )
 
 
-def entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
+def _entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
     """From "wte.weight[3,5]" the name and the index; those of one name together."""
     found: dict[str, list[Index]] = defaultdict(list)
     for text in texts:
-        match = ENTRY.fullmatch(text)
+        match = _ENTRY.fullmatch(text)
         try:
             index = tuple(int(part) for part in match[2].split(",")) if match else ()
         except ValueError:
@@ -316,7 +316,7 @@ def entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
     yield from found.items()
 
 
-def check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None:
+def _check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None:
     """Raise UserError for a name that no array has, or an index outside it."""
     for name, indices in chosen.items():
         try:
@@ -329,12 +329,12 @@ def check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None:
                 raise UserError(f"--check: {name} has shape {shape}; got {list(index)}")
 
 
-def title(options: Trace) -> str:
+def _title(options: Trace) -> str:
     """What the page is about."""
     return f"A training step of {Path(options.target).name}" if options.target else "A training step, op by op"
 
 
-def traverse_tape(recording: Recording, width: int) -> None:
+def _traverse_tape(recording: Recording, width: int) -> None:
     """Every op and vjp, one after the other; at a terminal the reader says when."""
     asking = sys.stdin.isatty() and sys.stdout.isatty()
     for text in cards(recording, width):
@@ -348,7 +348,7 @@ def traverse_tape(recording: Recording, width: int) -> None:
     print(textwrap.fill(summary(recording), width))
 
 
-def show_checks(recording: Recording, checks: list[Check]) -> None:
+def _show_checks(recording: Recording, checks: list[Check]) -> None:
     """The spot checks that were asked for by name."""
     for check in checks:
         name = f"{recording.values[check.value].name}[{', '.join(map(str, check.index))}]"

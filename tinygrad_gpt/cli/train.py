@@ -22,17 +22,17 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Train, argv, PROG)
     with stop_on_signal() as stop:
         if options.run.resume is not None:
-            return resume(options.run.resume, argv, stop)
+            return _resume(options.run.resume, argv, stop)
         if options.run.config is not None:
             default = with_values(Train(), read_config(options.run.config, Train))
             options = with_epochs(parse(Train, argv, PROG, default), argv, PROG)
         if options.run.overwrite and options.run.out is None:
             raise UserError("--overwrite needs --out: without it a run gets a new folder")
         with RunFolder(options.run.out, run_name(options), overwrite=options.run.overwrite) as folder:
-            return train_in(folder, options, stop)
+            return _train_in(folder, options, stop)
 
 
-def resume(run: str, argv: Sequence[str], stop: StopFlag) -> int:
+def _resume(run: str, argv: Sequence[str], stop: StopFlag) -> int:
     """Go on with the run in this folder; the exit code."""
     with RunFolder(run, "", resume=True) as folder:
         folder.create()
@@ -40,22 +40,22 @@ def resume(run: str, argv: Sequence[str], stop: StopFlag) -> int:
         if state.has_ended:
             print(nothing_to_resume(folder.path, state))
             return 0
-        return train_in(folder, state.options, stop, state)
+        return _train_in(folder, state.options, stop, state)
 
 
-def train_in(folder: RunFolder, options: Train, stop: StopFlag, state: ResumedRun | None = None) -> int:
+def _train_in(folder: RunFolder, options: Train, stop: StopFlag, state: ResumedRun | None = None) -> int:
     """Train in this folder, from the beginning or from where it was; the exit code."""
     before = () if state is None else (state.checkpoint, state.eval_tokens)
     plan = prepare(options, folder, *before)
     folder.create()
     folder.check_space(disk_needed(plan, options.run.keep))
-    with failures(), process_limits(options.run.threads), precision(options.run.precision):
+    with _failures(), process_limits(options.run.threads), precision(options.run.precision):
         folder.start()
         return Session(options, plan, folder, stop, state).run()
 
 
 @contextmanager
-def failures() -> Iterator[None]:
+def _failures() -> Iterator[None]:
     """Files that cannot be written once the run has started, and memory that is not there, as one line."""
     try:
         yield

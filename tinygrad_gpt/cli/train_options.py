@@ -9,8 +9,8 @@ from tyro.conf import Positional, arg
 from tinygrad_gpt.cli.machine import Threads
 from tinygrad_gpt.cli.options import OnResume, Range, is_given, with_values
 
-PRESET = arg(help_behavior_hint="(default: the preset's)")
-HIDE_DEFAULT = arg(help_behavior_hint="")  # the default is told in the sentence
+_PRESET = arg(help_behavior_hint="(default: the preset's)")
+_HIDE_DEFAULT = arg(help_behavior_hint="")  # the default is told in the sentence
 SAME, SHAPE, TEXT, ROUNDS, MORE = OnResume.SAME, OnResume.SHAPE, OnResume.TEXT, OnResume.ROUNDS, OnResume.MORE
 MACHINE, FREE, PLACE = OnResume.MACHINE, OnResume.FREE, OnResume.PLACE
 
@@ -37,7 +37,7 @@ class Text:
     gpt2. Else it is spelled like any other text."""
     val_fraction: Annotated[float, Fraction, SAME] = 0.1
     """Share of the tokens, at the end of the text, kept for validation: from 0 (none) to below 1."""
-    stride: Annotated[int | None, Range(1), HIDE_DEFAULT, SAME] = None
+    stride: Annotated[int | None, Range(1), _HIDE_DEFAULT, SAME] = None
     """Tokens from the start of one chunk to the next. Default: the context length, so that chunks do not overlap."""
     drop_last: Annotated[bool, SAME] = False
     """Leave out the chunks that do not fill an epoch's last batch."""
@@ -57,19 +57,19 @@ class Model:
         Literal["tiny", "small", "medium", "gpt2-124M", "gpt2-355M", "gpt2-774M", "gpt2-1558M"], SHAPE
     ] = "small"
     """A shape to start from; gpt2-124M is the book's."""
-    context_length: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
+    context_length: Annotated[int | None, Range(1, 2**20), _PRESET, SHAPE] = None
     """Tokens that the model sees at once."""
-    emb_dim: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
+    emb_dim: Annotated[int | None, Range(1, 2**20), _PRESET, SHAPE] = None
     """Width of a token's vector; --n-heads must divide it."""
-    n_layers: Annotated[int | None, Range(1, 4096), PRESET, SHAPE] = None
+    n_layers: Annotated[int | None, Range(1, 4096), _PRESET, SHAPE] = None
     """Number of transformer blocks."""
-    n_heads: Annotated[int | None, Range(1, 2**20), PRESET, SHAPE] = None
+    n_heads: Annotated[int | None, Range(1, 2**20), _PRESET, SHAPE] = None
     """Attention heads per block."""
-    drop_rate: Annotated[float | None, Fraction, PRESET, SHAPE] = None
+    drop_rate: Annotated[float | None, Fraction, _PRESET, SHAPE] = None
     """Dropout: share of units left out at random while training, from 0 to below 1."""
-    qkv_bias: Annotated[bool | None, PRESET, SHAPE] = None
+    qkv_bias: Annotated[bool | None, _PRESET, SHAPE] = None
     """Give queries, keys and values a bias, as GPT-2 does."""
-    tie_weights: Annotated[bool | None, PRESET, SHAPE] = None
+    tie_weights: Annotated[bool | None, _PRESET, SHAPE] = None
     """Use the token embedding as output head too, as GPT-2 does."""
     init: Annotated[Literal["gpt2", "torch"], SAME] = "gpt2"
     """How the first weights are drawn: gpt2 (deviation 0.02), or torch, as the layers of PyTorch and of the book do."""
@@ -81,7 +81,7 @@ class Training:
 
     epochs: Annotated[int, Range(1), MORE] = 5
     """Times that every chunk of the text is seen."""
-    steps: Annotated[int | None, Range(1), HIDE_DEFAULT, MORE] = None
+    steps: Annotated[int | None, Range(1), _HIDE_DEFAULT, MORE] = None
     """Steps to train for, whatever the epochs."""
     batch_size: Annotated[int, Range(1, 2**20), SAME] = 16
     """Chunks per step."""
@@ -91,11 +91,11 @@ class Training:
     """Keep only each block's input for the way back and compute the rest again there: less memory, more time."""
     lr: Annotated[float, Range(0), SAME] = 2e-3
     """Highest learning rate."""
-    min_lr: Annotated[float | None, Range(0), HIDE_DEFAULT, SAME] = None
+    min_lr: Annotated[float | None, Range(0), _HIDE_DEFAULT, SAME] = None
     """Learning rate that the decay ends with, at most --lr. Default: a tenth of it."""
-    warmup_steps: Annotated[int | None, Range(0), HIDE_DEFAULT, SAME] = None
+    warmup_steps: Annotated[int | None, Range(0), _HIDE_DEFAULT, SAME] = None
     """Steps in which the learning rate rises to its highest. Default: a twentieth of --decay-steps, at most 200."""
-    decay_steps: Annotated[int | None, Range(1), HIDE_DEFAULT, SAME] = None
+    decay_steps: Annotated[int | None, Range(1), _HIDE_DEFAULT, SAME] = None
     """Step at which the learning rate has come down to --min-lr, where it stays. Default: the last."""
     weight_decay: Annotated[float, Range(0), SAME] = 0.1
     """Share of itself that a weight loses per step, times the learning rate."""
@@ -119,7 +119,7 @@ class Training:
 class Report:
     """What to show on the way; none of it changes the training. Losses are in nats per token."""
 
-    eval_every: Annotated[int | None, Range(1), HIDE_DEFAULT, FREE] = None
+    eval_every: Annotated[int | None, Range(1), _HIDE_DEFAULT, FREE] = None
     """Steps from one evaluation to the next. Default: a twentieth of the run."""
     eval_tokens: Annotated[
         int | None,

@@ -18,10 +18,10 @@ from tinygrad_gpt.sampling.chart import quote_visibly
 from tinygrad_gpt.training import Checkpoints
 from tinygrad_gpt.training.evaluate import layout
 
-ROW_FORMAT = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
-HEADINGS = ROW_FORMAT.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
-EXAMPLE_TOKENS = 6
-LONG_PROMPT = 60  # characters
+_ROW_FORMAT = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
+HEADINGS = _ROW_FORMAT.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
+_EXAMPLE_TOKENS = 6
+_LONG_PROMPT = 60  # characters
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         if decay_steps < plan.steps
         else "",
         "resumed": f"after step {first_step:,}" if first_step else "",
-        "evaluation": evaluation(plan),
+        "evaluation": _evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
         "disk": f"up to about {human_number(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
         f"{human_number(checkpoint_size(plan), 'B')}",
         **first_example(plan),
     }
-    return "\n".join(wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
+    return "\n".join(_wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
 
 
-def evaluation(plan: Plan) -> str:
+def _evaluation(plan: Plan) -> str:
     """How often the losses of the table are measured, and over how much of each part."""
     length = plan.batches.context_length
     parts = {"training": len(plan.train_tokens), "validation": len(plan.val_tokens)}
@@ -86,7 +86,7 @@ def first_example(plan: Plan) -> dict[str, str]:
     ids, targets = plan.batches.batch(1)
 
     def pieces(row: Any) -> str:
-        return " ".join(quote_visibly(plan.corpus.tokenizer.label(id)) for id in row[:EXAMPLE_TOKENS].tolist())
+        return " ".join(quote_visibly(plan.corpus.tokenizer.label(id)) for id in row[:_EXAMPLE_TOKENS].tolist())
 
     return {"first input": pieces(ids[0]), "its targets": pieces(targets[0])}
 
@@ -94,13 +94,13 @@ def first_example(plan: Plan) -> dict[str, str]:
 def table_row(record: Mapping[str, Any]) -> str:
     """One evaluation."""
     speed = record["tokens_per_second"]
-    return ROW_FORMAT.format(
+    return _ROW_FORMAT.format(
         f"{record['epoch']:.2f}",
         f"{record['step']:,}",
         f"{record['tokens_seen']:,}",
-        format_loss(record["train_loss"]),
-        format_loss(record["val_loss"]),
-        perplexity_text(record["perplexity"]),
+        _format_loss(record["train_loss"]),
+        _format_loss(record["val_loss"]),
+        _perplexity_text(record["perplexity"]),
         "-" if speed is None else f"{speed:,.0f}",
     )
 
@@ -116,8 +116,8 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
     done = f"{steps}, {tokens}, {duration_in_words(outcome.seconds)}"
     peak = peak_memory()
     files = " ".join(name for name in RESULTS if (folder / name).exists())
-    lowest = lowest_before(outcome.evaluations)
-    kept = lowest["step"] if lowest is not None and model_kept_as(folder, lowest) else None
+    lowest = _lowest_before(outcome.evaluations)
+    kept = lowest["step"] if lowest is not None and _model_kept_as(folder, lowest) else None
     n_checkpoints = len(Checkpoints(folder / CHECKPOINTS).paths())
     lines = {
         "stopped" if outcome.is_stopped else "done": done,
@@ -127,14 +127,14 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
         "time": ", ".join(f"{name} {share:.0%}" for name, share in outcome.shares.items() if share >= 0.005),
         "memory": "" if peak is None else f"{human_number(peak, 'B')} at most, Python and its libraries included",
         "files": f"in {folder}: {files}, {count_in_words(n_checkpoints, 'checkpoint')}",
-        "resume with": resume_command(folder) if outcome.is_stopped else "",
+        "resume with": _resume_command(folder) if outcome.is_stopped else "",
         "go on with": generate_command(plan, folder) if outcome.step else "",
         "best so far": "" if kept is None else generate_command(plan, folder, kept),
     }
-    return "\n" + "\n".join(wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value)
+    return "\n" + "\n".join(_wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value)
 
 
-def wrap_line(line: str) -> str:
+def _wrap_line(line: str) -> str:
     """A line of the header or the summary, folded to the terminal; commands to copy, and tokens, stay whole."""
     if line.startswith(("resume with", "go on with", "best so far", "first input", "its targets")):
         return line
@@ -148,40 +148,42 @@ def losses_in_words(plan: Plan, folder: Path, evaluations: list[dict[str, Any]],
         return {}
     first, last = evaluations[0] if len(evaluations) > 1 else None, evaluations[-1]
     scored = [record for record in evaluations if record["val_loss"] is not None]
-    lowest = lowest_before(evaluations)
+    lowest = _lowest_before(evaluations)
     when = f", at step {last['step']:,}" if last["step"] < step else ""
     lines = {
-        "train loss": first_to_last(first, last, "train_loss", format_loss) + when,
-        "val loss": first_to_last(first, last, "val_loss", format_loss) + when if scored else "",
+        "train loss": _first_to_last(first, last, "train_loss", _format_loss) + when,
+        "val loss": _first_to_last(first, last, "val_loss", _format_loss) + when if scored else "",
     }
     if lowest is not None:
-        lines["lowest"] = f"{format_loss(lowest['val_loss'])} at step {lowest['step']:,}{model_kept_as(folder, lowest)}"
-        if has_overfitted(lowest, last):
+        lines["lowest"] = (
+            f"{_format_loss(lowest['val_loss'])} at step {lowest['step']:,}{_model_kept_as(folder, lowest)}"
+        )
+        if _has_overfitted(lowest, last):
             lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
     vocab_size = plan.model.config.vocab_size
     among = f"as if choosing among that many of the vocabulary's {vocab_size:,} tokens"
     if (last["perplexity"] or 0) > vocab_size:
         among = f"worse than guessing evenly among the vocabulary's {vocab_size:,} tokens"
-    lines["perplexity"] = f"{first_to_last(first, last, 'perplexity', perplexity_text)}, {among}"
+    lines["perplexity"] = f"{_first_to_last(first, last, 'perplexity', _perplexity_text)}, {among}"
     return lines
 
 
-def lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The evaluation with the lowest validation loss, if the last has a higher one, to the digits that are shown."""
     scored = [record for record in evaluations if record["val_loss"] is not None]
     lowest = min(scored, key=lambda record: float(record["val_loss"]), default=None)
     if lowest is None or lowest["step"] == evaluations[-1]["step"]:
         return None
-    return lowest if format_loss(lowest["val_loss"]) != format_loss(evaluations[-1]["val_loss"]) else None
+    return lowest if _format_loss(lowest["val_loss"]) != _format_loss(evaluations[-1]["val_loss"]) else None
 
 
-def model_kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
+def _model_kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
     """Where the model of that evaluation is, if it is kept."""
     path = Checkpoints(folder / CHECKPOINTS).path_of(evaluation["step"])
     return f", kept as {path.relative_to(folder)}" if path.exists() else ""
 
 
-def has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+def _has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
     """Whether training on has made the model better on its own text alone; a hundredth of a loss says nothing."""
     if last["val_loss"] is None:  # it was not finite
         return False
@@ -189,7 +191,7 @@ def has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
     return worse and last["train_loss"] is not None and last["train_loss"] < lowest["train_loss"]
 
 
-def first_to_last(
+def _first_to_last(
     first: Mapping[str, Any] | None, last: Mapping[str, Any], name: str, text: Callable[[float | None], str]
 ) -> str:
     """A number of the first evaluation and of the last, if there are two."""
@@ -205,7 +207,7 @@ def nothing_to_resume(folder: Path, state: ResumedRun) -> str:
     )
 
 
-def resume_command(folder: Path) -> str:
+def _resume_command(folder: Path) -> str:
     """The command that goes on with a run."""
     return f"tinygrad-gpt train --resume{'=' if str(folder).startswith('-') else ' '}{shell_quote(str(folder))}"
 
@@ -218,8 +220,8 @@ def count_in_words(n: int, thing: str) -> str:
 def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
     """A command that continues the samples' prompt, or its first words, with the model as it is or was after a step."""
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
-    if len(prompt) > LONG_PROMPT:
-        prompt = first_words(prompt) or prompt[:LONG_PROMPT]
+    if len(prompt) > _LONG_PROMPT:
+        prompt = first_words(prompt) or prompt[:_LONG_PROMPT]
     positional, flags = f"{shell_quote(str(folder))} {shell_quote(prompt)}", "--temperature 0.8 --top-k 40"
     flags = flags if step is None else f"--checkpoint {step} {flags}"
     if prompt.startswith("-") or str(folder).startswith("-"):
@@ -232,14 +234,14 @@ def plot_title(plan: Plan) -> str:
     return f"{human_number(plan.model.n_parameters)} parameters on {shorten(plan.corpus.title)}"
 
 
-def format_loss(loss: float | None) -> str:
+def _format_loss(loss: float | None) -> str:
     """A loss with the digits that mean something, in powers of ten where it is huge."""
     if loss is None:
         return "-"
     return f"{loss:.3f}" if loss < 10**5 else f"{loss:.2e}"
 
 
-def perplexity_text(perplexity: float | None) -> str:
+def _perplexity_text(perplexity: float | None) -> str:
     """A perplexity with the digits that mean something, in powers of ten where it is huge."""
     if perplexity is None:
         return "-"

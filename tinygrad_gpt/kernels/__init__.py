@@ -101,7 +101,7 @@ def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
     """
     if not arrays:
         return op
-    dtype = dtype_name(arrays[0].dtype)
+    dtype = _dtype_name(arrays[0].dtype)
     kernel = KERNELS.get((op, array_module(*arrays).__name__, dtype)) if _allowed.get() else None
     if kernel is not None:
         return kernel.choose(*arrays, **settings)
@@ -124,7 +124,7 @@ def mask_for(
 
 
 @cache
-def dtype_name(dtype: Any) -> str:
+def _dtype_name(dtype: Any) -> str:
     """The dtype's name, which NumPy puts together anew each time."""
     return str(dtype.name)
 

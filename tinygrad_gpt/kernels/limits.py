@@ -27,7 +27,7 @@ def cores_allowed() -> int:
 def cpu_quota() -> float | None:
     """Cores' worth of time that the control groups grant, such as 1.5; None where there is no limit."""
     found = []
-    for folder in groups("cpu"):
+    for folder in _groups("cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):  # ValueError: version 2 says "max"
             quota, period = (folder / "cpu.max").read_text().split()
             found.append(int(quota) / int(period))
@@ -43,14 +43,14 @@ def memory_here() -> int | None:
         found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     except (AttributeError, ValueError, OSError):
         return None
-    for folder in groups("memory"):
+    for folder in _groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):  # of versions 2 and 1
             with suppress(OSError, ValueError):  # ValueError: it says "max"
                 found.append(int((folder / name).read_text()))
     return min(found)
 
 
-def groups(controller: str) -> Iterator[Path]:
+def _groups(controller: str) -> Iterator[Path]:
     """Folders that may hold limits of a controller ("cpu", "memory"): this process's group and those around it.
 
     Version 2 has one tree, in a line `0::/path`; version 1 has one per controller, in a line `4:cpu,cpuacct:/path`.

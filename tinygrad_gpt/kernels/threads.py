@@ -116,7 +116,7 @@ def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
     ends = [n * i // parts for i in range(parts + 1)]
     first, *rest = (slice(start, end) for start, end in itertools.pairwise(ends))
     # each in a copy of this context: NumPy's error handling goes along
-    futures = [_pool.submit(contextvars.copy_context().run, run, body, part) for part in rest]
+    futures = [_pool.submit(contextvars.copy_context().run, _run, body, part) for part in rest]
     try:
         body(first)
     finally:
@@ -126,7 +126,7 @@ def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
         future.result()
 
 
-def run(body: Body, part: slice) -> None:
+def _run(body: Body, part: slice) -> None:
     """Call body in a thread of ours, which shares none of it again: it would wait for itself."""
     _in_a_thread_of_ours.set(True)
     body(part)
@@ -147,11 +147,11 @@ def block_size() -> int:
     return 2**15 if _num_threads == 1 else 2**17
 
 
-def forget_pool() -> None:
+def _forget_pool() -> None:
     """In a forked process there are no threads yet: go on without."""
     global _pool, _num_threads
     _pool, _num_threads = None, 1
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_pool)
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 HELD, BROKEN, BAD_INPUT = 0, 1, 2  # the exit codes
 PROGRAM = "python -m tinygrad_gpt.laws"
-FORMATS = ("text", "markdown", "json")
+_FORMATS = ("text", "markdown", "json")
 
 
 class ArgumentsError(ValueError):
@@ -62,7 +62,7 @@ def parser(program: str) -> Parser:
     )
     made.add_argument(
         "--format",
-        metavar=f"{{{','.join(FORMATS)}}}",
+        metavar=f"{{{','.join(_FORMATS)}}}",
         default="text",
         help="How the report is written. Default: text.",
     )
@@ -77,14 +77,14 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         given, others = ours.parse_known_args(arguments)
         if others:
             ours.refuse(others[0])
-        if given.format not in FORMATS:
-            raise ArgumentsError(f"--format must be one of {', '.join(FORMATS)}; got {given.format!r}")
+        if given.format not in _FORMATS:
+            raise ArgumentsError(f"--format must be one of {', '.join(_FORMATS)}; got {given.format!r}")
         if given.name is None:
             raise ArgumentsError("needs NAME, as pkg.module:name")
     except HelpShown:
         return HELD
     except ArgumentsError as error:
-        print_error(program, error)
+        _print_error(program, error)
         return BAD_INPUT
     return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=program)
 
@@ -103,18 +103,18 @@ def check_by_name(
         from tinygrad_gpt.laws.profiles import default_profile, settings_for
 
         settings_for(profile)
-        chosen = None if only is None else ids_in(only)
-        suts = objects_under_test(name)
+        chosen = None if only is None else _ids_in(only)
+        suts = _objects_under_test(name)
         reports = [check(sut, profile=profile or default_profile(), on_fail="report", only=chosen) for sut in suts]
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        print_error(program, error)
+        _print_error(program, error)
         return BAD_INPUT
     for report in reports:
         print({"text": report.__str__, "markdown": report.markdown, "json": report.json}[format]())
     return HELD if all(report.ok for report in reports) else BROKEN
 
 
-def ids_in(only: str) -> list[str]:
+def _ids_in(only: str) -> list[str]:
     """The laws' ids in a text with commas between them.  ValueError if there is none."""
     ids = [id.strip().upper() for id in only.split(",") if id.strip()]
     if not ids:
@@ -122,7 +122,7 @@ def ids_in(only: str) -> list[str]:
     return ids
 
 
-def import_module(module: str) -> ModuleType:
+def _import_module(module: str) -> ModuleType:
     """The module of this name.  ImportError, in one line, also for what goes wrong in it."""
     try:
         return importlib.import_module(module)
@@ -132,13 +132,13 @@ def import_module(module: str) -> ModuleType:
         raise ImportError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def print_error(program: str, error: object) -> None:
+def _print_error(program: str, error: object) -> None:
     """One line on stderr, as all commands write it: the program, and what is wrong."""
     line = " ".join(str(error).split())
     print(f"{program}: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", file=sys.stderr)
 
 
-def objects_under_test(name: str) -> list[Any]:
+def _objects_under_test(name: str) -> list[Any]:
     """The objects under test that pkg.module:name holds.  ValueError if the name has no such form."""
     module, colon, attribute = name.partition(":")
     is_path = "" in module.split(".") or "/" in module or "\\" in module or module.endswith(".py")
@@ -146,7 +146,7 @@ def objects_under_test(name: str) -> list[Any]:
         raise ValueError(f"name must look like pkg.module:name, a module as import names it; got {name!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the working directory, as with python -m
-    found = getattr(import_module(module), attribute)
+    found = getattr(_import_module(module), attribute)
     suts = list(found) if isinstance(found, list | tuple) else [found]
     if not suts:
         raise ValueError(f"{name} must be an object under test, or a list of them; got an empty one")

@@ -22,7 +22,7 @@ def require_within(what: str, got: Any, want: Any, bound: Any, policy: str = "",
         excess = np.where(np.isfinite(apart), apart - bound, np.inf)
         worst = np.unravel_index(np.argmax(np.where(wrong, excess, -np.inf)), wrong.shape)
         raise LawBroken(
-            f"{entry_name(what, worst)} = {got[worst].item()!r}",
+            f"{_entry_name(what, worst)} = {got[worst].item()!r}",
             f"{want[worst].item()!r}, to within {float(bound[worst]):.1e}",
             policy,
         )
@@ -39,10 +39,10 @@ def require_same(what: str, got: Array | None, want: Array | None, policy: str =
     if got.tobytes() != want.tobytes():
         place = next(k for k in np.ndindex(got.shape) if got[k].tobytes() != want[k].tobytes())
         raise LawBroken(
-            f"{entry_name(what, place)} = {got[place].item()!r}", f"{want[place].item()!r}, bit by bit", policy
+            f"{_entry_name(what, place)} = {got[place].item()!r}", f"{want[place].item()!r}, bit by bit", policy
         )
 
 
-def entry_name(what: str, place: Any) -> str:
+def _entry_name(what: str, place: Any) -> str:
     """what, or what[i, j]."""
     return f"{what}[{', '.join(str(int(i)) for i in place)}]" if len(place) else what

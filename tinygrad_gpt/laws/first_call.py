@@ -35,12 +35,12 @@ def call_text(
     """The call of an adapter's field of this name, if there is such a function; `form` is how it is to be written."""
     if function is None:
         return []
-    given = [*map(argument_text, arguments), *(f"{key}={argument_text(value)}" for key, value in options.items())]
+    given = [*map(_argument_text, arguments), *(f"{key}={_argument_text(value)}" for key, value in options.items())]
     remedy = f"its form is {name}{form}"
     return [FirstCall(name, f"sut.{name}({', '.join(given)})", lambda: function(*arguments, **options), remedy)]
 
 
-def argument_text(argument: Any) -> str:
+def _argument_text(argument: Any) -> str:
     """An argument as Python source; a function, or what an object has made of itself, by its type."""
     plain = isinstance(argument, np.ndarray | int | float | str | bool | tuple | list | dict)
     return literal(argument) if plain else f"<{type(argument).__name__}>"

@@ -83,7 +83,7 @@ class LawBroken(AssertionError):  # noqa: N818 - a finding about the object, not
             "replay": self.replay(),
         }
         head = f"{self.law.id}, {self.law.title}: broken by {self.sut.name}\n"
-        return "\n".join([head, *(field(name, text) for name, text in fields.items())])
+        return "\n".join([head, *(_field(name, text) for name, text in fields.items())])
 
     def policy_in_force(self) -> str:
         """The policy the body named, or all that the object declares."""
@@ -110,14 +110,14 @@ class FirstCallFailed(LawBroken):
 
     def __str__(self) -> str:
         fields = {"call": self.call.source, "observed": self.observed, "remedy": self.call.remedy}
-        return "\n".join([f"{self.sut.name}: {self.line}\n", *(field(name, text) for name, text in fields.items())])
+        return "\n".join([f"{self.sut.name}: {self.line}\n", *(_field(name, text) for name, text in fields.items())])
 
     def replay(self) -> str:
         """Lines of Python that make the call again."""
         return "\n".join(["import numpy as np", import_line(self.sut), self.call.source])
 
 
-def field(name: str, text: str) -> str:
+def _field(name: str, text: str) -> str:
     """One named paragraph of a message, its further lines indented."""
     return f"  {name:<9} " + text.replace("\n", "\n" + " " * 12)
 

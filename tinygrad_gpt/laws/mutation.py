@@ -53,7 +53,7 @@ class Matrix:
         """The laws, one a row, and the mutants by number, as Markdown."""
         rows = [f"| {' | '.join(self.row(law))} |" for law in self.laws]
         legend = [f"{i}. `{mutant.name}`" for i, mutant in enumerate(self.mutants, start=1)]
-        return "\n".join([HEAD, *rows, "", *legend]) + "\n"
+        return "\n".join([_HEAD, *rows, "", *legend]) + "\n"
 
     def row(self, law: Law) -> tuple[str, str, str]:
         """A law's cells."""
@@ -71,7 +71,7 @@ class Matrix:
         )
 
 
-HEAD = "| law | kills, as it names them | kills besides |\n| --- | --- | --- |"
+_HEAD = "| law | kills, as it names them | kills besides |\n| --- | --- | --- |"
 
 
 def measure(area: Area, laws: Sequence[Law], mutants: Sequence[Mutant], profile: str = "mutants") -> Matrix:

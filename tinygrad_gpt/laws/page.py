@@ -10,12 +10,14 @@ from tinygrad_gpt.laws.mutation import Mutant
 
 def page(zoo: Mapping[Area, Sequence[Mutant]] | None = None) -> str:
     """Per area a table of id, law, level, bugs it would have caught, mutants it kills; then the zoo's mutants."""
-    areas = (f"\n## {TITLES[area]}\n\n{table(laws)}{stories((zoo or {}).get(area, ()))}" for area, laws in LAWS.items())
+    areas = (
+        f"\n## {TITLES[area]}\n\n{_table(laws)}{_stories((zoo or {}).get(area, ()))}" for area, laws in LAWS.items()
+    )
     dropped = (f"- {id}: {why}.\n" for id, why in DROPPED.items())
-    return INTRODUCTION + "".join(areas) + "\n## Dropped\n\n" + "".join(dropped)
+    return _INTRODUCTION + "".join(areas) + "\n## Dropped\n\n" + "".join(dropped)
 
 
-INTRODUCTION = """# The laws
+_INTRODUCTION = """# The laws
 
 <!-- Written by `python -m tests.mutants.page_of_laws`; edit laws and mutants, not this page. -->
 
@@ -28,24 +30,24 @@ many of them small re-enactments of such bugs. [What each law kills besides was 
 """
 
 
-def table(laws: tuple[Law, ...]) -> str:
+def _table(laws: tuple[Law, ...]) -> str:
     """One Markdown table row per law."""
     head = "| id | law | level | would have caught | kills |\n| --- | --- | --- | --- | --- |\n"
-    return head + "".join(f"| {' | '.join(map(escape_cell, row(law)))} |\n" for law in laws)
+    return head + "".join(f"| {' | '.join(map(escape_cell, _row(law)))} |\n" for law in laws)
 
 
-def stories(mutants: Sequence[Mutant]) -> str:
+def _stories(mutants: Sequence[Mutant]) -> str:
     """One line per mutant: what is wrong with it."""
-    lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{citations(mutant.cites)}\n" for mutant in mutants)
+    lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{_citations(mutant.cites)}\n" for mutant in mutants)
     return "\nThe mutants:\n\n" + "".join(lines) if mutants else ""
 
 
-def citations(bugs: tuple[str, ...]) -> str:
+def _citations(bugs: tuple[str, ...]) -> str:
     """Published bugs in brackets, if there are any."""
     return f" ({', '.join(bugs)})" if bugs else ""
 
 
-def row(law: Law) -> tuple[str, str, str, str, str]:
+def _row(law: Law) -> tuple[str, str, str, str, str]:
     """A law's cells."""
     needs = f" [{', '.join(sorted(law.needs))}]" if law.needs else ""
     sentence = " ".join(law.statement.split())

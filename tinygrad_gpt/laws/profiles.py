@@ -20,20 +20,20 @@ from tinygrad_gpt.laws.storage import examples_folder
 
 # No deadline, for first calls compile.  One cause at a time, or two arrive as an exception group.  Quiet: the laws
 # write their own message.
-COMMON: dict[str, Any] = {
+_COMMON: dict[str, Any] = {
     "deadline": None,
     "report_multiple_bugs": False,
     "print_blob": False,
     "verbosity": Verbosity.quiet,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
-SEARCH = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-FIND_ONLY = (Phase.explicit, Phase.generate)
+_SEARCH = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+_FIND_ONLY = (Phase.explicit, Phase.generate)
 PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 25, "derandomize": False, "phases": SEARCH},
-    "ci": {"max_examples": 100, "derandomize": True, "phases": SEARCH},
-    "thorough": {"max_examples": 2000, "derandomize": False, "phases": SEARCH},
-    "mutants": {"max_examples": 100, "derandomize": True, "phases": FIND_ONLY},
+    "dev": {"max_examples": 25, "derandomize": False, "phases": _SEARCH},
+    "ci": {"max_examples": 100, "derandomize": True, "phases": _SEARCH},
+    "thorough": {"max_examples": 2000, "derandomize": False, "phases": _SEARCH},
+    "mutants": {"max_examples": 100, "derandomize": True, "phases": _FIND_ONLY},
 }
 
 
@@ -51,7 +51,7 @@ def settings_for(profile: str | settings | None = None) -> settings:
         fields = PROFILES[name]
         # A derandomised run keeps nothing: what it finds, it finds again.
         database = None if fields["derandomize"] else DirectoryBasedExampleDatabase(examples_folder())
-        return settings(**COMMON, **fields, database=database)
+        return settings(**_COMMON, **fields, database=database)
     try:
         return settings.get_profile(name)
     except Exception:

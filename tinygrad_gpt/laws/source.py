@@ -14,9 +14,9 @@ def literal(value: Any) -> str:
     "{'logits': np.array([[0.0, -np.inf]], np.float32), 'top_k': 1}"
     """
     if isinstance(value, np.ndarray):
-        return array_literal(value)
+        return _array_literal(value)
     if isinstance(value, float | np.floating) and not np.isfinite(value):
-        return number(value) if type(value) is float else f"np.{type(value).__name__}({number(value)})"
+        return _number(value) if type(value) is float else f"np.{type(value).__name__}({_number(value)})"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
     if type(value) is list:
@@ -26,20 +26,20 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def array_literal(array: np.ndarray[Any, Any]) -> str:
+def _array_literal(array: np.ndarray[Any, Any]) -> str:
     """np.array(...) with the shortest numbers that read back as the same bits."""
     dtype = "" if array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", np.{array.dtype.name}"
     if array.size == 0:
         return f"np.zeros({array.shape}, np.{array.dtype.name})"
-    return f"np.array({nested(array)}{dtype})"
+    return f"np.array({_nested(array)}{dtype})"
 
 
-def nested(array: Any) -> str:
+def _nested(array: Any) -> str:
     """The brackets and numbers of an array."""
-    return number(array[()]) if array.ndim == 0 else "[" + ", ".join(nested(row) for row in array) + "]"
+    return _number(array[()]) if array.ndim == 0 else "[" + ", ".join(_nested(row) for row in array) + "]"
 
 
-def number(value: Any) -> str:
+def _number(value: Any) -> str:
     """One number, inf and nan by NumPy's names."""
     return str(value).replace("inf", "np.inf").replace("nan", "np.nan")
 

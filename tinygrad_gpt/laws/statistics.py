@@ -103,18 +103,18 @@ def detectable_variation(cells: int, n: int, alpha: float = ALPHA, power: float 
     """
     if cells < 1 or n < 1:
         raise ValueError(f"cells and n must be at least 1; got {cells} and {n}")
-    critical = critical_entropy(cells, alpha)
+    critical = _critical_entropy(cells, alpha)
     return (math.sqrt(critical) + math.sqrt(-math.log1p(-power))) / math.sqrt(2 * n)
 
 
-def critical_entropy(cells: int, alpha: float) -> float:
+def _critical_entropy(cells: int, alpha: float) -> float:
     """The t above which the tail is below alpha.  For one cell 0: whatever differs draws what is impossible."""
     if cells == 1:
         return 0.0
-    return bisect(lambda t: relative_entropy_tail(t, cells) - alpha, 4.0 * cells - 2 * math.log(alpha))
+    return _bisect(lambda t: relative_entropy_tail(t, cells) - alpha, 4.0 * cells - 2 * math.log(alpha))
 
 
-def bisect(falling: Any, above: float) -> float:
+def _bisect(falling: Any, above: float) -> float:
     """Where a falling function crosses zero, between 0 and above."""
     low, high = 0.0, above
     for _ in range(60):

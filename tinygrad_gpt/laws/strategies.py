@@ -15,7 +15,7 @@ Array = Any
 Strategy = st.SearchStrategy[Any]
 
 GRID = (0.0, 1.0, -1.0, -2.0, 0.5, 3.0)  # few values, so that rows are full of ties
-EXTREMES = (0.0, 88.0, -88.0, 1e4, -1e4, 1e30, -1e30)
+_EXTREMES = (0.0, 88.0, -88.0, 1e4, -1e4, 1e30, -1e30)
 SEEDS = 2**64
 
 
@@ -44,14 +44,14 @@ def shapes(rows: tuple[int, int] = (1, 3), vocabulary: tuple[int, int] = (1, 8))
     return st.tuples(st.integers(*rows), st.integers(*vocabulary))
 
 
-ANY_LOGITS = (ties(), floats(), st.sampled_from(EXTREMES))
+_ANY_LOGITS = (ties(), floats(), st.sampled_from(_EXTREMES))
 
 
 @st.composite
 def logits_of(
     draw: st.DrawFn,
     shape: tuple[int, int],
-    elements: Sequence[Strategy] = ANY_LOGITS,
+    elements: Sequence[Strategy] = _ANY_LOGITS,
     masked: bool = True,
     unique: bool = False,
 ) -> Array:
@@ -107,12 +107,12 @@ def index_arrays(shape: tuple[int, ...], below: int, distinct: int = 3) -> Strat
     return arrays(shape, st.integers(0, min(below, distinct) - 1), np.int64)
 
 
-LAYOUTS = ("strided", "reversed", "transposed", "read-only", "fortran")
+_LAYOUTS = ("strided", "reversed", "transposed", "read-only", "fortran")
 
 
 def layouts() -> Strategy:
     """The name of a way to lay an array out in memory; `laid_out` does it."""
-    return st.sampled_from(LAYOUTS)
+    return st.sampled_from(_LAYOUTS)
 
 
 def laid_out(x: Array, layout: str) -> Array:
@@ -131,7 +131,7 @@ def laid_out(x: Array, layout: str) -> Array:
         return y
     if layout == "fortran":
         return np.array(x, order="F")
-    raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+    raise ValueError(f"layout must be one of {', '.join(_LAYOUTS)}; got {layout!r}")
 
 
 def normal(seed: int, shape: tuple[int, ...]) -> Array:

@@ -8,7 +8,7 @@ from tinygrad_gpt.laws.law import Law, LawBroken, UnderTest
 from tinygrad_gpt.laws.report import checked_reasons
 
 
-def no_failures(sut: UnderTest) -> Mapping[str, str]:
+def _no_failures(sut: UnderTest) -> Mapping[str, str]:
     """Nothing is expected to fail."""
     return {}
 
@@ -16,7 +16,7 @@ def no_failures(sut: UnderTest) -> Mapping[str, str]:
 def parametrize_with_laws(
     suts: Iterable[UnderTest],
     *,
-    expected_failures: Callable[[Any], Mapping[str, str]] = no_failures,
+    expected_failures: Callable[[Any], Mapping[str, str]] = _no_failures,
     only: Iterable[str] | None = None,
 ) -> Any:
     """A decorator for `def test_law(sut, law): law.check(sut)`: every law that applies, ids like book-S13.

@@ -22,9 +22,9 @@ from tinygrad_gpt.tape import Tensor, apply, leaf_without_copy, no_grad, recompu
 
 RunBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
-MAX_TOKENS_FOR_BLAS_THREADS = 16  # tokens, whose products take less time than waking a thread of ours
+_MAX_TOKENS_FOR_BLAS_THREADS = 16  # tokens, whose products take less time than waking a thread of ours
 
-DTYPES = ("float32", "float64")  # the loss of a few thousand tokens, added up, is beyond float16
+_DTYPES = ("float32", "float64")  # the loss of a few thousand tokens, added up, is beyond float16
 
 
 class GPT:
@@ -57,7 +57,7 @@ class GPT:
     ) -> None:
         if not isinstance(config, GPTConfig):
             raise TypeError(f"config must be a GPTConfig; got {type(config).__name__}")
-        check_dtype(dtype)
+        _check_dtype(dtype)
         if not isinstance(activation_checkpointing, bool):
             raise TypeError(f"activation_checkpointing must be True or False; got {activation_checkpointing!r}")
         self.config = config
@@ -66,7 +66,7 @@ class GPT:
         not_ours = None if weights is None else True  # to be copied: our own are given away
         if weights is None:
             weights = initial_weights(config, seed, np.dtype(dtype), init)
-        check_weights(config, weights)
+        _check_weights(config, weights)
         self._parameters = {
             name: leaf_without_copy(to_device(np.array(to_host(weights[name]), dtype, copy=not_ours), self.device))
             for name in parameter_shapes(config)
@@ -142,7 +142,7 @@ class GPT:
         p, xp = self._parameters, array_module(ids)
         first, counts = new.first_and_count  # (B) each, on the model's device
         places = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # of padding too
-        with no_grad(), use_blas_threads() if new.ids.size <= MAX_TOKENS_FOR_BLAS_THREADS else nullcontext():
+        with no_grad(), use_blas_threads() if new.ids.size <= _MAX_TOKENS_FOR_BLAS_THREADS else nullcontext():
             x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)
             x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROPOUT))
             cache.seen = new.first + new.counts
@@ -156,7 +156,7 @@ class GPT:
 
     def through_blocks(self, x: Tensor, of_block: RunBlock) -> Tensor:
         """x (B, T, C) through all blocks, each with its parameters, and the final layer norm."""
-        run = with_recomputation(of_block) if self.activation_checkpointing else of_block
+        run = _with_recomputation(of_block) if self.activation_checkpointing else of_block
         for i in range(self.config.n_layers):
             x = run(i, x, self._blocks[i])
         return layer_norm(x, subparameters(self._parameters, "ln_f."))
@@ -168,7 +168,7 @@ class GPT:
 
     def load(self, weights: Mapping[str, Array]) -> None:
         """Take over weights by name.  Raises ValueError, and changes nothing, if they do not all fit."""
-        check_weights(self.config, weights)
+        _check_weights(self.config, weights)
         for name, tensor in self._parameters.items():
             tensor.data = to_device(np.array(to_host(weights[name]), tensor.dtype), self.device)
 
@@ -182,14 +182,14 @@ class GPT:
         return array_module(self._parameters["wte.weight"].data).asarray(ids)
 
 
-def check_dtype(dtype: Any) -> None:
+def _check_dtype(dtype: Any) -> None:
     """Raise TypeError unless a model's parameters can be of this dtype."""
-    allowed = [np.dtype(name) for name in DTYPES]
+    allowed = [np.dtype(name) for name in _DTYPES]
     if dtype is None or dtype not in allowed:  # None would be float64, and what is no dtype compares as different
-        raise TypeError(f"dtype must be one of {', '.join(DTYPES)}; got {getattr(dtype, '__name__', dtype)}")
+        raise TypeError(f"dtype must be one of {', '.join(_DTYPES)}; got {getattr(dtype, '__name__', dtype)}")
 
 
-def with_recomputation(of_block: RunBlock) -> RunBlock:
+def _with_recomputation(of_block: RunBlock) -> RunBlock:
     """of_block, keeping its input alone for the way back."""
 
     def run(i: int, x: Tensor, p: Parameters) -> Tensor:
@@ -200,7 +200,7 @@ def with_recomputation(of_block: RunBlock) -> RunBlock:
     return run
 
 
-def check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
+def _check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
     """Raises ValueError listing the names that are missing or unexpected, and the shapes that differ."""
     shapes = parameter_shapes(config)
     for name, weight in mapping("weights", weights, "GPT-2's names to arrays").items():

@@ -34,8 +34,8 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.nn.config import GPTConfig, parameter_shapes
 from tinygrad_gpt.rng import Purpose, normals, uniforms
 
-INITS = ("gpt2", "torch")
-GPT2_STD = 0.02  # Radford et al. 2018, section 4.1
+_INITS = ("gpt2", "torch")
+_GPT2_STD = 0.02  # Radford et al. 2018, section 4.1
 
 
 def initial_weights(config: GPTConfig, seed: int, dtype: Any, init: str = "gpt2") -> dict[str, Array]:
@@ -43,28 +43,28 @@ def initial_weights(config: GPTConfig, seed: int, dtype: Any, init: str = "gpt2"
 
     Raises ValueError for an init that is none of INITS.
     """
-    if init not in INITS:
-        raise ValueError(f"init must be one of {', '.join(INITS)}; got {init!r}")
-    draw = gpt2_weight if init == "gpt2" else torch_weight
+    if init not in _INITS:
+        raise ValueError(f"init must be one of {', '.join(_INITS)}; got {init!r}")
+    draw = _gpt2_weight if init == "gpt2" else _torch_weight
     return {
         name: draw(config, name, shape, seed, site).astype(dtype).reshape(shape)
         for site, (name, shape) in enumerate(parameter_shapes(config).items())
     }
 
 
-def gpt2_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int, site: int) -> Array:
+def _gpt2_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int, site: int) -> Array:
     """The entries of one parameter as GPT-2 starts it, in one row: float64."""
     if name.endswith("bias"):
         return np.zeros(shape)
-    if is_gain(name):
+    if _is_gain(name):
         return np.ones(shape)
-    std = GPT2_STD / math.sqrt(2 * config.n_layers) if name.endswith("c_proj.weight") else GPT2_STD
+    std = _GPT2_STD / math.sqrt(2 * config.n_layers) if name.endswith("c_proj.weight") else _GPT2_STD
     return std * normals(math.prod(shape), seed, Purpose.WEIGHTS, site=site)
 
 
-def torch_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int, site: int) -> Array:
+def _torch_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int, site: int) -> Array:
     """The entries of one parameter as PyTorch's modules start it, in one row: float64."""
-    if is_gain(name):
+    if _is_gain(name):
         return np.ones(shape)
     if ".ln_" in f".{name}":
         return np.zeros(shape)
@@ -74,6 +74,6 @@ def torch_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int
     return (2 * uniforms(math.prod(shape), seed, Purpose.WEIGHTS, site=site) - 1) / math.sqrt(n_inputs)
 
 
-def is_gain(name: str) -> bool:
+def _is_gain(name: str) -> bool:
     """Whether a parameter is the gain of a layer norm."""
     return ".ln_" in f".{name}" and name.endswith("weight")

@@ -42,7 +42,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     q, k, v = split_heads(to_accumulation_dtype(qkv), n_heads)  # each (B, H, T, D)
     scale = 1 / math.sqrt(q.shape[-1])
     scores = (q @ k.swapaxes(-1, -2)) * scale  # (B, H, T, T)
-    probs, softmax_vjp = softmax(xp.where(causal_mask(xp, q.shape[-2]), scores, -math.inf))
+    probs, softmax_vjp = softmax(xp.where(_causal_mask(xp, q.shape[-2]), scores, -math.inf))
     weights = probs if keep is None else probs * keep
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
@@ -59,7 +59,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     return to_input_dtype(merge_heads(weights @ v), dtype), vjp
 
 
-def causal_mask(xp: Array, length: int) -> Array:
+def _causal_mask(xp: Array, length: int) -> Array:
     """Which keys (columns) a query (row) may see: (T, T) of bool, True on and below the diagonal."""
     position = xp.arange(length)
     return position[:, None] >= position

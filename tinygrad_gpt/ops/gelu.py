@@ -41,13 +41,13 @@ A = 0.044715
 def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp]:
     """y = x Φ(x), in one of two forms."""
     if form == "tanh":
-        return gelu_tanh(x)
+        return _gelu_tanh(x)
     if form == "erf":
-        return gelu_erf(x)
+        return _gelu_erf(x)
     raise ValueError(f"form must be 'tanh' or 'erf'; got {form!r}")
 
 
-def gelu_tanh(x: Array) -> tuple[Array, Vjp]:
+def _gelu_tanh(x: Array) -> tuple[Array, Vjp]:
     """The form that GPT-2 was trained with."""
     dtype, x = x.dtype, to_accumulation_dtype(x)
     t = array_module(x).tanh(C * (x + A * x * x * x))
@@ -59,7 +59,7 @@ def gelu_tanh(x: Array) -> tuple[Array, Vjp]:
     return to_input_dtype(0.5 * x * (1 + t), dtype), vjp
 
 
-def gelu_erf(x: Array) -> tuple[Array, Vjp]:
+def _gelu_erf(x: Array) -> tuple[Array, Vjp]:
     """The definition."""
     xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
     below = 0.5 * (1 + erf(x / math.sqrt(2)))

@@ -31,10 +31,10 @@ BLOCK = 2**18  # entries summed in one piece
 
 def total_of_squares(*arrays: Array) -> float:
     """Σ x² over all entries of all arrays, in float64.  On a GPU this waits for it."""
-    return sum(sum_of_squares(array) for array in arrays)
+    return sum(_sum_of_squares(array) for array in arrays)
 
 
-def sum_of_squares(x: Array) -> float:
+def _sum_of_squares(x: Array) -> float:
     """Σ x² in float64."""
     flat = x.reshape(-1)
     return sum(dot_with_itself(flat[start : start + BLOCK]) for start in range(0, len(flat), BLOCK))
@@ -46,7 +46,7 @@ def dot_with_itself(x: Array) -> float:
     return float(xp.einsum("i,i->", x, x, dtype=xp.float64))
 
 
-def norm_of_total(total: float, gradients: Mapping[str, Array]) -> float:
+def _norm_of_total(total: float, gradients: Mapping[str, Array]) -> float:
     """The norm of gradients by name whose squares add up to this total.
 
     Raises FloatingPointError if a gradient is not finite, or the total is not (float64 gradients above 1e154).
@@ -65,7 +65,7 @@ def finite_norm(total: float, gradients: Mapping[str, Array], loss: Array | None
     Raises FloatingPointError if it, or the loss, is not finite.
     """
     try:
-        norm = norm_of_total(total, gradients)
+        norm = _norm_of_total(total, gradients)
     except FloatingPointError as error:
         raise error if loss is None else FloatingPointError(f"loss {float(loss):.4g}, {error}") from None
     if loss is not None and not math.isfinite(loss):

@@ -36,7 +36,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     xp, shape = array_module(x), x.shape
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (xp.broadcast_to(restore_axes(dy, shape, axis), shape),)
+        return (xp.broadcast_to(_restore_axes(dy, shape, axis), shape),)
 
     return to_input_dtype(xp.sum(to_accumulation_dtype(x), axis=axis, keepdims=keepdims), x.dtype), vjp
 
@@ -44,10 +44,10 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
     """Arithmetic mean over axes."""
     xp, shape = array_module(x), x.shape
-    n = reduced_size(shape, axis)
+    n = _reduced_size(shape, axis)
 
     def vjp(dy: Array) -> tuple[Array]:
-        share = to_input_dtype(to_accumulation_dtype(restore_axes(dy, shape, axis)) / n, dy.dtype)
+        share = to_input_dtype(to_accumulation_dtype(_restore_axes(dy, shape, axis)) / n, dy.dtype)
         return (xp.broadcast_to(share, shape),)
 
     return to_input_dtype(xp.mean(to_accumulation_dtype(x), axis=axis, keepdims=keepdims), x.dtype), vjp
@@ -62,35 +62,35 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     shared_by = attained.sum(axis=axis, keepdims=True).astype(accumulation_dtype(dtype))
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (attained * to_input_dtype(restore_axes(dy, attained.shape, axis) / shared_by, dtype),)
+        return (attained * to_input_dtype(_restore_axes(dy, attained.shape, axis) / shared_by, dtype),)
 
-    return y if keepdims else xp.squeeze(y, axis=normalize_axes(axis, x.ndim)), vjp
+    return y if keepdims else xp.squeeze(y, axis=_normalize_axes(axis, x.ndim)), vjp
 
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Vjp]:
     """Variance along axes: the mean squared distance from the mean."""
     xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
-    n = reduced_size(x.shape, axis) - ddof
+    n = _reduced_size(x.shape, axis) - ddof
     centred = x - x.mean(axis=axis, keepdims=True)
 
     def vjp(dy: Array) -> tuple[Array]:
-        return (to_input_dtype(to_accumulation_dtype(restore_axes(dy, centred.shape, axis)) * 2 * centred / n, dtype),)
+        return (to_input_dtype(to_accumulation_dtype(_restore_axes(dy, centred.shape, axis)) * 2 * centred / n, dtype),)
 
     return to_input_dtype(xp.sum(centred * centred, axis=axis, keepdims=keepdims) / n, dtype), vjp
 
 
-def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
+def _restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
     """Give dy back the axes of length 1 that a reduction of this shape took away."""
-    reduced = normalize_axes(axis, len(shape))
+    reduced = _normalize_axes(axis, len(shape))
     return dy.reshape([1 if i in reduced else n for i, n in enumerate(shape)])
 
 
-def reduced_size(shape: tuple[int, ...], axis: Axis) -> int:
+def _reduced_size(shape: tuple[int, ...], axis: Axis) -> int:
     """How many entries of x go into one entry of y."""
-    return math.prod(shape[i] for i in normalize_axes(axis, len(shape)))
+    return math.prod(shape[i] for i in _normalize_axes(axis, len(shape)))
 
 
-def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+def _normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Axes as a tuple of non-negative ints."""
     if axis is None:
         return tuple(range(ndim))

@@ -15,7 +15,7 @@ from tinygrad_gpt.ops.norms import positive_norm
 from tinygrad_gpt.optim.clipping import gradients_of, named_tensors
 from tinygrad_gpt.tape import Tensor
 
-PARAMETER_DTYPES = ("float32", "float64", "float16")  # dtypes of parameters
+_PARAMETER_DTYPES = ("float32", "float64", "float16")  # dtypes of parameters
 
 
 def matrices_decay(name: str, parameter: Tensor) -> bool:
@@ -53,7 +53,7 @@ class AdamW:
         *,
         decays: Callable[[str, Tensor], bool] = matrices_decay,
     ) -> None:
-        self.parameters = unique_parameters(parameters)
+        self.parameters = _unique_parameters(parameters)
         self.lr = not_negative("lr", lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas must be two numbers, (beta1, beta2); got {betas!r}")
@@ -66,8 +66,8 @@ class AdamW:
         self.step_counts = array_module(*(p.data for p in self.parameters.values())).zeros(
             len(self.parameters), "int64"
         )
-        self.m = {name: zero_moment(p.data) for name, p in self.parameters.items()}
-        self.v = {name: zero_moment(p.data) for name, p in self.parameters.items()}
+        self.m = {name: _zero_moment(p.data) for name, p in self.parameters.items()}
+        self.v = {name: _zero_moment(p.data) for name, p in self.parameters.items()}
 
     @property
     def steps(self) -> dict[str, int]:
@@ -137,12 +137,12 @@ class AdamW:
             self.v[name][...] = xp.asarray(entry["v"])
 
 
-def unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters, a tensor with several names only under its first."""
     names: dict[Tensor, str] = {}
     for name, parameter in named_tensors(parameters).items():
-        if parameter.dtype.name not in PARAMETER_DTYPES:
-            allowed = f"{', '.join(PARAMETER_DTYPES[:-1])} or {PARAMETER_DTYPES[-1]}"
+        if parameter.dtype.name not in _PARAMETER_DTYPES:
+            allowed = f"{', '.join(_PARAMETER_DTYPES[:-1])} or {_PARAMETER_DTYPES[-1]}"
             raise TypeError(f"parameter {name} must be {allowed}; got {parameter.dtype.name}")
         names.setdefault(parameter, name)
     if not names:
@@ -150,6 +150,6 @@ def unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: parameter for parameter, name in names.items()}
 
 
-def zero_moment(p: Array) -> Array:
+def _zero_moment(p: Array) -> Array:
     """The moment of a parameter that has made no step."""
     return array_module(p).zeros_like(p, dtype=accumulation_dtype(p.dtype))

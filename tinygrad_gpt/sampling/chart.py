@@ -7,11 +7,11 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
 
-BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a column
-MARK = ">"
-LONGEST_LABEL = 20
-PERCENT = 7  # "100.0% "
-GAP = 2
+_BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a column
+_MARK = ">"
+_LONGEST_LABEL = 20
+_PERCENT = 7  # "100.0% "
+_GAP = 2
 
 
 def probability_bars(
@@ -37,18 +37,18 @@ def probability_bars(
     if chosen is not None and chosen not in tokens:
         tokens.append(chosen)
     text = labels if callable(labels) else labels.__getitem__
-    names = [truncate_to(quote_visibly(text(token)), LONGEST_LABEL) for token in tokens]
+    names = [truncate_to(quote_visibly(text(token)), _LONGEST_LABEL) for token in tokens]
     widest = max(len("token"), *(display_width(name) for name in names))
-    bar_width = max(1, (width - len(MARK) - 1 - widest - 2 * (GAP + PERCENT)) // 2)
+    bar_width = max(1, (width - len(_MARK) - 1 - widest - 2 * (_GAP + _PERCENT)) // 2)
     scale = bar_width / max(before[tokens].max(), after[tokens].max())
 
     def cell(p: float) -> str:
         return f"{percent(p)} {bar(p * scale)}"
 
-    head = f"  {pad_to('token', widest)}  {'before':<{PERCENT + bar_width}}  after"
+    head = f"  {pad_to('token', widest)}  {'before':<{_PERCENT + bar_width}}  after"
     lines = [
-        f"{MARK if token == chosen else ' '} {pad_to(name, widest)}  "
-        f"{cell(before[token]):<{PERCENT + bar_width}}  {cell(after[token])}"
+        f"{_MARK if token == chosen else ' '} {pad_to(name, widest)}  "
+        f"{cell(before[token]):<{_PERCENT + bar_width}}  {cell(after[token])}"
         for token, name in zip(tokens, names, strict=True)
     ]
     return "\n".join(line.rstrip() for line in [head, *lines])
@@ -64,7 +64,7 @@ def percent(p: float) -> str:
 def bar(length: float) -> str:
     """A bar of this many columns, to an eighth."""
     eighths = round(8 * length)
-    return (BLOCKS[8] * (eighths // 8) + BLOCKS[eighths % 8]).rstrip()
+    return (_BLOCKS[8] * (eighths // 8) + _BLOCKS[eighths % 8]).rstrip()
 
 
 def quote_visibly(text: str | bytes) -> str:

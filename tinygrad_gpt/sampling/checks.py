@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, array_module, to_host
 from tinygrad_gpt.checks import real_numbers
 
-TIES_RULES = ("exact", "all")
+_TIES_RULES = ("exact", "all")
 
 
 class Rule(NamedTuple):
@@ -40,17 +40,17 @@ def check_settings(
 
     Raises ValueError or TypeError, in one line.
     """
-    if ties not in TIES_RULES:
-        raise ValueError(f"ties must be one of {', '.join(TIES_RULES)}; got {ties!r}")
+    if ties not in _TIES_RULES:
+        raise ValueError(f"ties must be one of {', '.join(_TIES_RULES)}; got {ties!r}")
     return (
-        check_setting("temperature", temperature, rows),
-        None if top_k is None else check_setting("top_k", top_k, rows),
-        None if top_p is None else check_setting("top_p", top_p, rows),
-        None if min_p is None else check_setting("min_p", min_p, rows),
+        _check_setting("temperature", temperature, rows),
+        None if top_k is None else _check_setting("top_k", top_k, rows),
+        None if top_p is None else _check_setting("top_p", top_p, rows),
+        None if min_p is None else _check_setting("min_p", min_p, rows),
     )
 
 
-def check_setting(name: str, value: float | Array, rows: tuple[int, ...]) -> Array:
+def _check_setting(name: str, value: float | Array, rows: tuple[int, ...]) -> Array:
     """One number, or one per row, as an array (*rows, 1)."""
     rule, numbers = RULES[name], to_host(value)
     if numbers.dtype.kind not in rule.kinds:  # a bool is no number here
@@ -75,20 +75,20 @@ def check_logits(logits: Array) -> Array:
         raise ValueError(f"logits must have shape (..., V) with V at least 1; got shape {x.shape}")
     x = xp.ascontiguousarray(x, dtype=xp.float64)
     if not xp.isfinite(x.max(-1)).all():  # the maximum is nan if any logit is: one pass finds every fault
-        raise ValueError(first_fault(to_host(x)))
+        raise ValueError(_first_fault(to_host(x)))
     return x
 
 
-def first_fault(x: Array) -> str:
+def _first_fault(x: Array) -> str:
     """What is wrong with logits (..., V) that hold a nan, an inf or a row of -inf throughout, and where."""
     faults = np.argwhere(np.isnan(x) | (x == np.inf))
     if len(faults):
         *row, token = faults[0].tolist()
-        return f"logits must be finite or -inf; got {x[*row, token]} at {row_name(row)}, id {token}"
+        return f"logits must be finite or -inf; got {x[*row, token]} at {_row_name(row)}, id {token}"
     row = np.argwhere((x == -np.inf).all(-1))[0].tolist()
-    return f"logits must leave a token to draw; got -inf for every id (0 to {x.shape[-1] - 1}) of {row_name(row)}"
+    return f"logits must leave a token to draw; got -inf for every id (0 to {x.shape[-1] - 1}) of {_row_name(row)}"
 
 
-def row_name(row: list[int]) -> str:
+def _row_name(row: list[int]) -> str:
     """'row 2', or in a batch of batches 'row (1, 2)'; a row on its own is row 0."""
     return f"row {tuple(row)}" if len(row) > 1 else f"row {row[0] if row else 0}"

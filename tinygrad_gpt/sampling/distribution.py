@@ -28,7 +28,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.sampling.checks import check_logits, check_settings
 
-TOP_P_SLACK = 2.0**-48  # relative, some 30 roundings: mass this little below p has reached p
+_TOP_P_SLACK = 2.0**-48  # relative, some 30 roundings: mass this little below p has reached p
 
 
 @np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
@@ -48,11 +48,11 @@ def probabilities(
     xp, x = array_module(logits), check_logits(logits)
     settings = check_settings(x.shape[:-1], temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, ties=ties)
     T, k, p, m = (None if s is None else xp.asarray(s) for s in settings)  # (..., 1)
-    weights = softmax_weights(x, T)
+    weights = _softmax_weights(x, T)
     if k is not None:
-        weights *= top_k_mask(x, k, ties)
+        weights *= _top_k_mask(x, k, ties)
     if p is not None:
-        weights *= top_k_mask(x, nucleus_size(weights, p), "exact")
+        weights *= _top_k_mask(x, _nucleus_size(weights, p), "exact")
     if m is not None:
         weights *= weights >= m  # the likeliest weighs 1
     return weights / weights.sum(-1, keepdims=True)
@@ -63,7 +63,7 @@ def greedy(logits: Array) -> Array:
     return check_logits(logits).argmax(-1)
 
 
-def softmax_weights(x: Array, T: Array) -> Array:
+def _softmax_weights(x: Array, T: Array) -> Array:
     """exp((x - max x) / T), so the likeliest weighs 1; where T is 0, only the first of the likeliest weighs at all."""
     xp = array_module(x)
     is_greedy = x.argmax(-1)[..., None] == xp.arange(x.shape[-1])
@@ -71,7 +71,7 @@ def softmax_weights(x: Array, T: Array) -> Array:
     return xp.where(T == 0, is_greedy, weights)
 
 
-def top_k_mask(x: Array, k: Array, ties: str) -> Array:
+def _top_k_mask(x: Array, k: Array, ties: str) -> Array:
     """Which tokens are among the k likeliest: (..., V) of bool.  k (..., 1) of int, at least 1."""
     xp, V = array_module(x), x.shape[-1]
     k = xp.minimum(k, V).astype(xp.int64)
@@ -83,9 +83,9 @@ def top_k_mask(x: Array, k: Array, ties: str) -> Array:
     return above | (level & (level.cumsum(-1) <= places))
 
 
-def nucleus_size(weights: Array, p: Array) -> Array:
+def _nucleus_size(weights: Array, p: Array) -> Array:
     """How many of the heaviest it takes until their share of the mass reaches p: (..., 1) of int."""
     xp = array_module(weights)
     mass = xp.sort(weights, axis=-1)[..., ::-1].cumsum(-1)
-    enough = xp.where(p < 1, p * (1 - TOP_P_SLACK), xp.inf) * mass[..., -1:]  # p = 1 keeps even the smallest weight
+    enough = xp.where(p < 1, p * (1 - _TOP_P_SLACK), xp.inf) * mass[..., -1:]  # p = 1 keeps even the smallest weight
     return (mass < enough).sum(-1, keepdims=True) + 1

@@ -31,7 +31,7 @@ def draw(probs: Array, u: Array) -> Array:
     if not probs.ndim or not probs.shape[-1]:
         raise ValueError(f"probs must have shape (..., V) with V at least 1; got shape {probs.shape}")
     cdf = probs.cumsum(-1, dtype=xp.float64)
-    check_draw(probs, cdf, u)
+    _check_draw(probs, cdf, u)
     total = cdf[..., -1]
     target = xp.minimum(u * total, xp.nextafter(total, 0))  # u * total can round up to total, which no slice holds
     if probs.ndim == 1:
@@ -39,7 +39,7 @@ def draw(probs: Array, u: Array) -> Array:
     return (cdf <= target[..., None]).sum(-1)  # the same, row by row
 
 
-def check_draw(probs: Array, cdf: Array, u: Array) -> None:
+def _check_draw(probs: Array, cdf: Array, u: Array) -> None:
     """Raise ValueError unless u lies in [0, 1) and fits the rows, each non-negative, of finite mass above 0."""
     xp = array_module(probs)
     if probs.ndim > 1 and u.shape != probs.shape[:-1]:

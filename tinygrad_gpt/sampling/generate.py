@@ -16,7 +16,7 @@ from tinygrad_gpt.sampling.distribution import probabilities
 from tinygrad_gpt.sampling.draw import draw, uniforms
 from tinygrad_gpt.tape import no_grad
 
-STOPPED_ID = -1  # in place of a token, once its row has drawn a stop token
+_STOPPED_ID = -1  # in place of a token, once its row has drawn a stop token
 
 
 class Config(Protocol):
@@ -85,7 +85,7 @@ def generate(
     """
     check_has("model", model, "config", "__call__")
     vocab_size = model.config.vocab_size
-    sequences = check_prompts(prompts, vocab_size)
+    sequences = _check_prompts(prompts, vocab_size)
     settings: dict[str, Array] = {
         "temperature": temperature,
         "top_k": top_k,
@@ -94,19 +94,19 @@ def generate(
         "ties": ties,
     }
     check_settings((len(sequences),), **settings)
-    steps = generate_steps(
+    steps = _generate_steps(
         model,
         sequences,
         whole_number("max_new_tokens", max_new_tokens, 0),
         settings,
         check_seed(seed),
-        check_stop_tokens(stop_tokens, vocab_size),
+        _check_stop_tokens(stop_tokens, vocab_size),
         use_cache,
     )
     return steps if return_probabilities else (step.ids for step in steps)
 
 
-def generate_steps(
+def _generate_steps(
     model: Model,
     sequences: list[list[int]],
     max_new_tokens: int,
@@ -117,7 +117,7 @@ def generate_steps(
 ) -> Iterator[Step]:
     """The loop.  Appends to sequences as it goes."""
     rows = np.arange(len(sequences))
-    read = next_logits_function(model, sequences, max_new_tokens, use_cache)
+    read = _next_logits_function(model, sequences, max_new_tokens, use_cache)
     stopped = np.zeros(len(sequences), bool)
     for n in range(max_new_tokens):
         if stopped.all():
@@ -128,15 +128,15 @@ def generate_steps(
         except ValueError as error:
             raise ValueError(f"new token {n} cannot be drawn: {error}") from error
         u = uniforms(seed, rows, [len(sequence) for sequence in sequences])
-        ids = np.where(stopped, STOPPED_ID, to_host(draw(probs, u)))
+        ids = np.where(stopped, _STOPPED_ID, to_host(draw(probs, u)))
         for sequence, token in zip(sequences, ids.tolist(), strict=True):
-            if token != STOPPED_ID:
+            if token != _STOPPED_ID:
                 sequence.append(token)
         stopped |= np.isin(ids, stop_tokens)
         yield Step(ids, logits, probs)
 
 
-def next_logits_function(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> NextLogits:
+def _next_logits_function(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> NextLogits:
     """A function that gives the model's logits (B, V) for the token after the last one of each row.
 
     A GPT computes those logits alone, and remembers keys and values between calls until a row outgrows its context:
@@ -144,8 +144,8 @@ def next_logits_function(model: Model, sequences: list[list[int]], max_new_token
     reads the window anew from the start, and gives the logits of all its tokens.
     """
     context_length = model.config.context_length
-    if not supports_cache(model):
-        return lambda sequences: logits_after(model, last_windows(sequences, context_length))
+    if not _supports_cache(model):
+        return lambda sequences: _logits_after(model, _last_windows(sequences, context_length))
     gpt, longest = cast(GPT, model), max((len(sequence) for sequence in sequences), default=0)
     cache = None
     if use_cache and 0 < longest < context_length:
@@ -154,22 +154,22 @@ def next_logits_function(model: Model, sequences: list[list[int]], max_new_token
 
     def read(sequences: list[list[int]]) -> Array:
         fits = max(len(sequence) for sequence in sequences) <= context_length
-        return gpt.next_logits(last_windows(sequences, context_length), cache if fits else None)
+        return gpt.next_logits(_last_windows(sequences, context_length), cache if fits else None)
 
     return read
 
 
-def last_windows(sequences: list[list[int]], context_length: int) -> list[list[int]]:
+def _last_windows(sequences: list[list[int]], context_length: int) -> list[list[int]]:
     """The last ids of each row, as many as the model can see."""
     return [sequence[-context_length:] for sequence in sequences]
 
 
-def supports_cache(model: Model) -> bool:
+def _supports_cache(model: Model) -> bool:
     """Whether the model's logits are those of GPT's own forward pass: a subclass may do more than that."""
     return isinstance(model, GPT) and type(model).__call__ is GPT.__call__
 
 
-def logits_after(model: Model, windows: list[list[int]]) -> Array:
+def _logits_after(model: Model, windows: list[list[int]]) -> Array:
     """The model's logits (B, V) after the last token of each row, from a pass over all of them."""
     with no_grad():  # around the model alone: what holds here must not hold in the caller's loop body
         logits = model(pad_rows(windows)).data  # (B, T, V)
@@ -178,7 +178,7 @@ def logits_after(model: Model, windows: list[list[int]]) -> Array:
     return logits[xp.arange(len(windows)), xp.asarray(last)]
 
 
-def check_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> list[list[int]]:
+def _check_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> list[list[int]]:
     """prompts as one list of ids per row.  Raises ValueError for an empty row or an id outside the vocabulary."""
     sequences = []
     for b, prompt in enumerate(prompts):
@@ -191,7 +191,7 @@ def check_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> 
     return sequences
 
 
-def check_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int]:
+def _check_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int]:
     """stop_tokens as a list.  Raises ValueError for an id outside the vocabulary, which could never be drawn."""
     try:
         tokens = [operator.index(token) for token in stop_tokens]

@@ -21,15 +21,15 @@ Function = Callable[..., Array]
 
 def by_complex_step(f: Function, inputs: tuple[Array, ...], i: int, dy: Array) -> Array:
     """dLoss/dx of input i, an entry at a time; f must take complex numbers."""
-    return entry_by_entry(inputs, i, lambda moved: np.imag(f(*moved(1j * TINY_STEP))) / TINY_STEP, dy)
+    return _entry_by_entry(inputs, i, lambda moved: np.imag(f(*moved(1j * TINY_STEP))) / TINY_STEP, dy)
 
 
 def by_differences(f: Function, inputs: tuple[Array, ...], i: int, dy: Array) -> Array:
     """dLoss/dx of input i, an entry at a time."""
-    return entry_by_entry(inputs, i, lambda moved: (f(*moved(STEP)) - f(*moved(-STEP))) / (2 * STEP), dy)
+    return _entry_by_entry(inputs, i, lambda moved: (f(*moved(STEP)) - f(*moved(-STEP))) / (2 * STEP), dy)
 
 
-def entry_by_entry(inputs: tuple[Array, ...], i: int, slope: Callable[..., Array], dy: Array) -> Array:
+def _entry_by_entry(inputs: tuple[Array, ...], i: int, slope: Callable[..., Array], dy: Array) -> Array:
     """Σ dy · slope for each entry of input i; slope is given a function that moves that entry by a step."""
     grad = np.zeros(inputs[i].shape)
     for place in np.ndindex(grad.shape):

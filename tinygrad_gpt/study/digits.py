@@ -10,16 +10,16 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 
-DECIMALS = 4
+_DECIMALS = 4
 NUDGE = 1e-9
-LONG = 1_000_000  # nothing is left out, no row is broken
+_LONG = 1_000_000  # nothing is left out, no row is broken
 
 
 def decimals(x: float) -> str:
     """A number to four decimals."""
     if not np.isfinite(x):
         return str(float(x))
-    text = f"{x + np.copysign(NUDGE, x):.{DECIMALS}f}"
+    text = f"{x + np.copysign(NUDGE, x):.{_DECIMALS}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
@@ -34,13 +34,13 @@ def array_text(x: Array) -> str:
     texts = [decimals(value) if x.dtype.kind == "f" else str(value) for value in x.ravel()]
     if x.dtype.kind == "f":
         finite = [text for text in texts if "." in text]
-        spare = min([DECIMALS - 1, *(len(text) - len(text.rstrip("0")) for text in finite)])
+        spare = min([_DECIMALS - 1, *(len(text) - len(text.rstrip("0")) for text in finite)])
         texts = [text[: len(text) - spare] if "." in text else text for text in texts]
     width = max(map(len, texts), default=0)
     entries = np.array([text.rjust(width) for text in texts], object).reshape(x.shape)
     if x.ndim == 0:
         return texts[0]
-    return np.array2string(entries, formatter={"all": str}, threshold=LONG, max_line_width=LONG)
+    return np.array2string(entries, formatter={"all": str}, threshold=_LONG, max_line_width=_LONG)
 
 
 def value_text(value: Any) -> str:

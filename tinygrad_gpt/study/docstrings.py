@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["prose", "formula", "section", "doctest"]
-SECTION = re.compile(r"(Shapes|Settings|Saved|Views|Errors|Numerics|Source|Check)\.\s+(.*)")
+_SECTION = re.compile(r"(Shapes|Settings|Saved|Views|Errors|Numerics|Source|Check)\.\s+(.*)")
 
 
 @dataclass
@@ -23,7 +23,7 @@ def blocks(docstring: str) -> list[Block]:
     for paragraph in re.split(r"\n\s*\n", docstring.strip("\n")):
         inside: Block | None = None
         for line in paragraph.split("\n"):
-            labelled = SECTION.match(line)
+            labelled = _SECTION.match(line)
             kind: Kind = "doctest" if line.startswith("    >>>") else "formula" if line.startswith("    ") else "prose"
             if labelled:
                 inside = Block("section", [labelled[2]], labelled[1])

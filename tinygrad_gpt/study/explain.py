@@ -33,8 +33,8 @@ FAMILIES = {
     "Layers": ("embedding", "linear", "layer_norm", "causal_attention"),
     "Losses": ("cross_entropy", "linear_cross_entropy"),
 }
-WIDTH = 80
-LIST_HINT = "tinygrad-gpt explain, without an op, lists them all"
+_WIDTH = 80
+_LIST_HINT = "tinygrad-gpt explain, without an op, lists them all"
 IN_NUMBERS = "In numbers, line by line"
 OTHER_MEANS = (
     f"The same gradients from the forward pass alone: each entry moved by {power_of_ten(TINY_STEP)} i "
@@ -66,7 +66,7 @@ class Explanation:
         """Whether every gradient is what the complex step and differences give."""
         return all(worked.agrees for worked in self.examples)
 
-    def text(self, width: int = WIDTH) -> str:
+    def text(self, width: int = _WIDTH) -> str:
         """The page, its prose in so many columns."""
         parts = [self.name, "=" * len(self.name), ""]
         for block in blocks(self.docstring):
@@ -88,7 +88,7 @@ def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
 
     Raises ValueError for a name that is no op's, with the nearest one that is, or for a seed outside [0, 2**64).
     """
-    name = name_of_op(op)
+    name = _name_of_op(op)
     if seed is not None and not 0 <= seed < 2**64:
         raise ValueError(f"seed must be at least 0 and below 2**64; got {seed}")
     function = OPS[name]
@@ -98,14 +98,14 @@ def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
         purpose=purpose(name),
         docstring=inspect.cleandoc(module.__doc__ or ""),
         path="/".join(module.__name__.split(".")) + ".py",
-        code=code(function, module),
-        uses=tuple(other for other in names_in(function.__code__) if is_op_of_another_file(other, module)),
+        code=_code(function, module),
+        uses=tuple(other for other in _names_in(function.__code__) if _is_op_of_another_file(other, module)),
         family=tuple(other for other, op in OPS.items() if op.__module__ == module.__name__),
         examples=tuple(work_through(function, example, seed) for example in EXAMPLES[name]),
     )
 
 
-def name_of_op(op: str | Op) -> str:
+def _name_of_op(op: str | Op) -> str:
     """The name of an op, given itself or by name: layer_norm, layer-norm and LayerNorm are one."""
     if not isinstance(op, str):
         if op not in ops.ALL_OPS:
@@ -114,7 +114,7 @@ def name_of_op(op: str | Op) -> str:
     alike = {normalized_name(name): name for name in OPS}
     if normalized_name(op) not in alike:
         near = nearest(op, OPS)
-        raise ValueError(f"unknown op {op!r}; " + (f"did you mean {near}?" if near else LIST_HINT))
+        raise ValueError(f"unknown op {op!r}; " + (f"did you mean {near}?" if near else _LIST_HINT))
     return alike[normalized_name(op)]
 
 
@@ -131,18 +131,18 @@ def purpose(name: str) -> str:
     return " ".join(doc.split("\n\n")[0].split())
 
 
-def code(function: Callable[..., Any], module: ModuleType) -> str:
+def _code(function: Callable[..., Any], module: ModuleType) -> str:
     """The source of a function and of all it uses that is defined in its module, in the file's order."""
     found = {function.__name__: function}
     todo = [function]
     while todo:
-        for name in names_in(todo.pop().__code__):
+        for name in _names_in(todo.pop().__code__):
             value = getattr(module, name, None)
             if isinstance(value, FunctionType) and value.__module__ == module.__name__ and name not in found:
                 found[name] = value
                 todo.append(value)
     lines = inspect.getsource(module).splitlines()
-    used = {name for value in found.values() for name in names_in(value.__code__)}
+    used = {name for value in found.values() for name in _names_in(value.__code__)}
     constants = {name: i for name in used for i, line in enumerate(lines) if line.startswith(f"{name} = ")}
     sources = [lines[i] for i in sorted(constants.values())]
     in_order = sorted(found.values(), key=lambda value: value.__code__.co_firstlineno)
@@ -150,21 +150,21 @@ def code(function: Callable[..., Any], module: ModuleType) -> str:
     return "\n".join([*sources, "", "", functions] if sources else [functions])
 
 
-def names_in(code: CodeType) -> Iterator[str]:
+def _names_in(code: CodeType) -> Iterator[str]:
     """The names that a function's code, and the functions inside it, look up outside."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from names_in(constant)
+            yield from _names_in(constant)
 
 
-def is_op_of_another_file(name: str, module: ModuleType) -> bool:
+def _is_op_of_another_file(name: str, module: ModuleType) -> bool:
     """Whether a name in a module is an op of another file."""
     op = OPS.get(name)
     return op is not None and op.__module__ != module.__name__ and getattr(module, name, None) is op
 
 
-def listing(width: int = WIDTH) -> str:
+def listing(width: int = _WIDTH) -> str:
     """Every op by family, a line each."""
     column = max(map(len, OPS)) + 4
     lines = []

@@ -11,11 +11,11 @@ from tinygrad_gpt.study.docstrings import Block
 from tinygrad_gpt.study.stepping import Step
 from tinygrad_gpt.study.worked import COMPLEX_STEP_BOUND, DIFFERENCES_BOUND, Comparison, Worked
 
-LABEL = 10  # columns for Shapes., Saved. ...
-LONG_NAME = 34  # an expression longer than this has its value on the next line
+_LABEL = 10  # columns for Shapes., Saved. ...
+_LONG_NAME = 34  # an expression longer than this has its value on the next line
 HEAD = ("", "vjp", "complex step", "differences", "")
 Row = tuple[str, str, str, str, str]
-PLAIN = (bool, int, float, str, type(None))
+_PLAIN = (bool, int, float, str, type(None))
 
 
 def heading(title: str) -> str:
@@ -30,9 +30,9 @@ def block_text(block: Block, width: int) -> str:
     if block.kind == "formula":
         return textwrap.indent("\n".join(block.lines), "    ")
     if block.kind == "section":
-        label = f"{block.label}.".ljust(LABEL)
+        label = f"{block.label}.".ljust(_LABEL)
         return textwrap.fill(
-            " ".join(block.lines), width, initial_indent=label, subsequent_indent=" " * LABEL, break_on_hyphens=False
+            " ".join(block.lines), width, initial_indent=label, subsequent_indent=" " * _LABEL, break_on_hyphens=False
         )
     return textwrap.fill(" ".join(block.lines), width, break_on_hyphens=False)
 
@@ -44,77 +44,81 @@ def code_text(source: str) -> str:
 
 def worked_text(worked: Worked, width: int) -> str:
     """The example from its inputs to its gradients."""
-    lines = [named_value(name, value, width) for name, value in inputs_and_array_settings(worked).items()]
-    lines += ["", f"{worked.out}, vjp = {call_text(worked)}", ""]
-    lines += [step_text(step, width) for step in worked.forward]
+    lines = [_named_value(name, value, width) for name, value in _inputs_and_array_settings(worked).items()]
+    lines += ["", f"{worked.out}, vjp = {_call_text(worked)}", ""]
+    lines += [_step_text(step, width) for step in worked.forward]
     if worked.saved:
-        lines += ["", saved_line(worked.saved, width)]
+        lines += ["", _saved_line(worked.saved, width)]
     names = ", ".join(worked.gradients) if len(worked.gradients) > 1 else f"({next(iter(worked.gradients))},)"
-    lines += ["", named_value(f"d{worked.out}", worked.dy, width), "", f"{names} = vjp(d{worked.out})", ""]
-    lines += [step_text(step, width) for step in worked.backward]
+    lines += ["", _named_value(f"d{worked.out}", worked.dy, width), "", f"{names} = vjp(d{worked.out})", ""]
+    lines += [_step_text(step, width) for step in worked.backward]
     if missing := [name for name, grad in worked.gradients.items() if grad is None]:
         lines += ["", f"{' and '.join(missing)}: None, a constant has no gradient"]
     return "\n".join(line.rstrip() for line in "\n".join(lines).split("\n"))
 
 
-def inputs_and_array_settings(worked: Worked) -> dict[str, Any]:
+def _inputs_and_array_settings(worked: Worked) -> dict[str, Any]:
     """Inputs, and settings that are arrays or keys."""
-    return worked.inputs | {name: value for name, value in worked.settings.items() if not fits_in_call(value)}
+    return worked.inputs | {name: value for name, value in worked.settings.items() if not _fits_in_call(value)}
 
 
-def fits_in_call(value: Any) -> bool:
+def _fits_in_call(value: Any) -> bool:
     """Whether a setting is short enough to stand in the call."""
-    return isinstance(value, PLAIN) or (isinstance(value, tuple) and all(isinstance(item, PLAIN) for item in value))
+    return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(item, _PLAIN) for item in value))
 
 
-def call_text(worked: Worked) -> str:
+def _call_text(worked: Worked) -> str:
     """The call of the op."""
-    settings = (f"{key}={value!r}" if fits_in_call(value) else f"{key}={key}" for key, value in worked.settings.items())
+    settings = (
+        f"{key}={value!r}" if _fits_in_call(value) else f"{key}={key}" for key, value in worked.settings.items()
+    )
     return f"{worked.op}({', '.join([*worked.inputs, *settings])})"
 
 
-def saved_line(saved: dict[str, Any], width: int) -> str:
+def _saved_line(saved: dict[str, Any], width: int) -> str:
     """What is kept for the way back: arrays first, with their shapes."""
-    arrays = [f"{name} {shape_text(value)}" for name, value in saved.items() if isinstance(value, np.ndarray)]
+    arrays = [f"{name} {_shape_text(value)}" for name, value in saved.items() if isinstance(value, np.ndarray)]
     others = [f"{name} = {value_text(value)}" for name, value in saved.items() if not isinstance(value, np.ndarray)]
     whole = "  ".join(["saved:", ", ".join(text.replace(" ", "\xa0") for text in [*arrays, *others])])
     return textwrap.fill(whole, width, initial_indent="    ", subsequent_indent=" " * 12).replace("\xa0", " ")
 
 
-def step_text(step: Step, width: int) -> str:
+def _step_text(step: Step, width: int) -> str:
     """A statement, and below it what it made."""
     indent = " " * (8 + len(step.source) - len(step.source.lstrip()))
-    values = [item for made in (step.parts | step.made).items() if showable(made[1]) for item in arrays_by_name(*made)]
-    shown = [named_value(name, value, width, indent) for name, value in values]
+    values = [
+        item for made in (step.parts | step.made).items() if _showable(made[1]) for item in _arrays_by_name(*made)
+    ]
+    shown = [_named_value(name, value, width, indent) for name, value in values]
     if step.condition is not None:
         shown.append(f"{indent}-> {step.condition}")
     return "\n".join([code_text(step.source), *shown])
 
 
-def arrays_by_name(name: str, value: Any) -> list[tuple[str, Any]]:
+def _arrays_by_name(name: str, value: Any) -> list[tuple[str, Any]]:
     """A value by its name; the arrays of a list or a tuple each by its own."""
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return [(f"{name}[{i}]", item) for i, item in enumerate(value)]
     return [(name, value)]
 
 
-def showable(value: Any) -> bool:
+def _showable(value: Any) -> bool:
     """Whether a value is worth a line: a function is not."""
     return not callable(value) or isinstance(value, type(np))
 
 
-def named_value(name: str, value: Any, width: int, indent: str = "    ") -> str:
+def _named_value(name: str, value: Any, width: int, indent: str = "    ") -> str:
     """name (shape) = value, over as many lines as the array has rows."""
     if not isinstance(value, np.ndarray) or value.ndim == 0:
         return f"{indent}{name} = {value_text(value)}"
-    head, text = f"{indent}{name} {shape_text(value)} = ", array_text(value)
+    head, text = f"{indent}{name} {_shape_text(value)} = ", array_text(value)
     rows = text.split("\n")
-    if len(head) + max(map(len, rows)) > width or (len(name) > LONG_NAME and len(rows) > 1):
+    if len(head) + max(map(len, rows)) > width or (len(name) > _LONG_NAME and len(rows) > 1):
         return f"{head.rstrip()}\n{textwrap.indent(text, indent + '    ')}"
     return head + text.replace("\n", "\n" + " " * len(head))
 
 
-def shape_text(x: Array) -> str:
+def _shape_text(x: Array) -> str:
     """(2, 3), but (3) for a vector, as in the docstrings."""
     return f"({', '.join(map(str, x.shape))})"
 
@@ -131,15 +135,15 @@ def comparisons_text(comparisons: tuple[Comparison, ...]) -> str:
 
 def comparison_rows(comparisons: tuple[Comparison, ...]) -> list[Row]:
     """The rows of every gradient."""
-    return [row for comparison in comparisons for row in entries(comparison)]
+    return [row for comparison in comparisons for row in _entries(comparison)]
 
 
 def farthest_row(comparisons: tuple[Comparison, ...]) -> Row:
     """The last row: the largest differences."""
-    return "apart, at most", "", farthest(comparisons, 1), farthest(comparisons, 2), ""
+    return "apart, at most", "", _farthest(comparisons, 1), _farthest(comparisons, 2), ""
 
 
-def entries(comparison: Comparison) -> list[Row]:
+def _entries(comparison: Comparison) -> list[Row]:
     """The rows of one gradient."""
     found = []
     off = comparison.off()
@@ -151,7 +155,7 @@ def entries(comparison: Comparison) -> list[Row]:
     return found
 
 
-def farthest(comparisons: tuple[Comparison, ...], which: int) -> str:
+def _farthest(comparisons: tuple[Comparison, ...], which: int) -> str:
     """The largest difference from the complex step (1) or from differences (2): its bound, or itself if it is more."""
     bound = (COMPLEX_STEP_BOUND, DIFFERENCES_BOUND)[which - 1]
     pairs = [(c.vjp, c.complex_step if which == 1 else c.differences) for c in comparisons]

@@ -14,7 +14,7 @@ from tinygrad_gpt.study.docstrings import Block, blocks
 from tinygrad_gpt.study.mathml import mathml
 from tinygrad_gpt.study.tex import cells, tex
 
-GRADIENT = re.compile(r"d\w+(?:/d\w+)?\s+=")  # such a line tells a gradient
+_GRADIENT = re.compile(r"d\w+(?:/d\w+)?\s+=")  # such a line tells a gradient
 RULES = {
     "add": "A sum hands its gradient to both terms, unchanged; what was broadcast receives the sum over its copies.",
     "subtract": "The gradient goes to a unchanged and to b with its sign turned.",
@@ -78,9 +78,9 @@ RULES = {
 
 def formulas(function: Function) -> str:
     """What the op computes and what its vjp does, as HTML: the formulas without the way from one to the other."""
-    displayed = [block for block in docstring_of(function) if block.kind == "formula"]
-    chosen = displayed[:1] + [block for block in displayed[1:] if GRADIENT.match(block.lines[0])]
-    return "".join(of_block(block, function) for block in chosen)
+    displayed = [block for block in _docstring_of(function) if block.kind == "formula"]
+    chosen = displayed[:1] + [block for block in displayed[1:] if _GRADIENT.match(block.lines[0])]
+    return "".join(_of_block(block, function) for block in chosen)
 
 
 def derivation(function: Function) -> str:
@@ -89,31 +89,31 @@ def derivation(function: Function) -> str:
     An op of somebody else's has its own docstring, as it stands.
     """
     if function not in ops.ALL_OPS:
-        return paragraph(inspect.getdoc(function) or "")
-    return "".join(of_block(block, function) for block in docstring_of(function))
+        return _paragraph(inspect.getdoc(function) or "")
+    return "".join(_of_block(block, function) for block in _docstring_of(function))
 
 
-def docstring_of(function: Function) -> list[Block]:
+def _docstring_of(function: Function) -> list[Block]:
     """The parts of the docstring of an op's file; none for an op of somebody else's."""
     if function not in ops.ALL_OPS:
         return []
     return blocks(inspect.cleandoc(sys.modules[function.__module__].__doc__ or ""))
 
 
-def of_block(block: Block, function: Function) -> str:
+def _of_block(block: Block, function: Function) -> str:
     """A part of the docstring as HTML."""
     if block.kind == "formula":
         family = [op.__name__ for op in ops.ALL_OPS if op.__module__ == function.__module__]
         lines = block.lines
         if len(lines) == len(family) > 1:
             lines = [lines[family.index(function.__name__)]]
-        return f'<div class="formula">{"".join(map(formula_html, lines))}</div>'
+        return f'<div class="formula">{"".join(map(_formula_html, lines))}</div>'
     if block.kind == "section" and block.label != "Check":
         return f"<p><b>{html.escape(block.label)}.</b> {inline_html(' '.join(block.lines))}</p>"
-    return paragraph(" ".join(block.lines)) if block.kind == "prose" else ""
+    return _paragraph(" ".join(block.lines)) if block.kind == "prose" else ""
 
 
-def paragraph(text: str) -> str:
+def _paragraph(text: str) -> str:
     """Prose, if there is any."""
     return f"<p>{inline_html(text)}</p>" if text else ""
 
@@ -124,7 +124,7 @@ def inline_html(text: str) -> str:
     return re.sub(r"^Gradient\.", "<b>Gradient.</b>", text)
 
 
-def formula_html(line: str) -> str:
+def _formula_html(line: str) -> str:
     """A line of formulas, each part that stands apart in a box of its own; as it is written, if it cannot be drawn."""
     try:
         parts = [mathml(tex(part)) for _, part in cells(line)]

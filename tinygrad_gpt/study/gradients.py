@@ -18,12 +18,12 @@ from tinygrad_gpt.study.explain import FAMILIES, IN_NUMBERS, OPS, OTHER_MEANS, E
 from tinygrad_gpt.study.explain_text import HEAD, comparison_rows, farthest_row, worked_text
 from tinygrad_gpt.study.tex import formula
 
-FOLDER = "docs/gradients"
-WIDTH = 100  # of the numbers
-WRITTEN = "<!-- Written by `python -m tinygrad_gpt.study.gradients`; edit the op, not this page. -->\n"
-INTRODUCTION = f"""# Every gradient
+_FOLDER = "docs/gradients"
+_WIDTH = 100  # of the numbers
+_WRITTEN = "<!-- Written by `python -m tinygrad_gpt.study.gradients`; edit the op, not this page. -->\n"
+_INTRODUCTION = f"""# Every gradient
 
-{WRITTEN}
+{_WRITTEN}
 An op is a function on arrays that returns its result and its vjp, which turns dLoss/dy into dLoss/dx:
 
 ```python
@@ -39,34 +39,34 @@ and `--seed 1` with other numbers.
 
 def pages(explanations: Sequence[Explanation]) -> dict[str, str]:
     """Every page by its file's name."""
-    return {"README.md": index(), **{f"{it.name}.md": page(it) for it in explanations}}
+    return {"README.md": _index(), **{f"{it.name}.md": page(it) for it in explanations}}
 
 
-def index() -> str:
+def _index() -> str:
     """The page of contents: every op by family, a line each."""
     families = ""
     for family, names in FAMILIES.items():
         families += f"\n## {family}\n\n"
         families += "".join(f"- [{name}]({name}.md): {escaped(purpose(name))}\n" for name in names)
-    return INTRODUCTION + families
+    return _INTRODUCTION + families
 
 
 def page(explanation: Explanation) -> str:
     """The page of an op."""
-    parts = [f"# {explanation.name}\n", WRITTEN, navigation(explanation)]
-    parts += [block_markdown(block) for block in blocks(explanation.docstring)]
-    parts += ["## The code\n", fenced("python", explanation.code)]
+    parts = [f"# {explanation.name}\n", _WRITTEN, _navigation(explanation)]
+    parts += [_block_markdown(block) for block in blocks(explanation.docstring)]
+    parts += ["## The code\n", _fenced("python", explanation.code)]
     if explanation.uses:
         parts += [f"It calls {', '.join(f'[{name}]({name}.md)' for name in explanation.uses)}.\n"]
     for worked in explanation.examples:
         parts += [f"## {worked.title or IN_NUMBERS}\n", "Numbers are float64, shown to four decimals.\n"]
-        parts += [fenced("text", worked_text(worked, WIDTH)), f"{OTHER_MEANS}\n"]
+        parts += [_fenced("text", worked_text(worked, _WIDTH)), f"{OTHER_MEANS}\n"]
         rows = [HEAD, *comparison_rows(worked.comparisons), farthest_row(worked.comparisons)]
-        parts += [table([row[:4] for row in rows])]
+        parts += [_table([row[:4] for row in rows])]
     return "\n".join(parts)
 
 
-def navigation(explanation: Explanation) -> str:
+def _navigation(explanation: Explanation) -> str:
     """Links to the file, to the other ops in it and to the index."""
     file = f"[{explanation.path}](../../{explanation.path})"
     others = [f"[{name}]({name}.md)" for name in explanation.family if name != explanation.name]
@@ -74,12 +74,12 @@ def navigation(explanation: Explanation) -> str:
     return f"Defined in {file}{along}. [All ops](README.md).\n"
 
 
-def block_markdown(block: Block) -> str:
+def _block_markdown(block: Block) -> str:
     """A part of the docstring: formulae as LaTeX, the rest as it is."""
     if block.kind == "formula":
-        return fenced("math", formula(block.lines))
+        return _fenced("math", formula(block.lines))
     if block.kind == "doctest":
-        return fenced("pycon", "\n".join(block.lines))
+        return _fenced("pycon", "\n".join(block.lines))
     text = escaped(" ".join(" ".join(block.lines).split()))
     if block.kind == "section":
         return f"**{block.label}.** {text}\n"
@@ -92,12 +92,12 @@ def escaped(text: str) -> str:
     return "".join(piece if piece.startswith("`") else re.sub(r"([\\*_<>\[\]|~])", r"\\\1", piece) for piece in pieces)
 
 
-def fenced(language: str, text: str) -> str:
+def _fenced(language: str, text: str) -> str:
     """A block of code."""
     return f"```{language}\n{text}\n```\n"
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table of numbers, which stand at the right."""
     head, *body = [f"| {' | '.join(cell or ' ' for cell in row)} |" for row in rows]
     return "\n".join([head, "| :-- |" + " --: |" * (len(rows[0]) - 1), *body]) + "\n"
@@ -122,7 +122,7 @@ def findings(folder: Path, wanted: dict[str, str], explanations: Sequence[Explan
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the pages, or check them; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tinygrad_gpt.study.gradients", description="Pages of the ops.")
-    parser.add_argument("folder", nargs="?", default=FOLDER, help=f"where the pages are (default: {FOLDER})")
+    parser.add_argument("folder", nargs="?", default=_FOLDER, help=f"where the pages are (default: {_FOLDER})")
     parser.add_argument("--check", action="store_true", help="write nothing; say what is stale or wrong")
     options = parser.parse_args(argv)
     folder, explanations = Path(options.folder), [explain(name) for name in OPS]

@@ -42,7 +42,7 @@ def arrays_of(vjp: Vjp) -> Iterator[tuple[str, Array]]:
         if hasattr(held, "nbytes") and hasattr(held, "dtype"):
             yield name, held
         elif isinstance(held, FunctionType):
-            todo += captured_values(held)
+            todo += _captured_values(held)
         elif isinstance(held, partial):
             todo += [(name, held.func), *((name, part) for part in held.args), *held.keywords.items()]
         elif isinstance(held, list | tuple):
@@ -51,7 +51,7 @@ def arrays_of(vjp: Vjp) -> Iterator[tuple[str, Array]]:
             todo += [(f"{name}[{key!r}]", part) for key, part in held.items()]
 
 
-def captured_values(function: FunctionType) -> Iterator[tuple[str, Any]]:
+def _captured_values(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """The names of the surrounding function that this one mentions, with what they stand for."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:

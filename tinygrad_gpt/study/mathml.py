@@ -9,16 +9,16 @@
 import html
 import re
 
-NAMED = {"mu": "μ", "varepsilon": "ε", "pi": "π", "Phi": "Φ"}
-SIGNS = {"cdot": "·", "circ": "∘", "infty": "∞", "top": "\u22a4", "dots": "…", "sum": "∑"}
-SPACES = {",": "0.17em", " ": "0.25em", "quad": "1em", "qquad": "2em"}
-ACCENTS = {"hat": "^", "bar": "¯"}
-THIN_SPACE = f'<mspace width="{SPACES[","]}"/>'
-MINUS = "\u2212"  # as long as a plus
+_NAMED = {"mu": "μ", "varepsilon": "ε", "pi": "π", "Phi": "Φ"}
+_SIGNS = {"cdot": "·", "circ": "∘", "infty": "∞", "top": "\u22a4", "dots": "…", "sum": "∑"}
+_SPACES = {",": "0.17em", " ": "0.25em", "quad": "1em", "qquad": "2em"}
+_ACCENTS = {"hat": "^", "bar": "¯"}
+_THIN_SPACE = f'<mspace width="{_SPACES[","]}"/>'
+_MINUS = "\u2212"  # as long as a plus
 D, NBSP = '<mi mathvariant="normal">d</mi>', "\u00a0"
 
-TOKEN = re.compile(r"\\(?:text|operatorname|mathrm|mathit)\{[^{}]*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|d?[A-Za-z]|\s+|.")
-ORDINARY = re.compile(r"\w|\\(?:operatorname|mathrm|mathit|hat|bar|frac|tfrac|sqrt|mu|varepsilon|pi|Phi)\b")
+_TOKEN = re.compile(r"\\(?:text|operatorname|mathrm|mathit)\{[^{}]*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|d?[A-Za-z]|\s+|.")
+_ORDINARY = re.compile(r"\w|\\(?:operatorname|mathrm|mathit|hat|bar|frac|tfrac|sqrt|mu|varepsilon|pi|Phi)\b")
 
 
 def mathml(latex: str) -> str:
@@ -30,7 +30,7 @@ class Parser:
     """A formula, read from left to right."""
 
     def __init__(self, latex: str) -> None:
-        self.tokens: list[str] = [token for token in TOKEN.findall(latex) if not token.isspace()]
+        self.tokens: list[str] = [token for token in _TOKEN.findall(latex) if not token.isspace()]
 
     def row(self, end: str | None = None) -> str:
         """Everything up to `end`, which is taken too."""
@@ -38,8 +38,8 @@ class Parser:
         while self.tokens and self.tokens[0] != end:
             function = self.tokens[0].startswith(r"\operatorname")
             parts.append(self.scripted())
-            if function and self.tokens and ORDINARY.match(self.tokens[0]):  # mean x: a thin space, as LaTeX leaves
-                parts.append(THIN_SPACE)
+            if function and self.tokens and _ORDINARY.match(self.tokens[0]):  # mean x: a thin space, as LaTeX leaves
+                parts.append(_THIN_SPACE)
         if end is not None:
             self.take(end)
         return "".join(parts)
@@ -82,26 +82,26 @@ class Parser:
         if token.isalpha():
             return f"<mrow>{D}<mi>{token[1:]}</mi></mrow>", False
         stretchy = ' stretchy="false"' if token in "()[]|" else ""
-        return f"<mo{stretchy}>{html.escape(MINUS if token == '-' else token)}</mo>", False
+        return f"<mo{stretchy}>{html.escape(_MINUS if token == '-' else token)}</mo>", False
 
     def command(self, name: str) -> tuple[str, bool]:
         """A command and what it takes."""
-        if name in SPACES:
-            return f'<mspace width="{SPACES[name]}"/>', False
+        if name in _SPACES:
+            return f'<mspace width="{_SPACES[name]}"/>', False
         if name in "{}|":
             return f"<mo>{name}</mo>", False
         if name in ("frac", "tfrac"):
             return f"<mfrac>{self.atom()[0]}{self.atom()[0]}</mfrac>", False
         if name == "sqrt":
             return f"<msqrt>{self.atom()[0]}</msqrt>", False
-        if name in ACCENTS:
-            return f'<mover accent="true">{self.atom()[0]}<mo stretchy="true">{ACCENTS[name]}</mo></mover>', False
+        if name in _ACCENTS:
+            return f'<mover accent="true">{self.atom()[0]}<mo stretchy="true">{_ACCENTS[name]}</mo></mover>', False
         if "{" in name:  # text and names, with their spaces
             kind, _, words = name.rstrip("}").partition("{")
             tag = "mtext" if kind == "text" else "mi"
             return f"<{tag}>{html.escape(words.replace(' ', NBSP).replace(chr(92), ''))}</{tag}>", False
-        if name in NAMED:
-            return f"<mi>{NAMED[name]}</mi>", False
-        if name in SIGNS:
-            return f"<mo>{SIGNS[name]}</mo>", name == "sum"
+        if name in _NAMED:
+            return f"<mi>{_NAMED[name]}</mi>", False
+        if name in _SIGNS:
+            return f"<mo>{_SIGNS[name]}</mo>", name == "sum"
         raise ValueError(f"\\{name} is not known here")

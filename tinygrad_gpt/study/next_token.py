@@ -27,17 +27,17 @@ from tinygrad_gpt.training.plots import drawable_text, set_title
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure
 
-LONGEST_LABEL = 20
-UNIFORM = "a number from 0 to below 1"
-COLOURS = ("#1f5fa8", "#d1601f", "#3a8f5c", "#8a4fa3", "#b08a1e", "#4c9aa8")
-GREY = "#8a8a8a"
-LEGEND_BELOW = {
+_LONGEST_LABEL = 20
+_UNIFORM = "a number from 0 to below 1"
+_COLOURS = ("#1f5fa8", "#d1601f", "#3a8f5c", "#8a4fa3", "#b08a1e", "#4c9aa8")
+_GREY = "#8a8a8a"
+_LEGEND_BELOW = {
     "loc": "upper center",
     "bbox_to_anchor": (0.5, -0.13),
     "fontsize": "small",
     "frameon": False,
 }  # hides no mark
-CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the curve of entropies
+_CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the curve of entropies
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10,
     """The n likeliest tokens at each temperature, after the cut; below them entropy, perplexity, how many remain."""
     rows = [probabilities(view.logits, temperature=T, **cut.settings()) for T in temperatures]
     tokens = view.likeliest(n)
-    names = [truncate_to(view.label(token), LONGEST_LABEL) for token in tokens]
+    names = [truncate_to(view.label(token), _LONGEST_LABEL) for token in tokens]
     widest = max(len("can be drawn"), *(display_width(name) for name in names))
     cell = max(14, min(30, (width - widest) // len(rows) - 2))
     scale = max(1, cell - 7) / max(float(row.max()) for row in rows)
@@ -123,34 +123,34 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
-    names = [truncate_to(drawable_text(view.label(token)), LONGEST_LABEL) for token in tokens]
+    names = [truncate_to(drawable_text(view.label(token)), _LONGEST_LABEL) for token in tokens]
     size = (11 if cut.settings() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
     drawn = Figure(figsize=size, layout="constrained")
     set_title(drawn, f"next token after {truncate_to(drawable_text(quote_visibly(view.text)), 70)}")
     panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]
-    draw_bars(
+    _draw_bars(
         by_temperature,
         names,
         {f"temperature {T:g}": probabilities(view.logits, temperature=T)[tokens] for T in temperatures},
         "temperature alone",
     )
-    draw_entropies(over_temperature, view, temperatures, cut)
+    _draw_entropies(over_temperature, view, temperatures, cut)
     if cut.settings():
         before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
-        draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}\nat temperature 1")
+        _draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}\nat temperature 1")
         panels[1].tick_params(labelleft=False)  # the tokens are those of the panel beside it
     if cut.top_k is not None and cut.top_k < len(tokens):
-        panels[1].axhline(cut.top_k - 0.5, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
+        panels[1].axhline(cut.top_k - 0.5, color=_GREY, linestyle=(0, (4, 2)), linewidth=1)
     return drawn
 
 
-def draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: str) -> None:
+def _draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: str) -> None:
     """Groups of horizontal bars, one group per token, the likeliest on top."""
     from matplotlib.ticker import MaxNLocator
 
     height = 0.8 / len(series)
-    for i, ((name, values), colour) in enumerate(zip(series.items(), colours(len(series)), strict=True)):
+    for i, ((name, values), colour) in enumerate(zip(series.items(), _colours(len(series)), strict=True)):
         places = np.arange(len(names)) - 0.4 + height * (i + 0.5)
         axes.barh(places, values, height, label=name, color=colour)
     for tick in axes.set_yticks(range(len(names)), names):
@@ -159,27 +159,27 @@ def draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title: 
     axes.set_xlabel("probability")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # room for numbers such as 0.0150
     axes.set_title(title, fontsize="small")
-    axes.legend(ncols=2, **LEGEND_BELOW)
+    axes.legend(ncols=2, **_LEGEND_BELOW)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def colours(n: int) -> Sequence[Any]:
+def _colours(n: int) -> Sequence[Any]:
     """n colours that can be told apart."""
     from matplotlib import colormaps
 
-    return [*(COLOURS[:n] if n <= len(COLOURS) else colormaps["viridis"](np.linspace(0, 0.9, n)))]
+    return [*(_COLOURS[:n] if n <= len(_COLOURS) else colormaps["viridis"](np.linspace(0, 0.9, n)))]
 
 
-def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
+def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
     """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
     from matplotlib.ticker import LogLocator
 
-    for limits, colour in zip(dict.fromkeys((Cut(), cut)), COLOURS, strict=False):  # one curve where both are the same
-        curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in CURVE]
-        axes.plot(CURVE, curve, color=colour, label=str(limits).replace(", ", ",\n"))
+    for limits, colour in zip(dict.fromkeys((Cut(), cut)), _COLOURS, strict=False):  # one curve where both are the same
+        curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in _CURVE]
+        axes.plot(_CURVE, curve, color=colour, label=str(limits).replace(", ", ",\n"))
     for T in temperatures:
-        if CURVE[0] <= T <= CURVE[-1]:
-            axes.axvline(T, color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
+        if _CURVE[0] <= T <= _CURVE[-1]:
+            axes.axvline(T, color=_GREY, linewidth=0.7, linestyle=(0, (4, 2)))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("temperature")
@@ -190,7 +190,7 @@ def draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cu
     decades = np.ptp(axes.get_ylim()) / math.log(10)
     perplexity.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
     perplexity.yaxis.set_major_formatter("{x:,g}")
-    axes.legend(**LEGEND_BELOW)
+    axes.legend(**_LEGEND_BELOW)
     axes.spines["top"].set_visible(False)
 
 
@@ -207,7 +207,7 @@ def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
         "labels": [view.label(token) for token in range(len(logits))],
         "shown": n,
         "settings": {"temperature": temperature, **vars(cut)},
-        "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": UNIFORM},
+        "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": _UNIFORM},
     }
     safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may read </script>
     template = files("tinygrad_gpt.study").joinpath("next_token.html").read_text("utf-8")

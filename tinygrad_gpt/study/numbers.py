@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 
 ROWS, COLUMNS = 40, 96  # of a heat map of a large array; a narrow one may have more rows, as many cells in all
-PERCENT_IN_COLOURS = (
+_PERCENT_IN_COLOURS = (
     99  # per cent of the entries that a heat map's colours span; the few beyond it take the last colour
 )
 
@@ -65,17 +65,17 @@ def heat_map(array: Array, rows: int = ROWS, columns: int = COLUMNS) -> HeatMap:
     shape = (int(x.shape[0]), int(x.shape[1]))
     if not x.size:
         return HeatMap(np.zeros(shape, np.int8), 0.0, shape)
-    x = largest_of_blocks(x.T, columns).T
-    x = largest_of_blocks(x, max(rows, rows * columns // x.shape[1]))
+    x = _largest_of_blocks(x.T, columns).T
+    x = _largest_of_blocks(x, max(rows, rows * columns // x.shape[1]))
     finite = np.abs(x[np.isfinite(x)])
-    scale = float(np.percentile(finite, PERCENT_IN_COLOURS)) if finite.size else 0.0
+    scale = float(np.percentile(finite, _PERCENT_IN_COLOURS)) if finite.size else 0.0
     scale = scale or float(finite.max(initial=0.0))
     units = np.clip(np.where(np.isnan(x), 0, x) / (scale or 1.0), -1, 1)
     grid = np.where(np.isnan(x), -128, np.rint(127 * units)).astype(np.int8)
     return HeatMap(grid, scale, shape)
 
 
-def largest_of_blocks(x: Array, n: int) -> Array:
+def _largest_of_blocks(x: Array, n: int) -> Array:
     """Rows in n runs as equal as they can be; of each run and column the entry that is largest without its sign."""
     if len(x) <= n:
         return x

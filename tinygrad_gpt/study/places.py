@@ -20,9 +20,9 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import Tensor
 
-PACKAGE = Path(tape.__file__).parent
-ENGINE = (tape.__file__, kernels.__file__)  # files whose lines say nothing of the model
-HEAD = "lm_head"
+_PACKAGE = Path(tape.__file__).parent
+_ENGINE = (tape.__file__, kernels.__file__)  # files whose lines say nothing of the model
+_HEAD = "lm_head"
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,15 @@ class Places:
     def scope(self, frames: list[FrameType], arrays: list[Array], watcher: FrameType | None) -> str:
         """The place of an op on these arrays that was called by these functions, the innermost first."""
         for frame in frames:
-            if frame.f_code in HEAD_OF:
-                return HEAD  # by its parameter it would be the token embedding's, where the two are tied
+            if frame.f_code in _HEAD_OF:
+                return _HEAD  # by its parameter it would be the token embedding's, where the two are tied
             layer = self.layer(frame.f_locals)
             if layer is not None:
                 own = [name for name in map(self.name_of, arrays) if name is not None]
                 return (
-                    common_prefix(own) if own and f"{common_prefix(own)}.".startswith(layer and f"{layer}.") else layer
+                    _common_prefix(own)
+                    if own and f"{_common_prefix(own)}.".startswith(layer and f"{layer}.")
+                    else layer
                 )
         names = [frame.f_code.co_name for frame in reversed(frames) if frame is not watcher]
         return ".".join(name for name in names if name.isidentifier())
@@ -91,18 +93,20 @@ class Places:
             if isinstance(variable, dict) and variable and all(isinstance(t, Tensor) for t in variable.values()):
                 names = [self.name_of(tensor.data) for tensor in variable.values()]
                 if all(names):
-                    return common_prefix([name for name in names if name])
+                    return _common_prefix([name for name in names if name])
         return None
 
 
-HEAD_OF: tuple[CodeType, ...] = (GPT.loss.__code__, GPT.__call__.__code__)  # their own ops are the head's
+_HEAD_OF: tuple[CodeType, ...] = (GPT.loss.__code__, GPT.__call__.__code__)  # their own ops are the head's
 
 
-def common_prefix(names: list[str]) -> str:
+def _common_prefix(names: list[str]) -> str:
     """The parts that dotted names have in common from the left, never the last: that is the tensor's own.
 
-    >>> common_prefix(["h.0.mlp.c_fc.weight", "h.0.mlp.c_proj.weight"]), common_prefix(["wte.weight"]), common_prefix(["wte.weight", "x"])
-    ('h.0.mlp', 'wte', '')
+    >>> _common_prefix(["h.0.mlp.c_fc.weight", "h.0.mlp.c_proj.weight"])
+    'h.0.mlp'
+    >>> _common_prefix(["wte.weight"]), _common_prefix(["wte.weight", "x"])
+    ('wte', '')
     """
     parts = [name.split(".")[:-1] for name in names]
     shared = []
@@ -131,7 +135,7 @@ def scope_levels(scope: str) -> list[str]:
 def calling_frames(frame: FrameType | None, end: FrameType | None) -> Iterator[FrameType]:
     """The functions that led here, the innermost first, up to `end`; without the engine's and Python's own."""
     while frame is not None:
-        if frame.f_code.co_filename not in ENGINE and not frame.f_code.co_filename.startswith("<frozen "):
+        if frame.f_code.co_filename not in _ENGINE and not frame.f_code.co_filename.startswith("<frozen "):
             yield frame
         frame = None if frame is end else frame.f_back
 
@@ -162,15 +166,15 @@ def line_of(frame: FrameType) -> Line:
 
 def short_path(file: str) -> str:
     """A file's name as its reader knows it: from the package's or the working folder, else its last part."""
-    return path_from_folder(file, os.getcwd())
+    return _path_from_folder(file, os.getcwd())
 
 
 @cache
-def path_from_folder(file: str, here: str) -> str:
+def _path_from_folder(file: str, here: str) -> str:
     """The same, with the working folder given."""
     path = Path(file)
-    if PACKAGE in path.parents:
-        return path.relative_to(PACKAGE.parent).as_posix()
+    if _PACKAGE in path.parents:
+        return path.relative_to(_PACKAGE.parent).as_posix()
     return path.relative_to(here).as_posix() if Path(here) in path.parents else path.name
 
 

@@ -24,9 +24,9 @@ from tinygrad_gpt.study.places import scope_levels, short_path
 from tinygrad_gpt.study.spot_check import Check
 from tinygrad_gpt.study.trace import FORWARD, Op, Trace, Value
 
-PROGRAM = ("pictures.js", "model.js", "detail.js", "moving.js")  # one scope, in this order
-DIGITS = 6  # significant ones that the page is given
-SMALL = (32, 64)  # rows and columns of the heat maps of what a vjp keeps
+_PROGRAM = ("pictures.js", "model.js", "detail.js", "moving.js")  # one scope, in this order
+_DIGITS = 6  # significant ones that the page is given
+_SMALL = (32, 64)  # rows and columns of the heat maps of what a vjp keeps
 
 
 def page(
@@ -38,12 +38,12 @@ def page(
     note: str = "",
 ) -> str:
     """The whole file.  facts stand at the top; checks are what `spot_checks` has found; note says how it did."""
-    content = {"title": title, "facts": {**summary(trace), **(facts or {})}, "note": note, **page_data(trace, checks)}
+    content = {"title": title, "facts": {**_summary(trace), **(facts or {})}, "note": note, **_page_data(trace, checks)}
     data = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "TITLE": html.escape(title),
         "/* STYLE */": page_part("page.css"),
-        "/* PROGRAM */": "\n".join(map(page_part, PROGRAM)),
+        "/* PROGRAM */": "\n".join(map(page_part, _PROGRAM)),
         "DATA": data.replace("<", "\\u003c"),  # so that nothing in it can end the script
     }
     marks = re.compile("|".join(map(re.escape, parts)))
@@ -57,7 +57,7 @@ def page_part(name: str) -> str:
     return files("tinygrad_gpt.study").joinpath("page", name).read_text("utf-8")
 
 
-def summary(trace: Trace) -> dict[str, str]:
+def _summary(trace: Trace) -> dict[str, str]:
     """The step in a few numbers."""
     forward = sum(op.seconds for op in trace.ops)
     backward = sum(op.vjp_seconds or 0.0 for op in trace.ops)
@@ -70,7 +70,7 @@ def summary(trace: Trace) -> dict[str, str]:
     return facts
 
 
-def page_data(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
+def _page_data(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
     """Everything in the trace that the page shows."""
     by_value = defaultdict(list)
     for check in checks:
@@ -78,22 +78,24 @@ def page_data(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
     functions = {op.name: op.function for op in trace.ops}
     kernels = {op.kernel: op.run for op in trace.ops if op.kernel}
     return {
-        "ops": [of_op(op) for op in trace.ops],
-        "values": [{**of_value(value), "checks": list(map(of_check, by_value[value.index]))} for value in trace.values],
+        "ops": [_of_op(op) for op in trace.ops],
+        "values": [
+            {**_of_value(value), "checks": list(map(_of_check, by_value[value.index]))} for value in trace.values
+        ],
         "events": [[event.way == FORWARD, event.op.index] for event in trace.events],
         "about": {
-            name: {"rule": RULES.get(name, ""), **op_documentation(function)} for name, function in functions.items()
+            name: {"rule": RULES.get(name, ""), **_op_documentation(function)} for name, function in functions.items()
         },
-        "kernels": {str(name): source(run) for name, run in kernels.items()},
+        "kernels": {str(name): _source(run) for name, run in kernels.items()},
     }
 
 
-def op_documentation(function: Function) -> dict[str, Any]:
+def _op_documentation(function: Function) -> dict[str, Any]:
     """What there is to read on an op: its derivation and its code."""
-    return {"formulas": formulas(function), "derivation": derivation(function), "code": source(function)}
+    return {"formulas": formulas(function), "derivation": derivation(function), "code": _source(function)}
 
 
-def source(function: Function) -> dict[str, Any]:
+def _source(function: Function) -> dict[str, Any]:
     """A function's code and where it stands; nothing for one that was made on the fly."""
     try:
         lines, first = inspect.getsourcelines(function)
@@ -103,7 +105,7 @@ def source(function: Function) -> dict[str, Any]:
     return {"file": file, "line": first, "text": textwrap.dedent("".join(lines))}
 
 
-def of_op(op: Op) -> dict[str, Any]:
+def _of_op(op: Op) -> dict[str, Any]:
     """An op."""
     return {
         "name": op.name,
@@ -116,8 +118,8 @@ def of_op(op: Op) -> dict[str, Any]:
         "within": op.within,
         "output": op.output.index,
         "kernel": op.kernel,
-        "seconds": round_to_digits(op.seconds),
-        "vjpSeconds": None if op.vjp_seconds is None else round_to_digits(op.vjp_seconds),
+        "seconds": _round_to_digits(op.seconds),
+        "vjpSeconds": None if op.vjp_seconds is None else _round_to_digits(op.vjp_seconds),
         "keptBytes": op.kept_bytes,
         "kept": [
             {
@@ -125,51 +127,51 @@ def of_op(op: Op) -> dict[str, Any]:
                 "shape": list(kept.array.shape),
                 "bytes": kept.nbytes,
                 "owner": kept.owner,
-                **({"map": of_array(kept.array, *SMALL)} if kept.owner is None and kept.array.size > 1 else {}),
+                **({"map": _of_array(kept.array, *_SMALL)} if kept.owner is None and kept.array.size > 1 else {}),
             }
             for kept in op.kept
         ],
     }
 
 
-def of_value(value: Value) -> dict[str, Any]:
+def _of_value(value: Value) -> dict[str, Any]:
     """An array, its gradient and the terms of that."""
     return {
         "name": value.name,
         "kind": value.kind,
         "op": value.op,
-        "stats": of_stats(value.stats),
-        "map": of_array(value.array),
-        "gradient": None if value.gradient_stats is None else of_stats(value.gradient_stats),
-        "gradientMap": None if value.gradient is None else of_array(value.gradient),
+        "stats": _of_stats(value.stats),
+        "map": _of_array(value.array),
+        "gradient": None if value.gradient_stats is None else _of_stats(value.gradient_stats),
+        "gradientMap": None if value.gradient is None else _of_array(value.gradient),
         "terms": [
-            {"op": term.op, "slot": term.slot, "stats": of_stats(term.stats), "sum": round_to_digits(term.sum.norm)}
+            {"op": term.op, "slot": term.slot, "stats": _of_stats(term.stats), "sum": _round_to_digits(term.sum.norm)}
             for term in value.terms
         ],
     }
 
 
-def of_check(check: Check) -> list[Any]:
+def _of_check(check: Check) -> list[Any]:
     """A spot check."""
     numbers = (check.at, check.analytic, check.numeric, check.difference)
-    return [list(check.index), *(round_to_digits(number, 9) for number in numbers)]
+    return [list(check.index), *(_round_to_digits(number, 9) for number in numbers)]
 
 
-def of_stats(stats: Stats) -> list[Any]:
+def _of_stats(stats: Stats) -> list[Any]:
     """Shape, dtype, mean, deviation, least, largest, norm, how many are not finite."""
     numbers = (stats.mean, stats.std, stats.min, stats.max, stats.norm)
-    return [list(stats.shape), stats.dtype, *map(round_to_digits, numbers), stats.n_bad]
+    return [list(stats.shape), stats.dtype, *map(_round_to_digits, numbers), stats.n_bad]
 
 
-def of_array(array: Array, *size: int) -> list[Any] | None:
+def _of_array(array: Array, *size: int) -> list[Any] | None:
     """A heat map: rows, columns, what 127 stands for, the bytes in base64, and the array's own rows and columns."""
     drawn = heat_map(array, *size)
     if not drawn.grid.size:
         return None
     grid = base64.b64encode(drawn.grid.tobytes()).decode("ascii")
-    return [*drawn.grid.shape, round_to_digits(drawn.scale), grid, *drawn.shape]
+    return [*drawn.grid.shape, _round_to_digits(drawn.scale), grid, *drawn.shape]
 
 
-def round_to_digits(number: float, digits: int = DIGITS) -> float | None:
+def _round_to_digits(number: float, digits: int = _DIGITS) -> float | None:
     """A number with few digits; None for what JSON has no word for."""
     return float(f"{number:.{digits}g}") if math.isfinite(number) else None

@@ -18,8 +18,8 @@ from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.study.trace import Trace, Value
 from tinygrad_gpt.tape import Tensor, no_grad
 
-STEP = 1e-6
-PER_ARRAY = 3
+_STEP = 1e-6
+_PER_ARRAY = 3
 Index = tuple[int, ...]
 
 
@@ -45,9 +45,9 @@ def spot_checks(
     loss: Callable[[], Tensor],
     parameters: Mapping[str, Tensor],
     *,
-    per_array: int = PER_ARRAY,
+    per_array: int = _PER_ARRAY,
     chosen: Mapping[str, list[Index]] | None = None,
-    step: float = STEP,
+    step: float = _STEP,
 ) -> list[Check]:
     """Check entries of every parameter and every op's output: the one of largest gradient, and others at random.
 
@@ -56,26 +56,26 @@ def spot_checks(
     """
     checks = []
     with no_grad():
-        check_same_ops(trace, loss)
+        _check_same_ops(trace, loss)
         for value in trace.values:
-            if value.gradient is None or not value.gradient.size or is_recomputed(trace, value):
+            if value.gradient is None or not value.gradient.size or _is_recomputed(trace, value):
                 continue
             entries = dict.fromkeys([*entries_of(value, per_array), *(chosen or {}).get(value.name, [])])
             for index in entries:
-                slope = slope_at(trace, value, index, loss, parameters, step)
+                slope = _slope_at(trace, value, index, loss, parameters, step)
                 if slope is not None:
-                    checks.append(check_of(value, index, slope))
+                    checks.append(_check_of(value, index, slope))
     return checks
 
 
-def is_recomputed(trace: Trace, value: Value) -> bool:
+def _is_recomputed(trace: Trace, value: Value) -> bool:
     """Whether it belongs to a block that was computed again on the way back: running the step does not meet it."""
     if value.op is not None:
         return trace.ops[value.op].within is not None
     return trace[value.name] is not value
 
 
-def check_of(value: Value, index: Index, numeric: float) -> Check:
+def _check_of(value: Value, index: Index, numeric: float) -> Check:
     """Beside the difference, what the trace has."""
     gradient = to_host(value.gradient)
     scale = float(np.abs(gradient).max())
@@ -92,7 +92,7 @@ def entries_of(value: Value, n: int) -> Iterator[Index]:
         yield tuple(int(i) for i in np.unravel_index(flat, gradient.shape))
 
 
-def slope_at(
+def _slope_at(
     trace: Trace,
     value: Value,
     index: Index,
@@ -102,9 +102,9 @@ def slope_at(
 ) -> float | None:
     """(L(x + h) - L(x - h)) / 2h; None for a leaf that is no parameter."""
     if value.op is not None:
-        changes = [nudged_output(trace, value.op, index, h) for h in (step, -step)]
+        changes = [_nudged_output(trace, value.op, index, h) for h in (step, -step)]
     elif value.name in parameters:
-        changes = [nudged_entry(parameters[value.name].data, index, h) for h in (step, -step)]
+        changes = [_nudged_entry(parameters[value.name].data, index, h) for h in (step, -step)]
     else:
         return None
     results = []
@@ -115,7 +115,7 @@ def slope_at(
 
 
 @contextmanager
-def nudged_entry(array: Array, index: Index, h: float) -> Iterator[None]:
+def _nudged_entry(array: Array, index: Index, h: float) -> Iterator[None]:
     """Within this block one number of an array is larger by h."""
     before = array[index].copy()
     array[index] += h
@@ -126,7 +126,7 @@ def nudged_entry(array: Array, index: Index, h: float) -> Iterator[None]:
 
 
 @contextmanager
-def nudged_output(trace: Trace, op: int, index: Index, h: float) -> Iterator[None]:
+def _nudged_output(trace: Trace, op: int, index: Index, h: float) -> Iterator[None]:
     """Within this block one number of what the op of this number in the trace gives is larger by h."""
     numbers = itertools.count()
 
@@ -146,7 +146,7 @@ def nudged_output(trace: Trace, op: int, index: Index, h: float) -> Iterator[Non
         yield
 
 
-def check_same_ops(trace: Trace, loss: Callable[[], Tensor]) -> None:
+def _check_same_ops(trace: Trace, loss: Callable[[], Tensor]) -> None:
     """Raise ValueError unless loss() runs the ops that the trace begins with."""
     names: list[str] = []
 

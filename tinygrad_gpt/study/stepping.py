@@ -21,7 +21,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.digits import NUDGE
 
 Values = dict[str, Any]
-NUMBERS = (np.ndarray, np.generic, float)
+_NUMBERS = (np.ndarray, np.generic, float)
 Tracer = Callable[[FrameType, str, Any], Any]
 
 
@@ -87,7 +87,7 @@ class Call:
 
     def __init__(self, frame: FrameType) -> None:
         self.frame = frame
-        self.statements = statements(frame.f_code)
+        self.statements = _statements(frame.f_code)
         self.steps: list[Step] = []
         self.inner: list[Call] = []
         self.result: Any = None
@@ -111,8 +111,8 @@ class Call:
         self.current = statement
         if statement:
             names = dict(frame.f_locals)
-            self.before = {name: frozen_copy(value) for name, value in names.items()}
-            self.parts = dict(inner_results(statement.parts, frame.f_globals | names))
+            self.before = {name: _frozen_copy(value) for name, value in names.items()}
+            self.parts = dict(_inner_results(statement.parts, frame.f_globals | names))
             self.condition = bool(eval(statement.condition, frame.f_globals | names)) if statement.condition else None
 
     def finish(self, frame: FrameType) -> None:
@@ -124,10 +124,12 @@ class Call:
             name for name in names if name not in self.before or not prints_alike(self.before[name], names[name])
         ]
         made = {
-            name: frozen_copy(names[name]) for name in dict.fromkeys([*self.current.targets, *changed]) if name in names
+            name: _frozen_copy(names[name])
+            for name in dict.fromkeys([*self.current.targets, *changed])
+            if name in names
         }
-        known = [*self.before.values(), *made.values(), *as_items(self.result)]
-        self.steps.append(Step(self.current.source, new_values(self.parts, known), made, self.condition))
+        known = [*self.before.values(), *made.values(), *_as_items(self.result)]
+        self.steps.append(Step(self.current.source, _new_values(self.parts, known), made, self.condition))
         self.current = None
 
     def all_steps(self) -> Iterator[Step]:
@@ -138,15 +140,15 @@ class Call:
                 yield from call.all_steps()
 
 
-def inner_results(parts: tuple[str, ...], names: Values) -> Iterator[tuple[str, Array]]:
+def _inner_results(parts: tuple[str, ...], names: Values) -> Iterator[tuple[str, Array]]:
     """The values of the expressions that are arrays."""
     for part in parts:
         value = eval(part, names)
         if isinstance(value, np.ndarray | np.generic):
-            yield part, frozen_copy(value)
+            yield part, _frozen_copy(value)
 
 
-def new_values(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
+def _new_values(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
     """Those parts whose values are not known already."""
     found: dict[str, Array] = {}
     for part, value in parts.items():
@@ -155,51 +157,51 @@ def new_values(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
     return found
 
 
-def frozen_copy(value: Any) -> Any:
+def _frozen_copy(value: Any) -> Any:
     """A copy of what may be changed in place."""
     if isinstance(value, list):
-        return [frozen_copy(item) for item in value]
+        return [_frozen_copy(item) for item in value]
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def prints_alike(a: Any, b: Any) -> bool:
     """Whether two values print alike."""
-    if isinstance(a, NUMBERS) and isinstance(b, NUMBERS):
+    if isinstance(a, _NUMBERS) and isinstance(b, _NUMBERS):
         return np.shape(a) == np.shape(b) and bool(np.all(np.isclose(a, b, rtol=0, atol=NUDGE, equal_nan=True)))
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(prints_alike, a, b))
     return a is b or (isinstance(a, int | slice) and bool(a == b))
 
 
-def as_items(result: Any) -> list[Any]:
+def _as_items(result: Any) -> list[Any]:
     """A result's items, if it is a tuple."""
     return list(result) if isinstance(result, tuple) else [result]
 
 
 @lru_cache
-def statements(code: CodeType) -> dict[int, Statement]:
+def _statements(code: CodeType) -> dict[int, Statement]:
     """The statement on each line of a function; {} if its source is nowhere."""
     lines = linecache.getlines(code.co_filename)
     found: dict[int, Statement] = {}
     for node in ast.walk(ast.parse("".join(lines))):
         if isinstance(node, ast.Lambda) and code.co_name == "<lambda>" and node.lineno == code.co_firstlineno:
             source = ast.get_source_segment("".join(lines), node) or ""
-            whole = Statement(source, (), inner_expressions(node.body))
+            whole = Statement(source, (), _inner_expressions(node.body))
             found.update(dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), whole))
         elif isinstance(node, ast.FunctionDef) and (node.name, node.lineno) == (code.co_name, code.co_firstlineno):
-            for statement in statements_in(node.body):
-                first, last = statement.lineno, last_line_of_head(statement)
+            for statement in _statements_in(node.body):
+                first, last = statement.lineno, _last_line_of_head(statement)
                 source = "".join(line[node.body[0].col_offset :] for line in lines[first - 1 : last]).rstrip()
                 value = statement.value if isinstance(statement, ast.Assign | ast.Return | ast.Expr) else None
                 condition = ast.unparse(statement.test) if isinstance(statement, ast.If) else ""
                 made = Statement(
-                    source, assigned_names(statement), inner_expressions(value) if value else (), condition
+                    source, _assigned_names(statement), _inner_expressions(value) if value else (), condition
                 )
                 found.update(dict.fromkeys(range(first, last + 1), made))
     return found
 
 
-def statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Statements in a body and in the bodies inside it; not those of inner functions, nor guards that only raise."""
     for statement in body:
         inside = [getattr(statement, name, []) for name in ("body", "orelse")]
@@ -207,16 +209,16 @@ def statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             continue
         yield statement
         for inner in inside:
-            yield from statements_in(inner)
+            yield from _statements_in(inner)
 
 
-def last_line_of_head(statement: ast.stmt) -> int:
+def _last_line_of_head(statement: ast.stmt) -> int:
     """The last line of a statement, or of an `if` or `for` without its body."""
     head = getattr(statement, "test", None) or getattr(statement, "iter", None) or statement
     return head.end_lineno or statement.lineno
 
 
-def assigned_names(statement: ast.stmt) -> tuple[str, ...]:
+def _assigned_names(statement: ast.stmt) -> tuple[str, ...]:
     """The names a statement assigns; those of a `for` change but for its last turn, when there is nothing left."""
     if isinstance(statement, ast.For):
         return ()
@@ -225,19 +227,19 @@ def assigned_names(statement: ast.stmt) -> tuple[str, ...]:
     return tuple(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
 
 
-def inner_expressions(value: ast.expr) -> tuple[str, ...]:
+def _inner_expressions(value: ast.expr) -> tuple[str, ...]:
     """Source of the calls and matrix products inside an expression, and of what is calculated for a call."""
     whole = value.elts if isinstance(value, ast.Tuple) else [value]
-    found = [ast.unparse(node) for top in whole for node in innermost_first(top) if node not in whole]
+    found = [ast.unparse(node) for top in whole for node in _innermost_first(top) if node not in whole]
     return tuple(dict.fromkeys(found))
 
 
-def innermost_first(node: ast.AST) -> Iterator[ast.AST]:
+def _innermost_first(node: ast.AST) -> Iterator[ast.AST]:
     """The expressions inside an expression, and itself, that are worth a look."""
     if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.IfExp):  # which may not run, or run often
         return
     for child in ast.iter_child_nodes(node):
-        yield from innermost_first(child)
+        yield from _innermost_first(child)
     if isinstance(node, ast.Call):
         receiver = [node.func.value] if isinstance(node.func, ast.Attribute) else []
         yield from (operand for operand in [*receiver, *node.args] if isinstance(operand, ast.BinOp | ast.Compare))

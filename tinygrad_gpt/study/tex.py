@@ -5,21 +5,21 @@ What the docstrings use is all it knows.  Words that name no function and no qua
 
 import re
 
-FUNCTIONS = ("mean", "max", "tanh", "ln", "log", "exp", "erf", "softmax", "rowsum", "cross_entropy")
-QUANTITIES = (
+_FUNCTIONS = ("mean", "max", "tanh", "ln", "log", "exp", "erf", "softmax", "rowsum", "cross_entropy")
+_QUANTITIES = (
     *("keep", "table", "ids", "key", "targets", "target", "loss", "dloss", "dlogits", "nll", "value", "rate"),
     *("count", "dtable"),
 )
-SYMBOLS = {
+_SYMBOLS = {
     **{"μ": r"\mu", "ε": r"\varepsilon", "π": r"\pi", "Φ": r"\Phi", "Σ": r"\sum", "∘": r"\circ", "·": r"\cdot"},
     **{"½": r"\tfrac{1}{2}", "…": r"\dots", "²": "^{2}", "³": "^{3}", "ᵀ": r"^{\top}", "inf": r"\infty"},
     "+=": r"\text{ += }",
 }
-ACCENTS = {"\u0302": r"\hat", "\u0304": r"\bar"}
-TOKEN = re.compile(
-    rf"(?P<function>(?:{'|'.join(FUNCTIONS)})(?![a-z]))"
+_ACCENTS = {"\u0302": r"\hat", "\u0304": r"\bar"}
+_TOKEN = re.compile(
+    rf"(?P<function>(?:{'|'.join(_FUNCTIONS)})(?![a-z]))"
     rf"|(?P<infinity>inf(?![a-z]))"
-    rf"|(?P<quantity>(?:{'|'.join(sorted(QUANTITIES, key=len, reverse=True))})(?![a-z]))"
+    rf"|(?P<quantity>(?:{'|'.join(sorted(_QUANTITIES, key=len, reverse=True))})(?![a-z]))"
     r"|(?P<accented>d?[a-z][\u0302\u0304])"
     r"|(?P<gradient>d[a-zA-Z](?:/?d[a-zA-Z])?(?![a-zA-Z]))"
     r"|(?P<word>[A-Za-z]{2,}(?:-[a-z]+)?)"
@@ -33,25 +33,25 @@ TOKEN = re.compile(
     r"|(?P<adding>\+=)"
     r"|(?P<sign>[-+=/(),:;.\[\]<>|{}])"
 )
-GAP = re.compile(r"(?:,)? {2,}")
-JOINING = re.compile(r"(?:[\w})\]]|\\top)$")
+_GAP = re.compile(r"(?:,)? {2,}")
+_JOINING = re.compile(r"(?:[\w})\]]|\\top)$")
 
 
 def formula(lines: list[str]) -> str:
     """The lines of a formula as one LaTeX array, each part of a line that stands apart in a cell of its own."""
     rows = [cells(line) for line in lines]
-    starts = columns([start for row in rows for start, _ in row])
+    starts = _columns([start for row in rows for start, _ in row])
     places = [[max(i for i, first in enumerate(starts) if first <= start) for start, _ in row] for row in rows]
     if len(rows) == 1 or any(row[-1] - row[0] >= len(row) for row in places):  # no table, or one with gaps in it
-        return stacked([r" \qquad ".join(tex(text) for _, text in row) for row in rows])
+        return _stacked([r" \qquad ".join(tex(text) for _, text in row) for row in rows])
     table = []
     for row, filled in zip(rows, places, strict=True):
         texts = dict(zip(filled, (tex(text) for _, text in row), strict=True))
         table.append(r" \quad & ".join(texts.get(i, "") for i in range(len(starts))))
-    return stacked(table, len(starts))
+    return _stacked(table, len(starts))
 
 
-def stacked(rows: list[str], n_columns: int = 1) -> str:
+def _stacked(rows: list[str], n_columns: int = 1) -> str:
     """Rows below each other; a row alone needs no array."""
     if len(rows) == 1:
         return rows[0]
@@ -62,14 +62,14 @@ def stacked(rows: list[str], n_columns: int = 1) -> str:
 def cells(line: str) -> list[tuple[int, str]]:
     """The parts of a line between gaps of two spaces or more, and the columns where they start."""
     found, start = [], len(line) - len(line.lstrip())
-    for gap in [*GAP.finditer(line, start), None]:
+    for gap in [*_GAP.finditer(line, start), None]:
         end = gap.start() if gap else len(line)
-        found.append((sum(c not in ACCENTS for c in line[:start]), line[start:end]))
+        found.append((sum(c not in _ACCENTS for c in line[:start]), line[start:end]))
         start = gap.end() if gap else end
     return found
 
 
-def columns(starts: list[int]) -> list[int]:
+def _columns(starts: list[int]) -> list[int]:
     """Where columns start: places up to two apart are one column (a sign stands before the others)."""
     found: list[int] = []
     for start in sorted(set(starts)):
@@ -87,7 +87,7 @@ def tex(text: str) -> str:
     written, words = "", ""
     at, space = 0, ""
     while at < len(text):
-        found = TOKEN.match(text, at)
+        found = _TOKEN.match(text, at)
         if not found:
             raise ValueError(f"tex does not know {text[at]!r}, in {text!r}")
         kind, token, at = found.lastgroup, found[0], found.end()
@@ -101,35 +101,35 @@ def tex(text: str) -> str:
         if words:
             written, words = f"{written}\\text{{{words}{space}}}", ""
             space = ""
-        made, at = latex_of(str(kind), token, text, at)
+        made, at = _latex_of(str(kind), token, text, at)
         if token in "-:" and (token == ":" or written.endswith(r" }")):  # after words no sign of subtraction
             made = f"{{{token}}}"
-        written += joint(written, made, str(kind), space) + made
+        written += _joint(written, made, str(kind), space) + made
         space = ""
     return f"{written}\\text{{{words}}}" if words else written
 
 
-def latex_of(kind: str, token: str, text: str, at: int) -> tuple[str, int]:
+def _latex_of(kind: str, token: str, text: str, at: int) -> tuple[str, int]:
     """The LaTeX of a token that began before `at`, and where the rest of the text begins."""
     if kind == "function":
         return r"\operatorname{" + token.replace("_", r"\_") + "}", at
     if kind == "quantity":
         return rf"\mathit{{{token}}}", at
     if kind == "accented":
-        return f"{'d' if len(token) > 2 else ''}{ACCENTS[token[-1]]}{{{token[-2]}}}", at
+        return f"{'d' if len(token) > 2 else ''}{_ACCENTS[token[-1]]}{{{token[-2]}}}", at
     if kind in ("raised", "lowered"):
-        inside, at = operand(text, at, r"[\w,]+" if kind == "lowered" else r"\w+")
+        inside, at = _operand(text, at, r"[\w,]+" if kind == "lowered" else r"\w+")
         letters = re.fullmatch("[a-z]{2}", inside)  # two indices, no word
         return f"{'^' if kind == 'raised' else '_'}{{{inside if letters else tex(inside)}}}", at
     if kind == "root":
-        inside, at = operand(text, at, r"\w+")
+        inside, at = _operand(text, at, r"\w+")
         return rf"\sqrt{{{tex(inside)}}}", at
     if token in "{}":
         return rf"\{token}", at
-    return SYMBOLS.get(token, token), at
+    return _SYMBOLS.get(token, token), at
 
 
-def operand(text: str, at: int, plain: str) -> tuple[str, int]:
+def _operand(text: str, at: int, plain: str) -> tuple[str, int]:
     """What a root, an exponent or an index is taken of: (...) or {...} without their brackets, or a plain run."""
     if at < len(text) and text[at] in "({":
         depth = 0
@@ -143,11 +143,11 @@ def operand(text: str, at: int, plain: str) -> tuple[str, int]:
     return run[0].rstrip(","), at + len(run[0].rstrip(","))
 
 
-def joint(written: str, made: str, kind: str, space: str) -> str:
+def _joint(written: str, made: str, kind: str, space: str) -> str:
     """What goes between two pieces: a thin space between factors, a space where the text has one."""
     if not space:
         return ""
-    factors = JOINING.search(written) and (made[0] in "([\\" or made[0].isalnum())
+    factors = _JOINING.search(written) and (made[0] in "([\\" or made[0].isalnum())
     after_function = re.search(r"\\operatorname\{[^}]*\}$", written)
     operator = re.match(r"\\(?:circ|cdot)\b", made) or re.search(r"\\(?:circ|cdot|sum(?:_\{\w+\})?)$", written)
     return r"\, " if factors and not operator and not after_function else " "

@@ -32,8 +32,8 @@ from tinygrad_gpt.study.places import Line, Places, calling_frames, line_of, var
 from tinygrad_gpt.tape import Tensor
 
 FORWARD: Literal["forward"] = "forward"
-BACKWARD: Literal["backward"] = "backward"
-MAX_SETTING_LENGTH = 60  # characters of a setting
+_BACKWARD: Literal["backward"] = "backward"
+_MAX_SETTING_LENGTH = 60  # characters of a setting
 
 
 @dataclass(eq=False)
@@ -146,7 +146,7 @@ class Trace(AbstractContextManager["Trace"]):
     @property
     def loss(self) -> Value | None:
         """Where backward began; None before."""
-        back = [event.op for event in self.events if event.way == BACKWARD and event.op.within is None]
+        back = [event.op for event in self.events if event.way == _BACKWARD and event.op.within is None]
         return back[0].output if back else None
 
     @property
@@ -199,7 +199,7 @@ class Trace(AbstractContextManager["Trace"]):
         values, wanted = [], []
         for slot, (x, array) in enumerate(zip(inputs, arrays, strict=True)):
             asks = isinstance(x, Tensor) and x.requires_grad and tape._recording.get()
-            values.append(self.value_of(x, array, asks, frames, argument_name(function, slot)))
+            values.append(self.value_of(x, array, asks, frames, _argument_name(function, slot)))
             wanted.append(asks)
         op = Op(
             index=len(self.ops),
@@ -210,7 +210,7 @@ class Trace(AbstractContextManager["Trace"]):
             lines=tuple(line_of(frame) for frame in frames),
             inputs=tuple(values),
             wanted=tuple(wanted),
-            settings={name: setting_text(value) for name, value in settings.items() if value is not None},
+            settings={name: _setting_text(value) for name, value in settings.items() if value is not None},
             within=self.running[-1][0] if self.running else None,
         )
         self.ops.append(op)
@@ -235,7 +235,7 @@ class Trace(AbstractContextManager["Trace"]):
 
     def back(self, op: Op, dy: Array, answers: tuple[Array | None, ...]) -> None:
         """Enter what a vjp was handed and what it answered."""
-        self.events.append(Event(BACKWARD, op))
+        self.events.append(Event(_BACKWARD, op))
         if not op.output.terms:  # backward begins here
             op.output.gradient, op.output.gradient_stats = dy, stats_of(dy)
         for slot, (value, wanted, answer) in enumerate(zip(op.inputs, op.wanted, answers, strict=False)):
@@ -302,16 +302,16 @@ class Clock:
     seconds: float = 0.0
 
 
-def argument_name(function: Function, slot: int) -> str:
+def _argument_name(function: Function, slot: int) -> str:
     """What an op calls its array number `slot`."""
     code = getattr(function, "__code__", None)
     return str(code.co_varnames[slot]) if code and slot < code.co_argcount else f"array {slot}"
 
 
-def setting_text(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     """A setting as it is written, if that is short."""
     text = repr(value)
-    return text if len(text) <= MAX_SETTING_LENGTH else f"{text[: MAX_SETTING_LENGTH - 1]}…"
+    return text if len(text) <= _MAX_SETTING_LENGTH else f"{text[: _MAX_SETTING_LENGTH - 1]}…"
 
 
 def trace(parameters: Mapping[str, Tensor] | None = None) -> Trace:

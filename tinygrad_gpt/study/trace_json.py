@@ -9,7 +9,7 @@ from tinygrad_gpt.study.numbers import Stats
 from tinygrad_gpt.study.spot_check import Check
 from tinygrad_gpt.study.trace import Op, Trace, Value
 
-VERSION = 1
+_VERSION = 1
 
 
 def as_dict(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
@@ -18,17 +18,17 @@ def as_dict(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
     Ops and values are named by their numbers, which are their places in the lists.
     """
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "kept_bytes": trace.kept_bytes,
         "loss": None if trace.loss is None else trace.loss.index,
         "events": [{"way": event.way, "op": event.op.index} for event in trace.events],
-        "ops": [of_op(op) for op in trace.ops],
-        "values": [of_value(value) for value in trace.values],
-        "checks": [none_for_nonfinite(asdict(check) | {"difference": check.difference}) for check in checks],
+        "ops": [_of_op(op) for op in trace.ops],
+        "values": [_of_value(value) for value in trace.values],
+        "checks": [_none_for_nonfinite(asdict(check) | {"difference": check.difference}) for check in checks],
     }
 
 
-def of_op(op: Op) -> dict[str, Any]:
+def _of_op(op: Op) -> dict[str, Any]:
     """An op."""
     return {
         "name": op.name,
@@ -50,27 +50,27 @@ def of_op(op: Op) -> dict[str, Any]:
     }
 
 
-def of_value(value: Value) -> dict[str, Any]:
+def _of_value(value: Value) -> dict[str, Any]:
     """An array and its gradient."""
     return {
         "name": value.name,
         "kind": value.kind,
         "op": value.op,
-        "stats": of_stats(value.stats),
-        "gradient": None if value.gradient_stats is None else of_stats(value.gradient_stats),
+        "stats": _of_stats(value.stats),
+        "gradient": None if value.gradient_stats is None else _of_stats(value.gradient_stats),
         "terms": [
-            {"op": term.op, "slot": term.slot, "stats": of_stats(term.stats), "sum": of_stats(term.sum)}
+            {"op": term.op, "slot": term.slot, "stats": _of_stats(term.stats), "sum": _of_stats(term.sum)}
             for term in value.terms
         ],
     }
 
 
-def of_stats(stats: Stats) -> dict[str, Any]:
+def _of_stats(stats: Stats) -> dict[str, Any]:
     """The numbers of an array."""
-    return none_for_nonfinite(asdict(stats) | {"rms": stats.rms})
+    return _none_for_nonfinite(asdict(stats) | {"rms": stats.rms})
 
 
-def none_for_nonfinite(numbers: dict[str, Any]) -> dict[str, Any]:
+def _none_for_nonfinite(numbers: dict[str, Any]) -> dict[str, Any]:
     """None in the place of numbers that JSON has no word for."""
     return {
         name: None if isinstance(number, float) and not math.isfinite(number) else number

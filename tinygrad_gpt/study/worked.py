@@ -81,36 +81,36 @@ def work_through(op: Op, example: Example, seed: int | None = None) -> Worked:
         settings=example.settings,
         out=out,
         y=y,
-        forward=without_repeated_results(forward, {out: y}),
-        saved=saved_values(vjp),
+        forward=_without_repeated_results(forward, {out: y}),
+        saved=_saved_values(vjp),
         dy=dy,
-        backward=without_repeated_results(
+        backward=_without_repeated_results(
             backward, {name: grad for name, grad in gradients.items() if grad is not None}
         ),
         gradients=gradients,
-        comparisons=tuple(compare_gradients(op, example, inputs, dy, gradients)),
+        comparisons=tuple(_compare_gradients(op, example, inputs, dy, gradients)),
     )
 
 
-def without_repeated_results(steps: tuple[Step, ...], results: dict[str, Array]) -> tuple[Step, ...]:
+def _without_repeated_results(steps: tuple[Step, ...], results: dict[str, Array]) -> tuple[Step, ...]:
     """The steps, the last of which made the results, but for those that an earlier one has made by the same name."""
     shown = {name: value for step in steps for name, value in step.made.items()}
     new = {name: value for name, value in results.items() if not prints_alike(shown.get(name), value)}
     return (*steps[:-1], replace(steps[-1], made=new)) if steps else ()
 
 
-def saved_values(vjp: Vjp) -> dict[str, Any]:
+def _saved_values(vjp: Vjp) -> dict[str, Any]:
     """What a vjp's closure holds on to: arrays, shapes, settings; that of an inner vjp under its own name."""
     found: dict[str, Any] = {}
     for name, value in inspect.getclosurevars(vjp).nonlocals.items():
         if callable(value) and hasattr(value, "__closure__"):
-            found |= {f"{inner} in {name}": kept for inner, kept in saved_values(value).items()}
+            found |= {f"{inner} in {name}": kept for inner, kept in _saved_values(value).items()}
         elif not isinstance(value, ModuleType):
             found[name] = value
     return found
 
 
-def compare_gradients(
+def _compare_gradients(
     op: Op, example: Example, inputs: dict[str, Array], dy: Array, gradients: dict[str, Array | None]
 ) -> list[Comparison]:
     """Every gradient beside what the other means give."""

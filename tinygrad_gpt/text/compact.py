@@ -16,7 +16,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.text.gpt2 import END_OF_TEXT_ID, GPT2
 from tinygrad_gpt.text.tokenizer import TextError, Tokenizer
 
-N_BYTES = 256  # GPT-2's first ids are the single bytes
+_N_BYTES = 256  # GPT-2's first ids are the single bytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Compact(Tokenizer):
     name: ClassVar[str] = "compact"
 
     def __post_init__(self) -> None:
-        if self.gpt2_ids[:N_BYTES] != tuple(range(N_BYTES)):
+        if self.gpt2_ids[:_N_BYTES] != tuple(range(_N_BYTES)):
             raise TextError("a compact vocabulary must begin with GPT-2's ids 0 to 255, the single bytes")
         for before, id in pairwise(self.gpt2_ids):
             if not before < id <= END_OF_TEXT_ID:
@@ -48,7 +48,7 @@ class Compact(Tokenizer):
     def of_ids(cls, ids: Array, *, end_of_text: bool = False) -> "Compact":
         """The same from the text's GPT-2 ids (N,)."""
         is_used = np.zeros(END_OF_TEXT_ID + 1, bool)
-        is_used[ids] = is_used[:N_BYTES] = True
+        is_used[ids] = is_used[:_N_BYTES] = True
         is_used[END_OF_TEXT_ID] = end_of_text
         return cls(tuple(np.flatnonzero(is_used).tolist()))
 
@@ -84,7 +84,7 @@ class Compact(Tokenizer):
         if not missing.any():
             return new
         spelled = [GPT2().pieces[id] for id in old[missing].tolist()]
-        byte_ids = np.argsort([piece[0] for piece in self.pieces[:N_BYTES]]).astype(np.int32)  # byte -> its id
+        byte_ids = np.argsort([piece[0] for piece in self.pieces[:_N_BYTES]]).astype(np.int32)  # byte -> its id
         length = np.ones(len(old), np.int64)
         length[missing] = [len(piece) for piece in spelled]
         out = np.repeat(new, length)  # a missing token is now as many -1 as it has bytes

@@ -19,9 +19,9 @@ from tinygrad_gpt.checks import check_has, fraction
 from tinygrad_gpt.text.tokenizer import TextError
 
 STDIN = "-"
-BYTES_PER_READ = 2**20
-UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # of the manual's headings
-MARKS = {  # that must stand at the beginning
+_BYTES_PER_READ = 2**20
+_UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # of the manual's headings
+_MARKS = {  # that must stand at the beginning
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
@@ -56,12 +56,12 @@ def read_pieces(
 ) -> Iterator[str]:
     """The text of read_texts in pieces of about a million bytes.  advance(n) hears of every n bytes read."""
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    check_encoding(encoding, errors)
+    _check_encoding(encoding, errors)
     end = joint  # of the text so far; nothing needs no joint after it
     blank = True
     for path in paths:
         between = "" if end == joint else joint
-        for piece in decode_pieces(path, encoding, errors, note, advance):
+        for piece in _decode_pieces(path, encoding, errors, note, advance):
             yield between + piece
             between, end = "", (end + piece)[-len(joint) :]
             blank = blank and piece.isspace()
@@ -70,7 +70,7 @@ def read_pieces(
         raise TextError(f"no text in {names}: empty, or only space" if paths else "no text: no file was named")
 
 
-def check_encoding(encoding: str, errors: str) -> None:
+def _check_encoding(encoding: str, errors: str) -> None:
     """Raise ValueError unless encoding is a text encoding that Python knows, and errors one of ERRORS."""
     try:
         io.TextIOWrapper(io.BytesIO(), encoding)
@@ -80,7 +80,7 @@ def check_encoding(encoding: str, errors: str) -> None:
         raise ValueError(f"errors must be one of {', '.join(ERRORS)}; got {errors!r}")
 
 
-def decode_pieces(
+def _decode_pieces(
     path: Path,
     encoding: str,
     errors: str,
@@ -93,17 +93,17 @@ def decode_pieces(
         codec = codecs.lookup("utf-8")  # the mark is left out here, and the offsets stay the file's
     decoder = codec.incrementaldecoder(errors)
     offset, at_start, start = 0, True, b""
-    for data in read_blocks(path):
+    for data in _read_blocks(path):
         start = (start + data)[:4]
         held = len(decoder.getstate()[0])  # bytes of a character that began in the block before
         try:
             piece = decoder.decode(data, final=not data)
         except UnicodeError as error:  # a UnicodeDecodeError, but before Python 3.13 not for a missing mark
-            if codec.name in MARKS and not start.startswith(MARKS[codec.name]):
-                raise missing_mark_error(path, codec.name) from None
+            if codec.name in _MARKS and not start.startswith(_MARKS[codec.name]):
+                raise _missing_mark_error(path, codec.name) from None
             if not isinstance(error, UnicodeDecodeError):
                 raise TextError(f"{os.fspath(path)!r} is not {encoding.upper()}: {error}") from None
-            raise decoding_error(path, encoding, offset - held + error.start, error) from None
+            raise _decoding_error(path, encoding, offset - held + error.start, error) from None
         offset += len(data)
         if advance is not None:
             advance(len(data))
@@ -117,11 +117,11 @@ def decode_pieces(
             yield piece
 
 
-def read_blocks(path: Path) -> Iterator[bytes]:
+def _read_blocks(path: Path) -> Iterator[bytes]:
     """A file's bytes, block by block, and b"" at its end.  Raises TextError if it cannot be read."""
     try:
-        with open_binary(path) as file:
-            while data := file.read(BYTES_PER_READ):
+        with _open_binary(path) as file:
+            while data := file.read(_BYTES_PER_READ):
                 yield data
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -129,7 +129,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     yield b""
 
 
-def open_binary(path: Path) -> AbstractContextManager[BinaryIO]:
+def _open_binary(path: Path) -> AbstractContextManager[BinaryIO]:
     """The file to read, to be closed after use; standard input stays open."""
     if os.fspath(path) != STDIN:
         return open(path, "rb")
@@ -138,7 +138,7 @@ def open_binary(path: Path) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer)
 
 
-def missing_mark_error(path: Path, encoding: str) -> TextError:
+def _missing_mark_error(path: Path, encoding: str) -> TextError:
     """The error for UTF-16 or UTF-32 without a byte order mark, whatever the errors option says: with what to try."""
     return TextError(
         f"{os.fspath(path)!r} is not {encoding.upper()}: it does not begin with a byte order mark; try encoding "
@@ -146,13 +146,13 @@ def missing_mark_error(path: Path, encoding: str) -> TextError:
     )
 
 
-def decoding_error(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
+def _decoding_error(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
     """The error for a byte that the encoding does not allow, with what to try."""
     rest = error.object[error.start :]
-    marked = [name for name in sorted(MARKS, reverse=True) if offset == 0 and rest.startswith(MARKS[name])]
+    marked = [name for name in sorted(_MARKS, reverse=True) if offset == 0 and rest.startswith(_MARKS[name])]
     known = codecs.lookup(encoding).name
     other = marked[0] if marked else "latin-1" if known in ("utf-8", "utf-8-sig") else "utf-8"
-    remedy = "" if known in MARKS else f"encoding {other!r}, or "  # where the mark is there, the encoding is right
+    remedy = "" if known in _MARKS else f"encoding {other!r}, or "  # where the mark is there, the encoding is right
     return TextError(
         f"{os.fspath(path)!r} is not {encoding.upper()}: byte {offset} is 0x{rest[0]:02x} ({error.reason}); "
         f"try {remedy}errors 'replace'"
@@ -173,7 +173,7 @@ def reference_manual() -> str:
     except ImportError:
         raise TextError("this Python lacks its reference manual (pydoc_data.topics): name a text file") from None
     paragraphs = (paragraph for name in sorted(topics) for paragraph in topics[name].split("\n\n"))
-    lines = (" ".join(UNDERLINE.sub("", paragraph).split()) for paragraph in paragraphs)
+    lines = (" ".join(_UNDERLINE.sub("", paragraph).split()) for paragraph in paragraphs)
     return "\n\n".join(dict.fromkeys(filter(None, lines)))
 
 

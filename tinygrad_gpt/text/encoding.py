@@ -24,15 +24,15 @@ def build_and_encode(
     """
     check_end_of_text(kind, end_of_text)
     if kind == "compact":
-        ids = encode_all(GPT2(end_of_text), texts, advance)
+        ids = _encode_all(GPT2(end_of_text), texts, advance)
         compact = Compact.of_ids(ids, end_of_text=end_of_text)
         return compact, compact.renumbered(ids)
     vocabulary = "".join(set().union(*texts)) if kind == "chars" else None
     tokenizer = build_tokenizer(kind, vocabulary, end_of_text=end_of_text)
-    return tokenizer, encode_all(tokenizer, texts, advance)
+    return tokenizer, _encode_all(tokenizer, texts, advance)
 
 
-def encode_all(tokenizer: Tokenizer, texts: Iterable[str], advance: Callable[[int], object] | None = None) -> Array:
+def _encode_all(tokenizer: Tokenizer, texts: Iterable[str], advance: Callable[[int], object] | None = None) -> Array:
     """The ids of the texts joined, (N,) of int32.  advance(n) hears of every n characters encoded."""
     return np.concatenate([np.empty(0, np.int32), *encode_pieces(tokenizer, texts, advance)])
 
@@ -52,16 +52,16 @@ def encode_pieces(
         joined = "".join(rest)
         cut = tokenizer.safe_cut(joined)
         if cut:
-            yield encode_at(tokenizer, joined[:cut], done)
+            yield _encode_at(tokenizer, joined[:cut], done)
             tell(cut)
         rest = [joined[cut:]]
         done, waiting = done + cut, waiting - cut
         tried = 0 if cut else waiting
-    yield encode_at(tokenizer, "".join(rest), done)
+    yield _encode_at(tokenizer, "".join(rest), done)
     tell(waiting)
 
 
-def encode_at(tokenizer: Tokenizer, text: str, start: int) -> Array:
+def _encode_at(tokenizer: Tokenizer, text: str, start: int) -> Array:
     """tokenizer.encode(text) for a text that begins at character `start` of a longer one, which an error then says."""
     try:
         return tokenizer.encode(text)

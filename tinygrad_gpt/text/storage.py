@@ -21,10 +21,10 @@ from tinygrad_gpt.text.compact import Compact
 from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer, check_str
 
-FORMAT = "tinygrad_gpt tokenizer"
-VERSION = 1
+_FORMAT = "tinygrad_gpt tokenizer"
+_VERSION = 1
 KINDS = ("compact", "gpt2", "bytes", "chars")
-VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
+_VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
 
 
 def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = False) -> Tokenizer:
@@ -38,7 +38,7 @@ def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = F
     check_end_of_text(kind, end_of_text)
     if text is not None:
         check_str(text)
-    if text is None and kind in VOCABULARY_FIELD:
+    if text is None and kind in _VOCABULARY_FIELD:
         raise ValueError(f"text must be given: the tokenizer {kind!r} takes its vocabulary from it")
     if kind == "compact":
         return Compact.of(text or "", end_of_text=end_of_text)
@@ -60,8 +60,8 @@ def check_end_of_text(kind: str, end_of_text: bool) -> None:
 def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
     """Write the tokenizer to a JSON file, whole or not at all."""
     content: dict[str, object] = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": _FORMAT,
+        "version": _VERSION,
         "kind": tokenizer.name,
         "vocab_size": tokenizer.vocab_size,
         "fingerprint": tokenizer.fingerprint,
@@ -80,7 +80,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or is not exactly that."""
     content = read_json(path)
     try:
-        tokenizer = tokenizer_from(content)
+        tokenizer = _tokenizer_from(content)
         same = tokenizer.vocab_size == content["vocab_size"] and tokenizer.fingerprint == content["fingerprint"]
         if not same:
             raise TextError("its vocabulary does not have the vocab_size and fingerprint it states")
@@ -93,7 +93,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """A JSON file's value.  Raises TextError for no JSON, NaN or Infinity, and a name given twice."""
     try:
         return json.loads(
-            Path(path).read_bytes().decode("utf-8"), object_pairs_hook=without_repeats, parse_constant=no_constant
+            Path(path).read_bytes().decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_no_constant
         )
     except OSError as error:
         raise TextError(f"cannot read {str(path)!r}: {error.strerror}") from None
@@ -101,7 +101,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise TextError(f"{str(path)!r} is not valid JSON: {error}") from None
 
 
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict.  Raises ValueError if a name is given twice: Python would keep the last."""
     content = dict(pairs)
     if len(content) < len(pairs):
@@ -110,33 +110,33 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def no_constant(name: str) -> NoReturn:
+def _no_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python reads and JSON does not have."""
     raise ValueError(f"{name} is no JSON value")
 
 
-def tokenizer_from(content: Any) -> Tokenizer:
+def _tokenizer_from(content: Any) -> Tokenizer:
     """The tokenizer that a file's content describes, before its size and fingerprint are compared."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise TextError(f"no field format = {FORMAT!r}")
-    if type(content.get("version")) is not int or content["version"] != VERSION:
-        raise TextError(f"version must be {VERSION}; got {content.get('version')!r}")
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise TextError(f"no field format = {_FORMAT!r}")
+    if type(content.get("version")) is not int or content["version"] != _VERSION:
+        raise TextError(f"version must be {_VERSION}; got {content.get('version')!r}")
     kind = content.get("kind")
     if kind not in KINDS:
         raise TextError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    check_fields(content, {"format": str, "version": int, "kind": str, "vocab_size": int, "fingerprint": str}, kind)
+    _check_fields(content, {"format": str, "version": int, "kind": str, "vocab_size": int, "fingerprint": str}, kind)
     if kind == "compact":
-        return compact_from(content["tokens"])
+        return _compact_from(content["tokens"])
     if kind == "gpt2":
         return GPT2(content.get("end_of_text", False))
     return build_tokenizer(kind, content.get("characters", ""))
 
 
-def check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> None:
+def _check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> None:
     """Raise TextError unless content has exactly the fields of its kind, each of its type."""
     wanted = dict(types)
-    if kind in VOCABULARY_FIELD:
-        wanted[VOCABULARY_FIELD[kind]] = dict if kind == "compact" else str
+    if kind in _VOCABULARY_FIELD:
+        wanted[_VOCABULARY_FIELD[kind]] = dict if kind == "compact" else str
     if kind == "gpt2" and "end_of_text" in content:
         wanted["end_of_text"] = bool
     if wrong := sorted(content.keys() ^ wanted.keys()):
@@ -146,7 +146,7 @@ def check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> 
             raise TextError(f"{name} must be of type {type_.__name__}; got {type(content[name]).__name__}")
 
 
-def compact_from(tokens: dict[str, Any]) -> Compact:
+def _compact_from(tokens: dict[str, Any]) -> Compact:
     """The compact tokenizer of {token in GPT-2's notation: GPT-2's id}, in the order of its ids."""
     whole = GPT2().pieces
     for token, id in tokens.items():
@@ -161,7 +161,7 @@ def printable_bytes(piece: bytes) -> str:
     >>> printable_bytes(b" the"), printable_bytes(b"\\n")
     ('Ġthe', 'Ċ')
     """
-    return "".join(SYMBOL[b] for b in piece)
+    return "".join(_SYMBOL[b] for b in piece)
 
 
-SYMBOL = {b: symbol for symbol, b in byte_symbols().items()}
+_SYMBOL = {b: symbol for symbol, b in byte_symbols().items()}

@@ -24,9 +24,9 @@ from tinygrad_gpt.text.encoding import encode_pieces
 from tinygrad_gpt.text.storage import read_json
 from tinygrad_gpt.text.tokenizer import TextError, Tokenizer
 
-FORMAT = "tinygrad_gpt tokens"
-VERSION = 1
-DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+_FORMAT = "tinygrad_gpt tokens"
+_VERSION = 1
+_DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
 FilePath = str | os.PathLike[str]
 
@@ -54,18 +54,18 @@ def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> A
     with atomic_write(out) as file:
         for ids in encode_pieces(tokenizer, texts):
             check_ids(ids, tokenizer.vocab_size)
-            file.write(ids.astype(DTYPES[dtype]).tobytes())
+            file.write(ids.astype(_DTYPES[dtype]).tobytes())
             count += len(ids)
-        description_path(out).unlink(missing_ok=True)  # the old one would describe the new ids for a moment
+        _description_path(out).unlink(missing_ok=True)  # the old one would describe the new ids for a moment
     description = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": _FORMAT,
+        "version": _VERSION,
         "dtype": dtype,
         "count": count,
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": tokenizer.fingerprint,
     }
-    with atomic_write(description_path(out)) as file:
+    with atomic_write(_description_path(out)) as file:
         file.write(json.dumps(description, indent=1).encode() + b"\n")
     return open_tokens(out, tokenizer)
 
@@ -75,8 +75,8 @@ def open_tokens(path: FilePath, tokenizer: Tokenizer | None = None) -> Array:
 
     Raises TextError if a file is missing or does not fit its description, or was made with another tokenizer.
     """
-    description = read_description(description_path(path))
-    dtype, count = DTYPES[description["dtype"]], description["count"]
+    description = _read_description(_description_path(path))
+    dtype, count = _DTYPES[description["dtype"]], description["count"]
     try:
         size = os.path.getsize(path)
         if size != count * dtype.itemsize:
@@ -105,12 +105,12 @@ def size_of(path: FilePath) -> int | None:
     return os.path.getsize(path) if os.fspath(path) != STDIN and os.path.isfile(path) else None
 
 
-def description_path(path: FilePath) -> Path:
+def _description_path(path: FilePath) -> Path:
     """Where the description of a token file lies: beside it."""
     return Path(f"{os.fspath(path)}.json")
 
 
-def read_description(path: Path) -> dict[str, Any]:
+def _read_description(path: Path) -> dict[str, Any]:
     """A token file's description.  Raises TextError unless every field is there and makes sense."""
     content = read_json(path)
     fields = {"format": str, "version": int, "dtype": str, "count": int, "vocab_size": int, "tokenizer": str}
@@ -118,8 +118,8 @@ def read_description(path: Path) -> dict[str, Any]:
         isinstance(content, dict)
         and content.keys() == fields.keys()
         and all(type(content[name]) is type_ for name, type_ in fields.items())
-        and (content["format"], content["version"]) == (FORMAT, VERSION)
-        and content["dtype"] in DTYPES
+        and (content["format"], content["version"]) == (_FORMAT, _VERSION)
+        and content["dtype"] in _DTYPES
         and content["count"] > 0
     )
     if not fits:

@@ -23,7 +23,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import check_ids
 
 END_OF_TEXT = "<|endoftext|>"  # how GPT-2's vocabulary spells the token between two texts
-IDS_PER_CALL = 2**20
+_IDS_PER_CALL = 2**20
 
 
 class TextError(ValueError):
@@ -102,8 +102,8 @@ class Tokenizer(ABC):
     def n_bytes(self, ids: Array) -> int:
         """How many bytes decode_bytes(ids) has, for ids (N,) of any length, of which it joins nothing."""
         lengths = np.array([len(piece) for piece in self.pieces])
-        starts = range(0, len(ids), IDS_PER_CALL)
-        return sum(int(lengths[ids[start : start + IDS_PER_CALL]].sum()) for start in starts)
+        starts = range(0, len(ids), _IDS_PER_CALL)
+        return sum(int(lengths[ids[start : start + _IDS_PER_CALL]].sum()) for start in starts)
 
 
 def check_str(text: object) -> None:
@@ -172,7 +172,7 @@ class Characters(Tokenizer):
 
     def encode(self, text: str) -> Array:
         """The ids of text's characters, (N,) of int32.  Raises TextError naming the first character without one."""
-        wanted, known = code_points(text), code_points(self.characters)
+        wanted, known = _code_points(text), _code_points(self.characters)
         ids = np.searchsorted(known, wanted).clip(max=len(known) - 1)
         unknown = known[ids] != wanted
         if unknown.any():
@@ -185,7 +185,7 @@ class Characters(Tokenizer):
         return ids.astype(np.int32)
 
 
-def code_points(text: str) -> Array:
+def _code_points(text: str) -> Array:
     """text's characters as numbers, (N,) of uint32."""
     to_utf8(text)  # refuses lone surrogates, with a message
     return np.frombuffer(text.encode("utf-32-le"), "<u4")

@@ -35,8 +35,8 @@ from tinygrad_gpt.training.checkpoint import load_checkpoint, save_checkpoint
 from tinygrad_gpt.training.step import accumulate_gradients
 
 MODEL, STEP, REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
-BFLOAT16 = "bfloat16"
-NO_CALLER = {__file__, tape.__file__, kernels.__file__}  # between the line that asks for an op and the op
+_BFLOAT16 = "bfloat16"
+_NO_CALLER = {__file__, tape.__file__, kernels.__file__}  # between the line that asks for an op and the op
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def find_nonfinite(
     watch = Watch({name: p.data for name, p in parameters.items()})
     try:
         with np.errstate(all="ignore"), op_hook(watch.watched):
-            grads = gradients(model, ids, targets, dropout, accumulation)
+            grads = _gradients(model, ids, targets, dropout, accumulation)
     except FoundError as found:
         return found.finding
     for name, p in parameters.items():
@@ -92,7 +92,7 @@ def find_nonfinite(
     return None
 
 
-def gradients(
+def _gradients(
     model: GPT, ids: Array, targets: Array, dropout: Dropout | None, accumulation: int
 ) -> dict[Tensor, Array]:
     """dLoss/dparameter of a batch, computed as a training step does.  The parameters' own .grad stay as they are."""
@@ -169,16 +169,18 @@ class Call:
     @classmethod
     def of(cls, op: Op, arrays: Sequence[Array], parameters: Sequence[str | None]) -> "Call":
         """The call of op with these arrays, of which some are parameters of these names."""
-        names = zip(input_names(op, len(arrays)), parameters, strict=True)
+        names = zip(_input_names(op, len(arrays)), parameters, strict=True)
         labels = [f"{name} = {p}" if p else name for name, p in names]
         pairs = zip(labels, arrays, strict=True)
         inputs = [describe_array(label, array) for label, array in pairs if hasattr(array, "dtype")]
-        return cls(op.__name__, tuple(labels), tuple(inputs), tuple(p for p in parameters if p), caller())
+        return cls(op.__name__, tuple(labels), tuple(inputs), tuple(p for p in parameters if p), _caller())
 
     def check_result(self, out: Array, bad_before: set[str]) -> None:
         """Raise FoundError if the op has made a nan or an infinity."""
         if new := nonfinite_kinds(out) - bad_before:
-            raise self.found(f"{self.op}, on the way forward, made {count_nonfinite(out, new)}", "forward", self.inputs)
+            raise self.found(
+                f"{self.op}, on the way forward, made {_count_nonfinite(out, new)}", "forward", self.inputs
+            )
 
     def checked_cotangent(self, dy: Array) -> str:
         """The gradient that the vjp is given, in words.  Raises FoundError if it is not finite."""
@@ -192,7 +194,7 @@ class Call:
         """Raise FoundError if the vjp has made a nan or an infinity in a gradient that is wanted."""
         for grad, label, is_wanted in zip(grads, self.labels, wanted, strict=True):
             if is_wanted and grad is not None and (new := nonfinite_kinds(grad)):
-                what = f"{self.op}, on the way back, made {count_nonfinite(grad, new)} in the gradient of {label}"
+                what = f"{self.op}, on the way back, made {_count_nonfinite(grad, new)} in the gradient of {label}"
                 raise self.found(what, "backward", (given, *self.inputs))
 
     def found(self, what: str, way: str, inputs: tuple[str, ...]) -> FoundError:
@@ -200,7 +202,7 @@ class Call:
         return FoundError(NonFinite(what, self.op, way, inputs, self.parameters, self.called_from))
 
 
-def input_names(op: Op, n: int) -> list[str]:
+def _input_names(op: Op, n: int) -> list[str]:
     """What an op calls the first n arrays that it is given."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [name for name, p in inspect.signature(op).parameters.items() if p.kind in kinds]
@@ -211,21 +213,21 @@ def nonfinite_kinds(*values: Any) -> set[str]:
     """Which of "nan" and "inf" occur in arrays or numbers of floating point."""
     found: set[str] = set()
     for value in values:
-        if not (isinstance(value, float) or has_floating_dtype(value)):
+        if not (isinstance(value, float) or _has_floating_dtype(value)):
             continue
-        xp, value = array_module(value), to_accumulation_dtype(value) if has_floating_dtype(value) else value
+        xp, value = array_module(value), to_accumulation_dtype(value) if _has_floating_dtype(value) else value
         if not bool(xp.isfinite(value).all()):
             found |= {name for name, has in (("nan", xp.isnan), ("inf", xp.isinf)) if bool(has(value).any())}
     return found
 
 
-def has_floating_dtype(value: Any) -> bool:
+def _has_floating_dtype(value: Any) -> bool:
     """Whether this is an array of floating point; NumPy does not count bfloat16 among these."""
     dtype = getattr(value, "dtype", None)
-    return dtype is not None and (dtype.kind == "f" or dtype.name == BFLOAT16)
+    return dtype is not None and (dtype.kind == "f" or dtype.name == _BFLOAT16)
 
 
-def count_nonfinite(array: Array, kinds: Iterable[str]) -> str:
+def _count_nonfinite(array: Array, kinds: Iterable[str]) -> str:
     """How many nan and inf an array has: "3 nan in float32 (2, 8, 8)"."""
     xp, wide = array_module(array), to_accumulation_dtype(array)
     tests = {"nan": xp.isnan, "inf": xp.isinf}
@@ -242,13 +244,13 @@ def describe_array(name: str, array: Array) -> str:
     finite = wide[xp.isfinite(wide)] if wide.dtype.kind == "f" else wide
     if finite.size:
         text += f" from {float(finite.min()):.4g} to {float(finite.max()):.4g}"
-    return f"{text}, {count_nonfinite(array, kinds).split(' in ')[0]}" if (kinds := nonfinite_kinds(array)) else text
+    return f"{text}, {_count_nonfinite(array, kinds).split(' in ')[0]}" if (kinds := nonfinite_kinds(array)) else text
 
 
-def caller() -> str | None:
+def _caller() -> str | None:
     """The line that asked for an op: the innermost that is not the tape's."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename in NO_CALLER:
+    while frame.f_code.co_filename in _NO_CALLER:
         if frame.f_back is None:
             return None
         frame = frame.f_back

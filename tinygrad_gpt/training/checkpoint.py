@@ -1,7 +1,7 @@
 """Models in files: safetensors, weights under GPT-2's names, everything else in the header.  No pickle.
 
 A checkpoint holds the weights; the optimizer's state, AdamW's moments as `optimizer.m.NAME` and `optimizer.v.NAME`, and
-in general `optimizer.STATE.NAME` for each of its `state_names`; and as metadata
+in general `optimizer.STATE.NAME` for each of its `_state_names`; and as metadata
 
     file_sha256       of the whole file (safetensors_file says how)
     format            "tinygrad_gpt 2"; files of format 1 had no digest and no environment, and are still read
@@ -42,7 +42,7 @@ from tinygrad_gpt.training.safetensors_file import (
 
 FORMAT, FORMAT_1 = "tinygrad_gpt 2", "tinygrad_gpt 1"
 RESERVED_KEYS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # names in the metadata
-PER_LAYER = 11  # tensors, at least
+_PER_LAYER = 11  # tensors, at least
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -106,7 +106,7 @@ def save_checkpoint(
     ours = {
         "format": FORMAT,
         "config": json.dumps(model.config.as_dict()),
-        "step": str(step_count("step", step)),
+        "step": str(_step_count("step", step)),
         "environment": json.dumps(environment(model)),
     }
     if optimizer is not None:
@@ -119,10 +119,10 @@ def save_checkpoint(
                 raise ValueError(f"state_names of the optimizer must be identifiers; got {state!r}")
             tensors |= {f"optimizer.{state}.{name}": array for name, array in getattr(optimizer, state).items()}
     with atomic_write(path, check=require_complete if verify else None) as file:
-        write(file, tensors, ours | check_metadata(metadata))
+        write(file, tensors, ours | _check_metadata(metadata))
 
 
-def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """The caller's metadata, if they are strings under names of their own."""
     for name, value in metadata.items():
         if not isinstance(name, str) or not isinstance(value, str):
@@ -141,10 +141,10 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bo
     with open_safetensors(path) as file:
         metadata = dict(file.metadata)
         config, steps = layout_of(file)
-        step = step_count("step", metadata_entry(metadata, "step"))
-        written_in = strict_json(metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
+        step = _step_count("step", _metadata_entry(metadata, "step"))
+        written_in = strict_json(_metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
         model = read_model(file, config, device)
-        state = read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
+        state = _read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
     return Checkpoint(model, step, state, {k: v for k, v in metadata.items() if k not in RESERVED_KEYS}, written_in)
 
 
@@ -155,10 +155,10 @@ def is_ours(file: SafetensorsFile) -> bool:
 
 def layout_of(file: SafetensorsFile) -> tuple[GPTConfig, dict[str, int] | None]:
     """The configuration and the optimizer's step counts.  Raises ValueError unless the tensors are theirs."""
-    check_format(file.metadata.get("format"), file.has_digest)
-    config = GPTConfig(**strict_json(metadata_entry(file.metadata, "config")))
-    steps = optimizer_steps(file.metadata)
-    check_tensors(file, config, steps)
+    _check_format(file.metadata.get("format"), file.has_digest)
+    config = GPTConfig(**strict_json(_metadata_entry(file.metadata, "config")))
+    steps = _optimizer_steps(file.metadata)
+    _check_tensors(file, config, steps)
     return config, steps
 
 
@@ -183,16 +183,16 @@ def read_model(
     return model
 
 
-def read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """What an optimizer's `load_state` takes, of a file whose tensors were checked."""
-    states = state_names(file.tensors, steps)
+    states = _state_names(file.tensors, steps)
     return {
         name: {"step": count} | {state: file.tensor(f"optimizer.{state}.{name}") for state in states}
         for name, count in steps.items()
     }
 
 
-def state_names(tensors: Mapping[str, StoredTensor], steps: Mapping[str, int]) -> list[str]:
+def _state_names(tensors: Mapping[str, StoredTensor], steps: Mapping[str, int]) -> list[str]:
     """The names of the optimizer's state: STATE of every tensor `optimizer.STATE.NAME` whose NAME has a step count.
 
     Raises ValueError if a file has too few tensors for so many: it must not make us list a billion names.
@@ -204,7 +204,7 @@ def state_names(tensors: Mapping[str, StoredTensor], steps: Mapping[str, int]) -
     return states
 
 
-def check_format(format: str | None, has_digest: bool) -> None:
+def _check_format(format: str | None, has_digest: bool) -> None:
     """Raise ValueError unless this is a format that can be read."""
     if format == FORMAT:
         if not has_digest:
@@ -215,35 +215,35 @@ def check_format(format: str | None, has_digest: bool) -> None:
         raise ValueError(f"its format is {format!r}, not {FORMAT!r}{hint}")
 
 
-def metadata_entry(metadata: Mapping[str, str], name: str) -> str:
+def _metadata_entry(metadata: Mapping[str, str], name: str) -> str:
     """A string of the metadata.  Raises ValueError if it is not there."""
     if name not in metadata:
         raise ValueError(f"{name!r} is missing")
     return metadata[name]
 
 
-def step_count(name: str, value: object) -> int:
+def _step_count(name: str, value: object) -> int:
     """A number of steps, from an int or its digits.  Raises ValueError for anything else."""
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,18}", str(value)):
         raise ValueError(f"{name} must be a whole number of at least 0; got {value!r}")
     return int(str(value))
 
 
-def optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
+def _optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
     """The step counts by parameter, or None if no optimizer was saved."""
     if "optimizer_steps" not in metadata:
         return None
     counts = strict_json(metadata["optimizer_steps"])
-    return {name: step_count(f"optimizer_steps of {name}", count) for name, count in counts.items()}
+    return {name: _step_count(f"optimizer_steps of {name}", count) for name, count in counts.items()}
 
 
-def check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, int] | None) -> None:
+def _check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, int] | None) -> None:
     """Raise ValueError, listing them, unless the tensors are the model's and its optimizer's."""
     shapes = shapes_of(config, len(file.tensors))
     for name in steps or {}:
         if name not in shapes:
             raise ValueError(f"optimizer_steps has {name}, which is no parameter")
-    states = state_names(file.tensors, steps or {})
+    states = _state_names(file.tensors, steps or {})
     shapes |= {f"optimizer.{state}.{name}": shapes[name] for state in states for name in steps or {}}
     check_shapes(file.tensors, shapes)
     dtypes = sorted({stored.dtype for stored in file.tensors.values()})
@@ -256,7 +256,7 @@ def shapes_of(config: GPTConfig, n_tensors: int) -> dict[str, tuple[int, ...]]:
 
     Raises ValueError if a file has too few tensors for so many layers: it must not make us list a billion names.
     """
-    if config.n_layers * PER_LAYER > n_tensors:
+    if config.n_layers * _PER_LAYER > n_tensors:
         raise ValueError(f"it has {n_tensors} tensors, too few for a model of {config.n_layers} layers")
     return parameter_shapes(config)
 

@@ -19,8 +19,8 @@ from tinygrad_gpt.training.safetensors_file import CheckpointError, open_safeten
 
 NAME = re.compile(r"checkpoint-(\d{8,18})\.safetensors")
 DRAFT = re.compile(r"\.checkpoint-\d{8,18}\.safetensors\.[0-9a-f]{16}\.tmp")  # what `replacing` writes first
-SMALL_FILE = 2**26  # bytes of parameters; reading that much again takes a fraction of a second
-VAL_LOSS = "val_loss"
+_SMALL_FILE = 2**26  # bytes of parameters; reading that much again takes a fraction of a second
+_VAL_LOSS = "val_loss"
 
 
 class Checkpoints:
@@ -53,15 +53,15 @@ class Checkpoints:
         the next time.  Raises OSError if it cannot be written: the checkpoints are then as they were, or this one is
         there as well.
         """
-        if VAL_LOSS in metadata:
+        if _VAL_LOSS in metadata:
             raise ValueError("val_loss must be given by this name, not in the metadata")
         self.remove_drafts()
         path = self.path_of(step)
         loss = math.inf if val_loss is None or not math.isfinite(val_loss) else float(val_loss)
-        known = {} if loss == math.inf else {VAL_LOSS: repr(loss)}
+        known = {} if loss == math.inf else {_VAL_LOSS: repr(loss)}
         size = sum(p.data.nbytes for p in model.parameters().values())
         self.losses.pop(path, None)
-        verify = self.paranoid or size <= SMALL_FILE
+        verify = self.paranoid or size <= _SMALL_FILE
         save_checkpoint(path, model, optimizer, step=step, metadata={**metadata, **known}, verify=verify)
         self.losses[path] = loss
         self.prune(path, self.keep + more)
@@ -148,7 +148,7 @@ class Checkpoints:
         """A checkpoint's validation loss, inf if it has none.  Raises CheckpointError if the file is not whole."""
         if path not in self.losses:
             with open_safetensors(path, with_digest=True) as file:
-                loss = float(file.metadata.get(VAL_LOSS, "inf"))
+                loss = float(file.metadata.get(_VAL_LOSS, "inf"))
                 self.losses[path] = loss if math.isfinite(loss) else math.inf
         return self.losses[path]
 

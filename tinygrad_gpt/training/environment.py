@@ -30,15 +30,15 @@ def environment(model: GPT) -> dict[str, str | int]:
 
 def describe_processor() -> dict[str, str | int]:
     """Of NumPy's work: BLAS with the kernel that it has chosen, its threads, and NumPy's own vector units."""
-    library = blas_library()
+    library = _blas_library()
     return {
-        "blas": blas_name(library),
+        "blas": _blas_name(library),
         "blas_threads": library.get("num_threads", "unknown"),
-        "cpu_features": cpu_features(),
+        "cpu_features": _cpu_features(),
     }
 
 
-def blas_library() -> dict[str, Any]:
+def _blas_library() -> dict[str, Any]:
     """What threadpoolctl says of the BLAS that NumPy calls; nothing where it knows none (Accelerate)."""
     libraries: list[dict[str, Any]] = [
         library for library in blas_threads_controller().info() if library["user_api"] == "blas"
@@ -47,23 +47,23 @@ def blas_library() -> dict[str, Any]:
     return libraries[0] if libraries else {}
 
 
-def blas_name(library: dict[str, Any]) -> str:
+def _blas_name(library: dict[str, Any]) -> str:
     """Name, version and kernel of a BLAS, such as openblas 0.3.31 SkylakeX; what NumPy was built with if unknown."""
     if library:
         parts = [library.get(name) for name in ("internal_api", "version", "architecture")]
     else:
-        built = numpy_config().get("Build Dependencies", {}).get("blas", {})
+        built = _numpy_config().get("Build Dependencies", {}).get("blas", {})
         parts = [built.get(name) for name in ("name", "version")]
     return " ".join(str(part) for part in parts if part) or "unknown"
 
 
 @cache
-def cpu_features() -> str:
+def _cpu_features() -> str:
     """The vector units for which NumPy has code of its own, and which this processor has, NumPy's baseline first."""
-    units = numpy_config().get("SIMD Extensions", {})
+    units = _numpy_config().get("SIMD Extensions", {})
     return " ".join([*units.get("baseline", []), *units.get("found", [])])
 
 
-def numpy_config() -> dict[str, Any]:
+def _numpy_config() -> dict[str, Any]:
     """How NumPy was built, and what it found here."""
     return np.show_config(mode="dicts")  # type: ignore[return-value]

@@ -15,7 +15,7 @@ from tinygrad_gpt.checks import at_least_one, check_has, check_ids, equal_rows, 
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import no_grad
 
-NOT_SCORED = -1  # the target of a token that an earlier window has scored; no token, for all have been checked
+_NOT_SCORED = -1  # the target of a token that an earlier window has scored; no token, for all have been checked
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def evaluate(
         raise ValueError(f"evaluating needs at least 2 tokens; got {len(tokens)}")
     nll, scored = 0.0, 0
     with no_grad():
-        for ids, targets in batch_windows(chosen, batch_size):
-            nll += model.loss(ids, targets, ignore_index=NOT_SCORED, reduction="sum").item()
-            new = int((targets != NOT_SCORED).sum())
+        for ids, targets in _batch_windows(chosen, batch_size):
+            nll += model.loss(ids, targets, ignore_index=_NOT_SCORED, reduction="sum").item()
+            new = int((targets != _NOT_SCORED).sum())
             scored += new
             if advance is not None:
                 advance(new)
@@ -141,7 +141,7 @@ def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Ar
         end = min(start + length, last)
         window = np.asarray(tokens[start : end + 1], np.int64)
         targets = window[1:].copy()
-        targets[: scored_to - start] = NOT_SCORED
+        targets[: scored_to - start] = _NOT_SCORED
         yield window[:-1], targets
         scored_to = end
 
@@ -155,19 +155,19 @@ def spread_windows(tokens: Array, length: int, max_tokens: int, vocab_size: int)
         yield window[:-1], window[1:]
 
 
-def batch_windows(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:
+def _batch_windows(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:
     """Windows of equal length, stacked to (B, T); a shorter last one comes alone."""
     waiting: list[tuple[Array, Array]] = []
     for pair in pairs:
         if waiting and (len(waiting) == batch_size or len(waiting[0][0]) != len(pair[0])):
-            yield stack_pairs(waiting)
+            yield _stack_pairs(waiting)
             waiting = []
         waiting.append(pair)
     if waiting:
-        yield stack_pairs(waiting)
+        yield _stack_pairs(waiting)
 
 
-def stack_pairs(pairs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _stack_pairs(pairs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """Rows of inputs and rows of targets."""
     ids, targets = zip(*pairs, strict=True)
     return np.stack(ids), np.stack(targets)

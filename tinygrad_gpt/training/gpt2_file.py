@@ -25,20 +25,20 @@ from tinygrad_gpt.training.safetensors_file import (
 )
 
 MODEL_FILE, INDEX_FILE, CONFIG_FILE = "model.safetensors", "model.safetensors.index.json", "config.json"
-SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
-PREFIX = re.compile(r"^((_orig_mod|module|model|transformer)\.)+")  # of torch.compile, of wrappers, of classes
+_SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+_PREFIX = re.compile(r"^((_orig_mod|module|model|transformer)\.)+")  # of torch.compile, of wrappers, of classes
 PUBLISHED_HEADS = {768: 12, 1024: 16, 1280: 20, 1600: 25}  # by width: Radford et al. 2019, table 2
-MAX_CONFIG_BYTES = 2**20  # bytes
-FLOATS = ("F16", "BF16", "F32", "F64")
-SIZES = {
+_MAX_CONFIG_BYTES = 2**20  # bytes
+_FLOATS = ("F16", "BF16", "F32", "F64")
+_SIZES = {
     "n_embd": "emb_dim",
     "n_layer": "n_layers",
     "vocab_size": "vocab_size",
     "n_positions": "context_length",
     "n_ctx": "context_length",
 }
-DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-SUPPORTED_VALUES: dict[
+_DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+_SUPPORTED_VALUES: dict[
     str, tuple[object, ...]
 ] = {  # what this model does, where transformers' GPT2Config leaves a choice
     "model_type": ("gpt2",),
@@ -48,7 +48,7 @@ SUPPORTED_VALUES: dict[
     "scale_attn_by_inverse_layer_idx": (False,),
     "add_cross_attention": (False,),
 }
-JOIN = "transformers' save_pretrained(folder, max_shard_size='100GB') writes one file"
+_JOIN = "transformers' save_pretrained(folder, max_shard_size='100GB') writes one file"
 
 
 def load_gpt2(
@@ -64,7 +64,7 @@ def load_gpt2(
     Raises CheckpointError if the file is no such file, or is of a model that computes something else.
     """
     device = resolve_device(device)
-    path = model_file(Path(path))
+    path = _model_file(Path(path))
     with open_safetensors(path, " as GPT-2") as file:
         if is_ours(file):
             config, _ = layout_of(file)
@@ -72,15 +72,15 @@ def load_gpt2(
                 raise ValueError(f"its n_heads is {config.n_heads}; got {n_heads}")
             rate = config.drop_rate if drop_rate is None else drop_rate
             return read_model(file, GPTConfig(**config.as_dict() | {"drop_rate": rate}), device)  # type: ignore[arg-type]
-        names = names_in(file)
-        config = shape_of(file, names, read_config(path.with_name(CONFIG_FILE)), n_heads, drop_rate)
+        names = _names_in(file)
+        config = _shape_of(file, names, _read_config(path.with_name(CONFIG_FILE)), n_heads, drop_rate)
         if config.tie_weights:
             names.pop("lm_head.weight", None)
         check_shapes({name: file.tensors[there] for name, there in names.items()}, shapes_of(config, len(names)))
         return read_model(file, config, device, "float32", names)
 
 
-def model_file(path: Path) -> Path:
+def _model_file(path: Path) -> Path:
     """The file to read: the one in the folder, if path is a folder.  Raises CheckpointError for part of a model."""
     if path.is_dir():
         if (path / MODEL_FILE).is_file():
@@ -89,34 +89,34 @@ def model_file(path: Path) -> Path:
             path = path / INDEX_FILE
         else:
             raise CheckpointError(f"cannot read {str(path)!r} as GPT-2: the folder has no {MODEL_FILE}")
-    part = SHARD.search(path.name)
+    part = _SHARD.search(path.name)
     what = f"one of the {int(part[1])} files of a model" if part and int(part[1]) > 1 else ""
     if path.name.endswith(".safetensors.index.json"):
         what = "the index of a model in several files"
     if what:
-        raise CheckpointError(f"cannot read {str(path)!r} as GPT-2: it is {what}; {JOIN}")
+        raise CheckpointError(f"cannot read {str(path)!r} as GPT-2: it is {what}; {_JOIN}")
     return path
 
 
-def names_in(file: SafetensorsFile) -> dict[str, str]:
+def _names_in(file: SafetensorsFile) -> dict[str, str]:
     """GPT-2's names, and what the file calls these tensors; its causal masks are left out.
 
     Raises ValueError for two tensors of one name, and for tensors that are no floating-point numbers.
     """
     names: dict[str, str] = {}
     for there, stored in file.tensors.items():
-        name = PREFIX.sub("", there)
+        name = _PREFIX.sub("", there)
         if name.endswith((".attn.bias", ".attn.masked_bias")) and len(stored.shape) != 1:
             continue  # a causal mask
         if name in names:
             raise ValueError(f"{names[name]} and {there} are both {name}")
-        if stored.dtype not in FLOATS:
-            raise ValueError(f"{there} is of dtype {stored.dtype}; one of {', '.join(FLOATS)} was expected")
+        if stored.dtype not in _FLOATS:
+            raise ValueError(f"{there} is of dtype {stored.dtype}; one of {', '.join(_FLOATS)} was expected")
         names[name] = there
     return names
 
 
-def shape_of(
+def _shape_of(
     file: SafetensorsFile,
     names: Mapping[str, str],
     told: Mapping[str, Any],
@@ -138,7 +138,7 @@ def shape_of(
         "emb_dim": emb_dim,
         "n_layers": len({name.split(".")[1] for name in names if re.match(r"h\.\d+\.", name)}),
     }
-    for theirs, ours in SIZES.items():
+    for theirs, ours in _SIZES.items():
         if told.get(theirs) not in (None, config[ours]):
             raise ValueError(f"{CONFIG_FILE} beside it says {theirs} {told[theirs]!r}, the tensors {config[ours]}")
     if told.get("n_inner") not in (None, 4 * emb_dim):
@@ -146,9 +146,9 @@ def shape_of(
     return GPTConfig(
         **config,
         n_heads=heads(emb_dim, told.get("n_head"), n_heads),
-        drop_rate=dropout(told) if drop_rate is None else drop_rate,
+        drop_rate=_dropout(told) if drop_rate is None else drop_rate,
         qkv_bias=True,
-        tie_weights=is_tied(file, names, told.get("tie_word_embeddings")),
+        tie_weights=_is_tied(file, names, told.get("tie_word_embeddings")),
     )
 
 
@@ -163,17 +163,17 @@ def heads(emb_dim: int, told: Any, given: int | None) -> int:
     return PUBLISHED_HEADS[emb_dim]
 
 
-def dropout(told: Mapping[str, Any]) -> float:
+def _dropout(told: Mapping[str, Any]) -> float:
     """The one rate of dropout that config.json says, 0.1 as published if it says none."""
-    rates = {fraction(f"{name} of {CONFIG_FILE} beside it", told.get(name, 0.1)) for name in DROPOUTS}
+    rates = {fraction(f"{name} of {CONFIG_FILE} beside it", told.get(name, 0.1)) for name in _DROPOUTS}
     if len(rates) > 1:
-        each = ", ".join(f"{name} {told.get(name, 0.1)!r}" for name in DROPOUTS)
+        each = ", ".join(f"{name} {told.get(name, 0.1)!r}" for name in _DROPOUTS)
         raise ValueError(f"{CONFIG_FILE} beside it says {each}, and this model has one rate: give drop_rate")
     rate: float = rates.pop()
     return rate
 
 
-def is_tied(file: SafetensorsFile, names: Mapping[str, str], told: Any) -> bool:
+def _is_tied(file: SafetensorsFile, names: Mapping[str, str], told: Any) -> bool:
     """Whether the head is the token embedding.  Raises ValueError if config.json and the tensors disagree."""
     if "lm_head.weight" not in names:
         if told is False:
@@ -185,28 +185,28 @@ def is_tied(file: SafetensorsFile, names: Mapping[str, str], told: Any) -> bool:
     return same and told is not False
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> dict[str, Any]:
     """What a config.json says, nothing if there is none.  Raises ValueError if the model computes something else."""
     if not os.path.isfile(path):
         return {}
     with open(path, "rb") as file:
-        text = file.read(MAX_CONFIG_BYTES + 1)
-    if len(text) > MAX_CONFIG_BYTES:
-        raise ValueError(f"{CONFIG_FILE} beside it is longer than {MAX_CONFIG_BYTES} bytes")
+        text = file.read(_MAX_CONFIG_BYTES + 1)
+    if len(text) > _MAX_CONFIG_BYTES:
+        raise ValueError(f"{CONFIG_FILE} beside it is longer than {_MAX_CONFIG_BYTES} bytes")
     try:
         told = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{CONFIG_FILE} beside it is not JSON: {error}") from error
     if not isinstance(told, dict):
         raise ValueError(f"{CONFIG_FILE} beside it is no JSON object")
-    for name, allowed in SUPPORTED_VALUES.items():
-        if name in told and not any(is_equal(told[name], value) for value in allowed):
+    for name, allowed in _SUPPORTED_VALUES.items():
+        if name in told and not any(_is_equal(told[name], value) for value in allowed):
             one = " or ".join(str(value) for value in allowed)
             raise ValueError(f"{CONFIG_FILE} beside it says {name} {told[name]!r}; only {one} is computed here")
     return told
 
 
-def is_equal(told: object, value: object) -> bool:
+def _is_equal(told: object, value: object) -> bool:
     """Whether config.json says this value; a number up to its last digits."""
     if isinstance(value, float) and isinstance(told, int | float):
         return math.isclose(told, value, rel_tol=1e-6)

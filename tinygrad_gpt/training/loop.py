@@ -41,7 +41,7 @@ class StepReport:
             raise FloatingPointError(f"step {self.step}: loss {loss:.4g}, {what}")
 
 
-CHECK_EVERY = 32  # steps whose reports are looked at together, so that a GPU need not be waited for in each
+_CHECK_EVERY = 32  # steps whose reports are looked at together, so that a GPU need not be waited for in each
 MAX_CONSECUTIVE_SKIPS = 10  # with on_nonfinite="skip"; more in a row means that training has diverged
 
 
@@ -94,7 +94,7 @@ def train(
     at_least_one("accumulation", accumulation)
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"on_nonfinite must be one of raise, skip; got {on_nonfinite!r}")
-    return run_steps(
+    return _run_steps(
         model,
         optimizer,
         batches,
@@ -109,7 +109,7 @@ def train(
     )
 
 
-def run_steps(
+def _run_steps(
     model: GPT,
     optimizer: Optimizer,
     batches: StepBatches,
@@ -132,8 +132,8 @@ def run_steps(
             loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
             report = StepReport(step, loss, lr, norm, targets.size)
             unchecked.append(report)
-            if skip or step == steps[-1] or len(unchecked) == CHECK_EVERY:
-                check_all(unchecked)
+            if skip or step == steps[-1] or len(unchecked) == _CHECK_EVERY:
+                _check_all(unchecked)
             consecutive_skips = 0
         except FloatingPointError as error:
             if not skip:
@@ -145,7 +145,7 @@ def run_steps(
         yield report
 
 
-def check_all(reports: list[StepReport]) -> None:
+def _check_all(reports: list[StepReport]) -> None:
     """Check reports, the first first, and strike them from the list."""
     while reports:
         reports.pop(0).check()

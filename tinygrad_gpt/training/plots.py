@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is draw
 
 TRAINING, VALIDATION, GREY = "#1f5fa8", "#d1601f", "#555555"
 SIZE, DPI = (7.2, 4.4), 150  # inches, dots per inch
-MAX_MARKERS = 40  # evaluations: beyond this a marker for each would hide the line
+_MAX_MARKERS = 40  # evaluations: beyond this a marker for each would hide the line
 
 
 def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title: str | None = None) -> None:
@@ -54,9 +54,9 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
         ("training", "train_loss", TRAINING, "-"),
         ("validation", "val_loss", VALIDATION, (0, (5, 1.5))),
     ):
-        losses = [finite_or_nan(row.get(key)) for row in rows]
+        losses = [_finite_or_nan(row.get(key)) for row in rows]
         if not all(map(math.isnan, losses)):
-            marker = "o" if len(rows) <= MAX_MARKERS else None
+            marker = "o" if len(rows) <= _MAX_MARKERS else None
             last = next(loss for loss in reversed(losses) if not math.isnan(loss))
             ending = f"{label}, {last:.3g} at the end"
             axes.plot(epochs, losses, color=colour, linestyle=style, marker=marker, markersize=3.5, label=ending)
@@ -105,7 +105,7 @@ def drawable_text(text: str) -> str:
     return "".join(c if ord(c) in glyphs else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def finite_or_nan(loss: float | None) -> float:
+def _finite_or_nan(loss: float | None) -> float:
     """loss, or nan (which leaves a gap in the line) for None and what is not finite."""
     return float(loss) if loss is not None and math.isfinite(loss) else math.nan
 

@@ -75,20 +75,20 @@ class Profile:
         for name in names:
             calls = max(self.calls.get((name, way), 0) for way in (FORWARD, BACKWARD, ELSE)) / steps
             forward, backward = (self.seconds.get((name, way), 0.0) / steps for way in (FORWARD, BACKWARD))
-            lines.append(table_row(name, f"{calls:.0f}", forward, backward, self.of(name) / steps, total / steps))
-        lines.append(table_row("other", "", 0.0, 0.0, (total - measured) / steps, total / steps))
+            lines.append(_table_row(name, f"{calls:.0f}", forward, backward, self.of(name) / steps, total / steps))
+        lines.append(_table_row("other", "", 0.0, 0.0, (total - measured) / steps, total / steps))
         forward, backward = (
             sum(seconds for (_, way), seconds in self.seconds.items() if way == wanted) / steps
             for wanted in (FORWARD, BACKWARD)
         )
-        return "\n".join([*lines, table_row("total", "", forward, backward, total / steps, total / steps)])
+        return "\n".join([*lines, _table_row("total", "", forward, backward, total / steps, total / steps)])
 
     def of(self, name: str) -> float:
         """All seconds under a name."""
         return sum(self.seconds.get((name, way), 0.0) for way in (FORWARD, BACKWARD, ELSE))
 
 
-def table_row(name: str, calls: str, forward: float, backward: float, both: float, total: float) -> str:
+def _table_row(name: str, calls: str, forward: float, backward: float, both: float, total: float) -> str:
     """One line of the table, of seconds."""
     ways = " ".join(f"{1000 * seconds:9.2f}" if seconds else f"{'':9}" for seconds in (forward, backward))
     return f"{name:<22} {calls:>6} {ways} {1000 * both:9.2f} {both / total if total else 0.0:7.1%}"

@@ -29,27 +29,27 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 
 MAX_HEADER = 2**20  # bytes; 32 times as much memory is what parsing a hostile header can take
-MAX_AXES = 8
-BLOCK = 2**20  # bytes that the digest takes at a time
-DTYPES = {
+_MAX_AXES = 8
+_BLOCK = 2**20  # bytes that the digest takes at a time
+_DTYPES = {
     "BOOL": "?",
     "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
-NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # what is written
+_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # what is written
 DIGEST = "file_sha256"
-BEFORE_DIGEST = f'{{"__metadata__":{{"{DIGEST}":"'.encode()
-DIGITS = slice(8 + len(BEFORE_DIGEST), 8 + len(BEFORE_DIGEST) + 64)  # where the digest is in a file
-JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # in JSON; the last may lack its end
-NESTED_TOO_DEEP = re.compile(r"\{[^{}]*\{|\[[^]]*[\[{]")  # an object in an object (in the outermost one), or in a list
-MAX_REASON_LENGTH = 1000  # characters
-MAGIC = {
+_BEFORE_DIGEST = f'{{"__metadata__":{{"{DIGEST}":"'.encode()
+_DIGITS = slice(8 + len(_BEFORE_DIGEST), 8 + len(_BEFORE_DIGEST) + 64)  # where the digest is in a file
+_JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # in JSON; the last may lack its end
+_NESTED_TOO_DEEP = re.compile(r"\{[^{}]*\{|\[[^]]*[\[{]")  # an object in an object (in the outermost one), or in a list
+_MAX_REASON_LENGTH = 1000  # characters
+_MAGIC = {
     b"PK\x03\x04": "a zip archive, as PyTorch's .pt and NumPy's .npz are",
     b"\x93NUMPY": "a NumPy array (.npy)",
     **{bytes([0x80, protocol]): "a pickle, as PyTorch's .pt was" for protocol in range(2, 6)},
 }
 
-OTHERS = {
+_OTHERS = {
     b"{": "JSON: a config.json, or the index of a model in several files",
     b"GGUF": "a GGUF file",
     b"version ": "the pointer that Git LFS leaves in place of a file: git lfs pull fetches the file",
@@ -68,22 +68,22 @@ def write(file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, s
 
     Raises ValueError, before anything is written, if the header would be too long to be read again.
     """
-    start = header_of(tensors, metadata)
+    start = _header_of(tensors, metadata)
     digest = hashlib.sha256(start)
     for array in tensors.values():
-        digest.update(bytes_of(array))
-    file.write(start[: DIGITS.start] + digest.hexdigest().encode() + start[DIGITS.stop :])
+        digest.update(_bytes_of(array))
+    file.write(start[: _DIGITS.start] + digest.hexdigest().encode() + start[_DIGITS.stop :])
     for array in tensors.values():
-        file.write(bytes_of(array))
+        file.write(_bytes_of(array))
 
 
-def header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+def _header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
     """All that comes before the tensors, with zeros for the digest."""
     entries: dict[str, Any] = {"__metadata__": {DIGEST: "0" * 64, **metadata}}
     end = 0
     for name, array in tensors.items():
         begin, end = end, end + array.nbytes
-        entries[name] = {"dtype": NAMES[array.dtype.name], "shape": array.shape, "data_offsets": [begin, end]}
+        entries[name] = {"dtype": _NAMES[array.dtype.name], "shape": array.shape, "data_offsets": [begin, end]}
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # so that tensors begin at a multiple of 8
     if len(header) > MAX_HEADER:
@@ -92,7 +92,7 @@ def header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> byte
     return len(header).to_bytes(8, "little") + header
 
 
-def bytes_of(array: Array) -> Array:
+def _bytes_of(array: Array) -> Array:
     """An array's bytes in the file, as an array: a view of it where they lie like that in memory."""
     host = np.ascontiguousarray(to_host(array))
     return host.astype(host.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
@@ -129,7 +129,7 @@ def open_safetensors(
                 raise ValueError("its digest is missing")
             yield checked
     except (OSError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"cannot read {str(path)!r}{what}: {one_line_reason(error)}") from error
+        raise CheckpointError(f"cannot read {str(path)!r}{what}: {_one_line_reason(error)}") from error
 
 
 class SafetensorsFile:
@@ -142,10 +142,10 @@ class SafetensorsFile:
         header = bytearray(length)
         self.read_into(8, memoryview(header))
         self.start = 8 + length
-        self.has_digest = header.startswith(BEFORE_DIGEST)
+        self.has_digest = header.startswith(_BEFORE_DIGEST)
         text = header.decode()
         del header  # a hostile one is costly enough
-        self.tensors, self.metadata = parse_header(text, size - self.start)
+        self.tensors, self.metadata = _parse_header(text, size - self.start)
         del text
         if self.has_digest:
             self.check_digest(size)
@@ -159,10 +159,10 @@ class SafetensorsFile:
         length = int.from_bytes(first, "little")
         if length <= min(size - 8, MAX_HEADER):
             return length
-        for magic, kind in MAGIC.items():
+        for magic, kind in _MAGIC.items():
             if first.startswith(magic):
                 raise ValueError(f"it is {kind}, not safetensors: such files can run code, and are never read here")
-        for magic, kind in OTHERS.items():
+        for magic, kind in _OTHERS.items():
             if first.startswith(magic):
                 raise ValueError(f"it is no safetensors file, but {kind}")
         if length <= MAX_HEADER:
@@ -171,14 +171,14 @@ class SafetensorsFile:
 
     def check_digest(self, size: int) -> None:
         """Raise ValueError unless the file's bytes are those that were written."""
-        digest, block = hashlib.sha256(), memoryview(bytearray(min(size, BLOCK)))
+        digest, block = hashlib.sha256(), memoryview(bytearray(min(size, _BLOCK)))
         stated = b""
         for place in range(0, size, len(block)):
             part = block[: size - place]
             self.read_into(place, part)
             if not place:
-                stated = bytes(part[DIGITS])
-                part[DIGITS] = b"0" * 64
+                stated = bytes(part[_DIGITS])
+                part[_DIGITS] = b"0" * 64
             digest.update(part)
         if digest.hexdigest().encode() != stated:
             raise ValueError("its bytes are not those that were written (SHA-256 differs)")
@@ -186,7 +186,7 @@ class SafetensorsFile:
     def dtype_of(self, name: str) -> np.dtype[Any]:
         """The dtype of a tensor as NumPy's; bfloat16, which NumPy lacks, is read as float32."""
         stored = self.tensors[name].dtype
-        return np.dtype(np.float32) if stored == "BF16" else np.dtype(DTYPES[stored]).newbyteorder("=")
+        return np.dtype(np.float32) if stored == "BF16" else np.dtype(_DTYPES[stored]).newbyteorder("=")
 
     def tensor(self, name: str, dtype: Any = None) -> Array:
         """One tensor as a NumPy array of this dtype, of its own if none is given.  A block at a time is converted."""
@@ -208,9 +208,9 @@ class SafetensorsFile:
     def blocks(self, name: str) -> Iterator[tuple[int, Array]]:
         """A tensor's numbers as they are stored, a block at a time, each with the place of its first."""
         stored = self.tensors[name]
-        kind = np.dtype(DTYPES[stored.dtype])
-        for begin in range(stored.begin, stored.end, BLOCK):
-            block: Array = np.empty(min(BLOCK, stored.end - begin) // kind.itemsize, kind)
+        kind = np.dtype(_DTYPES[stored.dtype])
+        for begin in range(stored.begin, stored.end, _BLOCK):
+            block: Array = np.empty(min(_BLOCK, stored.end - begin) // kind.itemsize, kind)
             self.read_into(self.start + begin, memoryview(block.view(np.uint8)))
             yield (begin - stored.begin) // kind.itemsize, block
 
@@ -224,7 +224,7 @@ class SafetensorsFile:
             part = part[count:]
 
 
-def parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+def _parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     """Tensors and metadata of a header, if they describe exactly the `size` bytes that follow it."""
     if not header.startswith("{"):
         raise ValueError("its header is no JSON object")
@@ -232,7 +232,7 @@ def parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are not strings")
-    tensors = {name: parse_entry(name, entry) for name, entry in entries.items()}
+    tensors = {name: _parse_entry(name, entry) for name, entry in entries.items()}
     end = 0
     for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != end:
@@ -243,24 +243,24 @@ def parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[
     return tensors, metadata
 
 
-def parse_entry(name: str, entry: Any) -> StoredTensor:
+def _parse_entry(name: str, entry: Any) -> StoredTensor:
     """One entry of a header."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ValueError(f"{name} has dtype {dtype!r}, which is none of {', '.join(DTYPES)}")
-    if not are_sizes(shape) or len(shape) > MAX_AXES:
-        raise ValueError(f"{name} has no shape of up to {MAX_AXES} whole numbers")
-    if not are_sizes(offsets) or len(offsets) != 2:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ValueError(f"{name} has dtype {dtype!r}, which is none of {', '.join(_DTYPES)}")
+    if not _are_sizes(shape) or len(shape) > _MAX_AXES:
+        raise ValueError(f"{name} has no shape of up to {_MAX_AXES} whole numbers")
+    if not _are_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"{name} does not have two whole numbers as its data_offsets")
     begin, end = offsets
-    if end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+    if end - begin != math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize:
         raise ValueError(f"{name} is {dtype} of shape {tuple(shape)}, which {end - begin} bytes cannot be")
     return StoredTensor(dtype, tuple(shape), begin, end)
 
 
-def are_sizes(value: Any) -> bool:
+def _are_sizes(value: Any) -> bool:
     """Whether this is a list of whole numbers from 0."""
     return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 
@@ -271,9 +271,9 @@ def strict_json(text: str) -> Any:
     Raises ValueError for anything else, also for what Python reads and JSON does not allow (NaN, a name given twice),
     and for whole numbers of more than 18 digits.
     """
-    if NESTED_TOO_DEEP.search(JSON_STRING.sub("", text), 1):
+    if _NESTED_TOO_DEEP.search(_JSON_STRING.sub("", text), 1):
         raise ValueError("its JSON is nested too deeply")  # memory: a level takes 2 bytes in a file and 88 in Python
-    value = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant, parse_int=short_int)
+    value = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant, parse_int=_short_int)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
     return value
@@ -292,19 +292,19 @@ def no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
-def short_int(digits: str) -> int:
+def _short_int(digits: str) -> int:
     """A number that fits 64 bits, so that arithmetic on hostile ones stays cheap."""
     if len(digits) > 18:
         raise ValueError(f"a number has {len(digits)} digits")
     return int(digits)
 
 
-def one_line_reason(error: Exception) -> str:
+def _one_line_reason(error: Exception) -> str:
     """What is wrong, in one line that can be printed, however odd the names are that it quotes."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
-    text = text if len(text) <= MAX_REASON_LENGTH else text[:MAX_REASON_LENGTH] + " ..."
+    text = text if len(text) <= _MAX_REASON_LENGTH else text[:_MAX_REASON_LENGTH] + " ..."
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

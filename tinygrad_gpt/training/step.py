@@ -26,7 +26,7 @@ def no_stopwatch(name: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def identity(parameters: Mapping[str, Tensor], loss: Array) -> Array:
+def _identity(parameters: Mapping[str, Tensor], loss: Array) -> Array:
     """The gradients and the loss of one process are those of the batch."""
     return loss
 
@@ -42,7 +42,7 @@ def update(
     accumulation: int,
     seed: int,
     stopwatch: Stopwatch = no_stopwatch,
-    reduce: Reduce = identity,
+    reduce: Reduce = _identity,
 ) -> tuple[Array, float | Array]:
     """One step: forward, backward, clip, update.  The loss () and the gradient's norm.
 
@@ -65,7 +65,7 @@ def accumulate_gradients(
     parts: int = 1,
     *,
     dropout: Dropout | None = None,
-    reduce: Reduce = identity,
+    reduce: Reduce = _identity,
 ) -> Array:
     """Add dLoss/dparameter to each parameter's .grad, where Loss () is the mean over all tokens; returns the loss.
 
@@ -73,7 +73,7 @@ def accumulate_gradients(
     the parts' gradients of (their sum / all tokens): a mean of the parts' means would weigh a short last part too much.
     """
     total: Array = 0.0
-    for part in row_parts(len(ids), parts):
+    for part in _row_parts(len(ids), parts):
         masks = None if dropout is None else replace(dropout, first_row=dropout.first_row + part.start)
         loss = model.loss(ids[part], targets[part], dropout=masks, reduction="sum") / targets.size
         loss.backward()
@@ -81,10 +81,10 @@ def accumulate_gradients(
     return reduce(model.parameters(), total)
 
 
-def row_parts(n_rows: int, parts: int) -> Iterator[slice]:
+def _row_parts(n_rows: int, parts: int) -> Iterator[slice]:
     """The rows of a batch in `parts` runs as equal as can be; fewer if there are fewer rows.
 
-    >>> list(row_parts(5, 2))
+    >>> list(_row_parts(5, 2))
     [slice(0, 3, None), slice(3, 5, None)]
     """
     for rows in np.array_split(np.arange(n_rows), parts):

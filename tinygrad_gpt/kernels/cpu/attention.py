@@ -17,8 +17,8 @@ from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.threads import blocks, parallel_for
 from tinygrad_gpt.ops.attention import split_heads
 
-ROWS = 64  # queries taken together
-MIN_SCORES_FOR_THREADS = 2**16
+_ROWS = 64  # queries taken together
+_MIN_SCORES_FOR_THREADS = 2**16
 
 
 def accepts_causal_attention(qkv: Array, *keep: Array, **settings: Any) -> bool:
@@ -33,16 +33,16 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     scale = 1 / math.sqrt(D)
     y = np.empty((B, T, H * D), qkv.dtype)
     y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns
-    taken = blocks(slice(0, T), ROWS)
+    taken = blocks(slice(0, T), _ROWS)
     powers = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]  # e^(S - max)
     totals = np.empty((B, H, T, 1), qkv.dtype)  # their sums over a row: P = powers / totals
-    in_threads = B * H * T * T >= MIN_SCORES_FOR_THREADS
+    in_threads = B * H * T * T >= _MIN_SCORES_FOR_THREADS
 
     def forward(heads: slice) -> None:
         for rows, whole in zip(taken, powers, strict=True):
             keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
             np.matmul(q[:, heads, rows] * scale, k[:, heads, keys].swapaxes(-1, -2), out=e)
-            np.copyto(e[..., rows.start :], -np.inf, where=future_mask(rows.stop - rows.start))
+            np.copyto(e[..., rows.start :], -np.inf, where=_future_mask(rows.stop - rows.start))
             e -= e.max(-1, keepdims=True)
             np.exp(e, out=e)
             np.sum(e, axis=-1, keepdims=True, out=total)
@@ -76,6 +76,6 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     return y, vjp
 
 
-def future_mask(n: int) -> Array:
+def _future_mask(n: int) -> Array:
     """(n, n) of bool: what lies in the future."""
     return ~np.tri(n, dtype=bool)

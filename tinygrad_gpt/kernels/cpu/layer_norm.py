@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.threads import blocks
 
-BLOCK = 2**16  # entries
+_BLOCK = 2**16  # entries
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
@@ -16,7 +16,7 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
     rows = x.reshape(math.prod(shape[:-1]), C)
     y, xhat = np.empty_like(rows), np.empty_like(rows)
     rstd = np.empty((len(rows), 1), rows.dtype)
-    pieces = blocks(slice(0, len(rows)), max(1, BLOCK // max(1, C)))
+    pieces = blocks(slice(0, len(rows)), max(1, _BLOCK // max(1, C)))
 
     for block in pieces:
         xb, yb, hb, rb = rows[block], y[block], xhat[block], rstd[block]

@@ -13,7 +13,7 @@ from tinygrad_gpt.kernels.cpu.products import matmul_in_parallel
 from tinygrad_gpt.kernels.threads import blocks, parallel_for
 
 CHUNK = 2**26  # logits of a chunk: 256 MB; where there are several, two are held on the way back
-BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
+_BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
 
 
 def accepts_linear_cross_entropy(
@@ -46,7 +46,7 @@ def linear_cross_entropy(
         logits = matmul_in_parallel(rows[chunk], weight.T)
 
         def work(part: slice) -> None:
-            for block in blocks(part, max(1, BLOCK // V)):
+            for block in blocks(part, max(1, _BLOCK // V)):
                 of_block(block)
 
         def of_block(block: slice) -> None:
@@ -62,7 +62,7 @@ def linear_cross_entropy(
             z[each, t] -= 1 / divisor
             z[~counted] = 0
 
-        parallel_for(work, len(logits), enabled=logits.size >= 2 * BLOCK)
+        parallel_for(work, len(logits), enabled=logits.size >= 2 * _BLOCK)
         return logits
 
     chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))

@@ -7,10 +7,10 @@ from tinygrad_gpt.ops.norms import BLOCK, dot_with_itself
 
 def total_of_squares(*arrays: Array) -> float:
     """Σ x² over all entries of all arrays, in float64."""
-    return sum(sum_of_squares(array) for array in arrays)
+    return sum(_sum_of_squares(array) for array in arrays)
 
 
-def sum_of_squares(x: Array) -> float:
+def _sum_of_squares(x: Array) -> float:
     """Σ x² in float64."""
     flat = x.reshape(-1)
     pieces = blocks(slice(0, len(flat)), BLOCK)

@@ -27,12 +27,12 @@ def matmul_in_parallel(a: Array, b: Array, bias: Array | None = None) -> Array:
             out[:, columns] += bias[columns]
 
     if N > M:
-        parallel_for(of_rows, N, enabled=pays_in_threads(N, K, M))
+        parallel_for(of_rows, N, enabled=_pays_in_threads(N, K, M))
     else:
-        parallel_for(of_columns, M, enabled=pays_in_threads(N, K, M))
+        parallel_for(of_columns, M, enabled=_pays_in_threads(N, K, M))
     return out
 
 
-def pays_in_threads(N: int, K: int, M: int) -> bool:
+def _pays_in_threads(N: int, K: int, M: int) -> bool:
     """Whether a product takes a tenth of a millisecond or more: by its arithmetic, or by what it has to read."""
     return N * K * M >= 2**23 or max(N * K, K * M) >= 2**18

@@ -13,8 +13,8 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.ops.attention import split_heads
 from tinygrad_gpt.rng import LazyMask
 
-MAX_HEAD_WIDTH = 128  # numbers of a head: four tiles of them fit into shared memory
-ALIGNMENT = 16  # bytes that are loaded at once
+_MAX_HEAD_WIDTH = 128  # numbers of a head: four tiles of them fit into shared memory
+_ALIGNMENT = 16  # bytes that are loaded at once
 NONE, ARRAY, DRAWN = 0, 1, 2  # where a mask comes from: DROP in attention.cuh
 
 
@@ -22,7 +22,7 @@ def accepts_causal_attention(
     qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
 ) -> bool:
     """Whether a head is no wider than WIDEST."""
-    return bool(qkv.shape[-1] <= 3 * n_heads * MAX_HEAD_WIDTH)
+    return bool(qkv.shape[-1] <= 3 * n_heads * _MAX_HEAD_WIDTH)
 
 
 def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
@@ -35,11 +35,11 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
     if not qkv.size:
         return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (xp.empty_like(qkv), *([] if keep is None else [None]))
     if narrow and D % 16:
-        return attention_through_float32(qkv, keep, n_heads)
-    qkv = as_aligned(qkv)
-    mode, mask = mask_arguments(xp, keep, (B, H, T, T))
+        return _attention_through_float32(qkv, keep, n_heads)
+    qkv = _as_aligned(qkv)
+    mode, mask = _mask_arguments(xp, keep, (B, H, T, T))
     y, lse = xp.empty((B, T, H * D), qkv.dtype), xp.empty((B, H, T), xp.float32)
-    tile = tile_size(D, narrow)
+    tile = _tile_size(D, narrow)
     file = "attention_bfloat16.cu" if narrow else "attention.cu"
     defines = {"D": D, "TILE": tile, "DROP": mode, "STORAGE": "__nv_bfloat16" if narrow else "float"}
 
@@ -48,7 +48,7 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
         launch(file, kernel, *arrays, T, H, 1 / math.sqrt(D), *mask, grid=grid, block=block, defines=defines)
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
-        dy, delta, dqkv = as_aligned(dy), xp.empty_like(lse), xp.empty_like(qkv)
+        dy, delta, dqkv = _as_aligned(dy), xp.empty_like(lse), xp.empty_like(qkv)
         rows, warps = B * T * H, 4
         launch(
             file, "attention_rowsums", y, dy, delta, B, T, H, grid=-(-rows // warps), block=32 * warps, defines=defines
@@ -61,12 +61,12 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
     return y, vjp
 
 
-def tile_size(D: int, narrow: bool) -> int:
+def _tile_size(D: int, narrow: bool) -> int:
     """Queries, and keys, in a tile: four tiles of rows of D numbers must fit into 48 KB."""
     return (64 if narrow else 32) // (1 if D <= 64 else 2)
 
 
-def mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
+def _mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
     """Where a mask of this shape comes from, and what the kernels take for it.  Raises ValueError for another shape."""
     if keep is None:
         return NONE, (None, 0, 0, 0, 0, 0, 1.0)
@@ -77,7 +77,7 @@ def mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...
     return DRAWN, (None, keep.seed, keep.step, keep.first_row, keep.site, keep.kept, keep.scale)
 
 
-def attention_through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
+def _attention_through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
     """Narrow numbers computed with as wide ones."""
     y, wide_vjp = causal_attention(qkv.astype("float32"), keep, n_heads=n_heads)
 
@@ -88,7 +88,7 @@ def attention_through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads
     return y.astype(qkv.dtype), vjp
 
 
-def as_aligned(x: Array) -> Array:
+def _as_aligned(x: Array) -> Array:
     """x, or a copy of it, that is C-contiguous and starts where 16 bytes can be loaded at once."""
     xp = array_module(x)
-    return xp.ascontiguousarray(x) if x.data.ptr % ALIGNMENT == 0 else xp.array(x, order="C")
+    return xp.ascontiguousarray(x) if x.data.ptr % _ALIGNMENT == 0 else xp.array(x, order="C")

@@ -4,7 +4,7 @@ from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels.cuda.arrays import WARP, blocks_for, storage_define
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
-ROWS_PER_PASS = 8  # rows that a block sums at a time
+_ROWS_PER_PASS = 8  # rows that a block sums at a time
 MIN_ROWS, MOST = 128, 128  # rows that a block sums, at least; blocks along the rows, at most: one sums what they leave
 
 
@@ -24,7 +24,7 @@ def column_sums(x: Array) -> Array:
         columns,
         per_block,
         grid=grid,
-        block=(WARP, ROWS_PER_PASS),
-        defines={**storage_define(x), "TALL": ROWS_PER_PASS},
+        block=(WARP, _ROWS_PER_PASS),
+        defines={**storage_define(x), "TALL": _ROWS_PER_PASS},
     )
     return sums if pieces == 1 else column_sums(sums)

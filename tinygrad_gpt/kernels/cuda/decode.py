@@ -9,18 +9,18 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.ops.attention import split_heads
 from tinygrad_gpt.ops.kv_cache import NewTokens
 
-WARPS_PER_BLOCK = 8  # of a block
-MAX_HEAD_WIDTH = 256  # numbers of a head: a lane keeps 8 of the query and 8 of the sum in registers
+_WARPS_PER_BLOCK = 8  # of a block
+_MAX_HEAD_WIDTH = 256  # numbers of a head: a lane keeps 8 of the query and 8 of the sum in registers
 
 
 def accepts_head(qkv: Array, keys: Array, *rest: Any) -> bool:
     """Whether a head is no wider than WIDEST."""
-    return bool(keys.shape[-1] <= MAX_HEAD_WIDTH)
+    return bool(keys.shape[-1] <= _MAX_HEAD_WIDTH)
 
 
 def append_kv(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
     """Write the new tokens' keys and values, cut from qkv (B, T, 3C), into keys and values (B, H, L, D)."""
-    launch_by_head("remember", as_contiguous(qkv), keys, values, new.first_and_count)
+    _launch_by_head("remember", as_contiguous(qkv), keys, values, new.first_and_count)
 
 
 def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) -> Array:
@@ -30,14 +30,14 @@ def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) ->
     """
     _, B, H, T, D = split_heads(qkv, keys.shape[1]).shape
     y = array_module(qkv).empty((B, T, H * D), qkv.dtype)
-    launch_by_head("attend", as_contiguous(qkv), keys, values, new.first_and_count, y, scale=(1 / math.sqrt(D),))
+    _launch_by_head("attend", as_contiguous(qkv), keys, values, new.first_and_count, y, scale=(1 / math.sqrt(D),))
     return y
 
 
-def launch_by_head(kernel: str, qkv: Array, keys: Array, *arrays: Array, scale: tuple[float, ...] = ()) -> None:
+def _launch_by_head(kernel: str, qkv: Array, keys: Array, *arrays: Array, scale: tuple[float, ...] = ()) -> None:
     """Launch a kernel with a block for each token and head."""
     (B, T, _), (_, H, L, D) = qkv.shape, keys.shape
-    defines = {"D": D, "STORAGE": type_of(qkv), "WARPS": WARPS_PER_BLOCK}
+    defines = {"D": D, "STORAGE": type_of(qkv), "WARPS": _WARPS_PER_BLOCK}
     launch(
         "decode.cu",
         kernel,
@@ -48,6 +48,6 @@ def launch_by_head(kernel: str, qkv: Array, keys: Array, *arrays: Array, scale: 
         L,
         *scale,
         grid=(T, H, B),
-        block=WARP * WARPS_PER_BLOCK,
+        block=WARP * _WARPS_PER_BLOCK,
         defines=defines,
     )

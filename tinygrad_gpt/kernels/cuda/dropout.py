@@ -8,7 +8,7 @@ from tinygrad_gpt.kernels.cuda.elementwise import multiply_by_mask
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.rng import LazyMask
 
-MAX_BLOCKS = 2**16 - 1  # blocks along the second axis of a grid
+_MAX_BLOCKS = 2**16 - 1  # blocks along the second axis of a grid
 
 
 def accepts_dropout(x: Array, keep: Array | LazyMask = None) -> bool:
@@ -19,15 +19,15 @@ def accepts_dropout(x: Array, keep: Array | LazyMask = None) -> bool:
 def dropout(x: Array, keep: Array | LazyMask) -> tuple[Array, Vjp]:
     """x times a mask of its shape, which is given, or drawn as it is needed: then nothing is saved but its name."""
     if isinstance(keep, LazyMask):
-        return apply_dropout(x, keep), lambda dy: (apply_dropout(dy, keep), None)
+        return _apply_dropout(x, keep), lambda dy: (_apply_dropout(dy, keep), None)
     return multiply_by_mask(x, keep), lambda dy: (multiply_by_mask(dy, keep), None)
 
 
-def apply_dropout(x: Array, keep: LazyMask) -> Array:
+def _apply_dropout(x: Array, keep: LazyMask) -> Array:
     """x times a mask that nobody writes down."""
     x = as_contiguous(x)
     y = array_module(x).empty_like(x)
-    launch("dropout.cu", "drop", x, y, *mask_key(keep), keep.scale, **grid_of(keep), defines=storage_define(x))
+    launch("dropout.cu", "drop", x, y, *_mask_key(keep), keep.scale, **_grid_of(keep), defines=storage_define(x))
     return y
 
 
@@ -35,15 +35,17 @@ def draw_mask(keep: LazyMask, like: Array) -> Array:
     """The mask written down, where `like` is and float64 if it is, else float32: Dropout.keep's, bit for bit."""
     mask = array_module(like).empty(keep.shape, accumulation_dtype(like.dtype))
     if mask.size:
-        launch("mask.cu", "draw_mask", mask, *mask_key(keep), keep.scale, **grid_of(keep), defines=storage_define(mask))
+        launch(
+            "mask.cu", "draw_mask", mask, *_mask_key(keep), keep.scale, **_grid_of(keep), defines=storage_define(mask)
+        )
     return mask
 
 
-def mask_key(keep: LazyMask) -> tuple[int, ...]:
+def _mask_key(keep: LazyMask) -> tuple[int, ...]:
     """Which bits a mask takes, as kernels are told."""
     return keep.shape[0], keep.per_row, keep.seed, keep.step, keep.first_row, keep.site, keep.kept
 
 
-def grid_of(keep: LazyMask) -> dict[str, Any]:
+def _grid_of(keep: LazyMask) -> dict[str, Any]:
     """A thread for every 16 entries of a row, rows along the second axis."""
-    return {"grid": (blocks_for(keep.per_row, 16 * THREADS), min(keep.shape[0], MAX_BLOCKS)), "block": THREADS}
+    return {"grid": (blocks_for(keep.per_row, 16 * THREADS), min(keep.shape[0], _MAX_BLOCKS)), "block": THREADS}

@@ -6,10 +6,10 @@ from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, grid_by_fours, type_of
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
-FILE = "elementwise.cu"
+_FILE = "elementwise.cu"
 
 
-def types_of(a: Array, b: Array) -> dict[str, str]:
+def _types_of(a: Array, b: Array) -> dict[str, str]:
     """The defines that tell a kernel how a (and y) and b are stored."""
     return {"A_TYPE": type_of(a), "B_TYPE": type_of(b)}
 
@@ -20,7 +20,7 @@ def cast(x: Array, dtype: Any) -> Array:
         return x
     x = as_contiguous(x)
     y = array_module(x).empty(x.shape, dtype)
-    launch(FILE, "cast", x, y, x.size, **grid_by_fours(x.size), defines=types_of(y, x))
+    launch(_FILE, "cast", x, y, x.size, **grid_by_fours(x.size), defines=_types_of(y, x))
     return y
 
 
@@ -28,7 +28,7 @@ def scale(x: Array, above: Array, below: Array) -> Array:
     """x * above / below, for two float32 numbers () on the device."""
     x = as_contiguous(x)
     y = array_module(x).empty_like(x)
-    launch(FILE, "scale", x, as_contiguous(above), below, y, x.size, **grid_by_fours(x.size), defines=types_of(x, x))
+    launch(_FILE, "scale", x, as_contiguous(above), below, y, x.size, **grid_by_fours(x.size), defines=_types_of(x, x))
     return y
 
 
@@ -36,7 +36,7 @@ def multiply_by_mask(x: Array, mask: Array) -> Array:
     """x * mask, stored as x is."""
     x, mask = as_contiguous(x), as_contiguous(mask)
     y = array_module(x).empty_like(x)
-    launch(FILE, "multiply", x, mask, y, x.size, **grid_by_fours(x.size), defines=types_of(x, mask))
+    launch(_FILE, "multiply", x, mask, y, x.size, **grid_by_fours(x.size), defines=_types_of(x, mask))
     return y
 
 
@@ -49,5 +49,5 @@ def add(a: Array, b: Array) -> tuple[Array, Vjp]:
     """y = a + b, where a float32 stream takes up what was computed in bfloat16."""
     a, b = as_contiguous(a), as_contiguous(b)
     y, dtype = array_module(a).empty_like(a), b.dtype
-    launch(FILE, "add", a, b, y, y.size, **grid_by_fours(y.size), defines=types_of(a, b))
+    launch(_FILE, "add", a, b, y, y.size, **grid_by_fours(y.size), defines=_types_of(a, b))
     return y, lambda dy: (dy, cast(dy, dtype))

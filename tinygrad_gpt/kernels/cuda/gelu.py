@@ -7,7 +7,7 @@ from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, grid_by_fours, stora
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.ops.gelu import A, C
 
-FILE = "gelu.cu"
+_FILE = "gelu.cu"
 
 
 def accepts_gelu(x: Array, *, form: str = "tanh", **settings: Any) -> bool:
@@ -20,11 +20,11 @@ def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
     x = as_contiguous(x)
     y = array_module(x).empty_like(x)
     how: dict[str, Any] = {**grid_by_fours(x.size), "defines": {**storage_define(x), "C": C, "A": A}}
-    launch(FILE, "gelu_forward", x, y, x.size, **how)
+    launch(_FILE, "gelu_forward", x, y, x.size, **how)
 
     def vjp(dy: Array) -> tuple[Array]:
         dx = array_module(x).empty_like(x)
-        launch(FILE, "gelu_backward", x, as_contiguous(dy), dx, x.size, **how)
+        launch(_FILE, "gelu_backward", x, as_contiguous(dy), dx, x.size, **how)
         return (dx,)
 
     return y, vjp

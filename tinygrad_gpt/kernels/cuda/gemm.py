@@ -18,10 +18,10 @@ from tinygrad_gpt import backend
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.kernels.cuda.precision import current_precision
 
-CUDA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
+_CUDA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
-DEFAULT_ALGORITHM = -1
-MAX_DIMENSION = 2**31 - 1  # of cuBLAS's sizes and leading dimensions
+_DEFAULT_ALGORITHM = -1
+_MAX_DIMENSION = 2**31 - 1  # of cuBLAS's sizes and leading dimensions
 
 
 def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> Array:
@@ -43,7 +43,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> 
         out = array_module(a).empty((*batch, m, n), a.dtype)
     if out.shape != (*batch, m, n):
         raise ValueError(f"gemm: out must have shape {(*batch, m, n)}; got {out.shape}")
-    compute = compute_type(a, b, out)
+    compute = _compute_type(a, b, out)
     if out.size == 0:
         return out
     if k == 0:  # a sum of nothing
@@ -54,14 +54,14 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> 
         raise ValueError(f"gemm: the rows of out must lie together; got shape {out.shape} with strides {out.strides}")
     if math.prod(batch) > 1 and operands[2][2] == 0:
         raise ValueError("gemm: out holds one matrix for many products")
-    call_cublas(operands, (b, a, out), (n, m, k), math.prod(batch), beta, compute)
+    _call_cublas(operands, (b, a, out), (n, m, k), math.prod(batch), beta, compute)
     return out
 
 
 Layout = tuple[int, int, int]  # (1 if transposed, leading dimension, batch step), in entries
 
 
-def call_cublas(
+def _call_cublas(
     layouts: tuple[Layout, Layout, Layout],
     arrays: tuple[Array, Array, Array],
     sizes: tuple[int, int, int],
@@ -71,13 +71,13 @@ def call_cublas(
 ) -> None:
     """The call of cuBLAS: third = first second + beta third, in its order of things."""
     (ta, lda, step_a), (tb, ldb, step_b), (_, ldc, step_c) = layouts
-    (A, type_a), (B, type_b), (C, type_c) = ((x.data.ptr, CUDA_TYPES[x.dtype.name]) for x in arrays)
+    (A, type_a), (B, type_b), (C, type_c) = ((x.data.ptr, _CUDA_TYPES[x.dtype.name]) for x in arrays)
     coefficient = "float64" if compute == COMPUTE_64F else "float32"
-    by, keep = host_constant(1.0, coefficient), host_constant(beta, coefficient)
+    by, keep = _host_constant(1.0, coefficient), _host_constant(beta, coefficient)
     one, two = by.ctypes.data, keep.ctypes.data
     blas, handle = backend.cublas(), backend.cublas_handle()
     first, second, third = (A, type_a, lda), (B, type_b, ldb), (C, type_c, ldc)
-    how = compute, DEFAULT_ALGORITHM
+    how = compute, _DEFAULT_ALGORITHM
     if batch == 1:
         blas.gemmEx(handle, ta, tb, *sizes, one, *first, *second, two, *third, *how)
     else:
@@ -86,12 +86,12 @@ def call_cublas(
 
 
 @lru_cache(maxsize=64)
-def host_constant(value: float, dtype: str) -> Array:
+def _host_constant(value: float, dtype: str) -> Array:
     """A number in the host's memory, where cuBLAS looks for alpha and beta."""
     return np.array(value, dtype)
 
 
-def compute_type(a: Array, b: Array, out: Array) -> int:
+def _compute_type(a: Array, b: Array, out: Array) -> int:
     """In what cuBLAS is to multiply and add.  Raises TypeError for dtypes it cannot take together."""
     kinds = a.dtype.name, b.dtype.name, out.dtype.name
     if kinds == ("float64", "float64", "float64"):
@@ -115,12 +115,12 @@ def layout(x: Array, name: str) -> Layout:
         raise ValueError(
             f"gemm: {name}, shape {x.shape} with strides {x.strides}, would need a copy: no axis lies together"
         )
-    if max(rows, columns, leading) > MAX_DIMENSION:
+    if max(rows, columns, leading) > _MAX_DIMENSION:
         raise ValueError(f"gemm: {name}, shape {x.shape} with strides {x.strides}, is too large for cuBLAS")
-    return transposed, leading, batch_step(batch, steps, name)
+    return transposed, leading, _batch_step(batch, steps, name)
 
 
-def batch_step(batch: list[int], steps: list[int], name: str) -> int:
+def _batch_step(batch: list[int], steps: list[int], name: str) -> int:
     """The one distance between the matrices of a stack.  Raises ValueError if there is none."""
     axes = [(length, step) for length, step in zip(batch, steps, strict=True) if length > 1]
     if not axes:

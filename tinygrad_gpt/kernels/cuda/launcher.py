@@ -31,7 +31,7 @@ Define = str | int | float
 Defines = tuple[tuple[str, Define], ...]  # sorted, so that it can be a key
 Converter = Callable[[Any], Any]  # an argument -> what is handed to CUDA
 
-DTYPES = {  # of CUDA's types
+_DTYPES = {  # of CUDA's types
     "bool": "bool",
     "char": "int8",
     "unsigned char": "uint8",
@@ -47,8 +47,8 @@ DTYPES = {  # of CUDA's types
     "double": "float64",
     "__nv_bfloat16": "bfloat16",
 }
-MAX_THREADS = 1024  # in a block
-MAX_BLOCKS = (2**31 - 1, 2**16 - 1, 2**16 - 1)
+_MAX_THREADS = 1024  # in a block
+_MAX_BLOCKS = (2**31 - 1, 2**16 - 1, 2**16 - 1)
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,24 @@ def launch(
     if len(args) != len(checks):
         raise TypeError(f"{where} takes {len(checks)} arguments; got {len(args)}")
     values = tuple([check(value) for check, value in zip(checks, args, strict=True)])
-    one_device(where, args)
-    grid, block = three_axes(grid), three_axes(block)
+    _one_device(where, args)
+    grid, block = _three_axes(grid), _three_axes(block)
     if 0 in grid:
         return
-    if math.prod(block) > MAX_THREADS or min(block) < 1:
-        raise ValueError(f"{where}: block must have 1 to {MAX_THREADS} threads; got {block}")
-    if any(n > most for n, most in zip(grid, MAX_BLOCKS, strict=True)):
-        raise ValueError(f"{where}: grid may be at most {MAX_BLOCKS}; got {grid}")
+    if math.prod(block) > _MAX_THREADS or min(block) < 1:
+        raise ValueError(f"{where}: block must have 1 to {_MAX_THREADS} threads; got {block}")
+    if any(n > most for n, most in zip(grid, _MAX_BLOCKS, strict=True)):
+        raise ValueError(f"{where}: grid may be at most {_MAX_BLOCKS}; got {grid}")
     function(grid, block, values)
 
 
-def three_axes(n: int | tuple[int, ...]) -> tuple[int, int, int]:
+def _three_axes(n: int | tuple[int, ...]) -> tuple[int, int, int]:
     """A grid or block with all three axes."""
     x, y, z = (*((n,) if isinstance(n, int) else n), 1, 1, 1)[:3]
     return operator.index(x), operator.index(y), operator.index(z)
 
 
-def one_device(where: str, args: tuple[Any, ...]) -> None:
+def _one_device(where: str, args: tuple[Any, ...]) -> None:
     """Raise ValueError unless all arrays are on the current device."""
     here = backend.current_device()
     for value in args:
@@ -112,11 +112,11 @@ def compiled_kernel(file: str, kernel: str, defines: Defines) -> tuple[Any, tupl
     """The compiled kernel, and for each parameter what checks and converts its argument."""
     parameters = parameters_of(source(file), kernel, dict(defines))
     checks = tuple(check_for(parameter, f"{kernel} in {file}") for parameter in parameters)
-    return module_of(file, defines).get_function(kernel), checks
+    return _module_of(file, defines).get_function(kernel), checks
 
 
 @cache
-def module_of(file: str, defines: Defines) -> Any:
+def _module_of(file: str, defines: Defines) -> Any:
     """The module of a file under these defines; CuPy compiles it when a kernel of it is first launched."""
     return backend.raw_module(program(file, defines), OPTIONS)
 
@@ -128,9 +128,9 @@ def program(file: str, defines: Defines) -> str:
     because CuPy's cache of compiled kernels looks at the text alone: it would not see that a header has changed.
     """
     text = source(file)
-    lines = [line for line in text.splitlines() if SYSTEM_INCLUDE.match(line)]
+    lines = [line for line in text.splitlines() if _SYSTEM_INCLUDE.match(line)]
     lines += [f"#define {name} {literal(value)}" for name, value in defines]
-    return "\n".join([*dict.fromkeys(lines), SYSTEM_INCLUDE.sub("", text)])
+    return "\n".join([*dict.fromkeys(lines), _SYSTEM_INCLUDE.sub("", text)])
 
 
 def literal(value: Define) -> str:
@@ -145,35 +145,35 @@ def literal(value: Define) -> str:
 @cache
 def source(file: str) -> str:
     """The text of a file, with the headers of this folder in place of its #include "NAME" lines, each once."""
-    return with_headers(file, set())
+    return _with_headers(file, set())
 
 
-def with_headers(file: str, seen: set[str]) -> str:
+def _with_headers(file: str, seen: set[str]) -> str:
     """The text of a file, and of the headers it names that have not been seen."""
     lines = [f'#line 1 "{file}"']
     for number, line in enumerate((FOLDER / file).read_text(encoding="utf-8").splitlines(), start=1):
-        header = OWN_INCLUDE.match(line)
+        header = _OWN_INCLUDE.match(line)
         if header is None:
             lines.append(line)
         elif header[1] in seen:
             lines.append("")
         else:
             seen.add(header[1])
-            lines += [with_headers(header[1], seen), f'#line {number + 1} "{file}"']
+            lines += [_with_headers(header[1], seen), f'#line {number + 1} "{file}"']
     return "\n".join(lines)
 
 
-SYSTEM_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<[^>]+>[^\n]*$", re.MULTILINE)
-OWN_INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
-ENTRY = re.compile(r'extern\s*"C"\s*__global__\s+(.*?)\(([^()]*)\)\s*\{', re.DOTALL)
-COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-BOUNDS = re.compile(r"__launch_bounds__\s*\([^()]*\)")
+_SYSTEM_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<[^>]+>[^\n]*$", re.MULTILINE)
+_OWN_INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+_ENTRY = re.compile(r'extern\s*"C"\s*__global__\s+(.*?)\(([^()]*)\)\s*\{', re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_BOUNDS = re.compile(r"__launch_bounds__\s*\([^()]*\)")
 
 
 def entry_points(text: str) -> dict[str, str]:
     """Name and parameter list of every kernel in a text."""
-    text = BOUNDS.sub("", COMMENT.sub("", text))
-    return {entry[1].split()[-1]: entry[2] for entry in ENTRY.finditer(text)}
+    text = _BOUNDS.sub("", _COMMENT.sub("", text))
+    return {entry[1].split()[-1]: entry[2] for entry in _ENTRY.finditer(text)}
 
 
 def parameters_of(text: str, kernel: str, defines: Mapping[str, Define]) -> tuple[Parameter, ...]:
@@ -182,10 +182,10 @@ def parameters_of(text: str, kernel: str, defines: Mapping[str, Define]) -> tupl
     if kernel not in found:
         raise ValueError(f"kernel must be one of {', '.join(sorted(found)) or 'none'} here; got {kernel!r}")
     declared = [] if found[kernel].split() in ([], ["void"]) else found[kernel].split(",")
-    return tuple(parameter(declaration, defines, kernel) for declaration in declared)
+    return tuple(_parameter(declaration, defines, kernel) for declaration in declared)
 
 
-def parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> Parameter:
+def _parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> Parameter:
     """One parameter from its declaration, `const T* __restrict__ x`."""
     tokens = re.findall(r"\w+|\*", declaration)
     *words, name = [token for token in tokens if token not in ("const", "volatile", "__restrict__", "*")]
@@ -193,7 +193,7 @@ def parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> P
     for _ in defines:  # a macro may name another
         type_ = str(defines.get(type_, type_))
     pointer = tokens.count("*") == 1
-    known = type_ in DTYPES or (pointer and type_ == "void")
+    known = type_ in _DTYPES or (pointer and type_ == "void")
     if not known or tokens.count("*") > 1:
         raise ValueError(f"parameter `{declaration.strip()}` of {kernel} has a type that no argument fits")
     return Parameter(name, type_, pointer)
@@ -203,15 +203,15 @@ def check_for(parameter: Parameter, where: str) -> Converter:
     """What turns an argument into what CUDA takes for this parameter, or raises."""
     where = f"{parameter.name} of {where}"
     if parameter.pointer:
-        return check_array(parameter.type, where)
+        return _check_array(parameter.type, where)
     if parameter.type in ("float", "double"):
-        return check_float(np.dtype(DTYPES[parameter.type]), where)
-    return check_int(np.dtype(DTYPES[parameter.type]), where)
+        return _check_float(np.dtype(_DTYPES[parameter.type]), where)
+    return _check_int(np.dtype(_DTYPES[parameter.type]), where)
 
 
-def check_array(type_: str, where: str) -> Converter:
+def _check_array(type_: str, where: str) -> Converter:
     """A check for an array, or None."""
-    name = DTYPES.get(type_)  # None for void: any
+    name = _DTYPES.get(type_)  # None for void: any
 
     def check(value: Any) -> Any:
         if value is None:
@@ -227,7 +227,7 @@ def check_array(type_: str, where: str) -> Converter:
     return check
 
 
-def check_float(dtype: np.dtype[Any], where: str) -> Converter:
+def _check_float(dtype: np.dtype[Any], where: str) -> Converter:
     """A check for a number."""
 
     def check(value: Any) -> Any:
@@ -238,7 +238,7 @@ def check_float(dtype: np.dtype[Any], where: str) -> Converter:
     return check
 
 
-def check_int(dtype: np.dtype[Any], where: str) -> Converter:
+def _check_int(dtype: np.dtype[Any], where: str) -> Converter:
     """A check for a whole number that fits the type."""
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
@@ -258,5 +258,5 @@ def check_int(dtype: np.dtype[Any], where: str) -> Converter:
 
 def forget_compiled() -> None:
     """Forget every compiled kernel."""
-    for function in (compiled_kernel, module_of, source):
+    for function in (compiled_kernel, _module_of, source):
         function.cache_clear()

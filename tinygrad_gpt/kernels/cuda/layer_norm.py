@@ -8,15 +8,15 @@ from tinygrad_gpt.kernels.cuda.columns import column_sums
 from tinygrad_gpt.kernels.cuda.launcher import Define, launch
 from tinygrad_gpt.kernels.cuda.precision import bfloat16, current_precision
 
-FILE = "layer_norm.cu"
-ROWS_PER_BLOCK = 4  # of a block on the way there
-SHARED_FLOATS = 12288  # floats in the shared memory of a block on the way back: 48 KB, what it gets without asking
+_FILE = "layer_norm.cu"
+_ROWS_PER_BLOCK = 4  # of a block on the way there
+_SHARED_FLOATS = 12288  # floats in the shared memory of a block on the way back: 48 KB, what it gets without asking
 MOST_WARPS, MOST_BLOCKS = 8, 528  # there; four blocks for each of an H100's 132 multiprocessors
 
 
 def accepts_layer_norm(x: Array, gain: Array = None, bias: Array = None, **settings: Any) -> bool:
     """Whether all are float32 and fit each other, there are entries, and a row has at most 6,144 of them."""
-    if bias is None or not x.ndim or not x.size or 2 * x.shape[-1] > SHARED_FLOATS:
+    if bias is None or not x.ndim or not x.size or 2 * x.shape[-1] > _SHARED_FLOATS:
         return False
     return all(array.dtype.name == "float32" and array.shape == x.shape[-1:] for array in (gain, bias))
 
@@ -31,24 +31,24 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
     N = len(rows)
     y = xp.empty(rows.shape, bfloat16() if current_precision() == "bfloat16" else rows.dtype)
     mean, rstd = xp.empty(N, rows.dtype), xp.empty(N, rows.dtype)
-    stored: dict[str, Define] = {"T": TYPES[y.dtype.name], "SUMS": SHARED_FLOATS}
+    stored: dict[str, Define] = {"T": TYPES[y.dtype.name], "SUMS": _SHARED_FLOATS}
     forward = rows, gain, as_contiguous(bias), y, mean, rstd, N, C, eps
     launch(
-        FILE,
+        _FILE,
         "layer_norm_forward",
         *forward,
-        grid=blocks_for(N, ROWS_PER_BLOCK),
-        block=ROWS_PER_BLOCK * WARP,
+        grid=blocks_for(N, _ROWS_PER_BLOCK),
+        block=_ROWS_PER_BLOCK * WARP,
         defines=stored,
     )
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
-        warps = min(MOST_WARPS, SHARED_FLOATS // (2 * C))
+        warps = min(MOST_WARPS, _SHARED_FLOATS // (2 * C))
         blocks = min(MOST_BLOCKS, blocks_for(N, warps))
         dx = xp.empty_like(rows)
         partial = xp.empty((2, blocks, C), rows.dtype)  # of the gradients of gain and bias
         backward = rows, mean, rstd, gain, as_rows(dy), dx, partial[0], partial[1], N, C
-        launch(FILE, "layer_norm_backward", *backward, grid=blocks, block=warps * WARP, defines=stored)
+        launch(_FILE, "layer_norm_backward", *backward, grid=blocks, block=warps * WARP, defines=stored)
         return dx.reshape(shape), column_sums(partial[0]), column_sums(partial[1])
 
     return y.reshape(shape), vjp

@@ -14,10 +14,10 @@ from tinygrad_gpt.kernels.cuda.gemm import gemm
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.kernels.cuda.linear import gemm_ready
 
-LOGITS_PER_CHUNK = (
+_LOGITS_PER_CHUNK = (
     2**29
 )  # logits of a chunk: 2 GB of float32; where there are several, two full ones are held on the way back
-ROW_ALIGNMENT = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
+_ROW_ALIGNMENT = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
 
 
 def accepts_linear_cross_entropy(
@@ -45,7 +45,7 @@ def linear_cross_entropy(
     xp, shape, (V, C) = array_module(x), x.shape, weight.shape
     rows, y, ignoring = as_rows(x), flat_targets(targets), ignored_index(ignore_index)
     head = gemm_ready(weight, rows.dtype)
-    N, apart = len(rows), ROW_ALIGNMENT * blocks_for(V, ROW_ALIGNMENT)
+    N, apart = len(rows), _ROW_ALIGNMENT * blocks_for(V, _ROW_ALIGNMENT)
     nll = xp.empty(N, "float32")
     stored = storage_define(rows)
 
@@ -65,7 +65,7 @@ def linear_cross_entropy(
         return logits[:, :V]
 
     per_chunk = blocks_for(
-        N, blocks_for(N, max(1, LOGITS_PER_CHUNK // V))
+        N, blocks_for(N, max(1, _LOGITS_PER_CHUNK // V))
     )  # all alike: the last, which is kept, is a full one
     chunks = [slice(start, min(start + per_chunk, N)) for start in range(0, N, per_chunk)]
     last: Array = None

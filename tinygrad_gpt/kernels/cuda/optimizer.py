@@ -14,9 +14,9 @@ from tinygrad_gpt.backend import Array, array_module, current_device, current_st
 from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_contiguous
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
-FILE = "optimizer.cu"
+_FILE = "optimizer.cu"
 CHUNK = 2**16  # entries that one block takes; a multiple of four
-MAX_TABLES = 64  # kept
+_MAX_TABLES = 64  # kept
 
 
 def accepts_adamw_update(
@@ -30,7 +30,7 @@ def accepts_adamw_update(
     """Whether there are gradients, all arrays are float32, and those that are written to have no gaps."""
     written = [array[name] for name in gradients for array in (parameters, m, v)]
     return (
-        bool(written) and accepts_total_of_squares(*gradients.values(), *written) and all(map(is_contiguous, written))
+        bool(written) and accepts_total_of_squares(*gradients.values(), *written) and all(map(_is_contiguous, written))
     )
 
 
@@ -57,14 +57,14 @@ def adamw_update(
     names = [name for name in parameters if name in gradients]
     dps = [as_contiguous(gradients[name]) for name in names]  # held until all is launched
     xp = array_module(step_counts)
-    updated = to_current_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
-    decayed = to_current_device("bool", tuple(decays[name] for name in names))
+    updated = _to_current_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
+    decayed = _to_current_device("bool", tuple(decays[name] for name in names))
     groups = [(parameters[name], dp, m[name], v[name]) for name, dp in zip(names, dps, strict=True)]
-    table, chunks = table_of(groups), chunks_of(dps)
+    table, chunks = _table_of(groups), _chunks_of(dps)
     loss = None if loss is None else as_contiguous(loss.astype("float32", copy=False))
-    norm, outcome = norm_and_outcome(xp, table, chunks, loss, max_norm, step_counts, updated)
+    norm, outcome = _norm_and_outcome(xp, table, chunks, loss, max_norm, step_counts, updated)
     launch(
-        FILE,
+        _FILE,
         "adamw",
         *(table, chunks, step_counts, updated, decayed, outcome, lr, beta1, beta2, eps, weight_decay),
         grid=len(chunks),
@@ -78,7 +78,7 @@ def accepts_total_of_squares(*arrays: Array) -> bool:
     return all(array.dtype.name == "float32" for array in arrays)
 
 
-def is_contiguous(array: Array) -> bool:
+def _is_contiguous(array: Array) -> bool:
     """Whether the entries lie one behind the other, in C order."""
     return bool(array.flags.c_contiguous)
 
@@ -86,12 +86,12 @@ def is_contiguous(array: Array) -> bool:
 def total_of_squares(*arrays: Array) -> float:
     """Sum of squares over all entries of all arrays, in float64."""
     xp, held = array_module(*arrays), [as_contiguous(array) for array in arrays]
-    table, chunks = table_of([(array,) * 4 for array in held]), chunks_of(held)
-    norm, _ = norm_and_outcome(xp, table, chunks, None, 1.0, None, None)
+    table, chunks = _table_of([(array,) * 4 for array in held]), _chunks_of(held)
+    norm, _ = _norm_and_outcome(xp, table, chunks, None, 1.0, None, None)
     return float(norm) ** 2
 
 
-def norm_and_outcome(
+def _norm_and_outcome(
     xp: Any,
     table: Array,
     chunks: Array,
@@ -102,32 +102,32 @@ def norm_and_outcome(
 ) -> tuple[Array, Array]:
     """The norm () of all gradients in the table, and what becomes of them (), as optimizer.cu says; counts go up."""
     sums, norm, outcome = xp.empty(len(chunks), "float64"), xp.empty((), "float64"), xp.empty((), "float64")
-    launch(FILE, "squares_of_chunks", table, chunks, sums, grid=len(chunks), block=THREADS)
+    launch(_FILE, "squares_of_chunks", table, chunks, sums, grid=len(chunks), block=THREADS)
     n_updated = 0 if updated is None else len(updated)
     finish = sums, len(chunks), loss, max_norm, norm, outcome, counts, updated, n_updated
-    launch(FILE, "norm_and_outcome", *finish, grid=1, block=THREADS)
+    launch(_FILE, "norm_and_outcome", *finish, grid=1, block=THREADS)
     return norm, outcome
 
 
-def table_of(groups: Iterable[tuple[Array, Array, Array, Array]]) -> Array:
+def _table_of(groups: Iterable[tuple[Array, Array, Array, Array]]) -> Array:
     """(K, 4) addresses on the device, of p, dp, m and v of each parameter."""
-    return to_current_device("uint64", tuple(array.data.ptr for group in groups for array in group)).reshape(-1, 4)
+    return _to_current_device("uint64", tuple(array.data.ptr for group in groups for array in group)).reshape(-1, 4)
 
 
-def chunks_of(arrays: Sequence[Array]) -> Array:
+def _chunks_of(arrays: Sequence[Array]) -> Array:
     """(blocks, 3) on the device: each block's array by number, and where in it the block begins and ends."""
     sizes = [array.size for array in arrays]
     starts = [(i, start) for i, size in enumerate(sizes) for start in range(0, size, CHUNK)]
     numbers = (number for i, start in starts for number in (i, start, min(start + CHUNK, sizes[i])))
-    return to_current_device("int64", tuple(numbers)).reshape(-1, 3)
+    return _to_current_device("int64", tuple(numbers)).reshape(-1, 3)
 
 
-def to_current_device(dtype: str, values: tuple[int, ...]) -> Array:
+def _to_current_device(dtype: str, values: tuple[int, ...]) -> Array:
     """Numbers on the device in use, sent there when they are new."""
     return send_once(current_device(), current_stream(), dtype, values)
 
 
-@lru_cache(maxsize=MAX_TABLES)
+@lru_cache(maxsize=_MAX_TABLES)
 def send_once(device: int, stream: int, dtype: str, values: tuple[int, ...]) -> Array:
     """The same for a device, and for the one stream on which the numbers are known to have arrived."""
     return to_device(np.array(values, dtype), "cuda")

@@ -6,7 +6,7 @@ from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, storage_define, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
-FILE = "softmax.cu"
+_FILE = "softmax.cu"
 
 
 def accepts_softmax(x: Array, *, axis: int = -1, **settings: Any) -> bool:
@@ -16,25 +16,25 @@ def accepts_softmax(x: Array, *, axis: int = -1, **settings: Any) -> bool:
 
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Probabilities proportional to e^x."""
-    return along_rows("softmax", x)
+    return _along_rows("softmax", x)
 
 
 def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Logarithms of the softmax."""
-    return along_rows("log_softmax", x)
+    return _along_rows("log_softmax", x)
 
 
-def along_rows(name: str, x: Array) -> tuple[Array, Vjp]:
+def _along_rows(name: str, x: Array) -> tuple[Array, Vjp]:
     """One of the two, forward; its result is all that is saved."""
     x = as_contiguous(x)
     n = x.shape[-1]
     how: dict[str, Any] = {"grid": x.size // n, "block": threads_for(n), "defines": storage_define(x)}
     y = array_module(x).empty_like(x)
-    launch(FILE, f"{name}_forward", x, y, n, **how)
+    launch(_FILE, f"{name}_forward", x, y, n, **how)
 
     def vjp(dy: Array) -> tuple[Array]:
         dx = array_module(y).empty_like(y)
-        launch(FILE, f"{name}_backward", y, as_contiguous(dy), dx, n, **how)
+        launch(_FILE, f"{name}_backward", y, as_contiguous(dy), dx, n, **how)
         return (dx,)
 
     return y, vjp

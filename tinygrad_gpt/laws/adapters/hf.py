@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_gpt.laws.law import Array
 from tinygrad_gpt.laws.sampling.under_test import SETTINGS, SamplerUnderTest
 
-WARPERS = {
+_WARPERS = {
     "temperature": "TemperatureLogitsWarper",
     "top_k": "TopKLogitsWarper",
     "top_p": "TopPLogitsWarper",
@@ -30,7 +30,7 @@ def hf_warper(*names: str, name: str = "", **classes: Callable[[Any], Any]) -> S
     unknown = set(chosen) - set(SETTINGS)
     if unknown:
         raise ValueError(f"names must be among {', '.join(SETTINGS)}; got {', '.join(sorted(unknown))}")
-    make = {setting: classes.get(setting) or transformers_class(setting) for setting in SETTINGS if setting in chosen}
+    make = {setting: classes.get(setting) or _transformers_class(setting) for setting in SETTINGS if setting in chosen}
 
     def warp(logits: Array, **settings: Any) -> Array:
         plain = logits.flags.writeable and logits.flags.c_contiguous  # then torch sees the caller's own memory
@@ -47,7 +47,7 @@ def hf_warper(*names: str, name: str = "", **classes: Callable[[Any], Any]) -> S
     )
 
 
-def transformers_class(setting: str) -> Callable[[Any], Any]:
+def _transformers_class(setting: str) -> Callable[[Any], Any]:
     """transformers' warper for a setting."""
-    warper: Callable[[Any], Any] = getattr(importlib.import_module("transformers"), WARPERS[setting])
+    warper: Callable[[Any], Any] = getattr(importlib.import_module("transformers"), _WARPERS[setting])
     return warper

@@ -72,7 +72,7 @@ def torch_optimizer(
         init=lambda parameters, **settings: Torch(make, parameters, settings),
         step=Torch.step,
         parameters=Torch.parameters,
-        moments=Torch.moments if is_adam(make) else None,
+        moments=Torch.moments if _is_adam(make) else None,
         state=lambda opt: copy.deepcopy(opt.optimizer.state_dict()),  # as a file would: the dict itself is a view
         load=lambda opt, state: opt.optimizer.load_state_dict(state),
         clip=None if clip is None else clipped,
@@ -80,7 +80,7 @@ def torch_optimizer(
     )
 
 
-def is_adam(make: Any) -> bool:
+def _is_adam(make: Any) -> bool:
     """Whether moments are kept under the names of torch's Adam."""
     import torch
 

@@ -19,8 +19,8 @@ from tinygrad_gpt.laws.checkpoints.runs import Image, image_of
 
 Mode = Literal["once", "forever", "short"]
 MODES: tuple[Mode, ...] = ("once", "forever", "short")  # short: a write writes half of what it was given, and says so
-NAMING = ("create", "link", "rename", "unlink", "mkdir", "rmdir")  # what changes a folder, not a file
-UNSYNCED = ("all", "none", "half", "zeros")  # what may be left of bytes that were written and not fsynced
+_NAMING = ("create", "link", "rename", "unlink", "mkdir", "rmdir")  # what changes a folder, not a file
+_UNSYNCED = ("all", "none", "half", "zeros")  # what may be left of bytes that were written and not fsynced
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class FaultyOS:
     def named(self, operation: Operation) -> None:
         """Note down a change of names, and follow it."""
         self.log.append(operation)
-        self.inodes = apply_rename(self.inodes, operation)
+        self.inodes = _apply_rename(self.inodes, operation)
 
     def fdopen(self, fd: int, mode: str = "w", *args: Any, **options: Any) -> Any:
         """os.fdopen"""
@@ -178,16 +178,16 @@ class FaultyOS:
 
     def open_file(self, file: Any, mode: str = "r", buffering: int = -1, *args: Any, **options: Any) -> Any:
         """The built-in open.  Files to read are its own; those to write go through the operations above."""
-        letter = next((letter for letter in FLAGS if letter in mode), "")
+        letter = next((letter for letter in _FLAGS if letter in mode), "")
         if not letter:
             return open(file, mode, buffering, *args, **options)
         if "+" in mode:
             raise io.UnsupportedOperation(f"mode {mode!r}: reading what is being written is not modelled")
-        written = WrittenFile(self, file if isinstance(file, int) else self.open(file, FLAGS[letter], 0o666))
+        written = WrittenFile(self, file if isinstance(file, int) else self.open(file, _FLAGS[letter], 0o666))
         return written if "b" in mode else io.TextIOWrapper(written, *args, **options)
 
 
-FLAGS = {
+_FLAGS = {
     "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
     "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
     "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
@@ -262,11 +262,11 @@ def in_place_of_os(files: FaultyOS, modules: Sequence[ModuleType]) -> Iterator[N
 def after_kills(files: FaultyOS) -> Iterator[tuple[int, Image]]:
     """(operations done, folder) after the process was killed there, the last write perhaps done by half."""
     for n in range(len(files.log) + 1):
-        yield n, folder_image(files, n, files.log[:n])
+        yield n, _folder_image(files, n, files.log[:n])
         if n and files.log[n - 1].kind == "write":
             last = files.log[n - 1]
             half = Operation("write", inode=last.inode, data=last.data[: len(last.data) // 2], offset=last.offset)
-            yield n, folder_image(files, n, [*files.log[: n - 1], half])
+            yield n, _folder_image(files, n, [*files.log[: n - 1], half])
 
 
 def after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, Image]]:
@@ -274,28 +274,28 @@ def after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, 
     known = set()
     for n in at:
         done = files.log[:n]
-        names = [i for i, operation in enumerate(done) if operation.kind in NAMING]
+        names = [i for i, operation in enumerate(done) if operation.kind in _NAMING]
         synced = max((i for i, operation in enumerate(done) if operation.kind == "sync names"), default=-1)
         for last in [synced, *(i for i in names if i > synced)]:
-            for unsynced in UNSYNCED:
-                found = folder_image(files, last + 1, done, unsynced)
+            for unsynced in _UNSYNCED:
+                found = _folder_image(files, last + 1, done, unsynced)
                 key = frozenset(found.items())
                 if key not in known:
                     known.add(key)
                     yield n, found
 
 
-def folder_image(files: FaultyOS, named: int, done: Sequence[Operation], unsynced: str = "all") -> Image:
+def _folder_image(files: FaultyOS, named: int, done: Sequence[Operation], unsynced: str = "all") -> Image:
     """The folder if names changed by the first `named` operations, and files by those that are done."""
     inodes = {path: inode for inode, path in enumerate(files.before)}
     content = dict(enumerate(files.before.values()))
     for operation in files.log[:named]:
-        inodes = apply_rename(inodes, operation)
+        inodes = _apply_rename(inodes, operation)
     inside = {path: inode for path, inode in inodes.items() if not path.startswith(os.pardir)}
-    return {path: bytes_of(inode, content.get(inode, b""), done, unsynced) for path, inode in inside.items()}
+    return {path: _bytes_of(inode, content.get(inode, b""), done, unsynced) for path, inode in inside.items()}
 
 
-def apply_rename(inodes: dict[str, int], operation: Operation) -> dict[str, int]:
+def _apply_rename(inodes: dict[str, int], operation: Operation) -> dict[str, int]:
     """Names after one operation; a folder takes along what is in it."""
     path, target = operation.path, operation.target
     if operation.kind in ("create", "mkdir"):
@@ -312,7 +312,7 @@ def apply_rename(inodes: dict[str, int], operation: Operation) -> dict[str, int]
     return inodes
 
 
-def bytes_of(inode: int, before: bytes | None, done: Sequence[Operation], unsynced: str) -> bytes | None:
+def _bytes_of(inode: int, before: bytes | None, done: Sequence[Operation], unsynced: str) -> bytes | None:
     """A file's bytes on the disk, or None for a folder."""
     if inode < 0 or before is None:
         return None
@@ -320,17 +320,17 @@ def bytes_of(inode: int, before: bytes | None, done: Sequence[Operation], unsync
         operation for operation in done if operation.inode == inode and operation.kind in ("write", "truncate", "sync")
     ]
     synced = max((i + 1 for i, operation in enumerate(own) if operation.kind == "sync"), default=0)
-    data, rest = apply_writes(before, own[:synced]), own[synced:]
+    data, rest = _apply_writes(before, own[:synced]), own[synced:]
     if unsynced == "none":
         return data
     if unsynced == "half":
-        return apply_writes(data, rest, limit=sum(len(operation.data) for operation in rest) // 2)
+        return _apply_writes(data, rest, limit=sum(len(operation.data) for operation in rest) // 2)
     if unsynced == "zeros":
         rest = [Operation(o.kind, inode=inode, data=bytes(len(o.data)), offset=o.offset) for o in rest]
-    return apply_writes(data, rest)
+    return _apply_writes(data, rest)
 
 
-def apply_writes(before: bytes, operations: Sequence[Operation], limit: int | None = None) -> bytes:
+def _apply_writes(before: bytes, operations: Sequence[Operation], limit: int | None = None) -> bytes:
     """A file's bytes after these writes and truncations, or after as many bytes of them as limit."""
     data = bytearray(before)
     for operation in operations:

@@ -26,7 +26,7 @@ from tinygrad_gpt.laws.strategies import seeds
 Strategy = st.SearchStrategy[Case]
 
 
-def seed_and_steps(sut: CheckpointUnderTest) -> Strategy:
+def _seed_and_steps(sut: CheckpointUnderTest) -> Strategy:
     """A run to make: its seed, and how many steps it has."""
     return cases(seed=seeds(), steps=st.integers(2, sut.max_steps))
 
@@ -35,7 +35,7 @@ def seed_and_steps(sut: CheckpointUnderTest) -> Strategy:
     "R1",
     "a resumed run is the uninterrupted one",
     area="checkpoint",
-    case=seed_and_steps,
+    case=_seed_and_steps,
     mutants=(
         "forgets-the-moments",
         "starts-counting-anew",
@@ -93,7 +93,7 @@ def resuming_twice_over(sut: CheckpointUnderTest, seed: int, stops: list[int]) -
     "R3",
     "a checkpoint can be resumed twice",
     area="checkpoint",
-    case=seed_and_steps,
+    case=_seed_and_steps,
     mutants=("deletes-what-it-loaded", "hands-out-its-cache"),
     examples=50,
 )
@@ -167,7 +167,7 @@ def looking_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list
     "R6",
     "what cannot be restored is an error",
     area="checkpoint",
-    case=seed_and_steps,
+    case=_seed_and_steps,
     needs=("pieces",),
     mutants=("missing-moments-are-a-warning", "missing-generator-is-a-new-one"),
     cites=("huggingface/accelerate#4283", "huggingface/transformers#14994"),
@@ -189,14 +189,14 @@ def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
             sut.remove(folder, name)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                require_refused(sut, folder, f"a checkpoint without {name!r}", config(sut))
+                _require_refused(sut, folder, f"a checkpoint without {name!r}", config(sut))
 
 
 @law(
     "R7",
     "the next batch follows the last",
     area="checkpoint",
-    case=seed_and_steps,
+    case=_seed_and_steps,
     needs=("batch",),
     mutants=("starts-the-data-over", "repeats-the-last-batch", "shuffles-again-on-resume"),
     cites=("allenai/open-instruct#681",),
@@ -246,7 +246,7 @@ def another_configuration(sut: CheckpointUnderTest, seed: int, changed: list[str
         sut.save(start_run(sut, seed, 1), folder)
         before = image_of(folder)
         other = config(sut) | {name: sut.config[name][1] for name in changed}
-        message = str(require_refused(sut, folder, f"a run resumed with {changed} changed", other))
+        message = str(_require_refused(sut, folder, f"a run resumed with {changed} changed", other))
         wanted = [str(word) for name in changed for word in (name, *sut.config[name])]
         unsaid = [word for word in wanted if word not in message]
         if unsaid:
@@ -255,7 +255,7 @@ def another_configuration(sut: CheckpointUnderTest, seed: int, changed: list[str
             raise LawBroken("a folder changed by a load that was refused", "the folder as it was")
 
 
-def require_refused(sut: CheckpointUnderTest, folder: Path, what: str, settings: dict[str, Any]) -> Exception:
+def _require_refused(sut: CheckpointUnderTest, folder: Path, what: str, settings: dict[str, Any]) -> Exception:
     """The declared error of a load; LawBroken if there is another, or none."""
     declared = " or ".join(error.__name__ for error in sut.load_errors)
     try:

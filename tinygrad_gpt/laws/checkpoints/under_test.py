@@ -69,8 +69,8 @@ class CheckpointUnderTest:
     @property
     def policies(self) -> Mapping[str, object]:
         """The declared choices."""
-        errors = {name: "|".join(error.__name__ for error in getattr(self, name)) for name in ERRORS}
+        errors = {name: "|".join(error.__name__ for error in getattr(self, name)) for name in _ERRORS}
         return {"checksum": self.checksum, **errors}
 
 
-ERRORS = ("load_errors", "save_errors")
+_ERRORS = ("load_errors", "save_errors")

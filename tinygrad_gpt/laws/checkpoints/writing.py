@@ -37,11 +37,11 @@ from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
 from tinygrad_gpt.laws.law import Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import fractions, seeds
 
-CODES = ("EIO", "ENOSPC", "EDQUOT")
-FIRST_BYTES = 16  # so many first bytes of a file are cut off and flipped one by one; the others by chance
+_CODES = ("EIO", "ENOSPC", "EDQUOT")
+_FIRST_BYTES = 16  # so many first bytes of a file are cut off and flipped one by one; the others by chance
 
 
-def seed_and_earlier(sut: CheckpointUnderTest) -> st.SearchStrategy[Case]:
+def _seed_and_earlier(sut: CheckpointUnderTest) -> st.SearchStrategy[Case]:
     """A run, and how many checkpoints of it there are before the one that meets a fault."""
     return cases(seed=seeds(), earlier=st.integers(1, min(3, sut.max_steps - 1)))
 
@@ -126,7 +126,7 @@ def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[
     "an error loses no checkpoint",
     area="checkpoint",
     case=lambda sut: cases(
-        seed=seeds(), earlier=st.integers(1, min(3, sut.max_steps - 1)), code=st.sampled_from(CODES)
+        seed=seeds(), earlier=st.integers(1, min(3, sut.max_steps - 1)), code=st.sampled_from(_CODES)
     ),
     needs=("modules",),
     mutants=("writes-in-place", "deletes-the-old-one-first", "ignores-short-writes", "swallows-the-error"),
@@ -150,7 +150,7 @@ def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code:
     "F2",
     "an error leaves no litter",
     area="checkpoint",
-    case=seed_and_earlier,
+    case=_seed_and_earlier,
     needs=("modules",),
     mutants=("leaves-its-draft",),
     cites=("PrimeIntellect-ai/prime-rl#2992",),
@@ -171,7 +171,7 @@ def no_litter(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     "F3",
     "a power cut loses no checkpoint",
     area="checkpoint",
-    case=seed_and_earlier,
+    case=_seed_and_earlier,
     needs=("modules",),
     mutants=("deletes-the-old-one-first", "writes-in-place", "no-fsync-and-one-file"),
     examples=3,
@@ -182,14 +182,14 @@ def power_cuts_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int) -
     """
     with watched_save(sut, seed, earlier) as save:
         for n, image in after_power_cuts(save.undisturbed, range(len(save.undisturbed.log) + 1)):
-            save.require(f"power cut after {last_operations(save.undisturbed, n)}", image, save.old, save.new)
+            save.require(f"power cut after {_last_operations(save.undisturbed, n)}", image, save.old, save.new)
 
 
 @law(
     "F4",
     "what was saved is on the disk",
     area="checkpoint",
-    case=seed_and_earlier,
+    case=_seed_and_earlier,
     needs=("modules",),
     mutants=("no-fsync", "no-fsync-of-the-folder"),
     cites=("Lightning-AI/pytorch-lightning#688",),
@@ -199,14 +199,14 @@ def saved_is_saved(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     """After a power cut when save has returned the new checkpoint loads: its bytes and its name were fsynced."""
     with watched_save(sut, seed, earlier) as save:
         for n, image in after_power_cuts(save.undisturbed, [len(save.undisturbed.log)]):
-            save.require(f"power cut after save, that is {last_operations(save.undisturbed, n)}", image, save.new)
+            save.require(f"power cut after save, that is {_last_operations(save.undisturbed, n)}", image, save.new)
 
 
 @law(
     "F5",
     "a file with a checkpoint's name is whole",
     area="checkpoint",
-    case=seed_and_earlier,
+    case=_seed_and_earlier,
     needs=("modules", "verify"),
     mutants=("writes-in-place", "writes-under-the-final-name"),
     cites=("KempnerInstitute/KempnerForge#177", "harvard-edge/cs249r_book#2068"),
@@ -226,12 +226,12 @@ def names_mean_whole(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
                     sut.verify(save.folder / name)
                 except Exception as error:
                     what = (
-                        f"killed after {last_operations(save.undisturbed, n)}: {name}: {type(error).__name__}: {error}"
+                        f"killed after {_last_operations(save.undisturbed, n)}: {name}: {type(error).__name__}: {error}"
                     )
                     raise LawBroken(what, "no file of that name, or a whole checkpoint") from error
 
 
-def last_operations(files: FaultyOS, n: int) -> str:
+def _last_operations(files: FaultyOS, n: int) -> str:
     """The last operations of the first n, in words."""
     last = [f"{operation.kind} {operation.target or operation.path}".strip() for operation in files.log[:n]][-3:]
     return f"{n} operation{'s' * (n != 1)} ({'... ' if n > 3 else ''}{', '.join(last)})"
@@ -248,11 +248,11 @@ def last_operations(files: FaultyOS, n: int) -> str:
 )
 def truncated_files(sut: CheckpointUnderTest, seed: int, places: list[float]) -> None:
     """The only checkpoint, any of its files cut short, loads as it was or is refused with a declared error."""
-    with saved_once(sut, seed) as (folder, whole, want):
-        for name, data in files_of(whole):
-            for size in {*range(min(FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
+    with _saved_once(sut, seed) as (folder, whole, want):
+        for name, data in _files_of(whole):
+            for size in {*range(min(_FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
                 write_image(whole | {name: data[:size]}, folder)
-                require_original(sut, folder, f"{name}, {size} of {len(data)} bytes", want)
+                _require_original(sut, folder, f"{name}, {size} of {len(data)} bytes", want)
 
 
 @law(
@@ -266,16 +266,16 @@ def truncated_files(sut: CheckpointUnderTest, seed: int, places: list[float]) ->
 )
 def flipped_bits(sut: CheckpointUnderTest, seed: int, places: list[float], bit: int) -> None:
     """The only checkpoint, one bit of any of its files flipped, loads as it was or is refused with a declared error."""
-    with saved_once(sut, seed) as (folder, whole, want):
-        for name, data in files_of(whole):
-            for place in {*range(min(FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
+    with _saved_once(sut, seed) as (folder, whole, want):
+        for name, data in _files_of(whole):
+            for place in {*range(min(_FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
                 flipped = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
                 write_image(whole | {name: flipped}, folder)
-                require_original(sut, folder, f"{name}, bit {bit} of byte {place} flipped", want)
+                _require_original(sut, folder, f"{name}, bit {bit} of byte {place} flipped", want)
 
 
 @contextmanager
-def saved_once(sut: CheckpointUnderTest, seed: int) -> Iterator[tuple[Path, dict[str, bytes | None], Observed]]:
+def _saved_once(sut: CheckpointUnderTest, seed: int) -> Iterator[tuple[Path, dict[str, bytes | None], Observed]]:
     """A folder with one checkpoint in it, what is in it, and what was observed of the run."""
     with new_folder() as folder:
         run = start_run(sut, seed, 1)
@@ -283,12 +283,12 @@ def saved_once(sut: CheckpointUnderTest, seed: int) -> Iterator[tuple[Path, dict
         yield folder, dict(image_of(folder)), observe(sut, run)
 
 
-def files_of(image: Image) -> list[tuple[str, bytes]]:
+def _files_of(image: Image) -> list[tuple[str, bytes]]:
     """The files of a folder that hold a byte at least."""
     return [(name, data) for name, data in image.items() if data]
 
 
-def require_original(sut: CheckpointUnderTest, folder: Path, what: str, want: Observed) -> None:
+def _require_original(sut: CheckpointUnderTest, folder: Path, what: str, want: Observed) -> None:
     """Raise LawBroken unless the folder loads as it was, or not at all and with a declared error."""
     try:
         run = resume_run(sut, folder)

@@ -11,12 +11,12 @@ from tinygrad_gpt.laws.data.under_test import LoaderUnderTest
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import seeds
 
-LOADER = ("load", "batch")
+_LOADER = ("load", "batch")
 STARTS, DRAWS = 16, 400  # of a random loader: some start is missing with a chance below 16 (15/16)^400 < 1e-9
 
 
 @st.composite
-def corpora(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
+def _corpora(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
     """Sizes of a text of distinct tokens that gives at least one batch, and a seed."""
     context_length, batch_size = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     stride = 1 if sut.order == "random" else draw(st.integers(1, 6))
@@ -31,25 +31,25 @@ def corpora(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
     }
 
 
-def text(n_tokens: int) -> Array:
+def _text(n_tokens: int) -> Array:
     """Distinct tokens, so that a window tells where it starts; none is its own place in the text."""
     return 3 * np.arange(n_tokens) + 7
 
 
-def batch(sut: LoaderUnderTest, loader: Any, step: int) -> tuple[Array, Array]:
+def _batch(sut: LoaderUnderTest, loader: Any, step: int) -> tuple[Array, Array]:
     """ids and targets of a step."""
     assert sut.batch is not None
     ids, targets = sut.batch(loader, step)
     return np.asarray(ids), np.asarray(targets)
 
 
-def first_steps(sut: LoaderUnderTest, loader: Any, epochs: int = 1) -> range:
+def _first_steps(sut: LoaderUnderTest, loader: Any, epochs: int = 1) -> range:
     """The steps of the first epochs, or as many steps of a loader without epochs."""
     per_epoch = 3 if sut.steps_per_epoch is None else sut.steps_per_epoch(loader)
     return range(1, epochs * per_epoch + 1)
 
 
-def bits(batches: list[tuple[Array, Array]]) -> list[Any]:
+def _bits(batches: list[tuple[Array, Array]]) -> list[Any]:
     """Batches as values that compare."""
     return [(ids.tolist(), targets.tolist()) for ids, targets in batches]
 
@@ -58,17 +58,17 @@ def bits(batches: list[tuple[Array, Array]]) -> list[Any]:
     "D1",
     "targets are the next tokens",
     area="data",
-    case=corpora,
-    needs=LOADER,
+    case=_corpora,
+    needs=_LOADER,
     mutants=("targets-not-shifted", "targets-wrap-around"),
 )
 def next_tokens(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
     """ids and targets are (batch_size, context_length), each row a slice of the text, targets one token further on."""
     assert sut.load is not None
-    tokens, length = text(n_tokens), sizes["context_length"]
+    tokens, length = _text(n_tokens), sizes["context_length"]
     loader = sut.load(tokens, seed=seed, **sizes)
-    for step in first_steps(sut, loader):
-        ids, targets = batch(sut, loader, step)
+    for step in _first_steps(sut, loader):
+        ids, targets = _batch(sut, loader, step)
         if ids.shape != targets.shape or ids.shape[1:] != (length,) or not 1 <= len(ids) <= sizes["batch_size"]:
             raise LawBroken(f"shapes {ids.shape}, {targets.shape}", f"({sizes['batch_size']}, {length}) for both")
         for row, following in zip(ids, targets, strict=True):
@@ -82,8 +82,8 @@ def next_tokens(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) ->
     "D2",
     "every window, the last one too",
     area="data",
-    case=corpora,
-    needs=LOADER,
+    case=_corpora,
+    needs=_LOADER,
     mutants=("last-start-missing", "repeats-within-an-epoch"),
     cites=("AOSSIE-Org/OpenVerifiableLLM#92", "spro/char-rnn.pytorch#3"),
 )
@@ -95,9 +95,9 @@ def every_window(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -
     possible = list(range(0, n_tokens - sizes["context_length"], sizes["stride"]))
     if sut.order == "random":
         sizes["batch_size"] = 1
-    loader = sut.load(text(n_tokens), seed=seed, **sizes)
-    steps = range(1, DRAWS + 1) if sut.order == "random" else first_steps(sut, loader)
-    starts = [(int(row[0]) - 7) // 3 for step in steps for row in batch(sut, loader, step)[0]]
+    loader = sut.load(_text(n_tokens), seed=seed, **sizes)
+    steps = range(1, DRAWS + 1) if sut.order == "random" else _first_steps(sut, loader)
+    starts = [(int(row[0]) - 7) // 3 for step in steps for row in _batch(sut, loader, step)[0]]
     if sut.order == "random":
         if sorted(set(starts)) != possible:
             raise LawBroken(f"starts {sorted(set(starts))}", f"{possible}", "order='random'")
@@ -115,7 +115,7 @@ def every_window(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -
     case=lambda sut: cases(
         context_length=st.integers(1, 50), missing=st.integers(1, 50), stride=st.integers(1, 50), seed=seeds()
     ),
-    needs=LOADER,
+    needs=_LOADER,
     mutants=("needs-one-more", "says-nothing"),
     cites=("karpathy/nanoGPT#292",),
 )
@@ -123,13 +123,13 @@ def shortest_text(sut: LoaderUnderTest, context_length: int, missing: int, strid
     """A text of context_length + 1 tokens gives one window; a shorter one is an error that names both numbers."""
     assert sut.load is not None
     sizes = {"context_length": context_length, "batch_size": 1, "stride": stride}
-    loader = sut.load(text(context_length + 1), seed=seed, **sizes)
-    ids, _ = batch(sut, loader, 1)
-    if not np.array_equal(ids, text(context_length)[None]):
-        raise LawBroken(f"{ids}", f"the one window {text(context_length)}")
+    loader = sut.load(_text(context_length + 1), seed=seed, **sizes)
+    ids, _ = _batch(sut, loader, 1)
+    if not np.array_equal(ids, _text(context_length)[None]):
+        raise LawBroken(f"{ids}", f"the one window {_text(context_length)}")
     n_tokens = max(0, context_length + 1 - missing)
     try:
-        batch(sut, sut.load(text(n_tokens), seed=seed, **sizes), 1)
+        _batch(sut, sut.load(_text(n_tokens), seed=seed, **sizes), 1)
     except Exception as error:
         words = str(error)
         if str(n_tokens) not in words or str(context_length) not in words:
@@ -142,26 +142,26 @@ def shortest_text(sut: LoaderUnderTest, context_length: int, missing: int, strid
     "D4",
     "a batch is a function of seed and step",
     area="data",
-    case=corpora,
-    needs=LOADER,
+    case=_corpora,
+    needs=_LOADER,
     mutants=("global-generator", "iterator-in-disguise", "one-order-for-all"),
 )
 def function_of_the_step(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
     """A step's batch depends on (seed, step) alone, whatever was asked before; epochs and seeds differ in order."""
     assert sut.load is not None
-    tokens = text(n_tokens)
+    tokens = _text(n_tokens)
     loader, other = (sut.load(tokens.copy(), seed=seed, **sizes) for _ in range(2))
-    steps = first_steps(sut, loader, epochs=2)
-    forwards = [batch(sut, loader, step) for step in steps]
-    backwards = [batch(sut, other, step) for step in reversed(steps)][::-1]
-    if bits(forwards) != bits(backwards):
-        raise LawBroken(f"{bits(backwards)} asked backwards", f"{bits(forwards)}")
+    steps = _first_steps(sut, loader, epochs=2)
+    forwards = [_batch(sut, loader, step) for step in steps]
+    backwards = [_batch(sut, other, step) for step in reversed(steps)][::-1]
+    if _bits(forwards) != _bits(backwards):
+        raise LawBroken(f"{_bits(backwards)} asked backwards", f"{_bits(forwards)}")
     if sut.order == "sequential":
         return
     sizes = {"context_length": 1, "batch_size": 1, "stride": 1}
     orders = [
-        bits([batch(sut, loader, step) for step in range(first, first + 16)])
-        for loader in (sut.load(text(17), seed=each, **sizes) for each in (seed, seed ^ 1))
+        _bits([_batch(sut, loader, step) for step in range(first, first + 16)])
+        for loader in (sut.load(_text(17), seed=each, **sizes) for each in (seed, seed ^ 1))
         for first in (1, 17)
     ]
     if any(orders[i] == orders[j] for i in range(4) for j in range(i)):  # by chance once in 10^12 runs
@@ -183,25 +183,25 @@ def split_is_disjoint(sut: LoaderUnderTest, n_tokens: int, val_fraction: float) 
     or take one token.
     """
     assert sut.split is not None
-    train, val = (np.asarray(part) for part in sut.split(text(n_tokens), val_fraction))
-    if not np.array_equal(np.concatenate([train, val]), text(n_tokens)):
+    train, val = (np.asarray(part) for part in sut.split(_text(n_tokens), val_fraction))
+    if not np.array_equal(np.concatenate([train, val]), _text(n_tokens)):
         raise LawBroken(f"train {train}, val {val}", "the text, cut once")
     if abs(len(val) - n_tokens * val_fraction) > 1:
         raise LawBroken(f"{len(val)} of {n_tokens} tokens for validation", f"{n_tokens * val_fraction:.1f}")
 
 
-VOCABULARIES = st.sampled_from([2, 255, 256, 257, 32768, 32769, 50257, 65535, 65536, 65537, 100277])
+_VOCABULARIES = st.sampled_from([2, 255, 256, 257, 32768, 32769, 50257, 65535, 65536, 65537, 100277])
 
 
 @st.composite
-def kept_ids(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
+def _kept_ids(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
     """A vocabulary at the edge of a dtype, and ids of it, the last one among them."""
-    vocab_size = draw(VOCABULARIES)
+    vocab_size = draw(_VOCABULARIES)
     ids = draw(st.lists(st.integers(0, vocab_size - 1), max_size=4))
     return {"ids": np.array([*ids, vocab_size - 1]), "vocab_size": vocab_size}
 
 
-@law("D6", "ids fit where they are kept", area="data", case=kept_ids, needs=("store",), mutants=("uint16-for-all",))
+@law("D6", "ids fit where they are kept", area="data", case=_kept_ids, needs=("store",), mutants=("uint16-for-all",))
 def ids_fit(sut: LoaderUnderTest, ids: Array, vocab_size: int) -> None:
     """Every id up to V - 1 is kept as it is, also beyond a dtype's end (65,536 does not fit 16 bits)."""
     assert sut.store is not None
@@ -214,22 +214,22 @@ def ids_fit(sut: LoaderUnderTest, ids: Array, vocab_size: int) -> None:
     "D7",
     "a memory map is an array",
     area="data",
-    case=corpora,
-    needs=LOADER,
+    case=_corpora,
+    needs=_LOADER,
     mutants=("signed-16-bits", "reads-from-the-start"),
     examples=25,
 )
 def memory_map(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
     """A loader gives the same batches from a memory map of uint16 as from the array of the same numbers."""
     assert sut.load is not None
-    tokens = 65535 - text(n_tokens)
+    tokens = 65535 - _text(n_tokens)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokens.bin")
         path.write_bytes(np.concatenate([[0], tokens]).astype("<u2").tobytes())
         mapped = np.memmap(path, "<u2", mode="r")[1:]
         here, there = (sut.load(source, seed=seed, **sizes) for source in (tokens, mapped))
-        steps = first_steps(sut, here)
-        want, got = (bits([batch(sut, loader, step) for step in steps]) for loader in (here, there))
+        steps = _first_steps(sut, here)
+        want, got = (_bits([_batch(sut, loader, step) for step in steps]) for loader in (here, there))
         del there, mapped  # a map that is open cannot be deleted everywhere
     if got != want:
         raise LawBroken(f"{got} from the map", f"{want}")
@@ -239,7 +239,7 @@ def memory_map(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> 
     "D8",
     "no id beyond the vocabulary",
     area="data",
-    case=lambda sut: kept_ids(sut).flatmap(
+    case=lambda sut: _kept_ids(sut).flatmap(
         lambda case: cases(
             **{name: st.just(value) for name, value in case.items()}, beyond=st.sampled_from([0, 1, 1000, -1])
         )
@@ -259,7 +259,7 @@ def no_id_beyond(sut: LoaderUnderTest, ids: Array, vocab_size: int, beyond: int)
     raise LawBroken(f"{bad} kept as {np.asarray(kept)} for V = {vocab_size}", "an error")
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
     [
         "",
         " ",
@@ -281,7 +281,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.samp
     "D9",
     "decode(encode(text)) is text",
     area="data",
-    case=lambda sut: cases(text=TEXTS, place=st.integers(0, 12)),
+    case=lambda sut: cases(text=_TEXTS, place=st.integers(0, 12)),
     needs=("tokenizer",),
     mutants=("normalises-line-ends", "normalises-unicode", "strips", "replaces-surrogates"),
 )

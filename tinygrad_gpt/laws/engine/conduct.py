@@ -121,7 +121,7 @@ def switch_is_isolated(sut: EngineUnderTest, x: Array, nested: bool) -> None:
                 with sut.no_grad():
                     pass
             silent = sut.sum(sut.multiply(leaf, leaf))
-            elsewhere = in_another_thread(lambda: sut.slopes(lambda t: sut.multiply(t, t), x)[0])
+            elsewhere = _in_another_thread(lambda: sut.slopes(lambda t: sut.multiply(t, t), x)[0])
             raise KeyError
     except KeyError:
         pass
@@ -133,7 +133,7 @@ def switch_is_isolated(sut: EngineUnderTest, x: Array, nested: bool) -> None:
     require_close("a gradient recorded afterwards", sut.slopes(lambda t: sut.multiply(t, t), x)[0], recorded, 1e-12)
 
 
-def in_another_thread(work: Callable[[], Array]) -> Array:
+def _in_another_thread(work: Callable[[], Array]) -> Array:
     """What work returns there; nan if it raises."""
     found = [np.full(VECTOR, np.nan)]
 

@@ -23,7 +23,7 @@ def vectors() -> st.SearchStrategy[Array]:
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> Program:
+def _programs(draw: st.DrawFn) -> Program:
     """A few operations on three inputs and on what came before; values are used several times, once or never."""
     steps: Program = []
     for n in range(3, 3 + draw(st.integers(1, 7))):
@@ -32,7 +32,7 @@ def programs(draw: st.DrawFn) -> Program:
     return steps
 
 
-def run(program: Program, inputs: list[Any], operations: Any) -> Any:
+def _run(program: Program, inputs: list[Any], operations: Any) -> Any:
     """The last value of a program."""
     values = list(inputs)
     for name, i, j in program:
@@ -40,7 +40,7 @@ def run(program: Program, inputs: list[Any], operations: Any) -> Any:
     return values[-1]
 
 
-NUMPY = {"add": np.add, "multiply": np.multiply, "tanh": np.tanh}
+_NUMPY = {"add": np.add, "multiply": np.multiply, "tanh": np.tanh}
 
 
 @law(
@@ -106,15 +106,19 @@ def dloss_has_to_fit(sut: EngineUnderTest, shape: tuple[int, ...], dtype: str) -
     "G25",
     "the gradient of a composition",
     area="engine",
-    case=lambda sut: cases(program=programs(), inputs=st.tuples(vectors(), vectors(), vectors()), w=cotangents(VECTOR)),
+    case=lambda sut: cases(
+        program=_programs(), inputs=st.tuples(vectors(), vectors(), vectors()), w=cotangents(VECTOR)
+    ),
     mutants=("nearest-first", "the-last-use-wins"),
 )
 def composition(sut: EngineUnderTest, program: Program, inputs: tuple[Array, ...], w: Array) -> None:
     """For random small graphs, gradients equal derivatives of the same composition on numbers, by the complex step."""
-    got = sut.slopes(lambda *leaves: sut.multiply(run(program, list(leaves), sut.operations), sut.constant(w)), *inputs)
+    got = sut.slopes(
+        lambda *leaves: sut.multiply(_run(program, list(leaves), sut.operations), sut.constant(w)), *inputs
+    )
     for i, x in enumerate(inputs):
         moves = [
-            directional(lambda *values: run(program, list(values), NUMPY), inputs, {i: unit(x.shape, k)}, True)
+            directional(lambda *values: _run(program, list(values), _NUMPY), inputs, {i: unit(x.shape, k)}, True)
             for k in np.ndindex(x.shape)
         ]
         want = np.array([float(np.sum(w * move)) for move in moves])
@@ -180,7 +184,7 @@ def shared_values(sut: EngineUnderTest, levels: int, b: float) -> None:
     "E12",
     "second derivatives are symmetric",
     area="engine",
-    case=lambda sut: cases(program=programs(), x=vectors(), seed=seeds()),
+    case=lambda sut: cases(program=_programs(), x=vectors(), seed=seeds()),
     mutants=("a-factor-off",),
 )
 def hessian_is_symmetric(sut: EngineUnderTest, program: Program, x: Array, seed: int) -> None:
@@ -190,7 +194,9 @@ def hessian_is_symmetric(sut: EngineUnderTest, program: Program, x: Array, seed:
 
     def loss(t: Node) -> Node:
         mixed = sut.add(t, sut.multiply(sut.sum(t), sut.constant(w)))  # every entry meets every other
-        return sut.multiply(run(program, [t, mixed, sut.multiply(t, sut.constant(w))], sut.operations), sut.constant(w))
+        return sut.multiply(
+            _run(program, [t, mixed, sut.multiply(t, sut.constant(w))], sut.operations), sut.constant(w)
+        )
 
     def curvature(along: Array, seen: Array) -> Array:
         (ahead,), (behind,) = sut.slopes(loss, x + h * along), sut.slopes(loss, x - h * along)

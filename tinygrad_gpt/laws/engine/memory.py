@@ -16,7 +16,7 @@ from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.ops.comparing import require_close
 from tinygrad_gpt.laws.strategies import cotangents
 
-LEAST_LEAK = 16  # bytes a step: a number takes 24
+_LEAST_LEAK = 16  # bytes a step: a number takes 24
 
 
 @law(
@@ -32,7 +32,7 @@ def intermediates_die(sut: EngineUnderTest, steps: int, walked: bool) -> None:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        watched = graph(sut, leaf, steps, walked)
+        watched = _graph(sut, leaf, steps, walked)
         left = sum(reference() is not None for reference in watched)
     finally:
         if enabled:
@@ -41,7 +41,7 @@ def intermediates_die(sut: EngineUnderTest, steps: int, walked: bool) -> None:
         raise LawBroken(f"{left} of {len(watched)} tensors are still there", "none")
 
 
-def graph(sut: EngineUnderTest, leaf: Node, steps: int, walked: bool) -> list[Any]:
+def _graph(sut: EngineUnderTest, leaf: Node, steps: int, walked: bool) -> list[Any]:
     """Weak references to all tensors of a graph that nobody holds any more."""
     x, watched = leaf, []
     for _ in range(steps):
@@ -65,24 +65,24 @@ def graph(sut: EngineUnderTest, leaf: Node, steps: int, walked: bool) -> list[An
 def memory_is_flat(sut: EngineUnderTest, steps: int) -> None:
     """Of ten times 500 steps, forward and back, without the garbage collector, one leaves less than 16 bytes a step."""
     leaf, grown = sut.leaf(np.ones(VECTOR)), []
-    with traced_memory() as in_use:
+    with _traced_memory() as in_use:
         for _ in range(10):  # Python keeps some freed objects for later, and is done with that sooner or later
             before = in_use()
-            train(sut, leaf, steps)
+            _train(sut, leaf, steps)
             grown.append(in_use() - before)
-            if grown[-1] < LEAST_LEAK * steps:
+            if grown[-1] < _LEAST_LEAK * steps:
                 return
-    raise LawBroken(f"{grown[-1]:,} bytes more after {steps} more steps", f"less than {LEAST_LEAK * steps:,}")
+    raise LawBroken(f"{grown[-1]:,} bytes more after {steps} more steps", f"less than {_LEAST_LEAK * steps:,}")
 
 
-def train(sut: EngineUnderTest, leaf: Node, steps: int) -> None:
+def _train(sut: EngineUnderTest, leaf: Node, steps: int) -> None:
     """So many steps, no tensor of which is kept."""
     for _ in range(steps):
         sut.backward(sut.sum(sut.tanh(sut.multiply(leaf, leaf))))
 
 
 @contextmanager
-def traced_memory() -> Iterator[Callable[[], int]]:
+def _traced_memory() -> Iterator[Callable[[], int]]:
     """How many bytes Python and NumPy hold at the moment; the garbage collector is off meanwhile."""
     enabled, tracing = gc.isenabled(), tracemalloc.is_tracing()
     gc.collect()

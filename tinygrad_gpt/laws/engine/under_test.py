@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_gpt.laws.law import Area, Array
 
 Node = Any  # the engine's own tensor
-NEEDED = ("add", "multiply", "tanh", "sum")
+_NEEDED = ("add", "multiply", "tanh", "sum")
 ERRORS = (ValueError, TypeError, RuntimeError)  # what an engine may raise where it has to refuse
 
 
@@ -46,8 +46,8 @@ class EngineUnderTest:
     saved_writes: Literal["undetected", "safe"] = "undetected"
 
     def __post_init__(self) -> None:
-        if missing := [name for name in NEEDED if name not in self.operations]:
-            raise ValueError(f"operations must have {', '.join(NEEDED)}; {', '.join(missing)} is missing")
+        if missing := [name for name in _NEEDED if name not in self.operations]:
+            raise ValueError(f"operations must have {', '.join(_NEEDED)}; {', '.join(missing)} is missing")
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -21,10 +21,10 @@ def logits_and_targets(draw: st.DrawFn, sut: LossUnderTest, elements: Any = FINI
     """logits (N, V), targets (N), counted (N): not all rows count where the object can leave rows out."""
     x = draw(logits((1, 4), (1, 6), elements=elements, masked=masked))
     targets = draw(index_arrays(x.shape[:1], x.shape[1], distinct=6))
-    return {"logits": x, "targets": targets, "counted": draw(counted_rows(sut, len(x)))}
+    return {"logits": x, "targets": targets, "counted": draw(_counted_rows(sut, len(x)))}
 
 
-def counted_rows(sut: LossUnderTest, n: int) -> st.SearchStrategy[Array]:
+def _counted_rows(sut: LossUnderTest, n: int) -> st.SearchStrategy[Array]:
     """Which of n rows count: at least one; all, if the object cannot leave rows out."""
     if sut.mask is None:
         return st.just(np.ones(n, bool))
@@ -38,14 +38,14 @@ def batches_of_a_text(draw: st.DrawFn, sut: LossUnderTest) -> list[Batch]:
     batches = []
     for i in range(draw(st.integers(1, 4))):
         x = draw(logits((1, 4), (vocabulary, vocabulary), elements=SMALL, masked=False))
-        counted = draw(counted_rows(sut, len(x)))
+        counted = draw(_counted_rows(sut, len(x)))
         if i and sut.mask and draw(st.booleans()):
             counted = np.zeros(len(x), bool)
         batches.append((x, draw(index_arrays(x.shape[:1], vocabulary, distinct=6)), counted))
     return batches
 
 
-def nll(x: Array, target: int) -> float:
+def _nll(x: Array, target: int) -> float:
     """log sum(exp(x)) - x[target], through the row's greatest logit and an exact sum of the others' exponentials."""
     if x[target] == -math.inf:
         return math.inf
@@ -55,7 +55,7 @@ def nll(x: Array, target: int) -> float:
 
 def nlls(x: Array, targets: Array) -> Array:
     """nll (N) row by row."""
-    return np.array([nll(row, target) for row, target in zip(x, targets, strict=True)])
+    return np.array([_nll(row, target) for row, target in zip(x, targets, strict=True)])
 
 
 def reduce_nll(sut: LossUnderTest, values: Array, counted: Array) -> Array:

@@ -39,7 +39,7 @@ def log_sum_exp(sut: LossUnderTest, logits: Array, targets: Array, counted: Arra
 
 
 @st.composite
-def rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def _rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """Labelled rows, a shift per row, an order of the classes and one of the rows."""
     case = draw(logits_and_targets(sut, elements=(dyadic(256),)))
     n, v = case["logits"].shape
@@ -52,7 +52,7 @@ def rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L02",
     "symmetries",
     area="loss",
-    case=rearranged,
+    case=_rearranged,
     needs=("loss",),
     mutants=("clipped-logits", "id-0-is-padding"),
 )
@@ -124,7 +124,7 @@ def uniform_logits(sut: LossUnderTest, vocabulary: int, level: float) -> None:
 
 
 @st.composite
-def beliefs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def _beliefs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """A source q (V), some classes perhaps impossible, and logits (V) of a model."""
     v = draw(st.integers(2, 6))
     weights = draw(arrays((v,), st.integers(0, 20), np.int64))
@@ -136,7 +136,7 @@ def beliefs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L05",
     "Gibbs' inequality",
     area="loss",
-    case=beliefs,
+    case=_beliefs,
     needs=("loss",),
     mutants=("label-smoothing", "tempered"),
 )
@@ -174,7 +174,7 @@ def gradient_law(sut: LossUnderTest, logits: Array, targets: Array, counted: Arr
 
 
 @st.composite
-def left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def _left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """Labelled rows, what else the uncounted ones may hold, and a target outside the vocabulary."""
     case = draw(logits_and_targets(sut, elements=SMALL))
     shape = case["logits"].shape
@@ -186,7 +186,7 @@ def left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L12",
     "only counted rows matter",
     area="loss",
-    case=left_out,
+    case=_left_out,
     needs=("loss",),
     mutants=("mask-times-loss", "mask-missing-below", "all-masked-is-nan", "negative-target-wraps", "magic-index"),
     cites=("pytorch/pytorch#64572", "pytorch/pytorch#63004"),

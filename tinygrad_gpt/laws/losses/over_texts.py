@@ -18,7 +18,7 @@ from tinygrad_gpt.laws.statistics import ALPHA
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
-def sum_and_count(batches: list[Batch]) -> tuple[float, int]:
+def _sum_and_count(batches: list[Batch]) -> tuple[float, int]:
     """Summed nll over counted rows, and their number."""
     values = [value for x, targets, counted in batches for value in nlls(x, targets)[counted]]
     return math.fsum(values), len(values)
@@ -42,17 +42,17 @@ def sum_and_count(batches: list[Batch]) -> tuple[float, int]:
 def sums_and_counts(sut: LossUnderTest, batches: list[Batch], cuts: list[int]) -> None:
     """The loss of a text is its summed nll by its number of counted tokens, however it is cut into batches (1e-12)."""
     assert sut.evaluate is not None
-    total, tokens = sum_and_count(batches)
+    total, tokens = _sum_and_count(batches)
     tolerance = sut.tolerance(1e-12, *(x for x, _, _ in batches))
     why = f"{total:.6g} nats by {tokens} counted tokens"
-    ways = {"": batches, ", cut elsewhere": recut_batches(batches, cuts), ", last batch first": batches[::-1]}
+    ways = {"": batches, ", cut elsewhere": _recut_batches(batches, cuts), ", last batch first": batches[::-1]}
     for way, same in ways.items():
         sizes = " + ".join(str(int(counted.sum())) for _, _, counted in same)
         what = f"the loss of the text{way} (batches of {sizes} tokens)"
         require_close(what, sut.evaluate(same), total / tokens, tolerance, why)
 
 
-def recut_batches(batches: list[Batch], cuts: list[int]) -> list[Batch]:
+def _recut_batches(batches: list[Batch], cuts: list[int]) -> list[Batch]:
     """The same rows cut elsewhere."""
     x, targets, counted = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     places = sorted({cut for cut in cuts if 0 < cut < len(x)})
@@ -83,7 +83,7 @@ def micro_batches(sut: LossUnderTest, batches: list[Batch]) -> None:
 
 
 @st.composite
-def token_counts_and_nll(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def _token_counts_and_nll(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """A text in pieces: tokens of each, and their summed nll, at 0 to 30 nats per token."""
     counts = draw(st.lists(st.integers(1, 1000), min_size=1, max_size=5))
     means = draw(st.lists(st.floats(0, 30), min_size=len(counts), max_size=len(counts)))
@@ -94,7 +94,7 @@ def token_counts_and_nll(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L09",
     "perplexity is exp of the mean",
     area="loss",
-    case=token_counts_and_nll,
+    case=_token_counts_and_nll,
     needs=("perplexity",),
     mutants=("mean-of-exponentials", "exp-of-mean-of-means"),
     cites=("magenta/magenta#239",),
@@ -129,7 +129,7 @@ def require_inf_perplexity(sut: LossUnderTest, mean: float, count: int) -> None:
 
 
 @st.composite
-def scored_texts(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def _scored_texts(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """Tokens of a vocabulary of 4, a context length, a stride up to it, a batch size; a model by its seed."""
     length = draw(st.integers(1, 5))
     tokens = draw(st.lists(st.integers(0, 3), min_size=2, max_size=16))
@@ -147,7 +147,7 @@ def scored_texts(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L11",
     "every token once",
     area="loss",
-    case=scored_texts,
+    case=_scored_texts,
     needs=("score",),
     mutants=("overlap-counted-twice", "window-starts-lost", "sees-its-target"),
 )
@@ -187,7 +187,7 @@ def bits_per_byte(sut: LossUnderTest, nll: float, n_bytes: int) -> None:
 
 
 @st.composite
-def evaluated_runs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
+def _evaluated_runs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     """A seed, a number of steps, and after which of them to evaluate: at least one is still to come."""
     steps = draw(st.integers(2, 4))
     after = draw(st.sets(st.integers(1, steps - 1), min_size=1))
@@ -198,7 +198,7 @@ def evaluated_runs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     "L14",
     "evaluation disturbs nothing",
     area="loss",
-    case=evaluated_runs,
+    case=_evaluated_runs,
     needs=("trajectory",),
     mutants=("evaluation-draws-masks",),
     examples=10,
@@ -231,7 +231,7 @@ def known_source(sut: LossUnderTest, seed: int) -> None:
     """
     forward = np.roll(np.eye(3), 1, axis=1)  # from each state mostly to the next: what came before matters
     logp = np.log(softmax(2 * forward + normal(seed, (3, 3)) / 2))
-    states = markov_chain(np.exp(logp), seed, MARKOV_TOKENS)
+    states = _markov_chain(np.exp(logp), seed, MARKOV_TOKENS)
     assert sut.score is not None
     total, _ = sut.score(lambda ids: logp[ids], states, context_length=16, stride=8, batch_size=8)
     entropy = -(np.exp(logp) * logp).sum(-1)[states[:-1]].sum()
@@ -246,7 +246,7 @@ def known_source(sut: LossUnderTest, seed: int) -> None:
         )
 
 
-def markov_chain(p: Array, seed: int, n: int) -> Array:
+def _markov_chain(p: Array, seed: int, n: int) -> Array:
     """n tokens, each drawn from the row of p (V, V) that the one before it names; the first is 0."""
     cdf = np.cumsum(p, axis=-1)[:, :-1]  # without the last, which may end below 1
     tokens = np.zeros(n, np.int64)

@@ -11,8 +11,8 @@ from tinygrad_gpt.laws.law import Area, Array
 
 Batch = tuple[Array, Array, Array]  # logits (N, V), targets (N) of int, counted (N) of bool: which rows are scored
 
-SCORE = "(model, tokens (N) of int, context_length=, stride=, batch_size=) -> (summed nats, number)"
-NO_TARGET = -1  # the index that stands for "not counted" in calls with ignore_index
+_SCORE = "(model, tokens (N) of int, context_length=, stride=, batch_size=) -> (summed nats, number)"
+_NO_TARGET = -1  # the index that stands for "not counted" in calls with ignore_index
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,7 +69,7 @@ class LossUnderTest:
             *call_text(self.accumulate, "accumulate", "(batches), each (logits, targets, counted)", [batch]),
             *call_text(self.perplexity, "perplexity", "(nlls (n), counts (n))", np.array([2.0]), np.array([1])),
             *call_text(self.bits_per_byte, "bits_per_byte", "(nll, n_bytes)", 2.0, 3),
-            *call_text(self.score, "score", SCORE, lambda ids: np.zeros((*ids.shape, 3)), tokens, **sizes),
+            *call_text(self.score, "score", _SCORE, lambda ids: np.zeros((*ids.shape, 3)), tokens, **sizes),
         ]
 
     @property
@@ -77,11 +77,11 @@ class LossUnderTest:
         """The declared choices."""
         return {"reduction": self.reduction, "mask": self.mask, "impossible_row": self.impossible_row}
 
-    def loss_of(self, logits: Array, targets: Array, counted: Array, index: int = NO_TARGET) -> Array:
+    def loss_of(self, logits: Array, targets: Array, counted: Array, index: int = _NO_TARGET) -> Array:
         """The loss of the rows that count: () or (N) of float64."""
         return np.asarray(self.call(self.loss, logits, targets, counted, index), np.float64)
 
-    def gradient_of(self, logits: Array, targets: Array, counted: Array, index: int = NO_TARGET) -> Array:
+    def gradient_of(self, logits: Array, targets: Array, counted: Array, index: int = _NO_TARGET) -> Array:
         """The gradient (N, V) of the rows that count."""
         return np.asarray(self.call(self.gradient, logits, targets, counted, index))
 

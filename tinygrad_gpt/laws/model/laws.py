@@ -11,27 +11,29 @@ from tinygrad_gpt.laws.model.under_test import Model, ModelUnderTest, Weights
 from tinygrad_gpt.laws.ops.comparing import require_close
 from tinygrad_gpt.laws.strategies import arrays, normal, seeds
 
-PROJECTIONS = 8
-OVERFITTED = 0.05  # nats
+_PROJECTIONS = 8
+_OVERFITTED = 0.05  # nats
 
 
 @st.composite
-def texts(draw: st.DrawFn, sut: ModelUnderTest, min_rows: int = 1) -> Case:
+def _texts(draw: st.DrawFn, sut: ModelUnderTest, min_rows: int = 1) -> Case:
     """ids (B, T) and the seed of a model."""
     shape = draw(st.tuples(st.integers(min_rows, 3), st.integers(2, sut.context_length)))
     return {"ids": draw(arrays(shape, st.integers(0, sut.vocab_size - 1), np.int64)), "seed": draw(seeds())}
 
 
-def text_and(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
+def _text_and(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
     """The same, and what else a law draws."""
-    return st.tuples(texts(sut, min_rows), cases(**drawn)).map(lambda found: found[0] | found[1])
+    return st.tuples(_texts(sut, min_rows), cases(**drawn)).map(lambda found: found[0] | found[1])
 
 
 @law(
     "M1",
     "causality",
     area="model",
-    case=lambda sut: text_and(sut, at=st.integers(1, sut.context_length - 1), shift=st.integers(1, sut.vocab_size - 1)),
+    case=lambda sut: _text_and(
+        sut, at=st.integers(1, sut.context_length - 1), shift=st.integers(1, sut.vocab_size - 1)
+    ),
     mutants=("peeks-ahead",),
 )
 def causality(sut: ModelUnderTest, ids: Array, seed: int, at: int, shift: int) -> None:
@@ -48,7 +50,7 @@ def causality(sut: ModelUnderTest, ids: Array, seed: int, at: int, shift: int) -
     "M11",
     "no gradient comes from the past",
     area="model",
-    case=lambda sut: text_and(sut, at=st.integers(1, sut.context_length - 1)),
+    case=lambda sut: _text_and(sut, at=st.integers(1, sut.context_length - 1)),
     needs=("embedding_gradient",),
     mutants=("backward-peeks-ahead", "peeks-ahead"),
 )
@@ -74,7 +76,7 @@ def no_gradient_from_the_past(sut: ModelUnderTest, ids: Array, seed: int, at: in
     "M2",
     "rows are independent",
     area="model",
-    case=lambda sut: texts(sut, min_rows=2),
+    case=lambda sut: _texts(sut, min_rows=2),
     mutants=("rows-mixed",),
 )
 def rows_are_independent(sut: ModelUnderTest, ids: Array, seed: int) -> None:
@@ -90,7 +92,7 @@ def rows_are_independent(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     "M3",
     "the order of the batch does not matter",
     area="model",
-    case=lambda sut: texts(sut, min_rows=2),
+    case=lambda sut: _texts(sut, min_rows=2),
     mutants=("rows-are-numbered",),
 )
 def batch_order_does_not_matter(sut: ModelUnderTest, ids: Array, seed: int) -> None:
@@ -105,7 +107,7 @@ def batch_order_does_not_matter(sut: ModelUnderTest, ids: Array, seed: int) -> N
     "M4",
     "a cache changes nothing",
     area="model",
-    case=texts,
+    case=_texts,
     needs=("stepwise",),
     mutants=("cache-restarts-positions",),
 )
@@ -171,19 +173,19 @@ def one_batch_is_overfitted(sut: ModelUnderTest, seed: int) -> None:
     m = {name: np.zeros(w.shape) for name, w in weights.items()}
     v = dict(m)
     loss, step = math.inf, 0
-    while loss >= OVERFITTED and (step := step + 1) <= 300:
+    while loss >= _OVERFITTED and (step := step + 1) <= 300:
         loss, grads = sut.gradients(model, ids, targets)
         m = {name: 0.9 * m[name] + 0.1 * grads[name] for name in m}
         v = {name: 0.99 * v[name] + 0.01 * grads[name] ** 2 for name in v}
-        weights = {name: (w - adam_step(m[name], v[name], step)).astype(w.dtype) for name, w in weights.items()}
+        weights = {name: (w - _adam_step(m[name], v[name], step)).astype(w.dtype) for name, w in weights.items()}
         sut.load(model, weights)
-    if loss >= OVERFITTED:
-        raise LawBroken(f"a loss of {loss:.3f} after {step - 1} steps on one batch", f"below {OVERFITTED}")
+    if loss >= _OVERFITTED:
+        raise LawBroken(f"a loss of {loss:.3f} after {step - 1} steps on one batch", f"below {_OVERFITTED}")
     if still := [name for name, w in weights.items() if np.array_equal(w, start[name])]:
         raise LawBroken(f"{', '.join(still)} did not move", "every parameter learns")
 
 
-def adam_step(m: Array, v: Array, step: int) -> Array:
+def _adam_step(m: Array, v: Array, step: int) -> Array:
     """One step of Adam with a learning rate of 0.02."""
     return 0.02 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.99**step)) + 1e-8)
 
@@ -192,7 +194,7 @@ def adam_step(m: Array, v: Array, step: int) -> Array:
     "M7",
     "a tied weight learns from both uses",
     area="model",
-    case=lambda sut: texts(sut),
+    case=lambda sut: _texts(sut),
     needs=("gradients", "weights", "tied"),
     mutants=("tied-gradient-of-one-use", "tied-weight-listed-twice"),
 )
@@ -217,7 +219,7 @@ def tied_weights(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     require_close(f"the gradient of {embedding}", grads[embedding], want, sut.rtol, scale=scale)
 
 
-@law("M8", "a prefix has the prefix's logits", area="model", case=texts, mutants=("positions-from-the-end",))
+@law("M8", "a prefix has the prefix's logits", area="model", case=_texts, mutants=("positions-from-the-end",))
 def prefixes(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     """The logits of a text's beginning are the beginning of the text's logits, for every length."""
     model = sut.build(seed)
@@ -231,7 +233,7 @@ def prefixes(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     "M9",
     "gradients of the whole model",
     area="model",
-    case=texts,
+    case=_texts,
     needs=("gradients", "weights"),
     mutants=("gradient-without-tanh",),
     examples=10,
@@ -243,24 +245,24 @@ def whole_gradient(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     assert sut.parameters is not None
     model, targets = sut.build(seed), np.roll(ids, -1, axis=1)
     start = sut.parameters(model)
-    here = {name: w + 0.2 * random_like(w, seed + i) for i, (name, w) in enumerate(start.items())}
+    here = {name: w + 0.2 * _random_like(w, seed + i) for i, (name, w) in enumerate(start.items())}
     sut.load(model, here)
     _, grads = sut.gradients(model, ids, targets)
-    for turn in range(PROJECTIONS):
-        v = {name: random_like(w, seed + 1000 * (turn + 1) + i) for i, (name, w) in enumerate(here.items())}
+    for turn in range(_PROJECTIONS):
+        v = {name: _random_like(w, seed + 1000 * (turn + 1) + i) for i, (name, w) in enumerate(here.items())}
         h = 1e-6
-        ahead, behind = (loss_at(sut, model, here, v, step, ids, targets) for step in (h, -h))
+        ahead, behind = (_loss_at(sut, model, here, v, step, ids, targets) for step in (h, -h))
         terms = [np.sum(grads[name] * v[name]) for name in here]
         scale = max(1e-3, *(float(abs(term)) for term in terms))
         require_close("<gradient, v>", np.sum(terms), np.asarray((ahead - behind) / (2 * h)), 1e-6, scale)
 
 
-def random_like(w: Array, seed: int) -> Array:
+def _random_like(w: Array, seed: int) -> Array:
     """Gaussian numbers of w's shape."""
     return normal(seed % 2**64, w.shape)
 
 
-def loss_at(
+def _loss_at(
     sut: ModelUnderTest, model: Model, here: Weights, v: Weights, step: float, ids: Array, targets: Array
 ) -> float:
     """The loss a step away."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 
-TINY_STEP = 1e-30
-STEP = 1e-5
+_TINY_STEP = 1e-30
+_STEP = 1e-5
 Function = Callable[..., Array]
 Directions = dict[int, Array]  # position of an array -> v, of its shape
 
@@ -24,9 +24,9 @@ Directions = dict[int, Array]  # position of an array -> v, of its shape
 def directional(f: Function, arrays: tuple[Array, ...], directions: Directions, analytic: bool) -> Array:
     """J v: how f(*arrays) changes as the arrays at these positions move along v.  Float64, y's shape."""
     if analytic:
-        moved = f(*[x + 1j * TINY_STEP * directions[i] if i in directions else x for i, x in enumerate(arrays)])
-        return np.imag(moved) / TINY_STEP
-    h = STEP * max([1.0, *(float(np.max(np.abs(arrays[i]), initial=0)) for i in directions)])
+        moved = f(*[x + 1j * _TINY_STEP * directions[i] if i in directions else x for i, x in enumerate(arrays)])
+        return np.imag(moved) / _TINY_STEP
+    h = _STEP * max([1.0, *(float(np.max(np.abs(arrays[i]), initial=0)) for i in directions)])
     ahead, behind = (
         f(*[x + step * directions[i] if i in directions else x for i, x in enumerate(arrays)]) for step in (h, -h)
     )

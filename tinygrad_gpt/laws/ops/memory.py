@@ -88,10 +88,10 @@ def layout_does_not_matter(sut: OpUnderTest, arrays: Arrays, settings: Settings,
     """Strided, reversed, transposed, read-only and repeated arrays, and such a dy, give what contiguous copies give, up
     to rounding.
     """
-    odd = tuple(with_layout(x, layout) for x in arrays)
+    odd = tuple(_with_layout(x, layout) for x in arrays)
     plain = tuple(np.array(x, order="C") for x in odd)
     (y, vjp), (z, plain_vjp) = sut.run(odd, settings), sut.run(plain, settings)
-    dy = with_layout(distinct_dy(seed, z), layout)
+    dy = _with_layout(distinct_dy(seed, z), layout)
     plain_dy = np.array(dy, order="C")
     got, want, free = vjp(dy), plain_vjp(plain_dy), input_sensitivity(sut, plain, settings, plain_dy)
     rtol = max(sut.rtol, sum_tolerance(arrays, z))
@@ -100,7 +100,7 @@ def layout_does_not_matter(sut: OpUnderTest, arrays: Arrays, settings: Settings,
         require_close(f"gradient {i}", got[i], want[i], rtol, room=free.gradients[i])
 
 
-def with_layout(x: Array, layout: str) -> Array:
+def _with_layout(x: Array, layout: str) -> Array:
     """x in another layout; "stride 0" repeats its first entries along the last axis."""
     if not x.ndim:
         return x
@@ -177,13 +177,15 @@ def empty_is_garbage() -> Iterator[None]:
     """np.empty and np.empty_like give nan, the greatest integer, or True."""
     empty, empty_like = np.empty, np.empty_like
     with (
-        mock.patch.object(np, "empty", lambda *args, **settings: fill_with_garbage(empty(*args, **settings))),
-        mock.patch.object(np, "empty_like", lambda *args, **settings: fill_with_garbage(empty_like(*args, **settings))),
+        mock.patch.object(np, "empty", lambda *args, **settings: _fill_with_garbage(empty(*args, **settings))),
+        mock.patch.object(
+            np, "empty_like", lambda *args, **settings: _fill_with_garbage(empty_like(*args, **settings))
+        ),
     ):
         yield
 
 
-def fill_with_garbage(x: Any) -> Any:
+def _fill_with_garbage(x: Any) -> Any:
     """x, filled with what nobody wants to find."""
     if x.dtype.kind in "fc":
         x.fill(np.nan)

@@ -16,7 +16,7 @@ from tinygrad_gpt.laws.ops.under_test import (
     plain_cases,
 )
 
-NAMED_ERRORS = (ValueError, TypeError, IndexError)
+_NAMED_ERRORS = (ValueError, TypeError, IndexError)
 
 
 @law(
@@ -83,7 +83,7 @@ def edges_work(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) 
     try:
         y, vjp = sut.run(arrays, settings)
         answer = vjp(distinct_dy(seed, y))
-    except NAMED_ERRORS:
+    except _NAMED_ERRORS:
         return
     if sut.reference is not None and y.shape != np.shape(sut.oracle(arrays, settings)):
         raise LawBroken(f"y of shape {y.shape}", f"{np.shape(sut.oracle(arrays, settings))}")
@@ -145,7 +145,7 @@ def nan_is_not_hidden(sut: OpUnderTest, arrays: Arrays, settings: Settings, arra
     arrays = tuple(spoilt if x is chosen else x for x in arrays)
     try:
         y, _ = sut.run(arrays, settings)
-    except NAMED_ERRORS:
+    except _NAMED_ERRORS:
         return
     want = np.isnan(np.real(sut.oracle(arrays, settings)))
     if (want & ~np.isnan(y)).any():
@@ -174,8 +174,8 @@ def rows_are_independent(sut: OpUnderTest, arrays: Arrays, settings: Settings, s
     order, copies = np.random.Generator(np.random.Philox(key=seed)).permutation(rows), np.zeros(rows, int)
     y, vjp = sut.run(arrays, settings)
     dy = distinct_dy(seed, y)
-    z, permuted_vjp = sut.run(reorder_rows(sut, arrays, order), settings)
-    alone, alone_vjp = sut.run(reorder_rows(sut, arrays, copies), settings)
+    z, permuted_vjp = sut.run(_reorder_rows(sut, arrays, order), settings)
+    alone, alone_vjp = sut.run(_reorder_rows(sut, arrays, copies), settings)
     free, rtol = input_sensitivity(sut, arrays, settings, dy), max(1e-9, sum_tolerance(arrays, y))
     require_close("y of the permuted batch", z, y[order], rtol, room=free.y)
     require_close("row 0 beside copies of itself", alone[0], y[0], rtol, room=free.y)
@@ -186,7 +186,7 @@ def rows_are_independent(sut: OpUnderTest, arrays: Arrays, settings: Settings, s
         require_close(f"gradient {i} of row 0 beside copies of itself", single[i][0], want[i][0], rtol, room=room)
 
 
-def reorder_rows(sut: OpUnderTest, arrays: Arrays, order: Array) -> Arrays:
+def _reorder_rows(sut: OpUnderTest, arrays: Arrays, order: Array) -> Arrays:
     """The arrays with these rows of the batch, in this order."""
     return tuple(x[order] if i in sut.batched else x for i, x in enumerate(arrays))
 

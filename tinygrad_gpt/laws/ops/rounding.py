@@ -23,7 +23,7 @@ from tinygrad_gpt.laws.ops.under_test import Arrays, OpUnderTest, Settings, in_d
 Choice = Callable[[tuple[int, ...]], Array]  # a shape -> 1 where an entry is chosen, else 0
 
 LIBRARY = 16  # roundings
-RANDOM_MOVES = 2  # random ways to move all numbers
+_RANDOM_MOVES = 2  # random ways to move all numbers
 
 
 def dtype_tolerance(arrays: Arrays) -> float:
@@ -67,12 +67,12 @@ def input_sensitivity(sut: OpUnderTest, arrays: Arrays, settings: Settings, dy: 
         return most
     y, vjp = sut.run(arrays, settings)
     answer = vjp(dy)
-    for choose in choices():
-        z, moved_vjp = sut.run(tuple(move_last_digit(x, choose) for x in arrays), settings)
-        moved_answer = moved_vjp(move_last_digit(dy, choose))
+    for choose in _choices():
+        z, moved_vjp = sut.run(tuple(_move_last_digit(x, choose) for x in arrays), settings)
+        moved_answer = moved_vjp(_move_last_digit(dy, choose))
         most = Sensitivity(
-            max(most.y, distance(y, z)),
-            {i: max(most.gradients[i], distance(answer[i], moved_answer[i])) for i in where},
+            max(most.y, _distance(y, z)),
+            {i: max(most.gradients[i], _distance(answer[i], moved_answer[i])) for i in where},
         )
     return Sensitivity(LIBRARY * most.y, {i: LIBRARY * far for i, far in most.gradients.items()})
 
@@ -86,18 +86,19 @@ def conditioning(f: Callable[..., Array], arrays: Arrays) -> float:
         return 0.0
     y = f(*in_dtype(arrays, "float64"))
     apart = (
-        distance(y, f(*in_dtype(tuple(move_last_digit(x, choose) for x in arrays), "float64"))) for choose in choices()
+        _distance(y, f(*in_dtype(tuple(_move_last_digit(x, choose) for x in arrays), "float64")))
+        for choose in _choices()
     )
     return LIBRARY * max(apart)
 
 
-def choices() -> list[Choice]:
+def _choices() -> list[Choice]:
     """Which entries move: half of them at random, MOVES times; and every other one, so that neighbours surely part."""
     random = np.random.Generator(np.random.Philox(key=0))
-    return [lambda shape: random.integers(0, 2, shape)] * RANDOM_MOVES + [every_other]
+    return [lambda shape: random.integers(0, 2, shape)] * _RANDOM_MOVES + [_every_other]
 
 
-def move_last_digit(x: Array, choose: Choice) -> Array:
+def _move_last_digit(x: Array, choose: Choice) -> Array:
     """x with a last digit less where chosen; towards 0, so that probabilities stay below 1 and zeros stay 0."""
     if x.dtype.kind != "f":
         return x
@@ -105,12 +106,12 @@ def move_last_digit(x: Array, choose: Choice) -> Array:
     return np.asarray(x * step, x.dtype)
 
 
-def every_other(shape: tuple[int, ...]) -> Array:
+def _every_other(shape: tuple[int, ...]) -> Array:
     """Entries 0, 2, 4, ... of the array laid out in a row."""
     return (np.arange(math.prod(shape)) % 2 == 0).astype(int).reshape(shape)
 
 
-def distance(a: Array, b: Array) -> float:
+def _distance(a: Array, b: Array) -> float:
     """The largest difference of entries that is finite."""
     apart = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
     return float(np.max(apart, initial=0.0, where=np.isfinite(apart)))

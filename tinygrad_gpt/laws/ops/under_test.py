@@ -22,8 +22,8 @@ Vjp = Callable[[Array], Gradients]
 Strategy = st.SearchStrategy[tuple[Arrays, Settings]]
 SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 3), (3, 1), (2, 1, 3), (2, 2, 2))
 SHAPE_EXAMPLES = 40  # examples where shapes and settings decide, not numbers
-DEFAULT = "the default arrays"
-FLOATS = ("float64", "float32", "float16")
+_DEFAULT = "the default arrays"
+_FLOATS = ("float64", "float32", "float16")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,7 +76,7 @@ class OpUnderTest:
     """what may share memory: "y" (with an array that went in), "dx" (with dy)"""
     atomics: bool = False
     """whether sums are taken in an order that changes from run to run"""
-    dtypes: tuple[str, ...] = FLOATS
+    dtypes: tuple[str, ...] = _FLOATS
     """dtypes it is made for; cases come in float64 if that is one of them, else in the first"""
     rtol: float = 1e-12
     """how closely y in float64 agrees with the reference"""
@@ -154,7 +154,7 @@ class OpUnderTest:
         """The domain, or small arrays."""
         if self.domain is not None:
             return self.domain
-        return shapes(self.arity, self.broadcast).flatmap(of_shapes)
+        return shapes(self.arity, self.broadcast).flatmap(_of_shapes)
 
     @property
     def first_calls(self) -> list[FirstCall]:
@@ -164,7 +164,7 @@ class OpUnderTest:
             cases, on = simplest_example(self.domain), "the simplest case of its domain"
             remedy = "mend the op there, or leave such cases out of the domain"
         else:
-            cases, on = [((*[np.resize([0.5, -1.0, 2.0], shape)] * self.arity,), {}) for shape in SHAPES], DEFAULT
+            cases, on = [((*[np.resize([0.5, -1.0, 2.0], shape)] * self.arity,), {}) for shape in SHAPES], _DEFAULT
             remedy = "give domain=, a strategy of (arrays, settings) that it is for; or arity=, if it takes more arrays"
         return [self.first_call(arrays, settings, on, remedy) for arrays, settings in cases]
 
@@ -187,24 +187,24 @@ class OpUnderTest:
         if self.edges is not None or self.domain is not None:
             return self.edges
         shape = st.sampled_from([(), (0,), (2, 0), (0, 3)])
-        return shape.flatmap(lambda shape: of_shapes((shape,) * self.arity))
+        return shape.flatmap(lambda shape: _of_shapes((shape,) * self.arity))
 
 
 def shapes(count: int, broadcast: bool) -> st.SearchStrategy[tuple[Shape, ...]]:
     """Shapes that broadcast together, or so many times the same."""
     whole = st.sampled_from(SHAPES)
     if broadcast:
-        return whole.flatmap(lambda shape: st.tuples(*[st.sampled_from(shapes_within(shape))] * count))
+        return whole.flatmap(lambda shape: st.tuples(*[st.sampled_from(_shapes_within(shape))] * count))
     return whole.map(lambda shape: (shape,) * count)
 
 
-def shapes_within(shape: Shape) -> list[Shape]:
+def _shapes_within(shape: Shape) -> list[Shape]:
     """Every shape that broadcasts to this one, the fullest first."""
     stretched = list(itertools.product(*[(n, 1) if n > 1 else (n,) for n in shape]))
     return list(dict.fromkeys(full[start:] for start in range(len(shape) + 1) for full in stretched))
 
 
-def of_shapes(shapes: tuple[tuple[int, ...], ...]) -> Strategy:
+def _of_shapes(shapes: tuple[tuple[int, ...], ...]) -> Strategy:
     """Arrays of these shapes, and no settings."""
     return st.tuples(st.tuples(*(arrays_of(shape, dyadic(3)) for shape in shapes)), st.just({}))
 

@@ -25,8 +25,8 @@ from tinygrad_gpt.laws.ops.under_test import (
 )
 from tinygrad_gpt.laws.strategies import normal
 
-FULL_JACOBIAN = 24  # entries of x, and of y, up to which every derivative is looked at
-PROJECTIONS = (
+_FULL_JACOBIAN = 24  # entries of x, and of y, up to which every derivative is looked at
+_PROJECTIONS = (
     8  # of one wrong entry among 10,000 one Gaussian projection misses a quarter, eight miss 2 % (at rtol 1e-3)
 )
 EXACT, DIFFERENCED = 1e-11, 1e-6
@@ -59,7 +59,7 @@ def result_is_right(sut: OpUnderTest, arrays: Arrays, settings: Settings) -> Non
 def vjp_is_the_transposed_jacobian(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """Each row of the Jacobian, got as vjp of a one-hot dy, equals the numerical derivative of every entry of x."""
     y, vjp = sut.run(arrays, settings)
-    if np.size(y) > FULL_JACOBIAN or any(x.size > FULL_JACOBIAN for x in arrays):
+    if np.size(y) > _FULL_JACOBIAN or any(x.size > _FULL_JACOBIAN for x in arrays):
         return  # left to G03
     tolerance = max(EXACT if sut.exact else DIFFERENCED, dtype_tolerance(arrays))
     wide = in_dtype(arrays, "float64")
@@ -89,7 +89,7 @@ def projections_agree(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed
     where = sut.differentiable(arrays)
     tolerance = max(EXACT if sut.exact else DIFFERENCED, dtype_tolerance(arrays))
     wide = in_dtype(arrays, "float64")
-    for _ in range(PROJECTIONS):
+    for _ in range(_PROJECTIONS):
         v = {i: random.standard_normal(arrays[i].shape) for i in where}
         dy = np.asarray(random.standard_normal(y.shape), y.dtype)
 

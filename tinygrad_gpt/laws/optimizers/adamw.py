@@ -137,7 +137,7 @@ def scale_invariant(sut: OptimizerUnderTest, grads: Array, power: int, settings:
     require_same("gradients negated", 0.0 - path_of_matrix(sut, zero, -grads, **settings), plain)
 
 
-def farthest(t: int, lr: float, beta1: float, beta2: float) -> float:
+def _farthest(t: int, lr: float, beta1: float, beta2: float) -> float:
     """The longest step number t without decay: Cauchy and Schwarz on the sums that m and v are."""
     r = beta1**2 / beta2
     terms = t if r == 1 else (1 - r**t) / (1 - r)
@@ -166,7 +166,7 @@ def longest_step(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict
     gradient that grows by b2/b1 each step attains it (1e-9); lr max(1, (1-b1)/sqrt(1-b2)) is no bound.
     """
     lr, (beta1, beta2) = settings["lr"], settings["betas"]
-    bounds = np.array([farthest(t, lr, beta1, beta2) for t in range(1, len(grads) + 1)])
+    bounds = np.array([_farthest(t, lr, beta1, beta2) for t in range(1, len(grads) + 1)])
     seen = path_of_matrix(sut, p, grads, **settings)
     steps = abs(np.diff(seen, axis=0)).max(axis=(1, 2))
     if not (steps <= bounds + 1e-12 * abs(p).max() + 1e-9 * bounds + slack(sut, seen)).all():

@@ -16,7 +16,7 @@ from tinygrad_gpt.laws.strategies import arrays, dyadic
 
 
 @st.composite
-def gradient_sets(draw: st.DrawFn, sut: OptimizerUnderTest) -> Case:
+def _gradient_sets(draw: st.DrawFn, sut: OptimizerUnderTest) -> Case:
     """One to three gradients of one dtype, small or at the ends of float32; a bound as a multiple of their norm."""
     dtype = draw(st.sampled_from(sut.dtypes))
     scale = draw(st.sampled_from([1.0, 1e25, 1e-25]))
@@ -32,7 +32,7 @@ def gradient_sets(draw: st.DrawFn, sut: OptimizerUnderTest) -> Case:
     "A15",
     "clipping",
     area="optimizer",
-    case=gradient_sets,
+    case=_gradient_sets,
     needs=("clip",),
     mutants=(
         "clips-each-tensor",
@@ -75,7 +75,7 @@ def clipping(sut: OptimizerUnderTest, gradients: Arrays, share: float, spoil: fl
 
 
 @st.composite
-def plans(draw: st.DrawFn, sut: OptimizerUnderTest) -> Case:
+def _plans(draw: st.DrawFn, sut: OptimizerUnderTest) -> Case:
     """A schedule's settings: at least one step is left for the peak."""
     total = draw(st.integers(1, 40))
     peak = draw(st.sampled_from([1.0, 1e-3, 6e-4]))
@@ -91,7 +91,7 @@ def plans(draw: st.DrawFn, sut: OptimizerUnderTest) -> Case:
     "A16",
     "the schedule's shape",
     area="optimizer",
-    case=plans,
+    case=_plans,
     needs=("schedule",),
     mutants=("warmup-from-0", "jump-after-warmup", "rises-again", "remembers-steps"),
 )

@@ -11,17 +11,17 @@ from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
 from tinygrad_gpt.laws.strategies import arrays
 
 STEP = ("init", "step", "parameters")
-LRS = st.sampled_from([0.1, 0.01, 1.0, 1e-3])
-BETAS = st.sampled_from([(0.9, 0.999), (0.9, 0.95), (0.5, 0.5), (0.0, 0.9)])
-EPSILONS = st.sampled_from([0.1, 1.0, 1e-8])
-DECAYS = st.sampled_from([0.5, 0.1, 0.01])
+_LRS = st.sampled_from([0.1, 0.01, 1.0, 1e-3])
+_BETAS = st.sampled_from([(0.9, 0.999), (0.9, 0.95), (0.5, 0.5), (0.0, 0.9)])
+_EPSILONS = st.sampled_from([0.1, 1.0, 1e-8])
+_DECAYS = st.sampled_from([0.5, 0.1, 0.01])
 VALUES = st.sampled_from([0.5, -1.0, 2.0, 0.25, -3.0]) | st.floats(-4, 4, allow_subnormal=False)
 STEEP = VALUES.filter(lambda g: abs(g) > 1e-3)  # no gradient of 0
-SHAPES = st.sampled_from([(2, 2), (1, 3), (3, 1)])
+_SHAPES = st.sampled_from([(2, 2), (1, 3), (3, 1)])
 
 
 def settings(
-    lr: Any = LRS, betas: Any = BETAS, eps: Any = EPSILONS, weight_decay: Any = DECAYS
+    lr: Any = _LRS, betas: Any = _BETAS, eps: Any = _EPSILONS, weight_decay: Any = _DECAYS
 ) -> st.SearchStrategy[dict[str, Any]]:
     """Keywords for init; a number in place of a strategy is always that number."""
     given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
@@ -33,7 +33,7 @@ def settings(
 @st.composite
 def runs(draw: st.DrawFn, /, sut: OptimizerUnderTest, values: Any = VALUES, steps: int = 5, **given: Any) -> Case:
     """A matrix p, gradients (steps, *p.shape), settings."""
-    shape = draw(SHAPES)
+    shape = draw(_SHAPES)
     n = draw(st.integers(1, steps))
     return {
         "p": draw(arrays(shape, VALUES)),

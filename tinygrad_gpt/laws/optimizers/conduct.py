@@ -128,7 +128,7 @@ def state_is_all(sut: OptimizerUnderTest, p: Array, grads: Array, stop: int, set
     require_same(f"resumed after {stop} steps", parameters_of(sut, fresh)["w"], whole[-1])
 
 
-BAD_SETTINGS = [
+_BAD_SETTINGS = [
     *({"lr": lr} for lr in (-0.1, math.nan, math.inf)),
     *({"betas": betas} for betas in ((1.0, 0.999), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan), (0.9, 1.5))),
     *({"eps": eps} for eps in (-1e-8, math.nan)),
@@ -149,7 +149,9 @@ def bad_settings(sut: OptimizerUnderTest, settings: dict[str, Any]) -> None:
     """A learning rate, beta, eps or decay that is negative, NaN or too large is an error when the optimizer is made."""
     p = np.ones((2, 2))
     accepted = [
-        bad for bad in BAD_SETTINGS if raised_by(lambda bad=bad: new_optimizer(sut, {"w": p}, **settings | bad)) is None
+        bad
+        for bad in _BAD_SETTINGS
+        if raised_by(lambda bad=bad: new_optimizer(sut, {"w": p}, **settings | bad)) is None
     ]
     if accepted:
         raise LawBroken(f"accepted {', '.join(map(literal, accepted))}", "an error")

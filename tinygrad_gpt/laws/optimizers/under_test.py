@@ -11,7 +11,7 @@ from tinygrad_gpt.laws.law import Area, Array
 from tinygrad_gpt.laws.source import literal
 
 Arrays = dict[str, Array]
-LAYERS = ("step", "init", "parameters")  # one capability together
+_LAYERS = ("step", "init", "parameters")  # one capability together
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,8 +55,8 @@ class OptimizerUnderTest:
     rtol: float = 0.0
 
     def __post_init__(self) -> None:
-        missing = [name for name in LAYERS if getattr(self, name) is None]
-        if 0 < len(missing) < len(LAYERS):
+        missing = [name for name in _LAYERS if getattr(self, name) is None]
+        if 0 < len(missing) < len(_LAYERS):
             raise ValueError(f"init, step and parameters come together; {', '.join(missing)} missing in {self.name!r}")
         if not self.dtypes or set(self.dtypes) - {"float64", "float32"}:
             raise ValueError(f"dtypes may hold 'float64' and 'float32', one at least; got {self.dtypes}")

@@ -26,8 +26,8 @@ from tinygrad_gpt.laws.sampling.cases import (
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import dyadic, logits, temperatures
 
-SMALLEST = 5e-324  # the least number above 0
-UNDERFLOW = 746.0  # exp(-746) is 0 in float64
+_SMALLEST = 5e-324  # the least number above 0
+_UNDERFLOW = 746.0  # exp(-746) is 0 in float64
 
 
 @law(
@@ -51,7 +51,7 @@ def is_a_distribution(sut: SamplerUnderTest, logits: Array, settings: dict[str, 
 
 
 @st.composite
-def shifted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _shifted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Multiples of 1/256 and a temperature that is a power of 2: the shift loses nothing."""
     case = draw(logits_and_settings(sut, "top_k", "top_p", elements=TIED_LOGITS))
     if "temperature" in sut.capabilities:
@@ -65,7 +65,7 @@ def shifted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S02",
     "shift invariance",
     area="sampling",
-    case=shifted_logits,
+    case=_shifted_logits,
     needs=("probabilities",),
     mutants=("masks-to-zero", "min-p-on-logits"),
     cites=("MoonshotAI/Kimi-Audio#161",),
@@ -81,7 +81,7 @@ def shift_invariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, A
 
 
 @st.composite
-def permuted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _permuted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Distinct logits, for which id stays must then not depend on its number."""
     case = draw(logits_and_settings(sut, elements=EXACT_LOGITS, unique=True))
     return case | {"order": draw(st.permutations(range(case["logits"].shape[-1])))}
@@ -91,7 +91,7 @@ def permuted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S03",
     "permutation equivariance",
     area="sampling",
-    case=permuted_logits,
+    case=_permuted_logits,
     needs=("probabilities",),
     mutants=("top-p-mask-not-scattered",),
 )
@@ -106,7 +106,7 @@ def permutation_equivariance(sut: SamplerUnderTest, logits: Array, settings: dic
 
 
 @st.composite
-def batched_settings(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _batched_settings(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """At least two rows; where the sampler takes arrays, a value of every setting for each."""
     case = draw(logits_and_settings(sut, rows=(2, 3), elements=TIED_LOGITS))
     if "per_row" in sut.capabilities and draw(st.booleans()):
@@ -120,7 +120,7 @@ def batched_settings(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S04",
     "rows are independent",
     area="sampling",
-    case=batched_settings,
+    case=_batched_settings,
     needs=("probabilities",),
     mutants=("row-zero-threshold", "top-p-of-row-zero"),
     cites=("vllm-project/vllm#50979", "vllm-project/vllm#51226", "vllm-project/vllm-ascend#11419"),
@@ -204,7 +204,7 @@ def tiny_temperature(sut: SamplerUnderTest, logits: Array, share: float) -> None
     largest = logits.max(-1, keepdims=True)
     likeliest = logits == largest
     gaps = (largest - logits)[~likeliest & np.isfinite(logits)]
-    T = max(SMALLEST, share * float(gaps.min(initial=1.0)) / UNDERFLOW)
+    T = max(_SMALLEST, share * float(gaps.min(initial=1.0)) / _UNDERFLOW)
     p = sut.p(logits, temperature=T)
     expected = likeliest / likeliest.sum(-1, keepdims=True)
     if not np.allclose(p, expected, rtol=sut.tolerance(1e-15), atol=0):
@@ -241,14 +241,14 @@ def temperatures_multiply(sut: SamplerUnderTest, logits: Array, first: float, se
 
     Rows are left out where T1 makes a probability so small that its logarithm has no digits any more.
     """
-    known = [fit_for_logarithms(x, first, underflow_floor(sut.rtol)) for x in logits]
+    known = [_fit_for_logarithms(x, first, underflow_floor(sut.rtol)) for x in logits]
     twice = sut.p(np.log(sut.p(logits, temperature=first)), temperature=second)[known]
     once = sut.p(logits, temperature=first * second)[known]
     if not np.allclose(twice, once, rtol=sut.tolerance(1e-6), atol=1e-9, equal_nan=True):
         raise LawBroken(*row_difference(twice, once, f" in two steps instead of at T = {first * second!r}"))
 
 
-def fit_for_logarithms(x: Array, temperature: float, least: float) -> bool:
+def _fit_for_logarithms(x: Array, temperature: float, least: float) -> bool:
     """Whether every id of a row that is not forbidden keeps a probability of at least this at this temperature."""
     weights = np.exp((x - x.max()) / temperature)
     return bool(((weights >= least * weights.sum()) | (x == -np.inf)).all())
@@ -288,15 +288,15 @@ def entropy_grows(sut: SamplerUnderTest, logits: Array, temperature: float, fact
     """A higher temperature never lowers the entropy, nor the mass of the n likeliest ids' complement, for any n."""
     cold, warm = sut.p(logits, temperature=temperature), sut.p(logits, temperature=temperature * factor)
     for i, (p, q) in enumerate(zip(cold, warm, strict=True)):
-        if entropy(q) < entropy(p) - sut.tolerance(1e-9):
-            raise LawBroken(f"row {i}: entropy {entropy(q):.9g}, at the lower T {entropy(p):.9g}", "no less")
+        if _entropy(q) < _entropy(p) - sut.tolerance(1e-9):
+            raise LawBroken(f"row {i}: entropy {_entropy(q):.9g}, at the lower T {_entropy(p):.9g}", "no less")
         heads = np.cumsum(np.sort(p)[::-1]) - np.cumsum(np.sort(q)[::-1])
         if (heads < -sut.tolerance(1e-9)).any():
             n = int(heads.argmin()) + 1
             raise LawBroken(f"row {i}: the {n} likeliest ids gain {-heads.min():.3g} of mass by warming", "no gain")
 
 
-def entropy(p: Array) -> float:
+def _entropy(p: Array) -> float:
     """-sum p log p of one row, in nats."""
     possible = p[p > 0]
     return float(-(possible * np.log(possible)).sum())

@@ -25,14 +25,14 @@ from tinygrad_gpt.laws.statistics import assert_frequencies, assert_uniform
 from tinygrad_gpt.laws.strategies import SEEDS, arrays, logits, normal, seeds, unit
 
 GPT2_VOCABULARY = 50257
-LEAST_SLICE = 2.0**-50  # what a running sum in float64 can still tell from nothing
-ALMOST_ONE = 1 - 2.0**-53
-FINE_GRID = 2**20  # parts of [0, 1): at 4,096 a float32 running sum goes unnoticed
+_LEAST_SLICE = 2.0**-50  # what a running sum in float64 can still tell from nothing
+_ALMOST_ONE = 1 - 2.0**-53
+_FINE_GRID = 2**20  # parts of [0, 1): at 4,096 a float32 running sum goes unnoticed
 DRAWS = 20_000
 SEEDED = 128  # tokens by which two seeds are told apart
 
 
-def full_size_distribution(name: str) -> Array:
+def _full_size_distribution(name: str) -> Array:
     """Four distributions over GPT-2's vocabulary in float32, and a tiny one that is as uneven as float64 can hold."""
     V = GPT2_VOCABULARY
     rank = np.arange(1.0, V + 1)
@@ -47,11 +47,11 @@ def full_size_distribution(name: str) -> Array:
     return (shapes[name] / shapes[name].sum()).astype(np.float32)
 
 
-FULL_SIZE = ("uniform", "softmax of N(0, 4)", "1/rank", "1/rank^2", "uneven")
+_FULL_SIZE = ("uniform", "softmax of N(0, 4)", "1/rank", "1/rank^2", "uneven")
 
 
 @st.composite
-def softmax_with_zeros(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _softmax_with_zeros(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """A distribution of float64 as a softmax leaves it, its sum off by a rounding; impossible ids at both ends."""
     weights = draw(arrays((draw(st.integers(1, 40)),), st.sampled_from([1, 3, 0, 10]) | st.integers(0, 10**6)))
     weights[0] += 1
@@ -65,7 +65,7 @@ def softmax_with_zeros(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "the draw rises with u",
     area="sampling",
     level="stratified",
-    case=softmax_with_zeros,
+    case=_softmax_with_zeros,
     needs=("draw",),
     mutants=("draws-with-side-left", "draws-with-u-unscaled", "draws-scaled-by-the-sum"),
     cites=("NVIDIA/Megatron-Energon#260", "hunkim/word-rnn-tensorflow#67", "huggingface/swift-transformers#384"),
@@ -74,7 +74,7 @@ def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
     """A larger u never draws a lower id; u = 0 draws the first id that is possible, u = 1 - 2^-53 the last; no draw is
     of an id with p = 0."""
     possible = support(p)
-    ends = sut.drawn(p, np.array([0.0, ALMOST_ONE])).tolist()
+    ends = sut.drawn(p, np.array([0.0, _ALMOST_ONE])).tolist()
     if ends != [possible[0], possible[-1]]:
         raise LawBroken(
             f"u = 0 and u = 1 - 2^-53 drew {ends}", f"{[possible[0], possible[-1]]}, the ends of the support"
@@ -89,18 +89,18 @@ def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
     "counts on a grid",
     area="sampling",
     level="stratified",
-    case=lambda sut: cases(distribution=st.sampled_from(FULL_SIZE)),
+    case=lambda sut: cases(distribution=st.sampled_from(_FULL_SIZE)),
     needs=("draw",),
     mutants=("draws-by-float32-sums", "draws-the-argmax"),
 )
 def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
     """For u = (j + 1/2) / 2^20 every id is drawn 2^20 p times, give or take 1, over GPT-2's 50,257 ids in float32."""
-    p = full_size_distribution(distribution)
-    ids = sut.drawn(p, grid(FINE_GRID))
+    p = _full_size_distribution(distribution)
+    ids = sut.drawn(p, grid(_FINE_GRID))
     if not holds_stratified_counts(ids, p, sut.blur):
         if ids.min() < 0 or ids.max() >= len(p):
             raise LawBroken(f"ids from {ids.min()} to {ids.max()}", f"ids from 0 to {len(p) - 1}")
-        expected = FINE_GRID * p / p.sum(dtype=np.float64)
+        expected = _FINE_GRID * p / p.sum(dtype=np.float64)
         counts = np.bincount(ids, minlength=len(p))
         worst = int(np.abs(counts - expected).argmax())
         raise LawBroken(f"id {worst} drawn {counts[worst]} times", f"{expected[worst]:.2f} times, give or take 1")
@@ -111,7 +111,7 @@ def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
     "every possible id can be drawn",
     area="sampling",
     level="stratified",
-    case=lambda sut: cases(distribution=st.sampled_from(FULL_SIZE)),
+    case=lambda sut: cases(distribution=st.sampled_from(_FULL_SIZE)),
     needs=("draw",),
     mutants=("draws-by-float32-sums", "draws-with-float32-u"),
     cites=("vllm-project/vllm#43150",),
@@ -119,11 +119,11 @@ def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
 def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
     """Every id with p >= 2^-50 (4 rtol, if the draw is token_u's) is drawn by the middle of its slice, over GPT-2's
     50,257 ids in float32."""
-    p = full_size_distribution(distribution).astype(np.float64)
-    ids = np.flatnonzero(p >= max(LEAST_SLICE, 4 * sut.blur))
+    p = _full_size_distribution(distribution).astype(np.float64)
+    ids = np.flatnonzero(p >= max(_LEAST_SLICE, 4 * sut.blur))
     sums = np.cumsum(p)
     middles = (sums[ids] - p[ids] / 2) / sums[-1]
-    drawn = sut.drawn(full_size_distribution(distribution), middles)
+    drawn = sut.drawn(_full_size_distribution(distribution), middles)
     wrong = np.flatnonzero(drawn != ids)
     if len(wrong):
         u, seen, id = middles[wrong[0]], drawn[wrong[0]], ids[wrong[0]]
@@ -195,7 +195,7 @@ def uniforms_are_uniform(sut: SamplerUnderTest, seed: int, row: int, position: i
 
 
 @st.composite
-def seeded_draws(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _seeded_draws(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Six logits that differ by far more than 20,000 draws can miss, settings, and the seed of the draws."""
     settings = draw(settings_for(sut, 6, sut.settings))
     if "temperature" in settings:
@@ -209,7 +209,7 @@ def seeded_draws(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "goodness of fit",
     area="sampling",
     level="statistical",
-    case=seeded_draws,
+    case=_seeded_draws,
     needs=("tokens",),
     mutants=("gumbel-with-the-wrong-sign",),
     cites=("chainer/chainerrl#104", "pytorch/pytorch#22442", "pytorch/pytorch#20179"),
@@ -219,7 +219,7 @@ def goodness_of_fit(sut: SamplerUnderTest, logits: Array, settings: dict[str, An
     """20,000 tokens drawn from six fixed logits have the frequencies that the settings ask for (relative entropy, alpha
     1e-9): a total variation of 0.041 is noticed in 99 of 100 runs."""
     tokens = sut.tokens(logits[0], seed, DRAWS, **settings)
-    assert_frequencies(count_ids(tokens, logits.shape[-1]), expected_p(sut, logits, settings))
+    assert_frequencies(_count_ids(tokens, logits.shape[-1]), _expected_p(sut, logits, settings))
 
 
 @law(
@@ -239,8 +239,8 @@ def tokens_are_independent(sut: SamplerUnderTest, logits: Array, seed: int) -> N
     (relative entropy, alpha 1e-9): a total variation of 0.068 is noticed in 99 of 100 runs."""
     V = logits.shape[-1]
     first, second = sut.tokens(logits[0] / 8, seed, DRAWS).reshape(-1, 2).T
-    p = expected_p(sut, logits / 8, {})
-    assert_frequencies(count_ids(first * V + second, V * V), np.outer(p, p).reshape(-1))
+    p = _expected_p(sut, logits / 8, {})
+    assert_frequencies(_count_ids(first * V + second, V * V), np.outer(p, p).reshape(-1))
 
 
 @law(
@@ -283,12 +283,12 @@ def a_seed_a_stream(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
 def whole_way_on_a_grid(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
     """From logits and u = (j + 1/2) / 4096 to tokens every id comes 4096 p times, give or take 1, p by the settings."""
     ids = sut.ids(logits[0], grid(4096), **settings)
-    counts, p = count_ids(ids, logits.shape[-1]), expected_p(sut, logits, settings)
+    counts, p = _count_ids(ids, logits.shape[-1]), _expected_p(sut, logits, settings)
     if (np.abs(counts - 4096 * p) > 1).any():
         raise LawBroken(f"counts {format_array(counts)}", format_array(4096 * p))
 
 
-def expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> Array:
+def _expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> Array:
     """What the reference sampler says for one row, in the declared order; the logits are distinct, so without ties."""
     T = settings.get("temperature", 1.0)
     if sut.order == "temperature last" and T != 1:
@@ -297,7 +297,7 @@ def expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -
     return reference.probabilities(logits, **settings)[0]
 
 
-def count_ids(ids: Array, V: int) -> Array:
+def _count_ids(ids: Array, V: int) -> Array:
     """How often each of V ids occurs.  LawBroken if there are others."""
     if len(ids) and (min(ids) < 0 or max(ids) >= V):
         raise LawBroken(f"ids from {min(ids)} to {max(ids)}", f"ids from 0 to {V - 1}")

@@ -24,7 +24,7 @@ from tinygrad_gpt.laws.strategies import dyadic, fractions, ks, logits, logits_o
 
 
 @st.composite
-def logits_and_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED_LOGITS, unique: bool = False) -> Case:
+def _logits_and_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED_LOGITS, unique: bool = False) -> Case:
     """Logits and a k drawn from V."""
     shape = draw(shapes())
     k = draw(ks(shape[-1]))
@@ -35,7 +35,7 @@ def logits_and_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED_LO
     "S13",
     "top-k keeps the k likeliest",
     area="sampling",
-    case=logits_and_k,
+    case=_logits_and_k,
     needs=("probabilities", "top_k"),
     mutants=("keeps-k-plus-one", "argpartition", "all-declared-exact", "masks-to-zero"),
     cites=("kingoflolz/mesh-transformer-jax#164",),
@@ -74,7 +74,7 @@ def filters_keep_ratios(sut: SamplerUnderTest, logits: Array, settings: dict[str
     "S15",
     "k = 1 and k >= V",
     area="sampling",
-    case=logits_and_k,
+    case=_logits_and_k,
     needs=("probabilities", "top_k"),
     mutants=("k-above-v-crashes", "k-above-v-wraps", "one-means-off"),
     cites=("vllm-project/vllm#5404", "vllm-project/tpu-inference#1386"),
@@ -108,7 +108,7 @@ def ends_of_k(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
     "S16",
     "a larger k keeps more",
     area="sampling",
-    case=logits_and_k,
+    case=_logits_and_k,
     needs=("probabilities", "top_k"),
     mutants=("k-above-v-wraps",),
 )
@@ -123,7 +123,7 @@ def larger_k_keeps_more(sut: SamplerUnderTest, logits: Array, top_k: int) -> Non
 
 
 @st.composite
-def small_vocabulary(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _small_vocabulary(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Few enough ids to try all subsets, none forbidden, and k <= V."""
     shape = draw(shapes(vocabulary=(1, 7)))
     k = draw(st.integers(1, shape[-1]))
@@ -134,7 +134,7 @@ def small_vocabulary(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S17",
     "top-k keeps the most mass",
     area="sampling",
-    case=small_vocabulary,
+    case=_small_vocabulary,
     needs=("probabilities", "top_k"),
     mutants=("keeps-the-unlikeliest", "dropped-mass-to-the-likeliest"),
 )
@@ -156,7 +156,7 @@ def keeps_most_mass(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
 
 
 @st.composite
-def two_ks(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _two_ks(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Distinct logits, so that the rounding of a logarithm decides nothing."""
     shape = draw(shapes())
     first, second = draw(ks(shape[-1])), draw(ks(shape[-1]))
@@ -167,7 +167,7 @@ def two_ks(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S18",
     "top-k composes",
     area="sampling",
-    case=two_ks,
+    case=_two_ks,
     needs=("probabilities", "top_k"),
     mutants=("k-is-a-share-of-what-is-left",),
     cites=("ml-explore/mlx-lm#388",),
@@ -182,7 +182,7 @@ def top_k_composes(sut: SamplerUnderTest, logits: Array, first: int, second: int
 
 
 @st.composite
-def neighbouring_floats(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _neighbouring_floats(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Rows of float32 neighbours in any order: dividing by T makes some of them equal."""
     V = draw(st.integers(3, 8))
     start = np.float32(draw(st.sampled_from([1.0, 3.0, 7.0, 11.0, 0.3])))
@@ -196,7 +196,7 @@ def neighbouring_floats(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S19",
     "top-k ranks the raw logits",
     area="sampling",
-    case=neighbouring_floats,
+    case=_neighbouring_floats,
     needs=("probabilities", "temperature", "top_k"),
     mutants=("ranks-after-dividing",),
 )
@@ -210,7 +210,7 @@ def ranks_raw_logits(sut: SamplerUnderTest, logits: Array, top_k: int, temperatu
 
 
 @st.composite
-def temperature_and_top_p(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _temperature_and_top_p(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Distinct logits, T and top_p; sometimes a k before them."""
     if draw(st.booleans()):  # kept is [0]; measured at T = 1 it would be [0, 1]
         return {"logits": np.array([[3.0, 2.0, 1.0]]), "settings": {"temperature": 0.5, "top_p": 0.8}}
@@ -223,7 +223,7 @@ def temperature_and_top_p(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S20",
     "the declared order",
     area="sampling",
-    case=temperature_and_top_p,
+    case=_temperature_and_top_p,
     needs=("probabilities", "temperature", "top_p"),
     mutants=("temperature-after-top-p",),
     cites=("mlc-ai/mlc-llm#951", "sgl-project/sglang-jax#1563", "timtoole02/Camelid#534"),
@@ -231,10 +231,10 @@ def temperature_and_top_p(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
 def declared_order(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
     """Top-p measures the mass that is left by top-k, at temperature T (policy "temperature last": at 1)."""
     T = settings["temperature"] if sut.order == "temperature first" else 1.0
-    check_prefix(sut, logits, settings, T, f"order={sut.order!r}")
+    _check_prefix(sut, logits, settings, T, f"order={sut.order!r}")
 
 
-def check_prefix(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], T: float, policy: str) -> None:
+def _check_prefix(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], T: float, policy: str) -> None:
     """Raise unless each row keeps a shortest prefix of mass top_p of what top-k leaves, measured at temperature T."""
     margin = sut.tolerance(1e-12)
     V = logits.shape[-1]
@@ -292,11 +292,11 @@ def min_p_threshold(sut: SamplerUnderTest, logits: Array, settings: dict[str, An
 def shortest_prefix(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
     """Top-p keeps the shortest prefix, by (-x, id), whose mass reaches p, and at least one id (with ties="all" or
     "any": the prefix of some order by -x)."""
-    check_prefix(sut, logits, settings, 1.0, f"ties={sut.ties!r}")
+    _check_prefix(sut, logits, settings, 1.0, f"ties={sut.ties!r}")
 
 
 @st.composite
-def level_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _level_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """V equal logits, V a power of 2, and n: all sums are exact."""
     V = draw(st.sampled_from([2, 4, 8, 64]))
     return {"logits": np.full((1, V), draw(dyadic())), "n": draw(st.integers(1, V))}
@@ -306,7 +306,7 @@ def level_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S36",
     "top-p at an exact sum",
     area="sampling",
-    case=level_logits,
+    case=_level_logits,
     needs=("probabilities", "top_p"),
     mutants=("top-p-one-too-many",),
     cites=("huggingface/transformers#18976",),
@@ -320,7 +320,7 @@ def require_exact_sum(sut: SamplerUnderTest, logits: Array, n: int) -> None:
 
 
 @st.composite
-def logits_and_two_min_ps(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _logits_and_two_min_ps(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Logits whose differences are multiples of 1/256, and thresholds whose logarithms are not."""
     values = st.sampled_from([0.3, 0.05, 0.6])
     return {"logits": draw(logits(elements=EXACT_LOGITS)), "first": draw(values), "second": draw(values)}
@@ -330,7 +330,7 @@ def logits_and_two_min_ps(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S37",
     "min-p composes",
     area="sampling",
-    case=logits_and_two_min_ps,
+    case=_logits_and_two_min_ps,
     needs=("probabilities", "min_p"),
     mutants=("min-p-of-the-mean",),
 )

@@ -10,7 +10,7 @@ from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
-def full_logits(seed: int, levels: int) -> Array:
+def _full_logits(seed: int, levels: int) -> Array:
     """(2, 50257) of float32, like a model's: N(0, 4); rounded to 1/levels there are ties in plenty."""
     return (np.round(2 * normal(seed, (2, GPT2_VOCABULARY)) * levels) / levels).astype(np.float32)
 
@@ -26,7 +26,7 @@ def full_logits(seed: int, levels: int) -> Array:
 )
 def temperature_at_full_size(sut: SamplerUnderTest, seed: int, temperature: float) -> None:
     """Over 50,257 ids in float32 the probabilities sum to 1 within 1e-6, and each is exp(x/T) / sum to within 1e-4."""
-    logits = full_logits(seed, 10**6)
+    logits = _full_logits(seed, 10**6)
     p = sut.p(logits, temperature=temperature).astype(np.float64)
     if not np.allclose(p.sum(-1), 1, rtol=0, atol=1e-6):
         raise LawBroken(f"row sums {p.sum(-1)}", "1 within 1e-6")
@@ -53,7 +53,7 @@ def temperature_at_full_size(sut: SamplerUnderTest, seed: int, temperature: floa
 )
 def top_k_at_full_size(sut: SamplerUnderTest, seed: int, top_k: int, levels: int) -> None:
     """Over 50,257 ids in float32, many of them level, top-k keeps the same ids as a stable sort does."""
-    logits = full_logits(seed, levels)
+    logits = _full_logits(seed, levels)
     k = allowed_k(sut, top_k, GPT2_VOCABULARY)
     for i, (p, x) in enumerate(zip(sut.p(logits, top_k=k), logits, strict=True)):
         order = np.argsort(-x, kind="stable")

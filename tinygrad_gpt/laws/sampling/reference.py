@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 
-MARGIN = 2.0**-48  # mass this little below top_p has reached it: some roundings of a sum
+_MARGIN = 2.0**-48  # mass this little below top_p has reached it: some roundings of a sum
 
 
 def probabilities(
@@ -29,18 +29,18 @@ def probabilities(
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"logits must have shape (..., V) with V at least 1; got {x.shape}")
     rows = x.reshape(-1, x.shape[-1]).tolist()
-    T, k, p, m = (per_row(setting, len(rows)) for setting in (temperature, top_k, top_p, min_p))
-    check_settings(T, k, p, m)
-    found = [row_probabilities(x, T[i], k[i], p[i], m[i], ties) for i, x in enumerate(rows)]
+    T, k, p, m = (_per_row(setting, len(rows)) for setting in (temperature, top_k, top_p, min_p))
+    _check_settings(T, k, p, m)
+    found = [_row_probabilities(x, T[i], k[i], p[i], m[i], ties) for i, x in enumerate(rows)]
     return np.array(found, np.float64).reshape(x.shape)
 
 
-def per_row(setting: Any, rows: int) -> list[Any]:
+def _per_row(setting: Any, rows: int) -> list[Any]:
     """One value per row, from one value or an array of them."""
     return setting.tolist() if isinstance(setting, np.ndarray) and setting.ndim else [setting] * max(rows, 1)
 
 
-def row_probabilities(
+def _row_probabilities(
     x: list[float], temperature: float, top_k: int | None, top_p: float | None, min_p: float | None, ties: str
 ) -> list[float]:
     """The probabilities of one row."""
@@ -51,7 +51,7 @@ def row_probabilities(
         kept = kept[:1]
     weight = {i: math.exp((x[i] - x[kept[0]]) / temperature) if x[i] < x[kept[0]] else 1.0 for i in kept}
     if top_p is not None and top_p < 1:
-        kept = kept[: prefix_lengths([weight[i] for i in kept], top_p, MARGIN)[0]]
+        kept = kept[: prefix_lengths([weight[i] for i in kept], top_p, _MARGIN)[0]]
     if min_p is not None:
         kept = [i for i in kept if weight[i] >= min_p]
     total = math.fsum(weight[i] for i in kept)
@@ -59,14 +59,14 @@ def row_probabilities(
     return [probability.get(i, 0.0) for i in range(len(x))]
 
 
-def rank_ids(x: Sequence[float]) -> list[int]:
+def _rank_ids(x: Sequence[float]) -> list[int]:
     """The ids that are not forbidden, by falling logit, of equals the lowest first."""
     return sorted((i for i, v in enumerate(x) if v > -math.inf), key=lambda i: (-x[i], i))
 
 
 def top_k_support(x: Sequence[float], k: int, ties: str) -> list[int]:
     """The first k of the ranked ids; ties="all" keeps those level with the last of them too."""
-    order = rank_ids(x)
+    order = _rank_ids(x)
     kept = order[:k]
     return [i for i in order if x[i] >= x[kept[-1]]] if ties == "all" else kept
 
@@ -79,21 +79,21 @@ def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> lis
     return [n for n in lengths if shares[n] >= top_p - margin and shares[n - 1] < top_p + margin]
 
 
-def check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
+def _check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
     """ValueError or TypeError for a setting that means nothing; None is off."""
     for T in temperature:
-        if real_number("temperature", T) < 0 or not math.isfinite(T):
+        if _real_number("temperature", T) < 0 or not math.isfinite(T):
             raise ValueError(f"temperature must be finite and at least 0; got {T}")
     for k in top_k:
         if k is not None and (isinstance(k, bool) or operator.index(k) < 1):
             raise ValueError(f"top_k must be at least 1, or None for no limit; got {k!r}")
     for name, values in (("top_p", top_p), ("min_p", min_p)):
         for v in values:
-            if v is not None and not 0 <= real_number(name, v) <= 1:
+            if v is not None and not 0 <= _real_number(name, v) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, or None for no limit; got {v}")
 
 
-def real_number(name: str, value: Any) -> float:
+def _real_number(name: str, value: Any) -> float:
     """value as a float; TypeError for a bool or what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number; got {value!r}")

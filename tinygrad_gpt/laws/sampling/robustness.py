@@ -21,7 +21,7 @@ from tinygrad_gpt.laws.strategies import floats, laid_out, layouts, logits, ties
 
 
 @st.composite
-def masked_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _masked_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """At least one forbidden id in the first row, at any temperature."""
     case = draw(logits_and_settings(sut, vocabulary=(2, 8), elements=TIED_LOGITS))
     V = case["logits"].shape[-1]
@@ -35,7 +35,7 @@ def masked_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S23",
     "-inf forbids",
     area="sampling",
-    case=masked_logits,
+    case=_masked_logits,
     needs=("probabilities",),
     mutants=("forbids-by-minus-30",),
     cites=("pytorch/pytorch#4858", "pytorch/pytorch#13867", "pytorch/pytorch#48841", "pytorch/pytorch#50034"),
@@ -54,7 +54,7 @@ def minus_infinity_forbids(sut: SamplerUnderTest, logits: Array, settings: dict[
 
 
 @st.composite
-def faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Logits with a nan or +inf somewhere, a row of -inf, or rows of no ids; at T = 0 too."""
     case = draw(logits_and_settings(sut, elements=TIED_LOGITS))
     x = case["logits"]
@@ -75,7 +75,7 @@ def faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S24",
     "faulty logits are an error",
     area="sampling",
-    case=faulty_logits,
+    case=_faulty_logits,
     needs=("answers",),
     mutants=("nan-becomes-zero",),
     cites=("JustVugg/colibri#369", "karpathy/nanoGPT#273"),
@@ -90,13 +90,13 @@ def faulty_logits_are_an_error(sut: SamplerUnderTest, logits: Array, settings: d
 
 
 NAN, INF = float("nan"), float("inf")
-BAD: dict[str, tuple[Any, ...]] = {
+_BAD: dict[str, tuple[Any, ...]] = {
     "temperature": (-1.0, NAN, INF, True, "1"),
     "top_k": (-1, 1.5, 2.0, True, NAN, "2"),
     "top_p": (-0.1, 1.5, NAN, True, "0.5"),
     "min_p": (-0.1, 1.5, NAN, True, "0.5"),
 }
-GOOD: dict[str, tuple[tuple[Any, Any], ...]] = {  # (as given, the same in the plainest type)
+_GOOD: dict[str, tuple[tuple[Any, Any], ...]] = {  # (as given, the same in the plainest type)
     "temperature": ((2, 2.0), (np.float32(0.5), 0.5), (np.int64(1), 1.0)),
     "top_k": ((np.int64(2), 2), (np.int32(1), 1)),
     "top_p": ((1, 1.0), (np.float64(0.5), 0.5)),
@@ -105,10 +105,10 @@ GOOD: dict[str, tuple[tuple[Any, Any], ...]] = {  # (as given, the same in the p
 
 
 @st.composite
-def any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """A setting and a value that is wrong, or right but of an unusual type."""
     name = draw(st.sampled_from(sut.settings))
-    values = [*BAD[name], *(value for value, _ in GOOD[name]), *([0] if name == "top_k" else [])]
+    values = [*_BAD[name], *(value for value, _ in _GOOD[name]), *([0] if name == "top_k" else [])]
     return {
         "logits": draw(logits(vocabulary=(2, 8), elements=TIED_LOGITS)),
         "setting": name,
@@ -120,7 +120,7 @@ def any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S25",
     "bad settings are errors",
     area="sampling",
-    case=any_setting,
+    case=_any_setting,
     needs=("answers", "settings"),
     mutants=("nan-top-p-accepted", "true-is-one"),
     cites=("Vision-CAIR/MiniGPT-4#200", "ohdearquant/lattice#295", "TransformerLensOrg/TransformerLens#1347"),
@@ -128,7 +128,7 @@ def any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
 def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, value: Any) -> None:
     """A negative, nan, infinite, Boolean or text setting, a k that is no whole number, and a share above 1 are errors
     (so is k = 0, unless by policy it is off); whole-number temperatures and NumPy's scalars are fine."""
-    good = [plain for given, plain in GOOD[setting] if type(given) is type(value) and given == value]
+    good = [plain for given, plain in _GOOD[setting] if type(given) is type(value) and given == value]
     off = setting == "top_k" and value == 0 and type(value) is int and sut.zero_k == "off"
     if good or off:
         p, q = sut.answers(logits, **{setting: value}), sut.answers(logits, **({setting: good[0]} if good else {}))
@@ -205,7 +205,7 @@ def near_the_threshold(x: Array, temperature: float = 1.0, min_p: float = 0.0, *
 
 
 @st.composite
-def in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
+def _in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     """Two or three rows, and the name of a layout."""
     return draw(logits_and_settings(sut, rows=(2, 3), vocabulary=(2, 8), elements=TIED_LOGITS)) | {
         "layout": draw(layouts())
@@ -216,7 +216,7 @@ def in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "S35",
     "the layout does not matter",
     area="sampling",
-    case=in_layouts,
+    case=_in_layouts,
     needs=("probabilities",),
     mutants=("writes-into-its-input", "reads-memory-in-order"),
 )

@@ -10,10 +10,10 @@ from tinygrad_gpt.laws.first_call import LOGITS, FirstCall, call_text
 from tinygrad_gpt.laws.law import Area, Array
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
-DECLARED = frozenset({*SETTINGS, "per_row"})
+_DECLARED = frozenset({*SETTINGS, "per_row"})
 # Found, not declared.  "answers" is any of probabilities, ids and tokens: for laws that each of them can break.
-VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "answers"})
-MAX_TOKENS_SHOWN = 64  # tokens, or u, that stand for a distribution which is not shown
+_VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "answers"})
+_MAX_TOKENS_SHOWN = 64  # tokens, or u, that stand for a distribution which is not shown
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,9 +54,9 @@ class SamplerUnderTest:
     errors: tuple[type[Exception], ...] = (ValueError, TypeError)
 
     def __post_init__(self) -> None:
-        unknown = set(self.capabilities) - DECLARED - VIEWS
+        unknown = set(self.capabilities) - _DECLARED - _VIEWS
         if unknown:
-            allowed = ", ".join(sorted(DECLARED))
+            allowed = ", ".join(sorted(_DECLARED))
             raise ValueError(f"capabilities of a sampler are among {allowed}; got {', '.join(map(repr, unknown))}")
         views = {
             "probabilities": self.probabilities or self.warp,
@@ -70,7 +70,7 @@ class SamplerUnderTest:
         if not any(given for view, given in views.items() if view != "settings"):
             raise ValueError(f"sampler {self.name!r} needs probabilities, warp, token_u, token, draw or uniforms")
         found = {view for view, given in views.items() if given}
-        object.__setattr__(self, "capabilities", (frozenset(self.capabilities) & DECLARED) | found)
+        object.__setattr__(self, "capabilities", (frozenset(self.capabilities) & _DECLARED) | found)
 
     @property
     def first_calls(self) -> list[FirstCall]:
@@ -140,9 +140,9 @@ class SamplerUnderTest:
         if "probabilities" in self.capabilities:
             return self.p(logits, **settings)
         if "ids" in self.capabilities:
-            u = (np.arange(MAX_TOKENS_SHOWN) + 0.5) / MAX_TOKENS_SHOWN
+            u = (np.arange(_MAX_TOKENS_SHOWN) + 0.5) / _MAX_TOKENS_SHOWN
             return np.array([self.ids(row, u, **settings) for row in logits])
-        return np.array([self.tokens(row, 0, MAX_TOKENS_SHOWN, **settings) for row in logits])
+        return np.array([self.tokens(row, 0, _MAX_TOKENS_SHOWN, **settings) for row in logits])
 
     def tolerance(self, law: float) -> float:
         """The law's relative tolerance, or the sampler's where that is wider."""

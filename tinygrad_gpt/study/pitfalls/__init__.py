@@ -45,7 +45,7 @@ def listing() -> str:
     return "\n".join(f"{i:>2}  {name:<22} {area:<10} {title}" for i, (name, area, title) in enumerate(CONTENTS, 1))
 
 
-def load(name: str) -> Pitfall:
+def _load(name: str) -> Pitfall:
     """The pitfall of this name, one of NAMES."""
     pitfall: Pitfall = import_module(f"{__name__}.{name.replace('-', '_')}").PITFALL
     return pitfall
@@ -53,13 +53,13 @@ def load(name: str) -> Pitfall:
 
 def every() -> tuple[Pitfall, ...]:
     """All of them, in order."""
-    return tuple(load(name) for name in NAMES)
+    return tuple(_load(name) for name in NAMES)
 
 
 def find(key: str) -> Pitfall:
     """The pitfall with this number, counted from 1, or this name; KeyError if there is none."""
     if key.isdecimal() and 1 <= int(key) <= len(NAMES):
-        return load(NAMES[int(key) - 1])
+        return _load(NAMES[int(key) - 1])
     if key not in NAMES:
         raise KeyError(key)
-    return load(key)
+    return _load(key)

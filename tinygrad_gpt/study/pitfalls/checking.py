@@ -18,7 +18,7 @@ from tinygrad_gpt.study.pitfalls.learner import Complaint, call, load
 from tinygrad_gpt.study.pitfalls.lesson import paragraph, wrapped
 
 RTOL, ATOL = 1e-5, 1e-7  # differences are good to 1e-9 here; what is wrong is wrong by more
-LAWS_EXAMPLES = 12
+_LAWS_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ def check(exercise: Exercise, path: Path) -> Verdict:
     function = load(path, exercise.name)
     for arrays in exercise.cases:
         try:
-            text = first_fault(exercise, path, function, arrays)
+            text = _first_fault(exercise, path, function, arrays)
         except Complaint as complaint:
             if complaint.unfinished:
                 raise
             text = str(complaint)
         if text:
-            return Verdict(False, f"{text}\n\n{case(exercise, arrays)}")
-    return by_laws(exercise, path, function)
+            return Verdict(False, f"{text}\n\n{_case(exercise, arrays)}")
+    return _by_laws(exercise, path, function)
 
 
-def case(exercise: Exercise, arrays: Arrays) -> str:
+def _case(exercise: Exercise, arrays: Arrays) -> str:
     """The inputs a fault was found on, to be pasted."""
     lines = [f"  {name} = {literal(array.round(3))}" for name, array in zip(exercise.inputs, arrays, strict=True)]
     y = exercise.op(*arrays)[0]
-    return "\n".join(["Found with (rounded)", *lines, f"  d{result(exercise)} = {literal(upstream(y).round(3))}"])
+    return "\n".join(["Found with (rounded)", *lines, f"  d{_result(exercise)} = {literal(upstream(y).round(3))}"])
 
 
-def result(exercise: Exercise) -> str:
+def _result(exercise: Exercise) -> str:
     """What the forward pass calls its result."""
     return {"softmax": "p", "cross_entropy": "loss"}.get(exercise.name, "y")
 
@@ -62,16 +62,16 @@ def upstream(y: Array) -> Array:
     return np.asarray(((np.arange(n) * 7) % 11 - 4.5) / 4).reshape(np.shape(y))
 
 
-def first_fault(exercise: Exercise, path: Path, function: Callable[..., Any], arrays: Arrays) -> str:
+def _first_fault(exercise: Exercise, path: Path, function: Callable[..., Any], arrays: Arrays) -> str:
     """What is wrong with the solution on this case, or nothing."""
     wanted = exercise.op(*arrays)[0]
     dy = upstream(wanted)
     mine, given = [array.copy() for array in arrays], dy.copy()
     answer = call(path, lambda: function(*mine))
     if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
-        return f"{exercise.name} must answer ({result(exercise)}, vjp)"
+        return f"{exercise.name} must answer ({_result(exercise)}, vjp)"
     y, vjp = answer
-    if fault := difference(result(exercise), y, wanted):
+    if fault := _difference(_result(exercise), y, wanted):
         return f"The forward pass has changed: {fault}"
     gradients = call(path, lambda: vjp(given))
     if not isinstance(gradients, tuple | list) or len(gradients) != len(arrays):
@@ -79,16 +79,16 @@ def first_fault(exercise: Exercise, path: Path, function: Callable[..., Any], ar
         got = f"{len(gradients)} of them" if isinstance(gradients, tuple | list) else type(gradients).__name__
         return f"vjp must answer a tuple of {n}: ({names}{',' * (n == 1)}), one gradient per array; got {got}"
     if not np.array_equal(given, dy):
-        return f"vjp has written into d{result(exercise)}: others still need it, so work on a new array"
+        return f"vjp has written into d{_result(exercise)}: others still need it, so work on a new array"
     if not all(map(np.array_equal, mine, arrays)):
         return "an array that went in has been written into: others still need it, so work on a new one"
     for i, gradient in enumerate(gradients):
-        if fault := fault_of(exercise, arrays, i, gradient, dy):
+        if fault := _fault_of(exercise, arrays, i, gradient, dy):
             return fault
     return ""
 
 
-def fault_of(exercise: Exercise, arrays: Arrays, i: int, got: Any, dy: Array) -> str:
+def _fault_of(exercise: Exercise, arrays: Arrays, i: int, got: Any, dy: Array) -> str:
     """What is wrong with the gradient of input i, or nothing."""
     name, x = f"d{exercise.inputs[i]}", arrays[i]
     if x.dtype.kind != "f":
@@ -96,13 +96,13 @@ def fault_of(exercise: Exercise, arrays: Arrays, i: int, got: Any, dy: Array) ->
     if got is None:
         return f"{name} must be an array; got None"
     wanted = by_differences(lambda *inputs: exercise.op(*inputs)[0], arrays, i, dy)
-    fault = difference(name, got, wanted)
+    fault = _difference(name, got, wanted)
     if not fault:
         return ""
-    return f"{fault}\n\n" + paragraph(f"Hint: {hint(exercise, arrays, i, np.asarray(got), wanted, dy)}")
+    return f"{fault}\n\n" + paragraph(f"Hint: {_hint(exercise, arrays, i, np.asarray(got), wanted, dy)}")
 
 
-def difference(name: str, got: Any, wanted: Array) -> str:
+def _difference(name: str, got: Any, wanted: Array) -> str:
     """How an array differs from the one wanted: type, shape, or the first wrong entry and the number of them."""
     got = np.asarray(got)
     if got.dtype.kind not in "fiu":
@@ -118,10 +118,10 @@ def difference(name: str, got: Any, wanted: Array) -> str:
     return f"{at} is {got[place]:.6g}, should be {wanted[place]:.6g} by central differences.\n({counted}.)"
 
 
-def hint(exercise: Exercise, arrays: Arrays, i: int, got: Array, wanted: Array, dy: Array) -> str:
+def _hint(exercise: Exercise, arrays: Arrays, i: int, got: Array, wanted: Array, dy: Array) -> str:
     """What the mistake is, if it is one that is known."""
     if got.shape != wanted.shape:
-        return about_shape(exercise.inputs[i], got, wanted, dy)
+        return _about_shape(exercise.inputs[i], got, wanted, dy)
     for mistake in exercise.mistakes:
         if mistake.input == exercise.inputs[i]:
             usual = mistake.gradient(dy, *arrays)
@@ -130,7 +130,7 @@ def hint(exercise: Exercise, arrays: Arrays, i: int, got: Array, wanted: Array, 
     return about_numbers(got, wanted)
 
 
-def about_shape(name: str, got: Array, wanted: Array, dy: Array) -> str:
+def _about_shape(name: str, got: Array, wanted: Array, dy: Array) -> str:
     """A hint for a gradient of another shape than its array."""
     if got.shape == dy.shape:
         return f"{name} was repeated to that shape: sum over what it was repeated along."
@@ -165,7 +165,7 @@ def about_numbers(got: Array, wanted: Array) -> str:
     return "take the smallest case, and follow one entry by hand."
 
 
-def staying(function: Callable[..., Any]) -> Callable[..., Any]:
+def _staying(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, for which leaving the program is an error like any other."""
 
     def stay(*arguments: Any) -> Any:
@@ -177,12 +177,12 @@ def staying(function: Callable[..., Any]) -> Callable[..., Any]:
     return stay
 
 
-def by_laws(exercise: Exercise, path: Path, function: Callable[..., Any]) -> Verdict:
+def _by_laws(exercise: Exercise, path: Path, function: Callable[..., Any]) -> Verdict:
     """The solution on cases that Hypothesis draws: dtypes, layouts, aliasing too."""
 
     def op(*arrays: Array) -> tuple[Array, Any]:
-        y, vjp = staying(function)(*arrays)
-        return y, lambda dy: tuple(staying(vjp)(dy))
+        y, vjp = _staying(function)(*arrays)
+        return y, lambda dy: tuple(_staying(vjp)(dy))
 
     sut = laws.OpUnderTest(
         name=exercise.name,
@@ -192,7 +192,7 @@ def by_laws(exercise: Exercise, path: Path, function: Callable[..., Any]) -> Ver
         original=exercise.op,
         **exercise.claims,
     )
-    quick = settings(settings_for("ci"), max_examples=LAWS_EXAMPLES)
+    quick = settings(settings_for("ci"), max_examples=_LAWS_EXAMPLES)
     report = laws.check_op(sut, profile=quick, on_fail="report")
     if not report.ok:
         found = report.bad[0]

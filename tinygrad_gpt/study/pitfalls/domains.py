@@ -11,23 +11,23 @@ Shape = tuple[int, ...]
 ROWS: tuple[tuple[Shape, ...], ...] = (((1, 3),), ((2, 3),), ((3, 4),))
 
 
-def numbers(shape: Shape) -> Any:
+def _numbers(shape: Shape) -> Any:
     """Numbers in [-3, 3] whose float32 is exact."""
     return arrays(shape, dyadic(3))
 
 
 def floats_of(*choices: tuple[Shape, ...]) -> Any:
     """Float arrays of one of these tuples of shapes."""
-    return st.sampled_from(choices).flatmap(lambda shapes: st.tuples(st.tuples(*map(numbers, shapes)), st.just({})))
+    return st.sampled_from(choices).flatmap(lambda shapes: st.tuples(st.tuples(*map(_numbers, shapes)), st.just({})))
 
 
 def table_and_ids(rows: int, width: int, *shapes: Shape) -> Any:
     """A table (rows, width) of floats, and ids of one of these shapes, few of them different."""
     ids = st.sampled_from(shapes).flatmap(lambda shape: index_arrays(shape, rows))
-    return st.tuples(st.tuples(numbers((rows, width)), ids), st.just({}))
+    return st.tuples(st.tuples(_numbers((rows, width)), ids), st.just({}))
 
 
 def masked(mask: Shape, *shapes: Shape) -> Any:
     """Float arrays of these shapes, then a dropout mask of rate 1/2."""
     keep = arrays(mask, st.sampled_from([0.0, 2.0]), np.float64)
-    return st.tuples(st.tuples(*map(numbers, shapes), keep), st.just({}))
+    return st.tuples(st.tuples(*map(_numbers, shapes), keep), st.just({}))

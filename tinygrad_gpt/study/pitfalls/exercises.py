@@ -53,12 +53,12 @@ class Exercise:
         return head + self.starter.format(todo=starters.TODO)
 
 
-def floats(*shapes: tuple[int, ...], seed: int = 1) -> Arrays:
+def _floats(*shapes: tuple[int, ...], seed: int = 1) -> Arrays:
     """Arrays of normal numbers."""
     return tuple(np.random.Generator(np.random.Philox(key=seed + i)).standard_normal(s) for i, s in enumerate(shapes))
 
 
-def floats_of(*choices: tuple[tuple[int, ...], ...]) -> Callable[[], Any]:
+def _floats_of(*choices: tuple[tuple[int, ...], ...]) -> Callable[[], Any]:
     """Makes the domain of this name: only then Hypothesis is needed, not to read an exercise."""
 
     def domain() -> Any:
@@ -69,7 +69,7 @@ def floats_of(*choices: tuple[tuple[int, ...], ...]) -> Callable[[], Any]:
     return domain
 
 
-def table_and_ids(rows: int, width: int, *shapes: tuple[int, ...]) -> Callable[[], Any]:
+def _table_and_ids(rows: int, width: int, *shapes: tuple[int, ...]) -> Callable[[], Any]:
     """The same for a table and ids."""
 
     def domain() -> Any:
@@ -80,7 +80,7 @@ def table_and_ids(rows: int, width: int, *shapes: tuple[int, ...]) -> Callable[[
     return domain
 
 
-def attention(q: Array, k: Array, v: Array) -> tuple[Array, Vjp]:
+def _attention(q: Array, k: Array, v: Array) -> tuple[Array, Vjp]:
     """One head of the shipped attention, queries, keys and values (T, D) given one by one."""
     y, vjp = ops.causal_attention(np.concatenate([q, k, v], -1)[None], n_heads=1)
     return y[0], lambda dy: tuple(part[0] for part in np.split(np.asarray(vjp(dy[None])[0]), 3, axis=-1))
@@ -89,27 +89,27 @@ def attention(q: Array, k: Array, v: Array) -> tuple[Array, Vjp]:
 # ---- wrong gradients, as people write them
 
 
-def normalised(x: Array) -> tuple[Array, Array]:
+def _normalised(x: Array) -> tuple[Array, Array]:
     """Layer norm's xhat and 1/deviation."""
     centred = x - x.mean(-1, keepdims=True)
     rstd = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
     return centred * rstd, rstd
 
 
-def layer_norm_dx(dy: Array, x: Array, gain: Any, *, mean: bool, variance: bool, rstd: bool = True) -> Array:
+def _layer_norm_dx(dy: Array, x: Array, gain: Any, *, mean: bool, variance: bool, rstd: bool = True) -> Array:
     """Layer norm's dx, with some of its parts."""
-    xhat, r = normalised(x)
+    xhat, r = _normalised(x)
     dxhat = dy * gain
     dx = dxhat - mean * dxhat.mean(-1, keepdims=True) - variance * xhat * (dxhat * xhat).mean(-1, keepdims=True)
     return dx * r if rstd else dx
 
 
-def over_rows(dy: Array) -> Array:
+def _over_rows(dy: Array) -> Array:
     """The sum over all axes but the last."""
     return dy.sum(tuple(range(dy.ndim - 1)))
 
 
-def gelu_dx(
+def _gelu_dx(
     dy: Array, x: Array, *, product: bool = True, inner: float = 3.0, chain: bool = True, power: int = 2
 ) -> Array:
     """GELU's dx, with some of its parts."""
@@ -119,100 +119,100 @@ def gelu_dx(
     return 0.5 * dy * (1 + t + product * x * (1 - t**power) * slope)
 
 
-def shared(dtable: Array, ids: Array) -> Array:
+def _shared(dtable: Array, ids: Array) -> Array:
     """Each row over the number of its readers."""
     return dtable / np.maximum(np.bincount(ids.ravel(), minlength=len(dtable)), 1)[:, None]
 
 
-def scattered(dy: Array, table: Array, ids: Array) -> Array:
+def _scattered(dy: Array, table: Array, ids: Array) -> Array:
     """The right gradient of an embedding."""
     dtable = np.zeros_like(table)
     np.add.at(dtable, ids, dy)
     return dtable
 
 
-def last_written(dy: Array, table: Array, ids: Array) -> Array:
+def _last_written(dy: Array, table: Array, ids: Array) -> Array:
     """dtable[ids] += dy"""
     dtable = np.zeros_like(table)
     dtable[ids] += dy
     return dtable
 
 
-def onehot(targets: Array, like: Array) -> Array:
+def _onehot(targets: Array, like: Array) -> Array:
     """1 at the target, else 0."""
     return np.asarray(np.eye(like.shape[-1])[targets])
 
 
-def softmax(x: Array) -> Array:
+def _softmax(x: Array) -> Array:
     """Rows of probabilities."""
     return np.asarray(ops.softmax(x)[0])
 
 
-def dscores(
+def _dscores(
     dy: Array, q: Array, k: Array, v: Array, *, coupled: bool = True, p_used: bool = True
 ) -> tuple[Array, Array]:
     """Attention's weights, and the gradient of its scores with some of its parts."""
     scores = np.where(np.tril(np.ones((len(q), len(q)), bool)), q @ k.T / math.sqrt(q.shape[-1]), -np.inf)
-    p = softmax(scores)
+    p = _softmax(scores)
     dp = dy @ v.T
     ds = dp - coupled * (dp * p).sum(-1, keepdims=True)
     return p, p * ds if p_used else ds
 
 
-OTHER = "the gradient of a factor holds the other factor: d(ab)/da = b."
-UNCHAINED = "dy is missing: multiply what you have by the gradient that arrives."
-SCALE = "the scores were divided by √D; their gradients have to be divided too."
-ROOT = math.sqrt
+_OTHER = "the gradient of a factor holds the other factor: d(ab)/da = b."
+_UNCHAINED = "dy is missing: multiply what you have by the gradient that arrives."
+_SCALE = "the scores were divided by √D; their gradients have to be divided too."
+_ROOT = math.sqrt
 
-MULTIPLY = Exercise(
+_MULTIPLY = Exercise(
     name="multiply",
     task="y = a b, entry by entry; a and b have one shape.",
     op=ops.multiply,
     inputs=("a", "b"),
     starter=starters.MULTIPLY,
-    cases=(floats((2, 3), (2, 3)), floats((4,), (4,))),
-    domain=floats_of(((3,), (3,)), ((2, 3), (2, 3))),
+    cases=(_floats((2, 3), (2, 3)), _floats((4,), (4,))),
+    domain=_floats_of(((3,), (3,)), ((2, 3), (2, 3))),
     mistakes=(
-        Mistake("a", lambda dy, a, b: dy * a, OTHER),
-        Mistake("b", lambda dy, a, b: dy * b, OTHER),
-        Mistake("a", lambda dy, a, b: b, UNCHAINED),
-        Mistake("b", lambda dy, a, b: a, UNCHAINED),
+        Mistake("a", lambda dy, a, b: dy * a, _OTHER),
+        Mistake("b", lambda dy, a, b: dy * b, _OTHER),
+        Mistake("a", lambda dy, a, b: b, _UNCHAINED),
+        Mistake("b", lambda dy, a, b: a, _UNCHAINED),
     ),
     claims={},
 )
 
-MEAN_FOR_SUM = "what is used n times gets the sum of n gradients, not their mean."
-ADD = Exercise(
+_MEAN_FOR_SUM = "what is used n times gets the sum of n gradients, not their mean."
+_ADD = Exercise(
     name="add",
     task="y = a + b; axes of length 1, or missing, are repeated.",
     op=ops.add,
     inputs=("a", "b"),
     starter=starters.ADD,
-    cases=(floats((2, 3), (2, 3)), floats((2, 3), (3,)), floats((2, 1), (4, 1, 3)), floats((1,), (2, 1))),
+    cases=(_floats((2, 3), (2, 3)), _floats((2, 3), (3,)), _floats((2, 1), (4, 1, 3)), _floats((1,), (2, 1))),
     domain=None,
     mistakes=(
-        Mistake("a", lambda dy, a, b: home(dy, a.shape, np.mean), MEAN_FOR_SUM),
-        Mistake("b", lambda dy, a, b: home(dy, b.shape, np.mean), MEAN_FOR_SUM),
+        Mistake("a", lambda dy, a, b: _home(dy, a.shape, np.mean), _MEAN_FOR_SUM),
+        Mistake("b", lambda dy, a, b: _home(dy, b.shape, np.mean), _MEAN_FOR_SUM),
     ),
     claims={"arity": 2, "broadcast": True},
 )
 
 
-def home(dy: Array, shape: tuple[int, ...], how: Callable[..., Array]) -> Array:
+def _home(dy: Array, shape: tuple[int, ...], how: Callable[..., Array]) -> Array:
     """dy brought back to a shape by summing, or another way, over what was repeated."""
     extra = dy.ndim - len(shape)
     axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 != dy.shape[i + extra]))
     return how(dy, axis=axes, keepdims=True).reshape(shape)
 
 
-MATMUL = Exercise(
+_MATMUL = Exercise(
     name="matmul",
     task="Y = A B for two matrices, (M, K) and (K, N).",
     op=ops.matmul,
     inputs=("a", "b"),
     starter=starters.MATMUL,
-    cases=(floats((2, 2), (2, 2)), floats((2, 3), (3, 4))),
-    domain=floats_of(((2, 3), (3, 2)), ((3, 1), (1, 2)), ((1, 3), (3, 4))),
+    cases=(_floats((2, 2), (2, 2)), _floats((2, 3), (3, 4))),
+    domain=_floats_of(((2, 3), (3, 2)), ((3, 1), (1, 2)), ((1, 3), (3, 4))),
     mistakes=(
         Mistake("a", lambda dy, a, b: dy @ b, "dA = dY Bᵀ: B has to be transposed."),
         Mistake("a", lambda dy, a, b: b.T @ dy, "the order of a product matters: Bᵀ stands to the right of dY."),
@@ -223,211 +223,211 @@ MATMUL = Exercise(
     claims={},
 )
 
-EMBEDDING = Exercise(
+_EMBEDDING = Exercise(
     name="embedding",
     task="Rows of a table (V, C), looked up by ids of any shape.",
     op=ops.embedding,
     inputs=("table", "ids"),
     starter=starters.EMBEDDING,
     cases=(
-        (*floats((4, 2)), np.array([0, 3, 1])),
-        (*floats((4, 2)), np.array([2, 0, 2, 2])),
-        (*floats((5, 3)), np.array([[1, 4, 1], [4, 4, 0]])),
+        (*_floats((4, 2)), np.array([0, 3, 1])),
+        (*_floats((4, 2)), np.array([2, 0, 2, 2])),
+        (*_floats((5, 3)), np.array([[1, 4, 1], [4, 4, 0]])),
     ),
-    domain=table_and_ids(3, 2, (4,), (2, 3)),
+    domain=_table_and_ids(3, 2, (4,), (2, 3)),
     mistakes=(
         Mistake(
             "table",
-            last_written,
+            _last_written,
             "dtable[ids] += dy writes one row per id: where an id repeats, only one dy stays. NumPy has np.add.at.",
         ),
-        Mistake("table", lambda dy, table, ids: shared(scattered(dy, table, ids), ids), MEAN_FOR_SUM),
+        Mistake("table", lambda dy, table, ids: _shared(_scattered(dy, table, ids), ids), _MEAN_FOR_SUM),
     ),
     claims={"gathers": True},
 )
 
-GELU = Exercise(
+_GELU = Exercise(
     name="gelu",
     task="y = ½ x (1 + t) with t = tanh(C (x + A x³)): GPT-2's form.",
     op=ops.gelu,
     inputs=("x",),
     starter=starters.GELU,
-    cases=(floats((4,)), floats((2, 3), seed=5)),
-    domain=floats_of(((3,),), ((2, 3),)),
+    cases=(_floats((4,)), _floats((2, 3), seed=5)),
+    domain=_floats_of(((3,),), ((2, 3),)),
     mistakes=(
         Mistake(
             "x",
-            lambda dy, x: gelu_dx(dy, x, product=False),
+            lambda dy, x: _gelu_dx(dy, x, product=False),
             "x stands in y twice: the product rule's second half, ½ x dt/dx, is missing.",
         ),
-        Mistake("x", lambda dy, x: gelu_dx(dy, x, chain=False), "dt/dx = (1 - t²) du/dx: du/dx is missing."),
+        Mistake("x", lambda dy, x: _gelu_dx(dy, x, chain=False), "dt/dx = (1 - t²) du/dx: du/dx is missing."),
         Mistake(
             "x",
-            lambda dy, x: gelu_dx(dy, x, inner=0.0),
+            lambda dy, x: _gelu_dx(dy, x, inner=0.0),
             "the slope of A x³ is missing: u = C (x + A x³) has two terms.",
         ),
-        Mistake("x", lambda dy, x: gelu_dx(dy, x, inner=1.0), "the slope of x³ is 3 x², not x²."),
-        Mistake("x", lambda dy, x: gelu_dx(dy, x, power=1), "the slope of tanh is 1 - t², not 1 - t."),
-        Mistake("x", lambda dy, x: gelu_dx(np.ones_like(dy), x), UNCHAINED),
+        Mistake("x", lambda dy, x: _gelu_dx(dy, x, inner=1.0), "the slope of x³ is 3 x², not x²."),
+        Mistake("x", lambda dy, x: _gelu_dx(dy, x, power=1), "the slope of tanh is 1 - t², not 1 - t."),
+        Mistake("x", lambda dy, x: _gelu_dx(np.ones_like(dy), x), _UNCHAINED),
     ),
     claims={},
 )
 
-COUPLED = "your dx is right up to the term that couples the row: p sums to 1, so its dx has to sum to 0 in each row."
-SOFTMAX = Exercise(
+_COUPLED = "your dx is right up to the term that couples the row: p sums to 1, so its dx has to sum to 0 in each row."
+_SOFTMAX = Exercise(
     name="softmax",
     task="Each row of x becomes probabilities p.",
     op=ops.softmax,
     inputs=("x",),
     starter=starters.SOFTMAX,
-    cases=(floats((1, 3)), floats((2, 4), seed=7)),
-    domain=floats_of(((1, 3),), ((2, 3),), ((3, 4),)),
+    cases=(_floats((1, 3)), _floats((2, 4), seed=7)),
+    domain=_floats_of(((1, 3),), ((2, 3),), ((3, 4),)),
     mistakes=(
-        Mistake("x", lambda dp, x: softmax(x) * dp, COUPLED),
+        Mistake("x", lambda dp, x: _softmax(x) * dp, _COUPLED),
         Mistake(
             "x",
-            lambda dp, x: softmax(x) * (1 - softmax(x)) * dp,
+            lambda dp, x: _softmax(x) * (1 - _softmax(x)) * dp,
             "p (1 - p) is the diagonal of the Jacobian: x_k moves the other probabilities too, by -p_k p_i.",
         ),
         Mistake(
             "x",
-            lambda dp, x: softmax(x) * (dp - dp.mean(-1, keepdims=True)),
+            lambda dp, x: _softmax(x) * (dp - dp.mean(-1, keepdims=True)),
             "the mean of dp to subtract is the one weighted by p, not the plain one.",
         ),
         Mistake(
             "x",
-            lambda dp, x: dp - softmax(x) * dp.sum(-1, keepdims=True),
+            lambda dp, x: dp - _softmax(x) * dp.sum(-1, keepdims=True),
             "that is the gradient of log softmax. For p itself dp has to be multiplied by p first.",
         ),
         Mistake(
             "x",
-            lambda dp, x: dp - (dp * softmax(x)).sum(-1, keepdims=True),
+            lambda dp, x: dp - (dp * _softmax(x)).sum(-1, keepdims=True),
             "the factor p in front is missing.",
         ),
     ),
     claims={},
 )
 
-CROSS_ENTROPY = Exercise(
+_CROSS_ENTROPY = Exercise(
     name="cross_entropy",
     task="The mean loss of logits (N, V) against targets (N).",
     op=ops.cross_entropy,
     inputs=("logits", "targets"),
     starter=starters.CROSS_ENTROPY,
-    cases=((*floats((2, 3)), np.array([1, 0])), (*floats((4, 3), seed=3), np.array([2, 2, 0, 2]))),
-    domain=table_and_ids(3, 4, (3,)),
+    cases=((*_floats((2, 3)), np.array([1, 0])), (*_floats((4, 3), seed=3), np.array([2, 2, 0, 2]))),
+    domain=_table_and_ids(3, 4, (3,)),
     mistakes=(
         Mistake(
             "logits",
-            lambda dy, x, t: (softmax(x) - onehot(t, x)) * dy,
+            lambda dy, x, t: (_softmax(x) - _onehot(t, x)) * dy,
             "the loss is a mean: each row counts 1/N.",
         ),
-        Mistake("logits", lambda dy, x, t: (softmax(x) - onehot(t, x)) / len(t), "dloss is missing."),
-        Mistake("logits", lambda dy, x, t: softmax(x) - onehot(t, x), "dloss and the mean's 1/N are missing."),
+        Mistake("logits", lambda dy, x, t: (_softmax(x) - _onehot(t, x)) / len(t), "dloss is missing."),
+        Mistake("logits", lambda dy, x, t: _softmax(x) - _onehot(t, x), "dloss and the mean's 1/N are missing."),
         Mistake(
             "logits",
-            lambda dy, x, t: softmax(x) * dy / len(t),
+            lambda dy, x, t: _softmax(x) * dy / len(t),
             "softmax is half of it: at the target 1 is subtracted.",
         ),
         Mistake(
             "logits",
-            lambda dy, x, t: -onehot(t, x) * dy / len(t),
+            lambda dy, x, t: -_onehot(t, x) * dy / len(t),
             "the target's logit is half of it: ln Σ e^x depends on every logit of the row, with slope softmax.",
         ),
         Mistake(
             "logits",
-            lambda dy, x, t: (softmax(x) - onehot(t, x)) * dy / x.size,
+            lambda dy, x, t: (_softmax(x) - _onehot(t, x)) * dy / x.size,
             "the mean is over the N rows, not over all N·V entries.",
         ),
     ),
     claims={},
 )
 
-LAYER_NORM = Exercise(
+_LAYER_NORM = Exercise(
     name="layer_norm",
     task="Rows of mean 0 and variance 1, times a gain, plus a bias.",
     op=ops.layer_norm,
     inputs=("x", "gain", "bias"),
     starter=starters.LAYER_NORM,
-    cases=(floats((2, 4), (4,), (4,)), floats((2, 2, 3), (3,), (3,), seed=11)),
-    domain=floats_of(((2, 3), (3,), (3,)), ((3, 4), (4,), (4,)), ((2, 1, 3), (3,), (3,))),
+    cases=(_floats((2, 4), (4,), (4,)), _floats((2, 2, 3), (3,), (3,), seed=11)),
+    domain=_floats_of(((2, 3), (3,), (3,)), ((3, 4), (4,), (4,)), ((2, 1, 3), (3,), (3,))),
     mistakes=(
         Mistake(
             "x",
-            lambda dy, x, gain, bias: layer_norm_dx(dy, x, gain, mean=False, variance=False),
+            lambda dy, x, gain, bias: _layer_norm_dx(dy, x, gain, mean=False, variance=False),
             "mean and deviation are no constants: each x moves both, and with them the whole row. Two terms are "
             "missing.",
         ),
         Mistake(
             "x",
-            lambda dy, x, gain, bias: layer_norm_dx(dy, x, gain, mean=True, variance=False),
+            lambda dy, x, gain, bias: _layer_norm_dx(dy, x, gain, mean=True, variance=False),
             "the way through the variance is missing: the term with x̂ mean(dx̂ x̂).",
         ),
         Mistake(
             "x",
-            lambda dy, x, gain, bias: layer_norm_dx(dy, x, gain, mean=False, variance=True),
+            lambda dy, x, gain, bias: _layer_norm_dx(dy, x, gain, mean=False, variance=True),
             "your dx is right up to the term that couples the row: its mean is not 0.",
         ),
         Mistake(
             "x",
-            lambda dy, x, gain, bias: layer_norm_dx(dy, x, 1.0, mean=True, variance=True),
+            lambda dy, x, gain, bias: _layer_norm_dx(dy, x, 1.0, mean=True, variance=True),
             "the gain is missing: dx̂ = dy gain comes first.",
         ),
         Mistake(
             "x",
-            lambda dy, x, gain, bias: layer_norm_dx(dy, x, gain, mean=True, variance=True, rstd=False),
+            lambda dy, x, gain, bias: _layer_norm_dx(dy, x, gain, mean=True, variance=True, rstd=False),
             "the factor 1/deviation is missing.",
         ),
         Mistake(
             "gain",
-            lambda dy, x, gain, bias: over_rows(dy),
+            lambda dy, x, gain, bias: _over_rows(dy),
             "the gain multiplies x̂: its gradient is the sum of dy x̂.",
         ),
         Mistake(
             "gain",
-            lambda dy, x, gain, bias: over_rows(dy * x),
+            lambda dy, x, gain, bias: _over_rows(dy * x),
             "the gain multiplies x̂, not x.",
         ),
         Mistake(
             "gain",
-            lambda dy, x, gain, bias: over_rows(dy * normalised(x)[0]) / (dy.size // dy.shape[-1]),
-            MEAN_FOR_SUM,
+            lambda dy, x, gain, bias: _over_rows(dy * _normalised(x)[0]) / (dy.size // dy.shape[-1]),
+            _MEAN_FOR_SUM,
         ),
-        Mistake("bias", lambda dy, x, gain, bias: over_rows(dy) / (dy.size // dy.shape[-1]), MEAN_FOR_SUM),
-        Mistake("bias", lambda dy, x, gain, bias: over_rows(dy * gain), "the bias is added after the gain."),
+        Mistake("bias", lambda dy, x, gain, bias: _over_rows(dy) / (dy.size // dy.shape[-1]), _MEAN_FOR_SUM),
+        Mistake("bias", lambda dy, x, gain, bias: _over_rows(dy * gain), "the bias is added after the gain."),
     ),
     claims={"dtypes": ("float64",)},  # a row of near equals is too much for float32
 )
 
-CAUSAL_ATTENTION = Exercise(
+_CAUSAL_ATTENTION = Exercise(
     name="causal_attention",
     task="One head: y = softmax(q kᵀ/√D, masked) v.  The hardest.",
-    op=attention,
+    op=_attention,
     inputs=("q", "k", "v"),
     starter=starters.CAUSAL_ATTENTION,
-    cases=(floats((2, 2), (2, 2), (2, 2)), floats((4, 3), (4, 3), (4, 3), seed=21)),
-    domain=floats_of(((1, 2),) * 3, ((3, 2),) * 3),
+    cases=(_floats((2, 2), (2, 2), (2, 2)), _floats((4, 3), (4, 3), (4, 3), seed=21)),
+    domain=_floats_of(((1, 2),) * 3, ((3, 2),) * 3),
     mistakes=(
-        Mistake("q", lambda dy, q, k, v: dscores(dy, q, k, v)[1] @ k, SCALE),
-        Mistake("k", lambda dy, q, k, v: dscores(dy, q, k, v)[1].T @ q, SCALE),
+        Mistake("q", lambda dy, q, k, v: _dscores(dy, q, k, v)[1] @ k, _SCALE),
+        Mistake("k", lambda dy, q, k, v: _dscores(dy, q, k, v)[1].T @ q, _SCALE),
         Mistake(
             "k",
-            lambda dy, q, k, v: dscores(dy, q, k, v)[1] @ q / ROOT(q.shape[-1]),
+            lambda dy, q, k, v: _dscores(dy, q, k, v)[1] @ q / _ROOT(q.shape[-1]),
             "scores = q kᵀ: for k the gradient of the scores has to be transposed.",
         ),
         Mistake(
             "q",
-            lambda dy, q, k, v: dscores(dy, q, k, v, coupled=False)[1] @ k / ROOT(q.shape[-1]),
+            lambda dy, q, k, v: _dscores(dy, q, k, v, coupled=False)[1] @ k / _ROOT(q.shape[-1]),
             "the softmax's gradient lacks the term that couples the row: p (dp - Σ dp p).",
         ),
         Mistake(
             "q",
-            lambda dy, q, k, v: dscores(dy, q, k, v, p_used=False)[1] @ k / ROOT(q.shape[-1]),
+            lambda dy, q, k, v: _dscores(dy, q, k, v, p_used=False)[1] @ k / _ROOT(q.shape[-1]),
             "the softmax's gradient lacks its factor p, which is also what keeps the future out.",
         ),
         Mistake(
             "v",
-            lambda dy, q, k, v: dscores(dy, q, k, v)[0] @ dy,
+            lambda dy, q, k, v: _dscores(dy, q, k, v)[0] @ dy,
             "y = p v, so dv = pᵀ dy: p has to be transposed.",
         ),
         Mistake("v", lambda dy, q, k, v: dy, "v is mixed by p: dv = pᵀ dy."),
@@ -435,5 +435,5 @@ CAUSAL_ATTENTION = Exercise(
     claims={},
 )
 
-ALL_EXERCISES = (MULTIPLY, ADD, MATMUL, EMBEDDING, GELU, SOFTMAX, CROSS_ENTROPY, LAYER_NORM, CAUSAL_ATTENTION)
+ALL_EXERCISES = (_MULTIPLY, _ADD, _MATMUL, _EMBEDDING, _GELU, _SOFTMAX, _CROSS_ENTROPY, _LAYER_NORM, _CAUSAL_ATTENTION)
 BY_NAME = {exercise.name: exercise for exercise in ALL_EXERCISES}

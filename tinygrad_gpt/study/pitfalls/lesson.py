@@ -7,14 +7,14 @@ import textwrap
 from tinygrad_gpt import laws
 from tinygrad_gpt.study.pitfalls.pitfall import Code, Pitfall
 
-WIDTH = 80
+_WIDTH = 80
 
 
 def opening(number: int, pitfall: Pitfall) -> str:
     """What the code is for, what happens when it is used, and the code."""
     heading = f"{number}. {pitfall.title}  ({pitfall.area})"
-    seen = indented(symptom(pitfall, pitfall.wrong))
-    return "\n\n".join([heading, paragraph(pitfall.task), f"It runs:\n\n{seen}", f"The code:\n\n{code(pitfall)}"])
+    seen = _indented(symptom(pitfall, pitfall.wrong))
+    return "\n\n".join([heading, paragraph(pitfall.task), f"It runs:\n\n{seen}", f"The code:\n\n{_code(pitfall)}"])
 
 
 def symptom(pitfall: Pitfall, implementation: Code) -> str:
@@ -24,7 +24,7 @@ def symptom(pitfall: Pitfall, implementation: Code) -> str:
     return printed.getvalue().rstrip()
 
 
-def code(pitfall: Pitfall) -> str:
+def _code(pitfall: Pitfall) -> str:
     """The wrong code, its lines numbered."""
     return "\n".join(f"  {number:>2}  {line}".rstrip() for number, line in enumerate(pitfall.code, 1))
 
@@ -60,14 +60,14 @@ def finding(pitfall: Pitfall, broken: laws.LawBroken) -> str:
     message = "\n".join(wrapped(line) for line in str(broken).splitlines())
     others = [f"{id} ({laws.find(id).title})" for id in pitfall.laws[1:]]
     more = "\n\n" + paragraph(f"It breaks {', '.join(others)} too.") if others else ""
-    return f"What catches it:\n\n{indented(message)}{more}"
+    return f"What catches it:\n\n{_indented(message)}{more}"
 
 
 def wrapped(line: str) -> str:
     """A line of a law's message, folded under its second column; code that replays the case stays in one piece."""
-    if "laws.find(" in line or len(line) <= WIDTH - 2:
+    if "laws.find(" in line or len(line) <= _WIDTH - 2:
         return line
-    return textwrap.fill(line, WIDTH - 2, subsequent_indent=" " * 12, break_long_words=False)
+    return textwrap.fill(line, _WIDTH - 2, subsequent_indent=" " * 12, break_long_words=False)
 
 
 def mended(pitfall: Pitfall) -> str:
@@ -75,9 +75,9 @@ def mended(pitfall: Pitfall) -> str:
     pitfall.check_mended()
     law = laws.find(pitfall.laws[0])
     parts = [
-        f"The mend:\n\n{indented(chr(10).join(pitfall.diff()))}",
+        f"The mend:\n\n{_indented(chr(10).join(pitfall.diff()))}",
         paragraph(f"{law.id}, {law.title}: holds. And it runs:"),
-        indented(symptom(pitfall, pitfall.mended)),
+        _indented(symptom(pitfall, pitfall.mended)),
         paragraph(f"Why. {pitfall.why}"),
     ]
     if pitfall.sources:
@@ -87,9 +87,9 @@ def mended(pitfall: Pitfall) -> str:
 
 def paragraph(text: str) -> str:
     """Text folded to the width of a terminal."""
-    return textwrap.fill(text, WIDTH)
+    return textwrap.fill(text, _WIDTH)
 
 
-def indented(text: str) -> str:
+def _indented(text: str) -> str:
     """Text set off by two spaces."""
     return textwrap.indent(text, "  ")

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from tinygrad_gpt.laws.law import UnderTest
 
 Code = Callable[..., Any]
-PROFILE = "ci"  # the same cases for the same code, so that everybody sees the same failure
-ENDING = "_mended"  # of the mended function's name; not shown
+_PROFILE = "ci"  # the same cases for the same code, so that everybody sees the same failure
+_ENDING = "_mended"  # of the mended function's name; not shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +37,21 @@ class Pitfall:
 
     def check(self) -> None:
         """Raises laws.LawBroken: the law that the wrong code breaks, on the smallest case found."""
-        holds(self.laws[0], self.broken)
+        _holds(self.laws[0], self.broken)
 
     def check_mended(self) -> None:
         """The same law on the mended code."""
-        holds(self.laws[0], self.whole)
+        _holds(self.laws[0], self.whole)
 
     @property
     def code(self) -> list[str]:
         """The lines of the wrong code."""
-        return source(self.wrong)
+        return _source(self.wrong)
 
     @property
     def mended_code(self) -> list[str]:
         """The lines of the mended code."""
-        return source(self.mended)
+        return _source(self.mended)
 
     def changes(self) -> Iterator[tuple[int, int, list[str]]]:
         """Which lines i:j of the wrong code give way, and the lines that come in their place."""
@@ -70,13 +70,13 @@ class Pitfall:
         return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
-def holds(law: str, sut: "UnderTest") -> None:
+def _holds(law: str, sut: "UnderTest") -> None:
     """Raises laws.LawBroken if it does not."""
     from tinygrad_gpt import laws  # here, so that the list of pitfalls needs no Hypothesis
 
-    laws.find(law).check(sut, PROFILE)
+    laws.find(law).check(sut, _PROFILE)
 
 
-def source(code: Code) -> list[str]:
+def _source(code: Code) -> list[str]:
     """The lines of a function, under the name that both versions share."""
-    return inspect.getsource(code).replace(ENDING, "").rstrip().splitlines()
+    return inspect.getsource(code).replace(_ENDING, "").rstrip().splitlines()

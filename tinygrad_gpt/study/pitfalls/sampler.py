@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 
-NUMBERS = (int, float, np.integer, np.floating)
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 def softmax(logits: Array) -> Array:
@@ -17,7 +17,7 @@ def softmax(logits: Array) -> Array:
 
 def checked(logits: Array, temperature: float = 1.0, top_k: int | None = None) -> Array:
     """The logits in float64; ValueError for numbers that mean nothing."""
-    if isinstance(temperature, bool) or not isinstance(temperature, NUMBERS) or not 0 < temperature < math.inf:
+    if isinstance(temperature, bool) or not isinstance(temperature, _NUMBERS) or not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be a number above 0; got {temperature!r}")
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
         raise ValueError(f"top_k must be a whole number, at least 1; got {top_k!r}")

@@ -29,16 +29,16 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Tokenizer, to_utf8
 
 VOCAB_BPE_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
-CHARACTERS_PER_CALL = 2**20  # characters
+_CHARACTERS_PER_CALL = 2**20  # characters
 END_OF_TEXT_ID = 50256
 
 # GPT-2's own pattern (openai/gpt-2, src/encoder.py) with possessive runs: the same pieces, found without backtracking.
 # `\s++$` is new for that reason too: space at the very end is one piece, as `\s+(?!\S)` would have it.
-PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 
 # Unicode's White_Space, which is what \s means above.  Python's \s holds U+001C to U+001F as well.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-LONG_SPACE = re.compile(f"[{SPACE}]{{1000,}}")
+_LONG_SPACE = re.compile(f"[{SPACE}]{{1000,}}")
 
 
 def byte_symbols() -> dict[str, int]:
@@ -79,7 +79,7 @@ def encoding() -> tiktoken.Encoding:
     """tiktoken's encoder over the table.  Built once, at the first use; no network, no plugins."""
     return tiktoken.Encoding(
         "gpt2",
-        pat_str=PATTERN,
+        pat_str=_PATTERN,
         mergeable_ranks={piece: id for id, piece in enumerate(token_bytes()[:END_OF_TEXT_ID])},
         special_tokens={END_OF_TEXT: END_OF_TEXT_ID},
         explicit_n_vocab=END_OF_TEXT_ID + 1,
@@ -115,7 +115,7 @@ class GPT2(Tokenizer):
 
     def ordinary(self, text: str) -> Iterator[Array]:
         """The ids of a text in which nothing is END_OF_TEXT, piece by piece."""
-        for part in without_long_space(text):
+        for part in _without_long_space(text):
             for piece in self.in_pieces(part):
                 yield np.array(encoding().encode_ordinary(piece), np.int32)
 
@@ -124,12 +124,12 @@ class GPT2(Tokenizer):
 
         A piece has at most AT_ONCE characters, or twice the longest stretch without a safe cut, if that is more.
         """
-        start, window = 0, CHARACTERS_PER_CALL
+        start, window = 0, _CHARACTERS_PER_CALL
         while len(text) - start > window:
             cut = self.safe_cut(text[start : start + window])
             if cut:
                 yield text[start : start + cut]
-            start, window = start + cut, CHARACTERS_PER_CALL if cut else 2 * window
+            start, window = start + cut, _CHARACTERS_PER_CALL if cut else 2 * window
         yield text[start:]
 
     def safe_cut(self, text: str) -> int:
@@ -143,14 +143,14 @@ class GPT2(Tokenizer):
         return 0
 
 
-def without_long_space(text: str) -> Iterator[str]:
+def _without_long_space(text: str) -> Iterator[str]:
     """text in parts that encode to the same ids, none with a long run of space before anything else.
 
     The matcher behind tiktoken keeps a way back for each character of such a run, and panics at a million.
     PATTERN takes a run without its last character (that one belongs to what follows), so the cuts are known.
     """
     start = 0
-    for run in LONG_SPACE.finditer(text):
+    for run in _LONG_SPACE.finditer(text):
         if run.end() < len(text):
             yield text[start : run.start()]
             yield text[run.start() : run.end() - 1]
