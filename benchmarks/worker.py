@@ -14,7 +14,7 @@ import time
 from safetensors.numpy import load_file
 
 from benchmarks.settings import CONTENDERS, SETTINGS
-from tinygrad_gpt.cli.machine import peak_memory
+from tinygrad_gpt.cli.process_limits import peak_memory
 from tinygrad_gpt.kernels import default_num_threads
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tinygrad_gpt as tg
 from tinygrad_gpt.console import quiet_pipe
-from tinygrad_gpt.training.plots import plot_losses
+from tinygrad_gpt.runs.plot import plot_losses
 
 quiet_pipe()  # with `| head` it ends without a word
 

@@ -1,18 +1,16 @@
 """What is suggested for a wrong name: what it is surely meant for, never a guess."""
 
-from importlib import import_module
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt.checks import nearest
-from tinygrad_gpt.cli import COMMANDS
+from tinygrad_gpt.cli import COMMANDS, command_module
 from tinygrad_gpt.cli.options import options_of, unknown_argument
 from tinygrad_gpt.study.explain import OPS
 
 KINDS = {
-    name: getattr(import_module(f"tinygrad_gpt.cli.{name}"), name.capitalize())
+    name: getattr(command_module(name), name.capitalize())
     for name in COMMANDS
     if name != "laws"  # has a parser of its own
 }

@@ -3,8 +3,8 @@
 import tinygrad_gpt as tg
 
 Where to look: `ops/` has every gradient by hand, `tape.py` the engine, `nn/` the model, `optim/` AdamW, `text/` the
-tokenizers and batches, `sampling/` the sampler, `training/` the loop, `study/` explanations and traces, `laws/` the
-property suites.
+tokenizers and batches, `sampling/` the sampler, `training/` the loop, `checkpoints/` and `runs/` what it writes,
+`study/` explanations and traces, `laws/` the property suites.
 
 Every name is imported when it is first used (PEP 562), so that `import tinygrad_gpt.laws` loads no engine.  Type
 checkers read `__init__.pyi`.
@@ -19,8 +19,8 @@ _MODULES = {  # public name -> the module that has it
     "PRESETS": "nn",
     "AdamW": "optim",
     "Batches": "text",
-    "CheckpointError": "training",
-    "Checkpoints": "training",
+    "CheckpointError": "checkpoints",
+    "Checkpoints": "checkpoints",
     "Dropout": "rng",
     "GPTConfig": "nn",
     "StreamDecoder": "text",
@@ -36,9 +36,9 @@ _MODULES = {  # public name -> the module that has it
     "generate": "sampling",
     "greedy": "sampling",
     "keep_freed_memory": "kernels",
-    "load_checkpoint": "training",
-    "load_gpt2": "training",
-    "load_run": "training",
+    "load_checkpoint": "checkpoints",
+    "load_gpt2": "checkpoints",
+    "load_run": "runs",
     "no_grad": "tape",
     "perplexity": "training",
     "precision": "kernels.cuda",
@@ -46,7 +46,7 @@ _MODULES = {  # public name -> the module that has it
     "read_texts": "text",
     "reference_manual": "text",
     "reference_only": "kernels",
-    "save_checkpoint": "training",
+    "save_checkpoint": "checkpoints",
     "set_num_threads": "kernels",
     "split_tokens": "text",
     "tokenizer": "text",
@@ -55,7 +55,23 @@ _MODULES = {  # public name -> the module that has it
     "where": "tape",
 }
 _RENAMED = {"tokenizer": "build_tokenizer"}  # public name -> its name in that module
-_ROOMS = {"backend", "kernels", "laws", "nn", "ops", "optim", "rng", "sampling", "study", "tape", "text", "training"}
+_ROOMS = {
+    "backend",
+    "checkpoints",
+    "debug",
+    "kernels",
+    "laws",
+    "nn",
+    "ops",
+    "optim",
+    "rng",
+    "runs",
+    "sampling",
+    "study",
+    "tape",
+    "text",
+    "training",
+}
 
 __all__ = sorted({*_MODULES, "ops"})  # neither laws, which needs hypothesis, nor study
 

@@ -3,6 +3,11 @@
 from tinygrad_gpt import laws as laws
 from tinygrad_gpt import ops as ops
 from tinygrad_gpt import study as study
+from tinygrad_gpt.checkpoints import CheckpointError as CheckpointError
+from tinygrad_gpt.checkpoints import Checkpoints as Checkpoints
+from tinygrad_gpt.checkpoints import load_checkpoint as load_checkpoint
+from tinygrad_gpt.checkpoints import load_gpt2 as load_gpt2
+from tinygrad_gpt.checkpoints import save_checkpoint as save_checkpoint
 from tinygrad_gpt.kernels import keep_freed_memory as keep_freed_memory
 from tinygrad_gpt.kernels import reference_only as reference_only
 from tinygrad_gpt.kernels import set_num_threads as set_num_threads
@@ -15,6 +20,7 @@ from tinygrad_gpt.optim import AdamW as AdamW
 from tinygrad_gpt.optim import clip_grad_norm as clip_grad_norm
 from tinygrad_gpt.optim import cosine_schedule as cosine_schedule
 from tinygrad_gpt.rng import Dropout as Dropout
+from tinygrad_gpt.runs import load_run as load_run
 from tinygrad_gpt.sampling import draw as draw
 from tinygrad_gpt.sampling import generate as generate
 from tinygrad_gpt.sampling import greedy as greedy
@@ -32,14 +38,8 @@ from tinygrad_gpt.text import build_tokenizer as tokenizer
 from tinygrad_gpt.text import read_texts as read_texts
 from tinygrad_gpt.text import reference_manual as reference_manual
 from tinygrad_gpt.text import split_tokens as split_tokens
-from tinygrad_gpt.training import CheckpointError as CheckpointError
-from tinygrad_gpt.training import Checkpoints as Checkpoints
 from tinygrad_gpt.training import evaluate as evaluate
-from tinygrad_gpt.training import load_checkpoint as load_checkpoint
-from tinygrad_gpt.training import load_gpt2 as load_gpt2
-from tinygrad_gpt.training import load_run as load_run
 from tinygrad_gpt.training import perplexity as perplexity
-from tinygrad_gpt.training import save_checkpoint as save_checkpoint
 from tinygrad_gpt.training import train as train
 from tinygrad_gpt.version import __version__ as __version__
 

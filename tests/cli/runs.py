@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tinygrad_gpt.cli.session import Session
+from tinygrad_gpt.checkpoints.safetensors_file import DIGEST, open_safetensors, write
 from tinygrad_gpt.cli.terminal import InterruptedBySignal
-from tinygrad_gpt.training.safetensors_file import DIGEST, open_safetensors, write
+from tinygrad_gpt.cli.train.session import Session
 
 FLAGS = (
     "--preset tiny --tokenizer bytes --emb-dim 8 --n-heads 2 --n-layers 1 --context-length 8 --drop-rate 0.2 "

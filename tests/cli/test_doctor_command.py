@@ -10,8 +10,8 @@ import pytest
 from tinygrad_gpt.cli import doctor
 from tinygrad_gpt.cli.doctor import Speed
 from tinygrad_gpt.cli.options import parse
-from tinygrad_gpt.cli.prepare import memory_needed, memory_of_run, model_config
-from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train.options import Train
+from tinygrad_gpt.cli.train.plan import memory_needed, memory_of_run, model_config
 from tinygrad_gpt.kernels import limits
 from tinygrad_gpt.nn import PRESETS
 

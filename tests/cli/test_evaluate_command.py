@@ -9,8 +9,9 @@ import pytest
 
 from tests.cli.conftest import call
 from tests.cli.runs import FLAGS, without
+from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.text import load_tokenizer, read_texts, split_tokens
-from tinygrad_gpt.training import evaluate, load_checkpoint
+from tinygrad_gpt.training import evaluate
 from tinygrad_gpt.training.evaluate import count_windows, windows
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -17,17 +16,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.conftest import TEXT, listing
-from tinygrad_gpt.cli import COMMANDS
+from tinygrad_gpt.cli import COMMANDS, command_module
 from tinygrad_gpt.cli.doctor import Speed
 from tinygrad_gpt.cli.options import options_of
-from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train.options import Train
 
 pytestmark = pytest.mark.usefixtures("plain_plots", "quick")
 DRAWN = settings(suppress_health_check=[*HealthCheck])
 MANY = settings(DRAWN, max_examples=1000)
 
 OPTIONS = {
-    name: [*options_of(getattr(import_module(f"tinygrad_gpt.cli.{name}"), name.capitalize()))]
+    name: [*options_of(getattr(command_module(name), name.capitalize()))]
     for name in COMMANDS
     if name != "laws"  # has a parser of its own
 }
@@ -123,7 +122,7 @@ def toml_files():
 def quick(monkeypatch):
     """What would take a second, in a blink; nobody types anything; nothing leaves the test's folder."""
     monkeypatch.setattr("tinygrad_gpt.cli.doctor.matmul_speed", lambda: Speed(1e12, 1.0))
-    monkeypatch.setattr("tinygrad_gpt.cli.prepare.reference_manual", lambda: TEXT[:600])
+    monkeypatch.setattr("tinygrad_gpt.cli.train.plan.reference_manual", lambda: TEXT[:600])
     monkeypatch.setattr("tinygrad_gpt.study.pitfalls.lesson.caught", lambda pitfall: "caught")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     replace = os.replace

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli import main
 from tinygrad_gpt.cli.generate import Generate, longest_overlap, stop_text, text_until
 from tinygrad_gpt.cli.terminal import escape_controls
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import load_tokenizer
-from tinygrad_gpt.training import load_checkpoint
 
 SAME_RUN = settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

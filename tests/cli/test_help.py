@@ -3,19 +3,18 @@
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import tinygrad_gpt
-from tinygrad_gpt.cli import COMMANDS
+from tinygrad_gpt.cli import COMMANDS, command_module
 from tinygrad_gpt.cli.options import options_of
 from tinygrad_gpt.laws.command import parser as laws_parser
 from tinygrad_gpt.nn import PRESETS
 
 OPTIONS = {
-    name: getattr(import_module(f"tinygrad_gpt.cli.{name}"), name.capitalize())
+    name: getattr(command_module(name), name.capitalize())
     for name in COMMANDS
     if name != "laws"  # has a parser of its own
 }

@@ -13,7 +13,8 @@ pytestmark = [
 
 WATCHED = """
 import json, os, sys, threading, tracemalloc
-from tinygrad_gpt.cli import main, session
+from tinygrad_gpt.cli import main
+from tinygrad_gpt.cli.train import session
 
 steps, traced, flags = int(sys.argv[1]), sys.argv[2] == "traced", sys.argv[3:]
 if traced:

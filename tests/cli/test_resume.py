@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 import tinygrad_gpt
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after, without
-from tinygrad_gpt.cli import prepare, resume
+from tinygrad_gpt.checkpoints import load_checkpoint
+from tinygrad_gpt.checkpoints.environment import environment
 from tinygrad_gpt.cli.options import OnResume, options_of
-from tinygrad_gpt.cli.session import Session
-from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train import plan, resume
+from tinygrad_gpt.cli.train.options import Train
+from tinygrad_gpt.cli.train.session import Session
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import GPTConfig
-from tinygrad_gpt.training import load_checkpoint
-from tinygrad_gpt.training.environment import environment
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
 
@@ -49,7 +49,8 @@ def n_polls(text, tmp_path_factory):
 RESUME_ALL = """
 import sys
 from tests.cli.conftest import plain_plot
-from tinygrad_gpt.cli import main, session
+from tinygrad_gpt.cli import main
+from tinygrad_gpt.cli.train import session
 session.plot_losses = plain_plot
 sys.exit(max(main(["train", "--resume", run]) for run in sys.argv[1:]))
 """
@@ -254,7 +255,7 @@ def test_the_options_of_the_shape_are_those_that_the_configuration_compares():
 )
 def test_no_setting_that_the_training_follows_from_can_change(run, monkeypatch, option):
     if option.name == "precision":  # on a CPU it is refused for another reason
-        monkeypatch.setattr(prepare, "resolve_device", lambda _: "cuda")
+        monkeypatch.setattr(plan, "resolve_device", lambda _: "cuda")
     value = OTHERS[option.name]
     before = state(run)
     result = call("train", "--resume", run, option.flag, *([] if value is True else [value]))

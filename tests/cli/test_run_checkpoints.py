@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT
-from tinygrad_gpt.cli.session import Session
+from tinygrad_gpt.cli.train.session import Session
 
 READERS = [
     ["generate", "RUN", "To be", "--max-new-tokens", "3"],

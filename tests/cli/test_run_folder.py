@@ -7,9 +7,9 @@ import pytest
 
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, state, stop_after
-from tinygrad_gpt.cli import prepare
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.run_folder import MODEL, RunFolder
+from tinygrad_gpt.cli.train import plan
 from tinygrad_gpt.text import open_tokens
 
 
@@ -65,7 +65,7 @@ def test_a_run_is_replaced_with_its_text_or_not_at_all(large, monkeypatch, how):
         assert call(*REPLACE, "--warmup-steps", "99").code == 2
     else:
         with monkeypatch.context() as patch:
-            patch.setattr(prepare, "split_tokens", lambda *_: signal.raise_signal(signal.SIGINT))
+            patch.setattr(plan, "split_tokens", lambda *_: signal.raise_signal(signal.SIGINT))
             assert call(*REPLACE).code == 130
     assert state(large) == before
     assert call("train", "--resume", "run").code == 0

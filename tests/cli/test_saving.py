@@ -19,14 +19,17 @@ import pytest
 
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, StopAt, assert_same, log, state
-from tests.training.test_anomaly import plant
+from tests.debug.test_nonfinite import plant
 from tinygrad_gpt import ops
-from tinygrad_gpt.cli import COMMANDS, crash, main, run_folder, session
+from tinygrad_gpt.checkpoints import Checkpoints, load_checkpoint
+from tinygrad_gpt.checkpoints.folder import step_of
+from tinygrad_gpt.cli import COMMANDS, main, run_folder
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.run_folder import RunFolder
-from tinygrad_gpt.cli.run_log import RunLog, read_log
-from tinygrad_gpt.training import Checkpoints, load_checkpoint, loop, replay
-from tinygrad_gpt.training.checkpoints import step_of
+from tinygrad_gpt.cli.train import crash, session
+from tinygrad_gpt.debug import replay
+from tinygrad_gpt.runs.log import RunLog, read_log
+from tinygrad_gpt.training import loop
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
 
@@ -99,7 +102,7 @@ def test_lines_wait_until_they_can_be_written(monkeypatch, tmp_path):
         return write(file, data[:3])
 
     with monkeypatch.context() as patch:
-        patch.setattr("tinygrad_gpt.cli.run_log.os.write", short)
+        patch.setattr("tinygrad_gpt.runs.log.os.write", short)
         with pytest.raises(OSError, match="No space"):
             run_log.write(event="step", step=2)
         assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": 1}]

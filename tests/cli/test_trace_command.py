@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tinygrad_gpt.training import load_checkpoint
+from tinygrad_gpt.checkpoints import load_checkpoint
 
 SMALL = ["--n-layers", "1", "--emb-dim", "8", "--n-heads", "2", "--context-length", "4"]
 SCRIPT = """

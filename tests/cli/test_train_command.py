@@ -17,13 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from tinygrad_gpt.cli import session
-from tinygrad_gpt.cli.prepare import affordable_tokens, memory_needed, tokens_seen
+from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import human_number
+from tinygrad_gpt.cli.train import session
+from tinygrad_gpt.cli.train.plan import affordable_tokens, memory_needed, tokens_seen
+from tinygrad_gpt.debug import replay
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
 from tinygrad_gpt.nn import PRESETS
 from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens
-from tinygrad_gpt.training import evaluate, load_checkpoint, replay
+from tinygrad_gpt.training import evaluate
 
 FILES = {"checkpoints", "config.toml", "log.jsonl", "loss.png", "model.safetensors", "sample.txt", "tokenizer.json"}
 LONG = ("--steps", "100000", "--eval-every", "100000")  # until it is stopped

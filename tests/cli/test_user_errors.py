@@ -11,7 +11,6 @@ import shlex
 import shutil
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,8 @@ from safetensors.numpy import load, save
 
 from tests.cli.conftest import TINY_FLAGS, call, listing
 from tinygrad_gpt import backend
-from tinygrad_gpt.cli import COMMANDS, session
+from tinygrad_gpt.cli import COMMANDS, command_module
+from tinygrad_gpt.cli.train import session
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -465,7 +465,7 @@ def test_what_is_forbidden_is_told(tg, run, reachable, line, expected):
     before = listing(reachable)
     tg("pitfalls", "exercise")  # imports what nobody may not, as do these
     for command in COMMANDS:
-        import_module(f"tinygrad_gpt.cli.{command}")
+        command_module(command)
     with nobody():
         result = tg(*shlex.split(line))
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
@@ -505,7 +505,7 @@ def test_a_gpu_that_is_not_there_is_one_line_with_the_remedy(check, line):
     "line", ["train {text} --tokenizer bytes", "trace", "trace {run} --text 'To be, or not to be'"]
 )
 def test_a_machine_that_is_too_small_is_told_before_it_is_full(check, monkeypatch, line):
-    for module in ("prepare", "trace"):
+    for module in ("train.plan", "trace"):
         monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_here", lambda: 10**5)
     check(line, "of memory, this machine has 100 kB: use a smaller model, --batch-size or --context-length")
 
@@ -572,11 +572,11 @@ def test_as_a_process_too(program, empty_folder):
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(tg, monkeypatch, text_file):
-    from tinygrad_gpt.cli import prepare
+    from tinygrad_gpt.cli.train import plan
 
     def broken(*_, **__):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(prepare, "memory_needed", broken)
+    monkeypatch.setattr(plan, "memory_needed", broken)
     with pytest.raises(ValueError, match="a bug"):
         tg("train", text_file, "--tokenizer", "bytes")

@@ -8,12 +8,13 @@ import pytest
 
 from tests.cuda.standin import Transfer
 from tinygrad_gpt import GPT, GPTConfig
+from tinygrad_gpt.checkpoints import load_checkpoint, save_checkpoint
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.tape import Tensor
 from tinygrad_gpt.text import Batches
-from tinygrad_gpt.training import evaluate, load_checkpoint, save_checkpoint, train
+from tinygrad_gpt.training import evaluate, train
 
 TINY = {"vocab_size": 13, "context_length": 6, "emb_dim": 8, "n_heads": 2, "n_layers": 2}
 TOKENS = np.arange(200) ** 2 % 13

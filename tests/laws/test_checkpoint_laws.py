@@ -11,6 +11,9 @@ import safetensors.numpy
 
 from tests.mutants.zoo.small_checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt import files, laws
+from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints, load_checkpoint
+from tinygrad_gpt.checkpoints import folder as checkpoints
+from tinygrad_gpt.checkpoints.safetensors_file import DIGEST, open_safetensors, write
 from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, after_power_cuts, in_place_of_os
 from tinygrad_gpt.laws.checkpoints.runs import image_of
 from tinygrad_gpt.nn import GPT, GPTConfig
@@ -18,8 +21,7 @@ from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import Batches
-from tinygrad_gpt.training import CheckpointError, Checkpoints, checkpoints, load_checkpoint, train
-from tinygrad_gpt.training.safetensors_file import DIGEST, open_safetensors, write
+from tinygrad_gpt.training import train
 
 TOKENS = np.arange(30) * 7 % 11
 CONFIG = {"n_layers": (1, 2), "tokenizer": ("fingerprint", "another")}  # what a resumed run may not change

@@ -9,7 +9,7 @@ from scipy import stats
 from tests.mutants.zoo.losses import RIGHT_LOSS
 from tinygrad_gpt import laws
 from tinygrad_gpt.laws import LawBroken
-from tinygrad_gpt.laws.losses import over_texts
+from tinygrad_gpt.laws.losses import text_metrics
 from tinygrad_gpt.laws.profiles import PROFILES
 from tinygrad_gpt.laws.sampling import draws, reference
 from tinygrad_gpt.laws.statistics import (
@@ -212,7 +212,8 @@ def test_two_seeds_are_alike_by_chance_less_often_than_alpha():
 
 def test_a_known_source_says_what_it_detects():
     off = laws.LossUnderTest(
-        name="off", score=lambda *args, **sizes: (2 * RIGHT_LOSS.score(*args, **sizes)[0], over_texts.MARKOV_TOKENS - 1)
+        name="off",
+        score=lambda *args, **sizes: (2 * RIGHT_LOSS.score(*args, **sizes)[0], text_metrics.MARKOV_TOKENS - 1),
     )
     with pytest.raises(LawBroken) as caught:
         laws.find("L15").replay(off, seed=0)

@@ -9,10 +9,10 @@ import numpy as np
 
 from tests.reliability.hostile import HOSTILE, MISLEADING
 from tests.reliability.tally import Tally
+from tinygrad_gpt.checkpoints import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint
+from tinygrad_gpt.checkpoints.safetensors_file import open_safetensors
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
-from tinygrad_gpt.training import CheckpointError, load_checkpoint, load_gpt2, save_checkpoint
-from tinygrad_gpt.training.safetensors_file import open_safetensors
 
 SMALLEST = GPTConfig(vocab_size=2, context_length=1, emb_dim=2, n_heads=1, n_layers=1, drop_rate=0.0)
 SECONDS = 1.0  # of the processor, that a file may cost

@@ -15,13 +15,13 @@ from pathlib import Path
 from tests.laws.test_checkpoint_laws import ours
 from tests.reliability.damage import state
 from tests.reliability.tally import Tally
+from tinygrad_gpt.checkpoints import Checkpoints, load_checkpoint
 from tinygrad_gpt.laws import LawBroken
 from tinygrad_gpt.laws.checkpoints.faults import MODES, FaultyOS, after_kills, after_power_cuts
 from tinygrad_gpt.laws.checkpoints.runs import image_of, write_image
 from tinygrad_gpt.laws.checkpoints.writing import watched_save
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
-from tinygrad_gpt.training import Checkpoints, load_checkpoint
 
 CODES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 EARLIER = (1, 2, 3)  # checkpoints there before: the third save deletes one

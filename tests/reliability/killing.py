@@ -15,9 +15,9 @@ import time
 import numpy as np
 
 from tests.reliability.damage import SMALLEST
+from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.optim import AdamW
-from tinygrad_gpt.training import CheckpointError, Checkpoints
 
 LONGEST = 0.03  # seconds to live after the first save
 

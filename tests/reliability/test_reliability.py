@@ -9,7 +9,7 @@ from tests.reliability.campaigns import CAMPAIGNS, in_a_new_folder
 from tests.reliability.damage import allowed_memory, cost, written
 from tests.reliability.faults import versions_without_fsync
 from tests.reliability.hostile import HOSTILE, MISLEADING
-from tinygrad_gpt.training import load_checkpoint
+from tinygrad_gpt.checkpoints import load_checkpoint
 
 FULL = pytest.mark.parametrize("full", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tinygrad_gpt import GPT, AdamW, GPTConfig
+from tinygrad_gpt.checkpoints import load_checkpoint, save_checkpoint
 from tinygrad_gpt.optim.clipping import gradients_of, norm_and_factor
 from tinygrad_gpt.text import Batches
-from tinygrad_gpt.training import load_checkpoint, save_checkpoint, train
+from tinygrad_gpt.training import train
 
 CONFIG = GPTConfig(vocab_size=7, context_length=4, emb_dim=4, n_heads=2, n_layers=1, drop_rate=0.1)
 BATCHES = Batches(np.arange(60) * 5 % 7, context_length=4, batch_size=4, seed=0)

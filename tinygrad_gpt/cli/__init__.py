@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from types import ModuleType
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason_in_words
 from tinygrad_gpt.cli.options import HelpShown
@@ -29,6 +30,7 @@ COMMANDS = {
     "laws": "check a sampler, or another object, by the laws it must keep",
     "doctor": "show what this machine has, and which model fits it",
 }
+_MODULES = {"train": "train.command"}  # where the module has another name than its command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,9 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.filename is not None:
                 raise
-            _print_to_stderr(
-                f"{command}: standard output not written: {reason_in_words(error)}"
-            )  # the one open file without a name here
+            # Standard output is the one open file without a name here.
+            _print_to_stderr(f"{command}: standard output not written: {reason_in_words(error)}")
             discard_output()
             return CommandFailed.exit_code
 
@@ -82,12 +83,17 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise UserError(_unknown_command(name))
     try:
-        code: int = import_module(f"tinygrad_gpt.cli.{name}").main(rest)
+        code: int = command_module(name).main(rest)
     except HelpShown:
         return 0
     except SystemExit as stopped:
         raise CommandFailed(f"the code that was run ended the program, with exit code {stopped.code!r}") from stopped
     return code
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command, imported now."""
+    return import_module(f"tinygrad_gpt.cli.{_MODULES.get(name, name)}")
 
 
 def _overview() -> str:

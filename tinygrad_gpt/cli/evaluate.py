@@ -11,19 +11,20 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints
+from tinygrad_gpt.checkpoints.safetensors_file import open_safetensors
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.machine import Threads, process_limits
 from tinygrad_gpt.cli.options import Range, parse, with_values
-from tinygrad_gpt.cli.prepare import check_ids
+from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, MODEL, TOKENS, WhichCheckpoint, load_run
-from tinygrad_gpt.cli.same_run import text_in_words
-from tinygrad_gpt.cli.train_options import Train
+from tinygrad_gpt.cli.train.fingerprint import text_in_words
+from tinygrad_gpt.cli.train.options import Train
+from tinygrad_gpt.cli.train.plan import check_ids
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
-from tinygrad_gpt.training import CheckpointError, Checkpoints, evaluate
+from tinygrad_gpt.training import evaluate
 from tinygrad_gpt.training.evaluate import count_windows
-from tinygrad_gpt.training.safetensors_file import open_safetensors
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
-from tinygrad_gpt.cli.machine import Threads, process_limits
 from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.cli.terminal import escape_controls_in
 from tinygrad_gpt.nn import GPT

@@ -23,20 +23,20 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints
+from tinygrad_gpt.checkpoints.folder import DRAFT as CHECKPOINT_DRAFT
+from tinygrad_gpt.checkpoints.folder import NAME as CHECKPOINT
+from tinygrad_gpt.checkpoints.folder import step_of
 from tinygrad_gpt.cli.errors import UserError, note, user_input
-from tinygrad_gpt.cli.lock import is_lockable, owner_of
 from tinygrad_gpt.cli.terminal import human_number
+from tinygrad_gpt.debug.nonfinite import CRASH_FILES
 from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.runs import run as runs
+from tinygrad_gpt.runs.lock import is_lockable, owner_of
+from tinygrad_gpt.runs.run import CHECKPOINTS as CHECKPOINTS
+from tinygrad_gpt.runs.run import MODEL as MODEL
+from tinygrad_gpt.runs.run import TOKENIZER as TOKENIZER
 from tinygrad_gpt.text import Tokenizer
-from tinygrad_gpt.training import CheckpointError, Checkpoints
-from tinygrad_gpt.training import run as training
-from tinygrad_gpt.training.anomaly import CRASH_FILES
-from tinygrad_gpt.training.checkpoints import DRAFT as CHECKPOINT_DRAFT
-from tinygrad_gpt.training.checkpoints import NAME as CHECKPOINT
-from tinygrad_gpt.training.checkpoints import step_of
-from tinygrad_gpt.training.run import CHECKPOINTS as CHECKPOINTS
-from tinygrad_gpt.training.run import MODEL as MODEL
-from tinygrad_gpt.training.run import TOKENIZER as TOKENIZER
 
 CONFIG, LOG, PLOT, SAMPLE = "config.toml", "log.jsonl", "loss.png", "sample.txt"
 TOKENS, LOCK = ("tokens.bin", "tokens.bin.json"), "run.lock"
@@ -287,13 +287,13 @@ def load_run(run: str, device: str, checkpoint: str | None = None) -> tuple[GPT,
     Raises UserError if it is none, or has no such checkpoint.
     """
     try:
-        training.step_asked_for(checkpoint)
+        runs.step_asked_for(checkpoint)
     except ValueError as error:
         raise UserError(f"--{error}") from error
     with user_input():
         try:
-            found = training.load_run(run, checkpoint=checkpoint, device=device, with_optimizer=False)
-        except training.NotARun as error:
+            found = runs.load_run(run, checkpoint=checkpoint, device=device, with_optimizer=False)
+        except runs.NotARun as error:
             raise UserError(f"RUN {error}") from error
         except CheckpointError as error:
             raise UserError(f"{error}{'' if checkpoint else _checkpoint_advice(Path(run))}") from error

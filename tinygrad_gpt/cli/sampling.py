@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, require_package, user_input
-from tinygrad_gpt.cli.machine import Threads, process_limits
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
 

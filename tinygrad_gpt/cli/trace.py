@@ -18,12 +18,12 @@ from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.machine import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
-from tinygrad_gpt.cli.prepare import memory_needed
+from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
 from tinygrad_gpt.cli.terminal import human_number
+from tinygrad_gpt.cli.train.plan import memory_needed
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import grad_norm

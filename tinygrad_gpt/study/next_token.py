@@ -17,12 +17,12 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, require, to_host
 from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.runs.plot import drawable_text, set_title
 from tinygrad_gpt.sampling import probabilities
 from tinygrad_gpt.sampling.chart import bar, display_width, pad_to, percent, quote_visibly, truncate_to
 from tinygrad_gpt.sampling.checks import RULES
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
-from tinygrad_gpt.training.plots import drawable_text, set_title
 
 if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is drawn
     from matplotlib.figure import Figure

@@ -1,18 +1,29 @@
-"""Training, evaluation, checkpoints and plots."""
+"""Training and evaluation.  What other rooms have moved out of here can still be imported from here."""
 
-from tinygrad_gpt.training.anomaly import NonFinite as NonFinite
-from tinygrad_gpt.training.anomaly import find_nonfinite as find_nonfinite
-from tinygrad_gpt.training.anomaly import replay as replay
-from tinygrad_gpt.training.checkpoint import Checkpoint as Checkpoint
-from tinygrad_gpt.training.checkpoint import CheckpointError as CheckpointError
-from tinygrad_gpt.training.checkpoint import load_checkpoint as load_checkpoint
-from tinygrad_gpt.training.checkpoint import save_checkpoint as save_checkpoint
-from tinygrad_gpt.training.checkpoints import Checkpoints as Checkpoints
+from importlib import import_module
+
+from tinygrad_gpt.checkpoints import Checkpoint as Checkpoint
+from tinygrad_gpt.checkpoints import CheckpointError as CheckpointError
+from tinygrad_gpt.checkpoints import Checkpoints as Checkpoints
+from tinygrad_gpt.checkpoints import load_checkpoint as load_checkpoint
+from tinygrad_gpt.checkpoints import load_gpt2 as load_gpt2
+from tinygrad_gpt.checkpoints import save_checkpoint as save_checkpoint
 from tinygrad_gpt.training.evaluate import Evaluation as Evaluation
 from tinygrad_gpt.training.evaluate import evaluate as evaluate
 from tinygrad_gpt.training.evaluate import perplexity as perplexity
-from tinygrad_gpt.training.gpt2_file import load_gpt2 as load_gpt2
 from tinygrad_gpt.training.loop import StepReport as StepReport
 from tinygrad_gpt.training.loop import train as train
-from tinygrad_gpt.training.run import Run as Run
-from tinygrad_gpt.training.run import load_run as load_run
+
+_MOVED = {  # crash folders of version 0.1 import `replay` from here
+    "NonFinite": "debug",
+    "find_nonfinite": "debug",
+    "replay": "debug",
+    "Run": "runs",
+    "load_run": "runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"tinygrad_gpt.{_MOVED[name]}"), name)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_gpt.laws.assertions import require_same
 from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
-from tinygrad_gpt.laws.comparing import require_same
 from tinygrad_gpt.laws.law import LawBroken
 
 Observed = Mapping[str, Any]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.engine.under_test import EngineUnderTest, Node
 from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
-from tinygrad_gpt.laws.ops.comparing import require_close
+from tinygrad_gpt.laws.ops.assertions import require_close
 from tinygrad_gpt.laws.ops.derivatives import directional, unit
 from tinygrad_gpt.laws.strategies import arrays, cotangents, dyadic, normal, seeds
 

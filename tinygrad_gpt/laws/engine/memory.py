@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.engine.graphs import VECTOR, grad_of, vectors
 from tinygrad_gpt.laws.engine.under_test import ERRORS, EngineUnderTest, Node
 from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
-from tinygrad_gpt.laws.ops.comparing import require_close
+from tinygrad_gpt.laws.ops.assertions import require_close
 from tinygrad_gpt.laws.strategies import cotangents
 
 _LEAST_LEAK = 16  # bytes a step: a number takes 24

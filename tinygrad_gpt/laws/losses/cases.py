@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.comparing import require_within
+from tinygrad_gpt.laws.assertions import require_within
 from tinygrad_gpt.laws.law import Array, Case, LawBroken
 from tinygrad_gpt.laws.losses.under_test import Batch, LossUnderTest
 from tinygrad_gpt.laws.strategies import arrays, floats, index_arrays, logits, ties

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.comparing import require_within
+from tinygrad_gpt.laws.assertions import require_within
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.losses.cases import (
     FINITE,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.model.under_test import Model, ModelUnderTest, Weights
-from tinygrad_gpt.laws.ops.comparing import require_close
+from tinygrad_gpt.laws.ops.assertions import require_close
 from tinygrad_gpt.laws.strategies import arrays, normal, seeds
 
 _PROJECTIONS = 8

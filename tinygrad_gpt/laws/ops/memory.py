@@ -9,9 +9,9 @@ from unittest import mock
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.comparing import require_same
+from tinygrad_gpt.laws.assertions import require_same
 from tinygrad_gpt.laws.law import Array, LawBroken, law
-from tinygrad_gpt.laws.ops.comparing import distinct_dy, require_close
+from tinygrad_gpt.laws.ops.assertions import distinct_dy, require_close
 from tinygrad_gpt.laws.ops.rounding import input_sensitivity, sum_tolerance
 from tinygrad_gpt.laws.ops.under_test import SHAPE_EXAMPLES, Arrays, OpUnderTest, Settings, in_dtype, op_cases
 from tinygrad_gpt.laws.source import literal

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, LawBroken, law
-from tinygrad_gpt.laws.ops.comparing import UNIT, distinct_dy, require_close
+from tinygrad_gpt.laws.ops.assertions import UNIT, distinct_dy, require_close
 from tinygrad_gpt.laws.ops.rounding import conditioning, input_sensitivity, sum_tolerance
 from tinygrad_gpt.laws.ops.under_test import (
     SHAPE_EXAMPLES,

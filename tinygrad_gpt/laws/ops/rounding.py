@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_gpt.laws.law import Array
-from tinygrad_gpt.laws.ops.comparing import UNIT
+from tinygrad_gpt.laws.ops.assertions import UNIT
 from tinygrad_gpt.laws.ops.under_test import Arrays, OpUnderTest, Settings, in_dtype
 
 Choice = Callable[[tuple[int, ...]], Array]  # a shape -> 1 where an entry is chosen, else 0

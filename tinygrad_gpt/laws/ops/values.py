@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, LawBroken, law
-from tinygrad_gpt.laws.ops.comparing import distinct_dy, gaussian_dy, require_close
+from tinygrad_gpt.laws.ops.assertions import distinct_dy, gaussian_dy, require_close
 from tinygrad_gpt.laws.ops.derivatives import Directions, directional, jacobian, unit
 from tinygrad_gpt.laws.ops.rounding import (
     conditioning,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.comparing import require_same
+from tinygrad_gpt.laws.assertions import require_same
 from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.optimizers.cases import (
     STEEP,

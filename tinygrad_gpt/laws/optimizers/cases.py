@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.comparing import require_within
+from tinygrad_gpt.laws.assertions import require_within
 from tinygrad_gpt.laws.law import Array, Case
 from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
 from tinygrad_gpt.laws.strategies import arrays

@@ -4,7 +4,7 @@ from tinygrad_gpt.laws.law import Law
 from tinygrad_gpt.laws.sampling.distribution import DISTRIBUTION_LAWS
 from tinygrad_gpt.laws.sampling.draws import DRAW_LAWS
 from tinygrad_gpt.laws.sampling.filters import FILTER_LAWS
-from tinygrad_gpt.laws.sampling.full_size import FULL_SIZE_LAWS
+from tinygrad_gpt.laws.sampling.gpt2_vocabulary import FULL_SIZE_LAWS
 from tinygrad_gpt.laws.sampling.robustness import ROBUSTNESS_LAWS
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest as SamplerUnderTest
 
