@@ -1,0 +1,8 @@
+"""Any number of a step as the sum that it is: y[i] or dx[i] of an op, term by term, and where each factor stands."""
+
+from tinygrad_gpt.study.entries.entry import Call as Call
+from tinygrad_gpt.study.entries.entry import EntrySum as EntrySum
+from tinygrad_gpt.study.entries.entry import Factor as Factor
+from tinygrad_gpt.study.entries.entry import Term as Term
+from tinygrad_gpt.study.entries.sums import entry_sum as entry_sum
+from tinygrad_gpt.study.entries.sums import names_of as names_of

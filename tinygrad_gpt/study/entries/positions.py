@@ -1,0 +1,49 @@
+"""Which entries belong together: positions (n, ndim) in one array for positions in another."""
+
+import math
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.study.entries.entry import Call, Column, Index
+
+Shape = tuple[int, ...]
+
+
+def every(shape: Shape) -> Array:
+    """All positions of an array, in C order."""
+    return np.stack([axis.reshape(-1) for axis in np.indices(shape)], axis=-1) if shape else np.zeros((1, 0), int)
+
+
+def repeats(shape: Shape, index: Index, y_shape: Shape) -> Array:
+    """Where in y the entry `index` of an array stands that was broadcast to y's shape."""
+    entry = int(np.ravel_multi_index(index, shape)) if shape else 0
+    return np.argwhere(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), y_shape) == entry)
+
+
+def read_by(shape: Shape, at: Array) -> Array:
+    """Which entries of an array of this shape the positions `at` read, once it is broadcast to their array's shape."""
+    return at[:, at.shape[1] - len(shape) :] * np.array([n != 1 for n in shape], int)
+
+
+def along(index: Index, axis: int, length: int) -> Array:
+    """The positions along an axis of the row that `index` is in."""
+    at = np.tile(np.array(index, int), (length, 1))
+    at[:, axis] = np.arange(length)
+    return at
+
+
+def column(call: Call, name: str, at: Array, form: str = "{}") -> Column:
+    """Entries of an input, of y or of dy."""
+    return inner(name, call.array(name), at, form)
+
+
+def inner(name: str, array: Array, at: Array, form: str = "{}") -> Column:
+    """Entries of an array inside the op."""
+    values = array[tuple(at.T)] if at.shape[1] else np.full(len(at), array)
+    return Column(name, values, at, form)
+
+
+def one(index: Index) -> Array:
+    """A single position."""
+    return np.array([index], int).reshape(1, len(index))

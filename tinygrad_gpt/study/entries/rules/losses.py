@@ -1,0 +1,123 @@
+"""The loss: a mean over rows; its gradient at a logit has two terms, the probability and -1 at the target."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.positions import column, every, inner, one
+from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
+
+Rules = Mapping[str, Rule]
+
+
+class _Rows:
+    """Logits (..., V) in float64, targets and weights (...) of the rows, and what follows from them."""
+
+    def __init__(self, call: Call, logits: Array, targets: Array) -> None:
+        ignored = call.settings.get("ignore_index")
+        self.counts = np.ones(targets.shape, bool) if ignored is None else targets != ignored
+        self.targets = np.where(self.counts, targets, 0)
+        self.logits = np.where(self.counts[..., None], logits, 0)
+        mean = call.settings.get("reduction", "mean") == "mean"
+        self.weight = 1 / float(self.counts.sum()) if mean else 1.0
+        self.label = f"1/{int(self.counts.sum())} rows" if mean else "1"
+        highest = self.logits.max(-1, keepdims=True)
+        self.log_total = highest[..., 0] + np.log(np.exp(self.logits - highest).sum(-1))
+        self.p = np.exp(self.logits - self.log_total[..., None])
+        chosen = np.take_along_axis(self.logits, self.targets[..., None], axis=-1)[..., 0]
+        self.nll = self.log_total - chosen
+
+
+def _loss_rules(logits_name: str, rows: Callable[[Call], _Rows]) -> dict[str, Rule]:
+    """y, nll, p and the gradient of the logits, wherever these come from."""
+
+    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+        found = rows(call)
+        at = every(found.nll.shape)[found.counts.reshape(-1)]
+        return "Σ nll over the counted rows, times the weight", [
+            Block((inner("nll", found.nll, at), Column(found.label, found.weight)))
+        ]
+
+    def nll(call: Call, index: Index) -> tuple[str, list[Block]]:
+        found = rows(call)
+        target = (*index, int(found.targets[index]))
+        return "ln Σ e^x - x at the target", [
+            Block((Column("ln Σ e^x", float(found.log_total[index])),)),
+            Block((Column("-1", -1.0), inner(logits_name, found.logits, one(target)))),
+        ]
+
+    def p(call: Call, index: Index) -> tuple[str, list[Block]]:
+        found = rows(call)
+        at = one(index)
+        return "e^x / Σ e^x along the row", [Block((Column(logits_name, found.p[index], at, "e^{} / Σ e^x"),))]
+
+    def dlogits(call: Call, index: Index) -> tuple[str, list[Block]]:
+        found = rows(call)
+        if not found.counts[index[:-1]]:
+            return "0: the row is ignored", []
+        dloss = column(call, "dy", one(()))
+        weight = Column(found.label, found.weight)
+        blocks = [Block((dloss, weight, inner("p", found.p, one(index))), DIRECTLY)]
+        if found.targets[index[:-1]] == index[-1]:
+            blocks.append(Block((Column("-1", -1.0), dloss, weight), "this is the target"))
+        return "dy · weight · (p - [target])", blocks
+
+    return {"y": y, "nll": nll, "p": p, f"d{logits_name}": dlogits}
+
+
+def cross_entropy(call: Call) -> Rules:
+    """loss = mean (or sum) of nll."""
+    logits, targets = call.inputs
+
+    def rows(call: Call) -> _Rows:
+        made: _Rows = call.made("rows", lambda: _Rows(call, call.array(logits), call.array(targets)))
+        return made
+
+    return _loss_rules(logits, rows)
+
+
+def linear_cross_entropy(call: Call) -> Rules:
+    """logits = x Wᵀ, then cross-entropy: dx = dlogits W, dW = dlogitsᵀ x."""
+    x, weight, targets = call.inputs
+
+    def rows(call: Call) -> _Rows:
+        def make() -> _Rows:
+            return _Rows(call, call.array(x) @ call.array(weight).T, call.array(targets))
+
+        made: _Rows = call.made("rows", make)
+        return made
+
+    def all_dlogits(call: Call) -> Array:
+        def make() -> Array:
+            found = rows(call)
+            onehot = np.zeros_like(found.p)
+            np.put_along_axis(onehot, found.targets[..., None], 1.0, axis=-1)
+            return np.where(found.counts[..., None], (found.p - onehot) * found.weight * call.array("dy"), 0)
+
+        made: Array = call.made("dlogits", make)
+        return made
+
+    def logits(call: Call, index: Index) -> tuple[str, list[Block]]:
+        width = call.array(weight).shape[1]
+        at_x = np.concatenate([np.tile(one(index[:-1]), (width, 1)), np.arange(width)[:, None]], axis=1)
+        at_w = np.stack([np.full(width, index[-1]), np.arange(width)], axis=1)
+        return f"Σ {x} {weight}", [Block((column(call, x, at_x), column(call, weight, at_w)))]
+
+    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+        n = len(call.array(weight))
+        at = np.concatenate([np.tile(one(index[:-1]), (n, 1)), np.arange(n)[:, None]], axis=1)
+        at_w = np.stack([np.arange(n), np.full(n, index[-1])], axis=1)
+        return f"Σ dlogits {weight} over the vocabulary", [
+            Block((inner("dlogits", all_dlogits(call), at), column(call, weight, at_w)))
+        ]
+
+    def dweight(call: Call, index: Index) -> tuple[str, list[Block]]:
+        v, c = index
+        found = every(call.array(targets).shape)
+        at = np.concatenate([found, np.full((len(found), 1), v)], axis=1)
+        at_x = np.concatenate([found, np.full((len(found), 1), c)], axis=1)
+        return f"Σ dlogits {x} over the rows", [Block((inner("dlogits", all_dlogits(call), at), column(call, x, at_x)))]
+
+    return {**_loss_rules("logits", rows), "logits": logits, f"d{x}": dx, f"d{weight}": dweight}

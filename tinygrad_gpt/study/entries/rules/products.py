@@ -1,0 +1,105 @@
+"""Matrix products: every entry is a sum of products along one axis."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.study.entries.entry import Block, Call, Index, Rule
+from tinygrad_gpt.study.entries.positions import along, column, every, one, repeats
+
+Rules = Mapping[str, Rule]
+
+
+def linear(call: Call) -> Rules:
+    """y = x W + b."""
+    x, weight = list(call.inputs)[:2]
+    bias = next((name for name in list(call.inputs)[2:] if call.inputs[name] is not None), None)
+    n_in, n_out = call.array(weight).shape
+
+    def at_weight(i: Array | int, o: Array | int) -> Array:
+        return np.stack(np.broadcast_arrays(i, o), axis=-1).reshape(-1, 2)
+
+    def rows_of(array: str, last: int) -> Array:
+        rows = every(call.array(array).shape[:-1])
+        return np.concatenate([rows, np.full((len(rows), 1), last)], axis=1)
+
+    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+        terms = Block(
+            (
+                column(call, x, along(index, -1, n_in)),
+                column(call, weight, at_weight(np.arange(n_in), index[-1])),
+            )
+        )
+        if bias is None:
+            return f"Σ {x} {weight}", [terms]
+        return f"Σ {x} {weight} + {bias}", [terms, Block((column(call, bias, one(index[-1:])),), "the bias")]
+
+    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+        return f"Σ dy {weight}", [
+            Block(
+                (
+                    column(call, "dy", along(index, -1, n_out)),
+                    column(call, weight, at_weight(index[-1], np.arange(n_out))),
+                )
+            )
+        ]
+
+    def dweight(call: Call, index: Index) -> tuple[str, list[Block]]:
+        i, o = index
+        return f"Σ {x} dy", [Block((column(call, x, rows_of(x, i)), column(call, "dy", rows_of("dy", o))))]
+
+    def dbias(call: Call, index: Index) -> tuple[str, list[Block]]:
+        return "Σ dy", [Block((column(call, "dy", rows_of("dy", index[0])),))]
+
+    rules = {"y": y, f"d{x}": dx, f"d{weight}": dweight}
+    return rules if bias is None else {**rules, f"d{bias}": dbias}
+
+
+def matmul(call: Call) -> Rules:
+    """Y = A B; a vector is a matrix of one row (left) or one column (right)."""
+    a, b = call.inputs
+    a_shape, b_shape = call.array(a).shape, call.array(b).shape
+    row, col = len(a_shape) > 1, len(b_shape) > 1  # whether y has an axis for rows, for columns
+    n_inner = a_shape[-1]
+    batch = call.y.shape[: call.y.ndim - row - col]
+
+    def at_a(batches: Array, m: Array | int, k: Array | int) -> Array:
+        return _positions(a_shape[:-2], batches, [m, k] if row else [k])
+
+    def at_b(batches: Array, k: Array | int, n: Array | int) -> Array:
+        return _positions(b_shape[:-2], batches, [k, n] if col else [k])
+
+    def at_y(batches: Array, m: Array | int, n: Array | int) -> Array:
+        return _positions(batch, batches, [*([m] if row else []), *([n] if col else [])])
+
+    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+        m = index[len(batch)] if row else 0
+        n = index[-1] if col else 0
+        batches, k = np.tile(np.array(index[: len(batch)], int), (n_inner, 1)), np.arange(n_inner)
+        return f"Σ {a} {b}", [Block((column(call, a, at_a(batches, m, k)), column(call, b, at_b(batches, k, n))))]
+
+    def da(call: Call, index: Index) -> tuple[str, list[Block]]:
+        m, k = (index[-2], index[-1]) if row else (0, index[-1])
+        n_columns = b_shape[-1] if col else 1
+        batches, n = _crossed(repeats(a_shape[:-2], index[:-2], batch), n_columns)
+        return f"Σ dy {b}", [Block((column(call, "dy", at_y(batches, m, n)), column(call, b, at_b(batches, k, n))))]
+
+    def db(call: Call, index: Index) -> tuple[str, list[Block]]:
+        k, n = (index[-2], index[-1]) if col else (index[-1], 0)
+        n_rows = a_shape[-2] if row else 1
+        batches, m = _crossed(repeats(b_shape[:-2], index[:-2], batch), n_rows)
+        return f"Σ {a} dy", [Block((column(call, a, at_a(batches, m, k)), column(call, "dy", at_y(batches, m, n))))]
+
+    return {"y": y, f"d{a}": da, f"d{b}": db}
+
+
+def _crossed(batches: Array, n: int) -> tuple[Array, Array]:
+    """Each position of the batch with each of n numbers."""
+    return np.repeat(batches, n, axis=0), np.tile(np.arange(n), len(batches))
+
+
+def _positions(shape: tuple[int, ...], batches: Array, rest: list[Array | int]) -> Array:
+    """Positions in an array whose leading axes have this shape and are broadcast to the batch."""
+    lead = batches[:, batches.shape[1] - len(shape) :] * np.array([n != 1 for n in shape], int)
+    return np.concatenate([lead, *(np.broadcast_to(i, len(batches))[:, None] for i in rest)], axis=1).astype(int)
