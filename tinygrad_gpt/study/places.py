@@ -8,20 +8,19 @@ place: `h.0.mlp`.  Code without such a dictionary has the names of the functions
 import linecache
 import os
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from tinygrad_gpt import kernels, tape
+from tinygrad_gpt import tape
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import Tensor
 
 _PACKAGE = Path(tape.__file__).parent
-_ENGINE = (tape.__file__, kernels.__file__)  # files whose lines say nothing of the model
 _HEAD = "lm_head"
 
 
@@ -130,14 +129,6 @@ def scope_levels(scope: str) -> list[str]:
         else:
             parts.append(part)
     return parts
-
-
-def calling_frames(frame: FrameType | None, end: FrameType | None) -> Iterator[FrameType]:
-    """The functions that led here, the innermost first, up to `end`; without the engine's and Python's own."""
-    while frame is not None:
-        if frame.f_code.co_filename not in _ENGINE and not frame.f_code.co_filename.startswith("<frozen "):
-            yield frame
-        frame = None if frame is end else frame.f_back
 
 
 def variable_of(tensor: Tensor | Array, frames: list[FrameType]) -> str | None:

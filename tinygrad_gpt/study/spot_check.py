@@ -6,13 +6,13 @@ in L/h.  Both are small in float64, so the function to run again should be a flo
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
+from tinygrad_gpt.debug.observe import Call, Observer, observe
 from tinygrad_gpt.kernels import Op as Function
 from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.study.trace import Trace, Value
@@ -125,25 +125,22 @@ def _nudged_entry(array: Array, index: Index, h: float) -> Iterator[None]:
         array[index] = before
 
 
-@contextmanager
-def _nudged_output(trace: Trace, op: int, index: Index, h: float) -> Iterator[None]:
-    """Within this block one number of what the op of this number in the trace gives is larger by h."""
+def _nudged_output(trace: Trace, op: int, index: Index, h: float) -> AbstractContextManager[None]:
+    """Within this block one number of the result of this op of the trace is larger by h."""
     numbers = itertools.count()
+    return observe(lambda: _NudgedOp(index, h) if next(numbers) == op else Observer())
 
-    def around(function: Function, run: Function) -> Function:
-        number = next(numbers)
 
-        def nudged(*arrays: Array, **settings: Any) -> tuple[Array, Vjp]:
-            out, vjp = run(*arrays, **settings)
-            if number == op:
-                out = array_module(out).array(out)  # an op may answer a bare number
-                out[index] += h
-            return out, vjp
+@dataclass(frozen=True)
+class _NudgedOp(Observer):
+    index: Index
+    h: float
 
-        return nudged
-
-    with op_hook(around):
-        yield
+    def forward(self, call: Call) -> tuple[Array, Vjp]:
+        out, vjp = call.run()
+        out = array_module(out).array(out)
+        out[self.index] += self.h
+        return out, vjp
 
 
 def _check_same_ops(trace: Trace, loss: Callable[[], Tensor]) -> None:

@@ -15,7 +15,6 @@ way forward and back: gradients of a second backward in the same block are furth
 """
 
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -23,12 +22,13 @@ from types import FrameType, TracebackType
 from typing import Any, Literal
 
 from tinygrad_gpt import tape
-from tinygrad_gpt.backend import Array, Vjp, synchronize
+from tinygrad_gpt.backend import Array, Vjp
+from tinygrad_gpt.debug.observe import Call, Gradients, Observer, argument_names, calling_frames, observe
+from tinygrad_gpt.debug.stopwatch import Stopwatch, Timing
 from tinygrad_gpt.kernels import Op as Function
-from tinygrad_gpt.kernels import op_hook
 from tinygrad_gpt.study.kept import Saved, arrays_of, buffer_of
 from tinygrad_gpt.study.numbers import Stats, stats_of
-from tinygrad_gpt.study.places import Line, Places, calling_frames, line_of, variable_of
+from tinygrad_gpt.study.places import Line, Places, line_of, variable_of
 from tinygrad_gpt.tape import Tensor
 
 FORWARD: Literal["forward"] = "forward"
@@ -116,16 +116,16 @@ class Trace(AbstractContextManager["Trace"]):
         self.places = Places(parameters)
         self.by_array: dict[int, Value] = {}  # by id: `values` keeps the arrays, so no id is used twice
         self.by_tensor: dict[int, tuple[Tensor, Value]] = {}
-        self.by_vjp: dict[Vjp, Value] = {}  # the output that a vjp belongs to: a bare number is put in a new array
         self.by_buffer: dict[int, Value] = {}
-        self.running: list[tuple[int, list[float]]] = []  # ops that have begun: number, seconds of others within it
+        self.running: list[int] = []  # the numbers of the ops that have begun
+        self.stopwatch = Stopwatch()
         self.watcher: FrameType | None = None
         self.block: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> "Trace":
         if self.block is not None:
             raise RuntimeError("a trace is one block: make another one with trace()")
-        self.watcher, self.block = sys._getframe(1), op_hook(self.around)
+        self.watcher, self.block = sys._getframe(1), observe(lambda: RecordedOp(self))
         self.block.__enter__()
         return self
 
@@ -160,58 +160,30 @@ class Trace(AbstractContextManager["Trace"]):
 
         return tree(self, width)
 
-    def around(self, function: Function, run: Function) -> Function:
-        """The function that the tape calls instead: run, watched."""
-
-        def watched(*arrays: Array, **settings: Any) -> tuple[Array, Vjp]:
-            op = self.begin(function, run, sys._getframe(1), arrays, settings)
-            try:
-                with self.timed(op) as clock:
-                    out, vjp = run(*arrays, **settings)
-            except BaseException:
-                self.forget(op)
-                raise
-            op.seconds = clock.seconds
-            self.end(op, out, vjp)
-
-            def watched_vjp(dy: Array) -> tuple[Array | None, ...]:
-                with self.timed(op) as clock:
-                    answers = tuple(vjp(dy))
-                op.vjp_seconds = (op.vjp_seconds or 0.0) + clock.seconds
-                self.back(op, dy, answers)
-                return answers
-
-            watched_vjp.__qualname__ = getattr(vjp, "__qualname__", op.name)  # the tape names it when it is wrong
-            self.by_vjp[watched_vjp] = op.output
-            return out, watched_vjp
-
-        return watched
-
-    def begin(
-        self, function: Function, run: Function, caller: FrameType, arrays: tuple[Array, ...], settings: dict[str, Any]
-    ) -> Op:
+    def begin(self, call: Call) -> Op:
         """The record of an op that is about to run."""
-        frames = list(calling_frames(caller, self.watcher))
+        frames = list(calling_frames(call.caller, self.watcher))
         self.places.learn_models(frames)
-        inputs: list[Any] = list(arrays)
-        if caller.f_code is tape.apply.__code__:
-            inputs = list(caller.f_locals["inputs"])  # the tensors of these arrays: who waits for a gradient
+        inputs: list[Any] = list(call.arrays)
+        if call.caller.f_code is tape.apply.__code__:
+            inputs = list(call.caller.f_locals["inputs"])  # the tensors of these arrays know who needs a gradient
         values, wanted = [], []
-        for slot, (x, array) in enumerate(zip(inputs, arrays, strict=True)):
+        names = argument_names(call.op, len(inputs))
+        for x, array, argument in zip(inputs, call.arrays, names, strict=True):
             asks = isinstance(x, Tensor) and x.requires_grad and tape._recording.get()
-            values.append(self.value_of(x, array, asks, frames, _argument_name(function, slot)))
+            values.append(self.value_of(x, array, asks, frames, argument))
             wanted.append(asks)
         op = Op(
             index=len(self.ops),
-            name=function.__name__,
-            function=function,
-            run=run,
-            scope=self.places.scope(frames, list(arrays), self.watcher),
+            name=call.op.__name__,
+            function=call.op,
+            run=call.function,
+            scope=self.places.scope(frames, list(call.arrays), self.watcher),
             lines=tuple(line_of(frame) for frame in frames),
             inputs=tuple(values),
             wanted=tuple(wanted),
-            settings={name: _setting_text(value) for name, value in settings.items() if value is not None},
-            within=self.running[-1][0] if self.running else None,
+            settings={name: _setting_text(value) for name, value in call.settings.items() if value is not None},
+            within=self.running[-1] if self.running else None,
         )
         self.ops.append(op)
         self.events.append(Event(FORWARD, op))
@@ -248,8 +220,8 @@ class Trace(AbstractContextManager["Trace"]):
             if id(x) not in self.by_tensor:
                 self.by_tensor[id(x)] = x, self.new_value(self.leaf_name(x, frames), "leaf", array)
             return self.by_tensor[id(x)][1]
-        if asks and x.node.vjp in self.by_vjp:
-            return self.by_vjp[x.node.vjp]
+        if asks and isinstance(made := getattr(x.node.vjp, "observer", None), RecordedOp) and made.trace is self:
+            return made.record.output
         if id(array) not in self.by_array:
             self.new_value(self.places.name_of(array) or variable_of(x, frames) or argument, "constant", array)
         return self.by_array[id(array)]
@@ -279,33 +251,43 @@ class Trace(AbstractContextManager["Trace"]):
         return None if value is None else value.index
 
     @contextmanager
-    def timed(self, op: Op) -> Iterator["Clock"]:
+    def timed(self, op: Op) -> Iterator[Timing]:
         """Time what runs in this block, without the ops that run within it."""
-        clock, within = Clock(), [0.0]
-        self.running.append((op.index, within))
-        started = time.perf_counter()
+        self.running.append(op.index)
         try:
-            yield clock
-            synchronize()
+            with self.stopwatch.measure() as timing:
+                yield timing
         finally:
-            elapsed = time.perf_counter() - started
             self.running.pop()
-            clock.seconds = elapsed - within[0]
-            if self.running:
-                self.running[-1][1][0] += elapsed
 
 
-@dataclass
-class Clock:
-    """How long it took."""
+@dataclass(eq=False)
+class RecordedOp(Observer):
+    """Enters one op, and its vjp, into a trace."""
 
-    seconds: float = 0.0
+    trace: Trace
+    record: Op = None  # type: ignore[assignment]
 
+    def forward(self, call: Call) -> tuple[Array, Vjp]:
+        """Run the op."""
+        op = self.record = self.trace.begin(call)
+        try:
+            with self.trace.timed(op) as timing:
+                out, vjp = call.run()
+        except BaseException:
+            self.trace.forget(op)
+            raise
+        op.seconds = timing.seconds
+        self.trace.end(op, out, vjp)
+        return out, vjp
 
-def _argument_name(function: Function, slot: int) -> str:
-    """What an op calls its array number `slot`."""
-    code = getattr(function, "__code__", None)
-    return str(code.co_varnames[slot]) if code and slot < code.co_argcount else f"array {slot}"
+    def backward(self, vjp: Vjp, dy: Array) -> Gradients:
+        """Run the vjp."""
+        with self.trace.timed(self.record) as timing:
+            gradients = tuple(vjp(dy))
+        self.record.vjp_seconds = (self.record.vjp_seconds or 0.0) + timing.seconds
+        self.trace.back(self.record, dy, gradients)
+        return gradients
 
 
 def _setting_text(value: Any) -> str:
