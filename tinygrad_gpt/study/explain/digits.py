@@ -1,7 +1,7 @@
-"""Numbers as text that is the same on every machine: four decimals, and what rounding made of a zero is 0.
+"""Numbers as text that is the same on every machine: four decimals, and 0 for a zero with rounding errors.
 
-A last bit may differ between processors and BLAS builds.  So that it never shows, a number is moved by 1e-9 away from 0
-before it is rounded: no result of short decimals then lies where rounding up and rounding down meet.
+The last bit of a result may differ between processors and BLAS builds.  To hide that, each number is moved away from 0
+by 1e-9 before it is rounded: results with few decimals are then never halfway between two roundings.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ from tinygrad_gpt.backend import Array
 
 _DECIMALS = 4
 NUDGE = 1e-9
-_LONG = 1_000_000  # nothing is left out, no row is broken
+_LONG = 1_000_000  # NumPy leaves nothing out and breaks no row
 
 
 def decimals(x: float) -> str:
-    """A number to four decimals."""
+    """A number rounded to four decimals."""
     if not np.isfinite(x):
         return str(float(x))
     text = f"{x + np.copysign(NUDGE, x):.{_DECIMALS}f}"
@@ -24,7 +24,7 @@ def decimals(x: float) -> str:
 
 
 def array_text(x: Array) -> str:
-    """An array in NumPy's brackets, one width for all its numbers, without the zeros that all of them end in.
+    """An array in NumPy's brackets: all numbers have one width, and zeros at the end of every number are cut.
 
     >>> print(array_text(np.array([[0.25, -1.0], [2 / 3, -1e-17]])))
     [[ 0.2500 -1.0000]
@@ -44,7 +44,7 @@ def array_text(x: Array) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value of whatever kind: an array, a number, a shape, a dtype, a key."""
+    """A value of any kind: an array, a number, a shape, a dtype, a key."""
     if isinstance(value, np.ndarray | np.generic | float):
         return array_text(np.asarray(value))
     if isinstance(value, tuple | list):

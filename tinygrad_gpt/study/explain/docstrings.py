@@ -1,4 +1,4 @@
-"""An op file's docstring in its parts: prose, formulae, labelled sections, the doctest."""
+"""The parts of an op file's docstring: prose, formulas, labelled sections, the doctest."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _SECTION = re.compile(r"(Shapes|Settings|Saved|Views|Errors|Numerics|Source|Chec
 
 @dataclass
 class Block:
-    """Lines that belong together: without indentation, formulae with what they have beyond four spaces."""
+    """Lines that belong together, without their indentation; formulas lose only the first four spaces."""
 
     kind: Kind
     lines: list[str]
@@ -18,7 +18,7 @@ class Block:
 
 
 def blocks(docstring: str) -> list[Block]:
-    """The parts of a cleaned docstring, in order."""
+    """The parts of a docstring (after inspect.cleandoc), in order."""
     found: list[Block] = []
     for paragraph in re.split(r"\n\s*\n", docstring.strip("\n")):
         inside: Block | None = None

@@ -1,4 +1,4 @@
-"""Small numbers for every op: few enough to work out by hand, chosen to show what is special about it."""
+"""Small inputs for every op: few enough numbers to work out on paper, chosen to show what is special about the op."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from tinygrad_gpt.backend import Array
 Random = np.random.Generator
 Draw = Callable[[Random, tuple[int, ...]], Array]
 _DY = (1.0, -0.5, 2.0, 0.3, -1.2, 0.7, -0.8)  # the incoming gradient; all ones would hide mistakes
-_DLOSS = 0.5  # of a loss: as if it counted half
+_DLOSS = 0.5  # the incoming gradient of a loss
 
 
 def _numbers(random: Random, shape: tuple[int, ...]) -> Array:
@@ -30,7 +30,7 @@ def _away_from_zero(random: Random, shape: tuple[int, ...]) -> Array:
 
 
 def _distinct_numbers(random: Random, shape: tuple[int, ...]) -> Array:
-    """No two alike: so one is the largest, and no row has variance 0."""
+    """All different: so exactly one is the largest, and no row has variance 0."""
     n = int(np.prod(shape))
     return (random.permutation(n).reshape(shape) - n // 2) / 2
 
@@ -46,29 +46,28 @@ def _shuffled_numbers(random: Random, shape: tuple[int, ...]) -> Array:
 
 
 def _mask(random: Random, shape: tuple[int, ...]) -> Array:
-    """True or False."""
     return random.integers(0, 2, shape) == 1
 
 
 def _dropout_mask(random: Random, shape: tuple[int, ...]) -> Array:
-    """0 or 2, as dropout's at rate ½."""
+    """0 or 2, as in dropout at rate ½."""
     return 2.0 * _mask(random, shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """What an op is worked out with: inputs by name, and settings."""
+    """Inputs by name, each with a function that draws others, and settings."""
 
     inputs: dict[str, tuple[Any, Draw]]
     settings: dict[str, Any] = field(default_factory=dict)
     constants: Sequence[str] = ()
-    """inputs of floats that have no gradient"""
+    """float inputs that have no gradient"""
     complex: bool = True
     """whether the op takes complex numbers"""
     title: str = ""
 
     def arrays(self, seed: int | None) -> dict[str, Array]:
-        """The inputs: those chosen, or others of the same shapes drawn from a seed."""
+        """The chosen inputs, or, with a seed, random ones of the same shapes."""
         chosen = {name: np.array(value) for name, (value, _) in self.inputs.items()}
         if seed is None:
             return chosen
@@ -76,14 +75,13 @@ class Example:
         return {name: draw(random, chosen[name].shape) for name, (_, draw) in self.inputs.items()}
 
     def incoming(self, shape: tuple[int, ...], seed: int | None) -> Array:
-        """The incoming gradient, of y's shape."""
+        """The incoming gradient, which has the shape of y."""
         if seed is not None:
             return np.asarray(_numbers(np.random.Generator(np.random.Philox(key=seed + 2**64)), shape))
         return np.resize(_DY, shape) if shape else np.array(_DLOSS)
 
 
 def _elementwise_example(draw: Draw, *values: Any) -> Example:
-    """An op of one array x."""
     return Example({"x": (list(values), draw)})
 
 

@@ -1,9 +1,9 @@
-"""Watching a function run, line by line: each statement, and the values it made.
+"""Watch a function run, line by line: each statement, and the values it made.
 
-Python calls a tracer (sys.settrace) before every line.  A statement has ended when the next begins or the function
-returns; what it made are the names it assigned and the arrays it changed in place.  Inner results, such as the mean
-inside `x - x.mean()`, are the same expressions evaluated a moment earlier; so the function must be free of side effects
-but for arrays of its own, as ops are.
+Python calls a tracer (sys.settrace) before every line.  A statement has ended when the next one begins or the function
+returns.  It made the names that it assigned and the arrays that it changed in place.  Inner results, such as the mean
+inside `x - x.mean()`, come from evaluating these expressions just before the statement.  So the function must have no
+side effects, except on its own arrays; this is true of ops.
 """
 
 import ast
@@ -27,13 +27,13 @@ Tracer = Callable[[FrameType, str, Any], Any]
 
 @dataclass(frozen=True, eq=False)
 class ExecutedLine:
-    """One statement that ran: its source, inner results by their source, and the names it set or changed."""
+    """One statement that ran: its source, its inner results by their source, and the names that it set or changed."""
 
     source: str
     parts: dict[str, Array]
     made: Values
     condition: bool | None = None
-    """whether the condition of an `if` held"""
+    """whether the condition of an `if` was true"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,9 @@ class Statement:
 
 
 def watch(function: Callable[..., Any], *inputs: Any, **settings: Any) -> tuple[Any, tuple[ExecutedLine, ...]]:
-    """function(*inputs, **settings), and the steps it took.
+    """The result of function(*inputs, **settings), and the lines that ran.
 
-    Where it hands over to another function of its module (`return gelu_tanh(x)`), that one's steps follow.
+    If it returns the result of another function of its module (`return gelu_tanh(x)`), the lines of that one follow.
     """
     watcher = Watcher(function.__code__)
     before = sys.gettrace()
@@ -58,11 +58,11 @@ def watch(function: Callable[..., Any], *inputs: Any, **settings: Any) -> tuple[
         result = function(*inputs, **settings)
     finally:
         sys.settrace(before)
-    return result, tuple(watcher.outermost.all_steps()) if watcher.outermost else ()
+    return result, tuple(watcher.outermost.all_lines()) if watcher.outermost else ()
 
 
 class Watcher:
-    """Chooses the calls to watch: that of the code, and those from it to functions of its own module."""
+    """Chooses the calls to watch: the function's own, and its calls of functions in the same module."""
 
     def __init__(self, code: CodeType) -> None:
         self.code = code
@@ -70,7 +70,7 @@ class Watcher:
         self.calls: dict[FrameType, Call] = {}
 
     def on_call(self, frame: FrameType, event: str, _: Any) -> Tracer | None:
-        """Python's question at every call: how is it to be traced?"""
+        """Python calls this at every call of a function, to ask how to trace it."""
         if self.outermost is None and frame.f_code is self.code:
             call = self.calls[frame] = self.outermost = Call(frame)
             return call.on_event
@@ -83,12 +83,12 @@ class Watcher:
 
 
 class Call:
-    """One call that is watched."""
+    """One watched call."""
 
     def __init__(self, frame: FrameType) -> None:
         self.frame = frame
         self.statements = _statements(frame.f_code)
-        self.steps: list[ExecutedLine] = []
+        self.lines: list[ExecutedLine] = []
         self.inner: list[Call] = []
         self.result: Any = None
         self.current: Statement | None = None
@@ -107,7 +107,7 @@ class Call:
         return self.on_event
 
     def begin(self, frame: FrameType, statement: Statement | None) -> None:
-        """Note what there is before a statement, and its inner results."""
+        """Note the values before a statement, and its inner results."""
         self.current = statement
         if statement:
             names = dict(frame.f_locals)
@@ -116,7 +116,7 @@ class Call:
             self.condition = bool(eval(statement.condition, frame.f_globals | names)) if statement.condition else None
 
     def finish(self, frame: FrameType) -> None:
-        """Note what the statement has made."""
+        """Note the values that the statement made."""
         if not self.current:
             return
         names = frame.f_locals
@@ -129,19 +129,19 @@ class Call:
             if name in names
         }
         known = [*self.before.values(), *made.values(), *_as_items(self.result)]
-        self.steps.append(ExecutedLine(self.current.source, _new_values(self.parts, known), made, self.condition))
+        self.lines.append(ExecutedLine(self.current.source, _new_values(self.parts, known), made, self.condition))
         self.current = None
 
-    def all_steps(self) -> Iterator[ExecutedLine]:
-        """The steps, followed by those of the function whose answer this one hands on."""
-        yield from self.steps
+    def all_lines(self) -> Iterator[ExecutedLine]:
+        """The lines, followed by those of the function whose result this one returns."""
+        yield from self.lines
         for call in self.inner:
             if call.result is self.result:
-                yield from call.all_steps()
+                yield from call.all_lines()
 
 
 def _inner_results(parts: tuple[str, ...], names: Values) -> Iterator[tuple[str, Array]]:
-    """The values of the expressions that are arrays."""
+    """The expressions whose values are arrays, with these values."""
     for part in parts:
         value = eval(part, names)
         if isinstance(value, np.ndarray | np.generic):
@@ -149,7 +149,7 @@ def _inner_results(parts: tuple[str, ...], names: Values) -> Iterator[tuple[str,
 
 
 def _new_values(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
-    """Those parts whose values are not known already."""
+    """The parts whose values are not shown already."""
     found: dict[str, Array] = {}
     for part, value in parts.items():
         if not any(prints_alike(value, other) for other in [*known, *found.values()]):
@@ -158,14 +158,14 @@ def _new_values(parts: dict[str, Array], known: list[Any]) -> dict[str, Array]:
 
 
 def _frozen_copy(value: Any) -> Any:
-    """A copy of what may be changed in place."""
+    """The value, copied if it can change in place."""
     if isinstance(value, list):
         return [_frozen_copy(item) for item in value]
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def prints_alike(a: Any, b: Any) -> bool:
-    """Whether two values print alike."""
+    """Whether two values look the same when printed."""
     if isinstance(a, _NUMBERS) and isinstance(b, _NUMBERS):
         return np.shape(a) == np.shape(b) and bool(np.all(np.isclose(a, b, rtol=0, atol=NUDGE, equal_nan=True)))
     if isinstance(a, list) and isinstance(b, list):
@@ -174,13 +174,12 @@ def prints_alike(a: Any, b: Any) -> bool:
 
 
 def _as_items(result: Any) -> list[Any]:
-    """A result's items, if it is a tuple."""
     return list(result) if isinstance(result, tuple) else [result]
 
 
 @lru_cache
 def _statements(code: CodeType) -> dict[int, Statement]:
-    """The statement on each line of a function; {} if its source is nowhere."""
+    """The statement on each line of a function; {} if Python does not know the source."""
     lines = linecache.getlines(code.co_filename)
     found: dict[int, Statement] = {}
     for node in ast.walk(ast.parse("".join(lines))):
@@ -202,7 +201,7 @@ def _statements(code: CodeType) -> dict[int, Statement]:
 
 
 def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements in a body and in the bodies inside it; not those of inner functions, nor guards that only raise."""
+    """Statements in a body and in the bodies inside it, without inner functions and `if`s that only raise."""
     for statement in body:
         inside = [getattr(statement, name, []) for name in ("body", "orelse")]
         if isinstance(statement, ast.FunctionDef) or (any(inside) and isinstance(inside[0][0], ast.Raise)):
@@ -219,7 +218,7 @@ def _last_line_of_head(statement: ast.stmt) -> int:
 
 
 def _assigned_names(statement: ast.stmt) -> tuple[str, ...]:
-    """The names a statement assigns; those of a `for` change but for its last turn, when there is nothing left."""
+    """The names that a statement assigns; none for a `for`, which runs once more to find that nothing is left."""
     if isinstance(statement, ast.For):
         return ()
     found = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
@@ -228,15 +227,15 @@ def _assigned_names(statement: ast.stmt) -> tuple[str, ...]:
 
 
 def _inner_expressions(value: ast.expr) -> tuple[str, ...]:
-    """Source of the calls and matrix products inside an expression, and of what is calculated for a call."""
+    """Source of the calls and matrix products inside an expression, and of the sums and products in their arguments."""
     whole = value.elts if isinstance(value, ast.Tuple) else [value]
     found = [ast.unparse(node) for top in whole for node in _innermost_first(top) if node not in whole]
     return tuple(dict.fromkeys(found))
 
 
 def _innermost_first(node: ast.AST) -> Iterator[ast.AST]:
-    """The expressions inside an expression, and itself, that are worth a look."""
-    if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.IfExp):  # which may not run, or run often
+    """The expressions inside an expression that are worth showing, and then itself."""
+    if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.IfExp):  # may run never, or often
         return
     for child in ast.iter_child_nodes(node):
         yield from _innermost_first(child)

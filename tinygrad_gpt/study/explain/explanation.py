@@ -2,8 +2,8 @@
 
     print(explain("layer_norm"))
 
-The derivation is the docstring of the op's file, the code is the op's, and the numbers are computed when they are asked
-for: nothing here could tell another story than what trains.
+The derivation is the docstring of the op's file, the code is its code, and the numbers are computed on the spot: so the
+explanation always agrees with the code that trains.
 """
 
 import inspect
@@ -44,7 +44,7 @@ OTHER_MEANS = (
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Everything there is to say about an op; as text it is a page."""
+    """Everything that the page of an op shows; str() is the page."""
 
     name: str
     purpose: str
@@ -54,7 +54,7 @@ class Explanation:
     path: str
     """of the op's file, from the repository's root"""
     code: str
-    """of the op and of what it uses in its file"""
+    """of the op and of everything in its file that it uses"""
     uses: tuple[str, ...]
     """ops of other files that the code calls"""
     family: tuple[str, ...]
@@ -63,11 +63,11 @@ class Explanation:
 
     @property
     def agrees(self) -> bool:
-        """Whether every gradient is what the complex step and differences give."""
+        """Whether every gradient agrees with the complex step and with differences."""
         return all(worked.agrees for worked in self.examples)
 
     def text(self, width: int = _WIDTH) -> str:
-        """The page, its prose in so many columns."""
+        """The page, with prose of this many columns."""
         parts = [self.name, "=" * len(self.name), ""]
         for block in blocks(self.docstring):
             parts += [block_text(block, width), *([""] if block.kind != "section" else [])]
@@ -84,9 +84,9 @@ class Explanation:
 
 
 def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
-    """The page of an op, given by name or itself, with the numbers chosen for it or others drawn from a seed.
+    """The page of an op, which is given by name or as a function, with chosen numbers or, with a seed, random ones.
 
-    Raises ValueError for a name that is no op's, with the nearest one that is, or for a seed outside [0, 2**64).
+    Raises ValueError for an unknown name, and suggests the nearest op; or for a seed outside [0, 2**64).
     """
     name = _name_of_op(op)
     if seed is not None and not 0 <= seed < 2**64:
@@ -106,25 +106,25 @@ def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
 
 
 def _name_of_op(op: str | Op) -> str:
-    """The name of an op, given itself or by name: layer_norm, layer-norm and LayerNorm are one."""
+    """The op's name as ops spells it: layer_norm, layer-norm and LayerNorm are the same op."""
     if not isinstance(op, str):
         if op not in ops.ALL_OPS:
             raise ValueError(f"op must be one of ops.ALL_OPS, or its name; got {op!r}")
         return op.__name__
-    alike = {normalized_name(name): name for name in OPS}
-    if normalized_name(op) not in alike:
+    by_spelling = {normalized_name(name): name for name in OPS}
+    if normalized_name(op) not in by_spelling:
         near = nearest(op, OPS)
         raise ValueError(f"unknown op {op!r}; " + (f"did you mean {near}?" if near else _LIST_HINT))
-    return alike[normalized_name(op)]
+    return by_spelling[normalized_name(op)]
 
 
 def normalized_name(name: str) -> str:
-    """A name's letters and digits alone, in lower case."""
+    """Only the letters and digits of a name, in lower case."""
     return "".join(c for c in name.lower() if c.isalnum())
 
 
 def purpose(name: str) -> str:
-    """What an op does, in a sentence: its file's, or its own if the file has several ops."""
+    """What an op does, in a sentence: from its file's docstring, or from its own if the file has several ops."""
     module = sys.modules[OPS[name].__module__]
     alone = sum(op.__module__ == module.__name__ for op in OPS.values()) == 1
     doc = (module.__doc__ if alone else OPS[name].__doc__) or ""
@@ -132,7 +132,7 @@ def purpose(name: str) -> str:
 
 
 def _code(function: Callable[..., Any], module: ModuleType) -> str:
-    """The source of a function and of all it uses that is defined in its module, in the file's order."""
+    """The source of a function and of everything that it uses from its module, in the file's order."""
     found = {function.__name__: function}
     todo = [function]
     while todo:
@@ -151,7 +151,7 @@ def _code(function: Callable[..., Any], module: ModuleType) -> str:
 
 
 def _names_in(code: CodeType) -> Iterator[str]:
-    """The names that a function's code, and the functions inside it, look up outside."""
+    """The global names and attributes that a function, and the functions inside it, use."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -159,13 +159,12 @@ def _names_in(code: CodeType) -> Iterator[str]:
 
 
 def _is_op_of_another_file(name: str, module: ModuleType) -> bool:
-    """Whether a name in a module is an op of another file."""
     op = OPS.get(name)
     return op is not None and op.__module__ != module.__name__ and getattr(module, name, None) is op
 
 
 def listing(width: int = _WIDTH) -> str:
-    """Every op by family, a line each."""
+    """Every op by family, one line each."""
     column = max(map(len, OPS)) + 4
     lines = []
     for family, names in FAMILIES.items():

@@ -1,6 +1,6 @@
-"""What a page says of an op: its file's docstring with the formulas drawn, and the rule of its vjp in a sentence.
+"""An op on an HTML page: its file's docstring with the formulas typeset, and the rule of its vjp in a sentence.
 
-Formulas and derivations stand in the ops' files alone; here they are only set.
+Formulas and derivations are written in the ops' files only; here they are only typeset.
 """
 
 import html
@@ -14,79 +14,77 @@ from tinygrad_gpt.study.explain.docstrings import Block, blocks
 from tinygrad_gpt.study.explain.mathml import mathml
 from tinygrad_gpt.study.explain.tex import cells, tex
 
-_GRADIENT = re.compile(r"d\w+(?:/d\w+)?\s+=")  # such a line tells a gradient
+_GRADIENT = re.compile(r"d\w+(?:/d\w+)?\s+=")  # a line with a gradient
 RULES = {
-    "add": "A sum hands its gradient to both terms, unchanged; what was broadcast receives the sum over its copies.",
-    "subtract": "The gradient goes to a unchanged and to b with its sign turned.",
+    "add": "Both terms receive the gradient unchanged; an array that was broadcast receives the sum over its copies.",
+    "subtract": "a receives the gradient unchanged, b receives it with the opposite sign.",
     "multiply": "Each factor receives the gradient times the other factor.",
-    "divide": "The numerator's gradient is divided by b; the denominator's is minus that, times the quotient.",
-    "negative": "The gradient turns its sign.",
+    "divide": "The numerator's gradient is dy / b; the denominator's is minus that, times the quotient.",
+    "negative": "The gradient changes its sign.",
     "power": "The base follows the power rule; the exponent receives the gradient times y ln a.",
-    "exp": "e^x is its own slope: the gradient is multiplied by the result.",
+    "exp": "e^x is its own derivative: the gradient is multiplied by the result.",
     "log": "The gradient is divided by the input.",
     "sqrt": "The gradient is divided by twice the root.",
-    "tanh": "The slope is 1 at 0 and dies away where tanh saturates at 1 or -1.",
+    "tanh": "The slope is 1 at 0, and goes to 0 where tanh saturates at 1 or -1.",
     "relu": "The gradient passes where x was positive and stops elsewhere.",
     "sum": "Every term receives the whole gradient.",
     "mean": "Every term receives an n-th of the gradient.",
-    "max": "Only the largest entry receives the gradient; several that tie share it.",
+    "max": "Only the largest entry receives the gradient; tied entries share it.",
     "var": "Entries are pushed away from their mean, in proportion to their distance from it.",
-    "reshape": "Each gradient goes home to its entry.",
-    "transpose": "The axes go back to where they were, and the gradient with them.",
-    "broadcast_to": "What was repeated receives the sum of what its copies receive.",
-    "getitem": "Each entry that was read receives its gradient, twice if it was read twice; all others receive 0.",
-    "split": "The part's gradient goes home.",
-    "concatenate": "The gradient is cut where the arrays were joined, and each takes its piece.",
-    "where": "The gradient goes to the entry that was chosen; the other had no influence and receives 0.",
+    "reshape": "Each gradient goes back to its entry.",
+    "transpose": "The gradient's axes are put back in their old order.",
+    "broadcast_to": "An entry that was repeated receives the sum of the gradients of its copies.",
+    "getitem": "Each entry that was read receives its gradient, or the sum if it was read twice; all others, 0.",
+    "split": "The part's gradient goes back to its entries; all others receive 0.",
+    "concatenate": "The gradient is cut where the arrays were joined, and each array receives its piece.",
+    "where": "The chosen entry receives the gradient; the other had no influence and receives 0.",
     "masked_fill": "Where the constant was put in, x had no influence and receives 0.",
     "matmul": "Each matrix receives the gradient times the other one transposed, on the other one's side.",
     "softmax": (
-        "Probabilities sum to 1, so only what lies above the gradient's weighted mean is raised, the rest is lowered."
+        "Probabilities sum to 1, so each entry receives p times the distance of its gradient from their weighted mean."
     ),
-    "log_softmax": "Each logit receives its own gradient, less its probability's share of the whole.",
+    "log_softmax": "Each logit receives its own gradient, minus its probability times the sum of the row's.",
     "embedding": (
-        "Each row of the table receives the sum over the places where its token stands; tokens that are absent, 0."
+        "Each row of the table receives the sum over all positions of its token; rows of absent tokens receive 0."
     ),
     "linear": (
-        "The input receives the gradient back through W; W the products of input and gradient; the bias "
-        "their sum over all rows."
+        "The input receives the gradient through W; W receives the products of input and gradient; the bias "
+        "receives the sum of the gradient over all rows."
     ),
     "gelu": (
-        "A large positive x passes the gradient, a large negative one stops it, and near 0 about half goes through."
+        "A large positive x passes the gradient, a large negative one stops it, and near 0 about half of it passes."
     ),
     "layer_norm": (
-        "What would shift or stretch a whole row is taken out of its gradient, since layer norm undoes it; "
-        "the rest is scaled by 1/deviation."
+        "Layer norm undoes any shift or scaling of a whole row, so these two parts are removed from the gradient; "
+        "the rest is divided by the deviation."
     ),
     "causal_attention": (
-        "A value receives gradient from every later token that looked at it, weighted by how much; queries "
-        "and keys are moved so that looks which helped the loss become stronger."
+        "A value receives the gradient of every later token that attended to it, weighted by how much; queries "
+        "and keys change so that attention which lowers the loss becomes stronger."
     ),
-    "dropout": "What was dropped receives 0; what was kept and scaled up has its gradient scaled up alike.",
-    "cross_entropy": (
-        "The softmax minus the one-hot target: the target's logit is pushed up, all others down by their probability."
-    ),
+    "dropout": "Dropped entries receive 0; the others were scaled up, and so is their gradient.",
+    "cross_entropy": ("The softmax minus the one-hot target: a step raises the target's logit and lowers the others."),
     "linear_cross_entropy": (
-        "The softmax minus the one-hot target gives the logits' gradient; a linear layer's rule takes it on "
+        "The softmax minus the one-hot target is the logits' gradient; by the rule of a linear layer it goes on "
         "to the hidden states and to the tokens' rows."
     ),
     "recomputed": (
-        "Only the inputs were kept: the block runs again, is walked back at once, and hands over the gradients."
+        "Only the inputs were saved: the block runs again, and its backward gives the gradients of its inputs."
     ),
 }
 
 
 def formulas(function: Function) -> str:
-    """What the op computes and what its vjp does, as HTML: the formulas without the way from one to the other."""
+    """The formulas of the op and of its gradients as HTML, without the derivation."""
     displayed = [block for block in _docstring_of(function) if block.kind == "formula"]
     chosen = displayed[:1] + [block for block in displayed[1:] if _GRADIENT.match(block.lines[0])]
     return "".join(_of_block(block, function) for block in chosen)
 
 
 def derivation(function: Function) -> str:
-    """The docstring of an op's file as HTML; of formulas that list a family of ops line by line, this op's line.
+    """The docstring of an op's file as HTML.  Where a formula has one line per op of the file, only this op's line.
 
-    An op of somebody else's has its own docstring, as it stands.
+    For an op that is not one of ours, its own docstring unchanged.
     """
     if function not in ops.ALL_OPS:
         return _paragraph(inspect.getdoc(function) or "")
@@ -94,7 +92,7 @@ def derivation(function: Function) -> str:
 
 
 def _docstring_of(function: Function) -> list[Block]:
-    """The parts of the docstring of an op's file; none for an op of somebody else's."""
+    """The parts of the docstring of an op's file; none for an op that is not one of ours."""
     if function not in ops.ALL_OPS:
         return []
     return blocks(inspect.cleandoc(sys.modules[function.__module__].__doc__ or ""))
@@ -114,18 +112,17 @@ def _of_block(block: Block, function: Function) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """Prose, if there is any."""
     return f"<p>{inline_html(text)}</p>" if text else ""
 
 
 def inline_html(text: str) -> str:
-    """Prose as HTML: `code`, and the word that opens the derivation."""
+    """Prose as HTML, with `code`, and with the word that opens the derivation in bold."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
     return re.sub(r"^Gradient\.", "<b>Gradient.</b>", text)
 
 
 def _formula_html(line: str) -> str:
-    """A line of formulas, each part that stands apart in a box of its own; as it is written, if it cannot be drawn."""
+    """A line of formulas, each separate part in its own box; if it cannot be typeset, the line as it is written."""
     try:
         parts = [mathml(tex(part)) for _, part in cells(line)]
     except ValueError:

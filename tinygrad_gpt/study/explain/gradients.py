@@ -1,9 +1,9 @@
-"""docs/gradients: a page per op with its mathematics set, written from the ops themselves.
+"""docs/gradients: one page per op with its mathematics typeset, written from the ops themselves.
 
     python -m tinygrad_gpt.study.explain.gradients [--check] [FOLDER]
 
-Formulae are the docstrings', turned into LaTeX; code and numbers are those of `explain`.  With --check nothing is
-written: the exit code is 1 if a page is not what would be written, or a gradient not what the other means give.
+The formulas come from the docstrings and become LaTeX; code and numbers are those of `explain`.  --check writes
+nothing: the exit code is 1 if a page is out of date, or a gradient disagrees with the complex step or differences.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tinygrad_gpt.study.explain.tex import formula
 from tinygrad_gpt.study.explain.text import HEAD, comparison_rows, farthest_row, worked_text
 
 _FOLDER = "docs/gradients"
-_WIDTH = 100  # of the numbers
+_WIDTH = 100  # columns of the numbers
 _WRITTEN = "<!-- Written by `python -m tinygrad_gpt.study.explain.gradients`; edit the op, not this page. -->\n"
 _INTRODUCTION = f"""# Every gradient
 
@@ -38,12 +38,12 @@ and `--seed 1` with other numbers.
 
 
 def pages(explanations: Sequence[Explanation]) -> dict[str, str]:
-    """Every page by its file's name."""
+    """The text of every page, by its file's name."""
     return {"README.md": _index(), **{f"{it.name}.md": page(it) for it in explanations}}
 
 
 def _index() -> str:
-    """The page of contents: every op by family, a line each."""
+    """The contents: every op by family, one line each."""
     families = ""
     for family, names in FAMILIES.items():
         families += f"\n## {family}\n\n"
@@ -75,7 +75,7 @@ def _navigation(explanation: Explanation) -> str:
 
 
 def _block_markdown(block: Block) -> str:
-    """A part of the docstring: formulae as LaTeX, the rest as it is."""
+    """A part of the docstring: formulas as LaTeX, the rest as it is."""
     if block.kind == "formula":
         return _fenced("math", formula(block.lines))
     if block.kind == "doctest":
@@ -87,24 +87,23 @@ def _block_markdown(block: Block) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which Markdown finds nothing to set, but for what is in backticks."""
+    """Text without a meaning in Markdown, except between backticks."""
     pieces = re.split(r"(`[^`]*`)", text)
     return "".join(piece if piece.startswith("`") else re.sub(r"([\\*_<>\[\]|~])", r"\\\1", piece) for piece in pieces)
 
 
 def _fenced(language: str, text: str) -> str:
-    """A block of code."""
     return f"```{language}\n{text}\n```\n"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of numbers, which stand at the right."""
+    """A Markdown table whose numbers are right-aligned."""
     head, *body = [f"| {' | '.join(cell or ' ' for cell in row)} |" for row in rows]
     return "\n".join([head, "| :-- |" + " --: |" * (len(rows[0]) - 1), *body]) + "\n"
 
 
 def findings(folder: Path, wanted: dict[str, str], explanations: Sequence[Explanation]) -> Iterator[str]:
-    """What is wrong with a folder of pages."""
+    """What is wrong with a folder of pages: missing, stale or extra files, and wrong gradients."""
     for name, text in wanted.items():
         file = folder / name
         if not file.exists():
@@ -113,7 +112,7 @@ def findings(folder: Path, wanted: dict[str, str], explanations: Sequence[Explan
             yield f"{file} is not what would be written"
     for file in sorted(folder.glob("*.md")):
         if file.name not in wanted:
-            yield f"{file} is about no op"
+            yield f"{file} is not about an op"
     for explanation in explanations:
         if not explanation.agrees:
             yield f"{explanation.name}: the vjp is not what the complex step and differences give"
@@ -125,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m tinygrad_gpt.study.explain.gradients", description="Pages of the ops."
     )
     parser.add_argument("folder", nargs="?", default=_FOLDER, help=f"where the pages are (default: {_FOLDER})")
-    parser.add_argument("--check", action="store_true", help="write nothing; say what is stale or wrong")
+    parser.add_argument("--check", action="store_true", help="write nothing; report what is stale or wrong")
     options = parser.parse_args(argv)
     folder, explanations = Path(options.folder), [explain(name) for name in OPS]
     wanted = pages(explanations)

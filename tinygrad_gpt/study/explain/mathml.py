@@ -1,9 +1,9 @@
-"""LaTeX to MathML, which browsers draw by themselves: the commands that `tex` makes of the ops' docstrings.
+"""LaTeX to MathML, which browsers draw without a library: only the commands that `tex` writes.
 
     >>> mathml(r"x_i^{2}")
     '<math><msubsup><mi>x</mi><mi>i</mi><mrow><mn>2</mn></mrow></msubsup></math>'
 
-`d` before a letter is one sign with it: dx is dLoss/dx.
+`d` and the letter after it are one symbol: dx is dLoss/dx.
 """
 
 import html
@@ -14,7 +14,7 @@ _SIGNS = {"cdot": "·", "circ": "∘", "infty": "∞", "top": "\u22a4", "dots": 
 _SPACES = {",": "0.17em", " ": "0.25em", "quad": "1em", "qquad": "2em"}
 _ACCENTS = {"hat": "^", "bar": "¯"}
 _THIN_SPACE = f'<mspace width="{_SPACES[","]}"/>'
-_MINUS = "\u2212"  # as long as a plus
+_MINUS = "\u2212"  # as wide as a plus
 D, NBSP = '<mi mathvariant="normal">d</mi>', "\u00a0"
 
 _TOKEN = re.compile(r"\\(?:text|operatorname|mathrm|mathit)\{[^{}]*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|d?[A-Za-z]|\s+|.")
@@ -22,7 +22,7 @@ _ORDINARY = re.compile(r"\w|\\(?:operatorname|mathrm|mathit|hat|bar|frac|tfrac|s
 
 
 def mathml(latex: str) -> str:
-    """A formula as a MathML element.  Raises ValueError for a command that is not known."""
+    """A formula as a MathML element.  Raises ValueError for an unknown command."""
     return f"<math>{Parser(latex).row()}</math>"
 
 
@@ -33,25 +33,25 @@ class Parser:
         self.tokens: list[str] = [token for token in _TOKEN.findall(latex) if not token.isspace()]
 
     def row(self, end: str | None = None) -> str:
-        """Everything up to `end`, which is taken too."""
+        """Everything up to and including `end`."""
         parts = []
         while self.tokens and self.tokens[0] != end:
             function = self.tokens[0].startswith(r"\operatorname")
             parts.append(self.scripted())
-            if function and self.tokens and _ORDINARY.match(self.tokens[0]):  # mean x: a thin space, as LaTeX leaves
+            if function and self.tokens and _ORDINARY.match(self.tokens[0]):  # mean x: a thin space, as in LaTeX
                 parts.append(_THIN_SPACE)
         if end is not None:
             self.take(end)
         return "".join(parts)
 
     def take(self, expected: str | None = None) -> str:
-        """The next token."""
+        """Remove and return the next token."""
         if not self.tokens or (expected is not None and self.tokens[0] != expected):
             raise ValueError(f"formula needs {expected or 'more'}, and has {' '.join(self.tokens) or 'no more'}")
         return self.tokens.pop(0)
 
     def scripted(self) -> str:
-        """One thing, with what stands below and above it."""
+        """One symbol or group with its index and exponent."""
         base, limits = self.atom()
         below = above = None
         while self.tokens and self.tokens[0] in ("_", "^"):
@@ -67,7 +67,7 @@ class Parser:
         return f"<{tag[1]}>{base}{above}</{tag[1]}>" if above else base
 
     def atom(self) -> tuple[str, bool]:
-        """One thing, and whether its limits stand under and over it."""
+        """One symbol or group, and whether its limits are drawn under and over it."""
         token = self.take()
         if token == "{":
             return f"<mrow>{self.row('}')}</mrow>", False
@@ -85,7 +85,7 @@ class Parser:
         return f"<mo{stretchy}>{html.escape(_MINUS if token == '-' else token)}</mo>", False
 
     def command(self, name: str) -> tuple[str, bool]:
-        """A command and what it takes."""
+        """A command and its arguments."""
         if name in _SPACES:
             return f'<mspace width="{_SPACES[name]}"/>', False
         if name in "{}|":

@@ -1,6 +1,6 @@
 """A docstring's formula, written for a terminal, as LaTeX: √(2/π) x̂_i becomes \\sqrt{2/\\pi}\\, \\hat{x}_{i}.
 
-What the docstrings use is all it knows.  Words that name no function and no quantity are text.
+It knows only what the docstrings use.  Words that are not in its lists of functions and quantities are text.
 """
 
 import re
@@ -38,11 +38,11 @@ _JOINING = re.compile(r"(?:[\w})\]]|\\top)$")
 
 
 def formula(lines: list[str]) -> str:
-    """The lines of a formula as one LaTeX array, each part of a line that stands apart in a cell of its own."""
+    """The lines of a formula as one LaTeX array, with a cell for each part between wide gaps."""
     rows = [cells(line) for line in lines]
     starts = _columns([start for row in rows for start, _ in row])
     places = [[max(i for i, first in enumerate(starts) if first <= start) for start, _ in row] for row in rows]
-    if len(rows) == 1 or any(row[-1] - row[0] >= len(row) for row in places):  # no table, or one with gaps in it
+    if len(rows) == 1 or any(row[-1] - row[0] >= len(row) for row in places):  # no table, or one with empty cells
         return _stacked([r" \qquad ".join(tex(text) for _, text in row) for row in rows])
     table = []
     for row, filled in zip(rows, places, strict=True):
@@ -52,7 +52,7 @@ def formula(lines: list[str]) -> str:
 
 
 def _stacked(rows: list[str], n_columns: int = 1) -> str:
-    """Rows below each other; a row alone needs no array."""
+    """Rows below each other; a single row needs no array."""
     if len(rows) == 1:
         return rows[0]
     body = " \\\\[4pt]\n".join(rows)
@@ -70,7 +70,7 @@ def cells(line: str) -> list[tuple[int, str]]:
 
 
 def _columns(starts: list[int]) -> list[int]:
-    """Where columns start: places up to two apart are one column (a sign stands before the others)."""
+    """Where columns start: starts that differ by two at most are one column (one of them may have a sign)."""
     found: list[int] = []
     for start in sorted(set(starts)):
         if not found or start - found[-1] > 2:
@@ -94,7 +94,7 @@ def tex(text: str) -> str:
         if kind == "space":
             space = " "
             continue
-        if kind == "word" or words.endswith("the"):  # through the mean
+        if kind == "word" or words.endswith("the"):  # as in "through the mean"
             words += f"{space if words or written else ''}{token}"
             space = ""
             continue
@@ -102,7 +102,7 @@ def tex(text: str) -> str:
             written, words = f"{written}\\text{{{words}{space}}}", ""
             space = ""
         made, at = _latex_of(str(kind), token, text, at)
-        if token in "-:" and (token == ":" or written.endswith(r" }")):  # after words no sign of subtraction
+        if token in "-:" and (token == ":" or written.endswith(r" }")):  # after words it is not a minus
             made = f"{{{token}}}"
         written += _joint(written, made, str(kind), space) + made
         space = ""
@@ -110,7 +110,7 @@ def tex(text: str) -> str:
 
 
 def _latex_of(kind: str, token: str, text: str, at: int) -> tuple[str, int]:
-    """The LaTeX of a token that began before `at`, and where the rest of the text begins."""
+    """The LaTeX of a token that ends at `at`, and where the rest of the text begins."""
     if kind == "function":
         return r"\operatorname{" + token.replace("_", r"\_") + "}", at
     if kind == "quantity":
@@ -119,7 +119,7 @@ def _latex_of(kind: str, token: str, text: str, at: int) -> tuple[str, int]:
         return f"{'d' if len(token) > 2 else ''}{_ACCENTS[token[-1]]}{{{token[-2]}}}", at
     if kind in ("raised", "lowered"):
         inside, at = _operand(text, at, r"[\w,]+" if kind == "lowered" else r"\w+")
-        letters = re.fullmatch("[a-z]{2}", inside)  # two indices, no word
+        letters = re.fullmatch("[a-z]{2}", inside)  # two indices, not a word
         return f"{'^' if kind == 'raised' else '_'}{{{inside if letters else tex(inside)}}}", at
     if kind == "root":
         inside, at = _operand(text, at, r"\w+")
@@ -130,7 +130,7 @@ def _latex_of(kind: str, token: str, text: str, at: int) -> tuple[str, int]:
 
 
 def _operand(text: str, at: int, plain: str) -> tuple[str, int]:
-    """What a root, an exponent or an index is taken of: (...) or {...} without their brackets, or a plain run."""
+    """The operand of a root, an exponent or an index: the inside of (...) or {...}, or a run of plain characters."""
     if at < len(text) and text[at] in "({":
         depth = 0
         for end in range(at, len(text)):
@@ -144,7 +144,7 @@ def _operand(text: str, at: int, plain: str) -> tuple[str, int]:
 
 
 def _joint(written: str, made: str, kind: str, space: str) -> str:
-    """What goes between two pieces: a thin space between factors, a space where the text has one."""
+    """The space between two pieces: thin between factors, else as in the text."""
     if not space:
         return ""
     factors = _JOINING.search(written) and (made[0] in "([\\" or made[0].isalnum())

@@ -1,4 +1,4 @@
-"""The page of an op as text: prose in the width there is; formulae, code and numbers as they are, however long."""
+"""The page of an op as text: prose is wrapped; formulas, code and numbers are not."""
 
 import textwrap
 from typing import Any
@@ -11,8 +11,8 @@ from tinygrad_gpt.study.explain.docstrings import Block
 from tinygrad_gpt.study.explain.executed_lines import ExecutedLine
 from tinygrad_gpt.study.explain.worked_example import COMPLEX_STEP_BOUND, DIFFERENCES_BOUND, Comparison, Worked
 
-_LABEL = 10  # columns for Shapes., Saved. ...
-_LONG_NAME = 34  # an expression longer than this has its value on the next line
+_LABEL = 10  # columns of "Shapes.", "Saved." and so on
+_LONG_NAME = 34  # characters; the value of a longer expression is on the next line
 HEAD = ("", "vjp", "complex step", "differences", "")
 Row = tuple[str, str, str, str, str]
 _PLAIN = (bool, int, float, str, type(None))
@@ -38,7 +38,7 @@ def block_text(block: Block, width: int) -> str:
 
 
 def code_text(source: str) -> str:
-    """Lines of code as they stand in the file: folded, they would be another program."""
+    """Lines of code as in the file; wrapping would change the program."""
     return textwrap.indent(source, "    ")
 
 
@@ -63,12 +63,11 @@ def _inputs_and_array_settings(worked: Worked) -> dict[str, Any]:
 
 
 def _fits_in_call(value: Any) -> bool:
-    """Whether a setting is short enough to stand in the call."""
+    """Whether a setting is short enough to be written in the call."""
     return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(item, _PLAIN) for item in value))
 
 
 def _call_text(worked: Worked) -> str:
-    """The call of the op."""
     settings = (
         f"{key}={value!r}" if _fits_in_call(value) else f"{key}={key}" for key, value in worked.settings.items()
     )
@@ -76,7 +75,7 @@ def _call_text(worked: Worked) -> str:
 
 
 def _saved_line(saved: dict[str, Any], width: int) -> str:
-    """What is kept for the way back: arrays first, with their shapes."""
+    """What the vjp saves: arrays first, with their shapes."""
     arrays = [f"{name} {_shape_text(value)}" for name, value in saved.items() if isinstance(value, np.ndarray)]
     others = [f"{name} = {value_text(value)}" for name, value in saved.items() if not isinstance(value, np.ndarray)]
     whole = "  ".join(["saved:", ", ".join(text.replace(" ", "\xa0") for text in [*arrays, *others])])
@@ -84,7 +83,7 @@ def _saved_line(saved: dict[str, Any], width: int) -> str:
 
 
 def _line_text(line: ExecutedLine, width: int) -> str:
-    """A statement, and below it what it made."""
+    """A statement, and below it the values that it made."""
     indent = " " * (8 + len(line.source) - len(line.source.lstrip()))
     values = [
         item for made in (line.parts | line.made).items() if _showable(made[1]) for item in _arrays_by_name(*made)
@@ -96,19 +95,19 @@ def _line_text(line: ExecutedLine, width: int) -> str:
 
 
 def _arrays_by_name(name: str, value: Any) -> list[tuple[str, Any]]:
-    """A value by its name; the arrays of a list or a tuple each by its own."""
+    """A value with its name; for a list or a tuple of arrays, each array with its own."""
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return [(f"{name}[{i}]", item) for i, item in enumerate(value)]
     return [(name, value)]
 
 
 def _showable(value: Any) -> bool:
-    """Whether a value is worth a line: a function is not."""
+    """Functions are not shown."""
     return not callable(value) or isinstance(value, type(np))
 
 
 def _named_value(name: str, value: Any, width: int, indent: str = "    ") -> str:
-    """name (shape) = value, over as many lines as the array has rows."""
+    """name (shape) = value, on as many lines as the array has rows."""
     if not isinstance(value, np.ndarray) or value.ndim == 0:
         return f"{indent}{name} = {value_text(value)}"
     head, text = f"{indent}{name} {_shape_text(value)} = ", array_text(value)
@@ -124,7 +123,7 @@ def _shape_text(x: Array) -> str:
 
 
 def comparisons_text(comparisons: tuple[Comparison, ...]) -> str:
-    """A row per entry of every gradient, by the vjp and by the other means; below, how far they are apart."""
+    """One row per entry of every gradient, by the vjp and the other methods; below, their largest differences."""
     rows = [HEAD, *comparison_rows(comparisons), ("",) * 5, farthest_row(comparisons)]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join(
@@ -144,7 +143,6 @@ def farthest_row(comparisons: tuple[Comparison, ...]) -> Row:
 
 
 def _entries(comparison: Comparison) -> list[Row]:
-    """The rows of one gradient."""
     found = []
     off = comparison.off()
     for place in np.ndindex(comparison.vjp.shape):
@@ -156,7 +154,7 @@ def _entries(comparison: Comparison) -> list[Row]:
 
 
 def _farthest(comparisons: tuple[Comparison, ...], which: int) -> str:
-    """The largest difference from the complex step (1) or from differences (2): its bound, or itself if it is more."""
+    """The largest difference from the complex step (1) or from differences (2); only "< bound" if it is small."""
     bound = (COMPLEX_STEP_BOUND, DIFFERENCES_BOUND)[which - 1]
     pairs = [(c.vjp, c.complex_step if which == 1 else c.differences) for c in comparisons]
     if any(other is None for _, other in pairs):

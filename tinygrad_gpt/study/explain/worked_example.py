@@ -1,4 +1,4 @@
-"""An op worked out in numbers: forward line by line, the way back line by line, and its gradients by other means."""
+"""An op worked out in numbers: forward and backward line by line, and its gradients by two other methods."""
 
 import inspect
 from collections.abc import Callable
@@ -14,22 +14,22 @@ from tinygrad_gpt.study.explain.examples import Example
 from tinygrad_gpt.study.explain.executed_lines import ExecutedLine, prints_alike, watch
 
 Op = Callable[..., tuple[Array, Vjp]]
-COMPLEX_STEP_BOUND = 1e-12  # the numbers are of the order of 1, so this is a few thousand roundings
-DIFFERENCES_BOUND = 1e-7  # h²f'''/6 at h = 1e-5, with room for an f''' of some thousands
+COMPLEX_STEP_BOUND = 1e-12  # the numbers are about 1, so this is a few thousand roundings
+DIFFERENCES_BOUND = 1e-7  # h²f'''/6 at h = 1e-5, for an f''' up to a few thousand
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One gradient: as the vjp answers it, and by two other means."""
+    """One gradient: from the vjp, and by two other methods."""
 
     name: str
     vjp: Array
     complex_step: Array | None
-    """None if the op does not take complex numbers"""
+    """None if the op does not accept complex numbers"""
     differences: Array
 
     def off(self) -> Array:
-        """Which entries (bool) are farther from what the other means give than rounding explains."""
+        """Which entries (bool) differ from the other two by more than rounding explains."""
         wrong = ~(abs(self.vjp - self.differences) < DIFFERENCES_BOUND)
         if self.complex_step is not None:
             wrong |= ~(abs(self.vjp - self.complex_step) < COMPLEX_STEP_BOUND)
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether all means give the same gradient."""
+        """Whether all methods give the same gradient."""
         return not self.off().any()
 
 
@@ -54,7 +54,7 @@ class Worked:
     y: Array
     forward: tuple[ExecutedLine, ...]
     saved: dict[str, Any]
-    """what the vjp holds on to, by name"""
+    """what the vjp saves, by name"""
     dy: Array
     backward: tuple[ExecutedLine, ...]
     gradients: dict[str, Array | None]
@@ -62,18 +62,18 @@ class Worked:
 
     @property
     def agrees(self) -> bool:
-        """Whether every gradient is what the other means give."""
+        """Whether every gradient agrees with the other methods."""
         return all(comparison.agrees for comparison in self.comparisons)
 
 
 def work_through(op: Op, example: Example, seed: int | None = None) -> Worked:
-    """Run an op and its vjp on an example; the op may be anybody's, also one that is wrong."""
+    """Run an op and its vjp on an example; any op will do, even a wrong one."""
     inputs = example.arrays(seed)
     (y, vjp), forward = watch(op, *inputs.values(), **example.settings)
     dy = example.incoming(np.shape(y), seed)
-    answer, backward = watch(vjp, dy)
+    grads, backward = watch(vjp, dy)
     out = next(iter(inspect.signature(vjp).parameters)).removeprefix("d")
-    gradients = dict(zip((f"d{name}" for name in inputs), answer, strict=True))
+    gradients = dict(zip((f"d{name}" for name in inputs), grads, strict=True))
     return Worked(
         op=op.__name__,
         title=example.title,
@@ -92,15 +92,15 @@ def work_through(op: Op, example: Example, seed: int | None = None) -> Worked:
     )
 
 
-def _without_repeated_results(steps: tuple[ExecutedLine, ...], results: dict[str, Array]) -> tuple[ExecutedLine, ...]:
-    """The steps, the last of which made the results, but for those that an earlier one has made by the same name."""
-    shown = {name: value for step in steps for name, value in step.made.items()}
+def _without_repeated_results(lines: tuple[ExecutedLine, ...], results: dict[str, Array]) -> tuple[ExecutedLine, ...]:
+    """The lines, but the last one shows only results that no earlier line has shown under the same name."""
+    shown = {name: value for line in lines for name, value in line.made.items()}
     new = {name: value for name, value in results.items() if not prints_alike(shown.get(name), value)}
-    return (*steps[:-1], replace(steps[-1], made=new)) if steps else ()
+    return (*lines[:-1], replace(lines[-1], made=new)) if lines else ()
 
 
 def _saved_values(vjp: Vjp) -> dict[str, Any]:
-    """What a vjp's closure holds on to: arrays, shapes, settings; that of an inner vjp under its own name."""
+    """The variables in a vjp's closure: arrays, shapes, settings; those of an inner vjp under their own names."""
     found: dict[str, Any] = {}
     for name, value in inspect.getclosurevars(vjp).nonlocals.items():
         if callable(value) and hasattr(value, "__closure__"):
@@ -113,7 +113,7 @@ def _saved_values(vjp: Vjp) -> dict[str, Any]:
 def _compare_gradients(
     op: Op, example: Example, inputs: dict[str, Array], dy: Array, gradients: dict[str, Array | None]
 ) -> list[Comparison]:
-    """Every gradient beside what the other means give."""
+    """Every gradient beside the results of the other methods."""
     arrays = tuple(inputs.values())
 
     def forward(*moved: Array) -> Array:
@@ -122,8 +122,8 @@ def _compare_gradients(
     def comparison(i: int, name: str) -> Comparison:
         grad = gradients[f"d{name}"]
         other = by_complex_step(forward, arrays, i, dy) if example.complex else None
-        answered = np.full(arrays[i].shape, np.nan) if grad is None else grad  # None is a gradient that is missing
-        return Comparison(f"d{name}", answered, other, by_differences(forward, arrays, i, dy))
+        returned = np.full(arrays[i].shape, np.nan) if grad is None else grad  # None: the gradient is missing
+        return Comparison(f"d{name}", returned, other, by_differences(forward, arrays, i, dy))
 
     floats = [i for i, x in enumerate(arrays) if x.dtype.kind == "f"]
     names = list(inputs)
