@@ -1,16 +1,16 @@
-"""Is my gradient right?  A softmax with a usual mistake, checked from Python, and the same after the mend.
+"""Is my gradient right?  A softmax with a usual mistake, checked from Python, and the same after the fix.
 
 The check names the first wrong entry, says what central differences give there, and knows the mistake.
 
-Expect: an entry of dx with a hint, then a list of laws that the mended gradient keeps.
+Expect: an entry of dx with a hint, then a list of laws that the fixed gradient keeps.
 """
 
 import tempfile
 from pathlib import Path
 
 from tinygrad_gpt.console import quiet_pipe
-from tinygrad_gpt.study.pitfalls.checking import check
 from tinygrad_gpt.study.pitfalls.exercises import BY_NAME
+from tinygrad_gpt.study.pitfalls.exercises.checking import check
 
 TODO = 'raise NotImplementedError("write me")'
 FIRST_TRY = "return (p * (1 - p) * dp,)"

@@ -26,8 +26,8 @@ from tinygrad_gpt.checkpoints.folder import step_of
 from tinygrad_gpt.cli import COMMANDS, main, run_folder
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.run_folder import RunFolder
-from tinygrad_gpt.cli.train import crash, session
-from tinygrad_gpt.debug import replay
+from tinygrad_gpt.cli.train import session
+from tinygrad_gpt.debug import crash, replay
 from tinygrad_gpt.runs.log import RunLog, read_log
 from tinygrad_gpt.training import loop
 

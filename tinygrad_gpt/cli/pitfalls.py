@@ -95,30 +95,30 @@ def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
             print()
             _guess(pitfall, ask)
         else:
-            print(f"\n{lesson.told(pitfall)}")
-        print(f"\n{lesson.caught(pitfall)}\n")
+            print(f"\n{lesson.answer(pitfall)}")
+        print(f"\n{lesson.catch(pitfall)}\n")
         if ask:
-            ask("Enter for the mend ")
+            ask("Enter for the fix ")
             print()
     except EOFError:
         print()
         return
-    print(lesson.mended(pitfall))
+    print(lesson.fix(pitfall))
 
 
 def _guess(pitfall: "Pitfall", ask: Ask) -> None:
     """Let somebody point at lines until they hit, or want to be told."""
-    from tinygrad_gpt.study.pitfalls.lesson import told, verdict
+    from tinygrad_gpt.study.pitfalls.lesson import answer, verdict
 
     lines = len(pitfall.code)
-    while answer := ask("Which line is wrong? Its number, or Enter to be told: ").strip():
-        if not (answer.isdecimal() and 1 <= int(answer) <= lines):
+    while guess := ask("Which line is wrong? Its number, or Enter to be told: ").strip():
+        if not (guess.isdecimal() and 1 <= int(guess) <= lines):
             print(f"A number from 1 to {lines}, or Enter.")
             continue
-        print(verdict(pitfall, int(answer)))
-        if pitfall.is_wrong(int(answer)):
+        print(verdict(pitfall, int(guess)))
+        if pitfall.is_wrong(int(guess)):
             return
-    print(told(pitfall))
+    print(answer(pitfall))
 
 
 def _exercise(name: str | None, file: str | None) -> int:
@@ -157,8 +157,8 @@ def _begin(exercise: "Exercise", path: Path, file: str) -> int:
 def _check(exercise: "Exercise", path: Path) -> int:
     """Judge the file; the exit code."""
     require_package("hypothesis")
-    from tinygrad_gpt.study.pitfalls.checking import check as judge
-    from tinygrad_gpt.study.pitfalls.learner import Complaint
+    from tinygrad_gpt.study.pitfalls.exercises.checking import check as judge
+    from tinygrad_gpt.study.pitfalls.exercises.learner import Complaint
 
     try:
         with user_input():

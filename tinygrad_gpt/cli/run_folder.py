@@ -29,7 +29,7 @@ from tinygrad_gpt.checkpoints.folder import NAME as CHECKPOINT
 from tinygrad_gpt.checkpoints.folder import step_of
 from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.terminal import human_number
-from tinygrad_gpt.debug.nonfinite import CRASH_FILES
+from tinygrad_gpt.debug.crash import CRASH_FILES
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.runs import run as runs
 from tinygrad_gpt.runs.lock import is_lockable, owner_of

@@ -28,13 +28,13 @@ from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.study.places import error_location
-from tinygrad_gpt.study.report import page
-from tinygrad_gpt.study.spot_check import Check, Index, spot_checks
-from tinygrad_gpt.study.trace import Trace as Recording
-from tinygrad_gpt.study.trace import trace
-from tinygrad_gpt.study.trace_json import as_dict
-from tinygrad_gpt.study.tree import cards, summary
+from tinygrad_gpt.study.error_location import error_location
+from tinygrad_gpt.study.trace.html_page import page
+from tinygrad_gpt.study.trace.recorder import Trace as Recording
+from tinygrad_gpt.study.trace.recorder import trace
+from tinygrad_gpt.study.trace.serialize import as_dict
+from tinygrad_gpt.study.trace.spot_checks import Check, Index, spot_checks
+from tinygrad_gpt.study.trace.terminal import cards, summary
 from tinygrad_gpt.tape import Tensor, no_grad
 from tinygrad_gpt.text import Tokenizer, build_tokenizer
 

@@ -23,7 +23,7 @@ from tinygrad_gpt.cli.config_file import to_toml
 from tinygrad_gpt.cli.errors import CommandFailed, note, reason_in_words
 from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.terminal import StopFlag, escape_controls, fold
-from tinygrad_gpt.cli.train.crash import Crash
+from tinygrad_gpt.cli.train.crash import crash_of
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import Plan
 from tinygrad_gpt.cli.train.report import HEADINGS, Outcome, duration_in_words, header, plot_title, summary, table_row
@@ -380,7 +380,7 @@ class Session:
     def crashed(self, message: str) -> str:
         """What to say of the step that was not finite; it is written to crash/, to be looked at again."""
         folder = self.folder.file(CRASH)
-        crash = Crash.of(self.options, self.plan, self.step + 1, message)
+        crash = crash_of(self.options, self.plan, self.step + 1, message)
         with self.going_on(CRASH):
             crash.save(folder)
         return (

@@ -1,0 +1,65 @@
+"""One row of logits, the limits of the draw, and how spread out the distribution is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array, to_host
+from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.sampling import probabilities
+from tinygrad_gpt.sampling.chart import quote_visibly
+from tinygrad_gpt.tape import no_grad
+from tinygrad_gpt.text import Tokenizer
+
+MAX_LABEL_COLUMNS = 20
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """One row of logits (V,), the text that it continues, and how each token reads."""
+
+    text: str
+    logits: Array
+    label: Callable[[int], str]
+
+    def likeliest(self, n: int) -> list[int]:
+        """The n likeliest tokens, of equals the lowest id first: the same at every temperature above 0."""
+        return [int(token) for token in np.argsort(-self.logits, kind="stable")[:n]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What limits the draw beside the temperature; None is no limit."""
+
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The limits that are set, as keywords of `probabilities`."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in self.settings().items()) or "no limit"
+
+
+def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
+    """What the model expects after a text; of a text longer than its context it sees the last tokens.
+
+    Raises ValueError for a text without a token, or logits that are not finite.
+    """
+    ids = tokenizer.encode(text)[-model.config.context_length :]
+    if not len(ids):
+        raise ValueError("text must hold at least one token: the model continues it")
+    with no_grad():
+        logits = to_host(model(ids[None]).data)[0, -1]
+    probabilities(logits)  # raises if nothing can be drawn from them
+    return NextToken(text, logits, lambda token: quote_visibly(tokenizer.label(token)))
+
+
+def entropy(probs: Array) -> float:
+    """-Σ p ln p of one distribution (V,), in nats; its exponential, the perplexity, is the size of a fair choice."""
+    p = probs[probs > 0]
+    return float(-(p * np.log(p)).sum()) + 0.0  # + 0: no -0 for a certain token
