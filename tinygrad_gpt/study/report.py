@@ -18,7 +18,7 @@ from typing import Any
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels import Op as Function
-from tinygrad_gpt.study.formulas import RULES, derivation, formulas
+from tinygrad_gpt.study.formulas import derivation, formulas, rule
 from tinygrad_gpt.study.numbers import Stats, heat_map
 from tinygrad_gpt.study.places import scope_levels, short_path
 from tinygrad_gpt.study.spot_check import Check
@@ -83,16 +83,19 @@ def _page_data(trace: Trace, checks: Iterable[Check] = ()) -> dict[str, Any]:
             {**_of_value(value), "checks": list(map(_of_check, by_value[value.index]))} for value in trace.values
         ],
         "events": [[event.way == FORWARD, event.op.index] for event in trace.events],
-        "about": {
-            name: {"rule": RULES.get(name, ""), **_op_documentation(function)} for name, function in functions.items()
-        },
+        "about": {name: _op_documentation(function) for name, function in functions.items()},
         "kernels": {str(name): _source(run) for name, run in kernels.items()},
     }
 
 
 def _op_documentation(function: Function) -> dict[str, Any]:
-    """What there is to read on an op: its derivation and its code."""
-    return {"formulas": formulas(function), "derivation": derivation(function), "code": _source(function)}
+    """What there is to read about an op: the rule of its vjp, its derivation and its code."""
+    return {
+        "rule": rule(function),
+        "formulas": formulas(function),
+        "derivation": derivation(function),
+        "code": _source(function),
+    }
 
 
 def _source(function: Function) -> dict[str, Any]:

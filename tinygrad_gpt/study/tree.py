@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tinygrad_gpt.study.formulas import RULES
+from tinygrad_gpt.study.formulas import rule
 from tinygrad_gpt.study.numbers import Stats
 from tinygrad_gpt.study.places import Line, scope_levels
 from tinygrad_gpt.study.trace import FORWARD, Event, Op, Term, Trace, Value
@@ -183,8 +183,8 @@ def _of_backward(op: Op, width: int) -> Iterator[str]:
             yield from _table([("to", value.name, terms[-1].stats)], width, gradient=True)
             if len(value.terms) > 1:
                 yield _fold(f"       {_term_of_sum(value, terms[-1])}", width)
-    if op.name in RULES:
-        yield _fold(f"  {RULES[op.name]}", width)
+    if sentence := rule(op.function):
+        yield _fold(f"  {sentence}", width)
     yield f"  took {_microseconds(op.vjp_seconds)} us"
 
 
