@@ -111,7 +111,7 @@ def test_ours_and_the_laws_recurrence_take_the_path_that_pytorch_took():
 
 
 def test_a_schedule_alone_is_enough():
-    report = laws.check_optimizer(laws.OptimizerUnderTest(name="cosine", schedule=cosine_schedule), profile="dev")
+    report = laws.check(laws.OptimizerUnderTest(name="cosine", schedule=cosine_schedule), profile="dev")
     assert [result.law.id for result in report.results if result.status == "held"] == ["A16"]
 
 

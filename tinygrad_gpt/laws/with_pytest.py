@@ -5,7 +5,7 @@ from typing import Any
 
 from tinygrad_gpt.laws.catalogue import laws_of
 from tinygrad_gpt.laws.law import Law, LawBroken, UnderTest
-from tinygrad_gpt.laws.report import checked_reasons
+from tinygrad_gpt.laws.report import require_reasons
 
 
 def _no_failures(sut: UnderTest) -> Mapping[str, str]:
@@ -30,7 +30,7 @@ def parametrize_with_laws(
     tests = []
     for sut in suts:
         laws = laws_of(sut, wanted)
-        reasons = checked_reasons(sut, laws, expected_failures(sut))
+        reasons = require_reasons(sut, laws, expected_failures(sut))
         for law in laws:
             if not law.applies_to(sut):
                 continue
