@@ -13,8 +13,8 @@ from tinygrad_gpt import files, laws
 from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints, load_checkpoint
 from tinygrad_gpt.checkpoints import folder as checkpoints
 from tinygrad_gpt.checkpoints.safetensors_file import DIGEST, open_safetensors, write
-from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, after_power_cuts, in_place_of_os
-from tinygrad_gpt.laws.checkpoints.runs import image_of
+from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, folders_after_power_cuts, replace_os
+from tinygrad_gpt.laws.checkpoints.runs import folder_image
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
@@ -198,7 +198,7 @@ def test_wrong_adapters_are_refused():
 
 
 def images(watched, n):
-    return [image for _, image in after_power_cuts(watched, [n])]
+    return [image for _, image in folders_after_power_cuts(watched, [n])]
 
 
 def test_a_power_cut_leaves_any_part_of_what_was_not_fsynced(tmp_path):
@@ -243,7 +243,7 @@ def test_folders_are_made_and_renamed_with_what_is_in_them(tmp_path):
     watched.rename(tmp_path / "draft", tmp_path / "final")
     last = {"final": None, "final/deep": None, "final/deep/x": "é".encode()}
     assert images(watched, len(watched.log))[-4] == last
-    assert image_of(tmp_path) == last
+    assert folder_image(tmp_path) == last
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_the_modules_have_their_own_names_back_afterwards(tmp_path):
     module = ModuleType("module")
     module.os = os
     watched = FaultyOS(tmp_path)
-    with in_place_of_os(watched, [module]):
+    with replace_os(watched, [module]):
         assert module.os is watched
         left_open = module.open(tmp_path / "a", "xb")
     assert module.os is os

@@ -56,7 +56,7 @@ def test_the_budget_of_chance_is_stated_where_laws_count_random_draws():
         name="right", probabilities=reference.probabilities, draw=reference.draw, uniforms=reference.uniforms
     )
     report = laws.check(right, profile="ci", only=["S02", "S32", "S42"])
-    sentence = "A right object fails by chance in at most 6e-09 of runs (budget 1e-06)."
+    sentence = "A correct object fails by chance in at most 6e-09 of runs (budget 1e-06)."
     assert str(report).splitlines()[-2:] == ["", sentence]
     assert report.markdown().splitlines()[-2:] == ["", sentence]
     found = json.loads(report.json())

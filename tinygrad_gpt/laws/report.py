@@ -1,4 +1,4 @@
-"""Check an object against all laws of its area, and say how each of them went."""
+"""Check an object by all laws of its area, and report the result of each."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ _FAILING: frozenset[Status] = frozenset({"broken", "unexpected pass", "error", "
 
 @dataclass(frozen=True)
 class Result:
-    """How one law went: its status and, where it did not hold, why."""
+    """The result of one law: its status and, unless it passed, why."""
 
     law: Law
     status: Status
@@ -51,16 +51,16 @@ class Report:
     sut: UnderTest
     profile: str
     results: tuple[Result, ...]
-    false_alarm: float = 0.0  # at most the chance that a right object failed a law that counts random draws
+    false_alarm: float = 0.0  # an upper bound of the chance that a correct object failed a law that counts random draws
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong: all laws held, were skipped, or failed as declared."""
+        """Whether all laws passed, were skipped, or failed as expected."""
         return not self.bad
 
     @property
     def bad(self) -> tuple[Result, ...]:
-        """The results that somebody has to look at."""
+        """The results that need attention."""
         return tuple(result for result in self.results if result.status in _FAILING)
 
     @property
@@ -72,14 +72,17 @@ class Report:
 
     @property
     def budget(self) -> list[str]:
-        """What chance can do, in a line, if laws that count random draws were checked."""
+        """The chance of a false alarm, in a line, if laws that count random draws were checked."""
         if not self.false_alarm:
             return []
-        return ["", f"A right object fails by chance in at most {self.false_alarm:.0e} of runs (budget {BUDGET:.0e})."]
+        return [
+            "",
+            f"A correct object fails by chance in at most {self.false_alarm:.0e} of runs (budget {BUDGET:.0e}).",
+        ]
 
     @property
     def findings(self) -> list[str]:
-        """Every law that is broken, in full, and once a first call that fails, whatever it leaves unchecked."""
+        """Every failed law in full, and each failed first call once."""
         return list(dict.fromkeys(str(r.broken) for r in self.results if r.status in ("broken", "not checked")))
 
     def __str__(self) -> str:
@@ -114,7 +117,7 @@ class Report:
 
 
 def _result_cell(result: Result) -> str:
-    """A result's last column in a Markdown table."""
+    """A result's last column in the Markdown table."""
     if result.broken is None or result.status != "broken":
         return result.reason
     return "`" + assignments(result.broken.case).replace("\n", "; ").replace("|", "\\|") + "`"
@@ -130,8 +133,8 @@ def check(
 ) -> Report:
     """Check every law of the object's area, or only those with these ids.
 
-    expected_failures: law id -> why it is known not to hold.  Such a law must fail; that it holds is a finding too.
-    on_fail="raise" raises AssertionError with all findings once every law was tried.
+    expected_failures: law id -> the reason why it fails.  Such a law must fail; if it passes, that is a finding too.
+    on_fail="raise" raises AssertionError with all findings after all laws were tried.
     """
     if on_fail not in ("raise", "report"):
         raise ValueError(f"on_fail must be 'raise' or 'report'; got {on_fail!r}")
@@ -146,12 +149,12 @@ def check(
     return report
 
 
-check_sampler = check_op = check_engine = check_model = check  # other names of check, for calls written before it
+check_sampler = check_op = check_engine = check_model = check  # other names of check, from before it knew the areas
 check_loss = check_optimizer = check_data = check_checkpoint = check
 
 
 def require_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, str]) -> Mapping[str, str]:
-    """The expected failures, each with a reason and for a law that is checked; else ValueError."""
+    """The expected failures.  Raises ValueError for one without a reason or of a law that is not checked."""
     checked = {law.id for law in laws if law.applies_to(sut)}
     for id, reason in reasons.items():
         if id not in checked:
@@ -162,7 +165,7 @@ def require_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, s
 
 
 def _result_of(law: Law, sut: UnderTest, profile: str | settings | None, expected: str | None) -> Result:
-    """Check one law; expected is the reason why it should fail, if it should."""
+    """Check one law; expected is the reason why it should fail, or None."""
     if not law.applies_to(sut):
         return Result(law, "skipped", f"needs {', '.join(sorted(law.missing(sut)))}")
     try:
@@ -171,6 +174,6 @@ def _result_of(law: Law, sut: UnderTest, profile: str | settings | None, expecte
         return Result(law, "expected failure" if expected else "not checked", expected or failed.line, failed)
     except LawBroken as broken:
         return Result(law, "expected failure" if expected else "broken", expected or "", broken)
-    except Exception as error:  # the law itself went wrong: say so, and go on with the others
+    except Exception as error:  # the law itself has a fault: report it, and go on with the others
         return Result(law, "error", f"{type(error).__name__}: {error}")
     return Result(law, "unexpected pass", f"expected to fail: {expected}") if expected else Result(law, "held")

@@ -21,8 +21,8 @@ def parametrize_with_laws(
 ) -> Any:
     """A decorator for `def test_law(sut, law): law.check(sut)`: every law that applies, ids like book-S13.
 
-    expected_failures(sut) maps law ids to reasons.  Such a law has to be broken, or its test fails; no time is spent
-    on shrinking what is known.  ValueError for an empty reason or a law that is not checked on the object.
+    expected_failures(sut) maps law ids to reasons.  Such a law must fail, or its test fails; its case is not shrunk.
+    Raises ValueError for an empty reason or a law that is not checked on the object.
     """
     import pytest
 

@@ -6,7 +6,7 @@ wrong, and what it does to its user.
 """
 
 from tests.mutants.zoo.checkpoints import CHECKPOINT_MUTANTS
-from tests.mutants.zoo.clipping_and_schedule import AROUND_MUTANTS
+from tests.mutants.zoo.clipping_and_schedule import CLIPPING_AND_SCHEDULE_MUTANTS
 from tests.mutants.zoo.data import DATA_MUTANTS
 from tests.mutants.zoo.draws import DRAW_MUTANTS
 from tests.mutants.zoo.engine import ENGINE_MUTANTS
@@ -23,7 +23,7 @@ MUTANTS = {
     "model": MODEL_MUTANTS,
     "sampling": PROBABILITY_MUTANTS + DRAW_MUTANTS,
     "loss": LOSS_MUTANTS,
-    "optimizer": ADAMW_MUTANTS + AROUND_MUTANTS,
+    "optimizer": ADAMW_MUTANTS + CLIPPING_AND_SCHEDULE_MUTANTS,
     "data": DATA_MUTANTS,
     "checkpoint": CHECKPOINT_MUTANTS,
 }

@@ -29,7 +29,7 @@ def schedule(step: int, *, peak_lr: float, total_steps: int, warmup_steps: int, 
     return min_lr + (peak_lr - min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-AROUND_MUTANTS: list[Mutant] = []
+CLIPPING_AND_SCHEDULE_MUTANTS: list[Mutant] = []
 
 
 def mutant(name, field, made=lambda broken: broken):
@@ -37,7 +37,7 @@ def mutant(name, field, made=lambda broken: broken):
 
     def add(broken):
         sut = OptimizerUnderTest(name=name, **{"clip": clip, "schedule": schedule} | {field: made(broken)})
-        AROUND_MUTANTS.append(Mutant(name, sut, cleandoc(broken.__doc__)))
+        CLIPPING_AND_SCHEDULE_MUTANTS.append(Mutant(name, sut, cleandoc(broken.__doc__)))
         return broken
 
     return add
