@@ -12,7 +12,7 @@ from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 @contextmanager
 def storage_in_cache() -> Iterator[None]:
-    """Hypothesis saves to HYPOTHESIS_STORAGE_DIRECTORY; if that is not set, to the user's cache folder in this block."""
+    """Within this block Hypothesis saves to the user's cache, unless HYPOTHESIS_STORAGE_DIRECTORY names a folder."""
     if os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"):
         yield
         return

@@ -1,8 +1,8 @@
-"""The mutant zoo: small broken objects, each re-enacting a published bug or one that is easily made.
+"""The mutant zoo: small broken objects, each with a published bug or one that is easily made.
 
-A suite of laws is worth what it kills: every mutant is named by the laws that must break it, and every law names one.
-To add one, write the broken object in its area's module, below `@mutant(...)`; its docstring is its story: what is
-wrong, and what it does to its user.
+A law is worth what it kills: every mutant is named by the laws that must kill it, and every law names one.  To add a
+mutant, write the broken object in its area's module, below `@mutant(...)`; its docstring is its story: what is wrong,
+and its effect for a user.
 """
 
 from tests.mutants.zoo.checkpoints import CHECKPOINT_MUTANTS
