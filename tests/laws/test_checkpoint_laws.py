@@ -142,7 +142,7 @@ def test_an_object_that_brings_the_necessary_only_skips_the_rest():
 
 def test_a_run_that_stands_still_passes_nothing():
     still = replace(ours, step=lambda run: run)
-    with pytest.raises(laws.LawBroken, match="step 1 changes nothing that observe tells"):
+    with pytest.raises(laws.LawBroken, match="step 1 changes nothing that observe returns"):
         laws.find("R1").check(still)
 
 

@@ -174,7 +174,7 @@ def test_without_float64_and_reference_there_is_nothing_to_differentiate():
 
 
 def test_a_bare_gradient_is_refused():
-    with pytest.raises(LawBroken, match="a vjp that answers float32") as broken:
+    with pytest.raises(LawBroken, match="a vjp that returns float32") as broken:
         laws.find("G05").check(squares(answer=lambda dx: dx))
     assert broken.value.expected == "a tuple of one gradient per array"
 

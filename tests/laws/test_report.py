@@ -32,14 +32,14 @@ def test_a_report_names_what_held_broke_and_was_skipped():
 def test_text():
     text = str(laws.check(sut, profile="ci", on_fail="report", only=ONLY))
     assert "skipped          S13  top-k keeps the k likeliest  (needs top_k)" in text
-    assert "S24, faulty logits are an error: broken by book" in text
+    assert "S24, invalid logits are an error: broken by book" in text
 
 
 def test_markdown():
     lines = laws.check(sut, profile="ci", on_fail="report", only=ONLY).markdown().splitlines()
     assert lines[0] == "## book (sampling, profile ci): 1 held, 1 skipped, 1 broken"
     assert "| S02 | shift invariance | held |  |" in lines
-    assert "| S24 | faulty logits are an error | broken | `logits = np.array([[np.nan]]); settings = {}` |" in lines
+    assert "| S24 | invalid logits are an error | broken | `logits = np.array([[np.nan]]); settings = {}` |" in lines
 
 
 def test_json():
@@ -69,7 +69,7 @@ def test_the_budget_of_chance_is_stated_where_laws_count_random_draws():
 def test_raise_gives_all_findings_at_once():
     with pytest.raises(AssertionError) as caught:
         laws.check(sut, profile="ci", only=["S02", "S24", "S25"])
-    assert "S24, faulty logits" in str(caught.value)
+    assert "S24, invalid logits" in str(caught.value)
     assert "S25, bad settings" in str(caught.value)
     assert "S02, shift" not in str(caught.value)
 

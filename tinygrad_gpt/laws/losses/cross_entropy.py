@@ -212,12 +212,12 @@ def only_counted_rows(
     rows = nll_by_row(logits, targets)
     want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over counted rows with losses {rows[counted]}"
     require_close(
-        "the loss, with anything in uncounted rows,", sut.loss_of(spoilt, targets, counted), want, tolerance, why
+        "the loss (other values in uncounted rows)", sut.loss_of(spoilt, targets, counted), want, tolerance, why
     )
     if sut.gradient is not None:
         plain, other = (sut.gradient_of(x, targets, counted) for x in (logits, spoilt))
         why = "as with plain numbers in uncounted rows"
-        require_close("the gradient, with anything in uncounted rows,", other, plain, tolerance, why)
+        require_close("the gradient (other values in uncounted rows)", other, plain, tolerance, why)
     if not counted.all():
         nothing = np.zeros_like(counted)
         if sut.reduction == "mean":

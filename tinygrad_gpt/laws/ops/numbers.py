@@ -21,7 +21,7 @@ _NAMED_ERRORS = (ValueError, TypeError, IndexError)
 
 @law(
     "G10",
-    "dtypes are preserved",
+    "dtypes are kept",
     area="ops",
     case=lambda sut: op_cases(sut, dtypes=st.lists(st.sampled_from(sut.dtypes), min_size=1, max_size=3)),
     mutants=("a-numpy-scalar-promotes", "gradient-in-float64"),

@@ -42,7 +42,7 @@ def _logits_and_k(draw: st.DrawFn, sut: SamplerUnderTest, elements: Any = TIED_L
 )
 def keeps_the_k_likeliest(sut: SamplerUnderTest, logits: Array, top_k: int) -> None:
     """The ids that can be drawn are the first min(k, V) by (-x, id). With ties="all": all ids with x >= the k-th
-    largest. With ties="any": k ids, any of those tied with the k-th largest.
+    largest. With ties="any": k ids; the choice among those tied with the k-th is free.
     """
     policy, k = f"ties={sut.ties!r}", allowed_k(sut, top_k, logits.shape[-1])
     for i, (p, x) in enumerate(zip(sut.p(logits, top_k=k), logits, strict=True)):
