@@ -195,8 +195,8 @@ def test_a_finding_says_what_was_seen_and_wanted_and_by_how_much_it_is_off():
         **{"logits": np.zeros((2, 2)), "targets": np.zeros(2, int), "counted": np.array([True, False])},
         **{"garbage": np.full((2, 2), np.nan), "outside": -1},
     )
-    assert seen == "the loss, with anything in uncounted rows, = 0.34657359027997264, off by 0.347"
-    assert wanted == "0.6931471805599453, to within 1.0e-12: the mean over counted rows that cost [0.69314718]"
+    assert seen == "the loss (other values in uncounted rows) = 0.34657359027997264, off by 0.347"
+    assert wanted == "0.6931471805599453, to within 1.0e-12: the mean over counted rows with losses [0.69314718]"
 
 
 def mutated(name):
