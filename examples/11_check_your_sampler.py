@@ -88,7 +88,7 @@ def under_test(name, probabilities):
 # %%
 print("one sequence, top_k=2:", first_try(np.array([[1.0, 3.0, 2.0]]), top_k=2).round(3)[0], "as it should be\n")
 
-report = laws.check_sampler(under_test("first try", first_try), profile=arguments.profile, on_fail="report")
+report = laws.check(under_test("first try", first_try), profile=arguments.profile, on_fail="report")
 print(report.summary)
 for result in report.bad:
     print(result.line)
@@ -98,6 +98,6 @@ print(f"\n{min(report.bad, key=lambda result: result.law.id != 'S04').broken}\n"
 # **After the fix.**
 
 # %%
-report = laws.check_sampler(under_test("fixed", fixed), profile=arguments.profile, on_fail="report")
+report = laws.check(under_test("fixed", fixed), profile=arguments.profile, on_fail="report")
 print(report.summary)
 print("all laws hold" if report.ok else report)

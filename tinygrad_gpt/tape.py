@@ -475,6 +475,7 @@ def recompute_in_backward(function: Callable[..., Tensor], *inputs: Tensor) -> T
     """
 
     def op(*arrays: Array) -> tuple[Array, Vjp]:
+        """Backward: the block runs again from its saved inputs, then its own backward gives the gradients."""
         with no_grad():
             out = function(*map(Tensor, arrays)).data
 

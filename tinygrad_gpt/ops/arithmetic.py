@@ -32,7 +32,10 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Sum: y = a + b."""
+    """Sum: y = a + b.
+
+    Backward: both terms receive the gradient unchanged; a term that was broadcast receives the sum over its copies.
+    """
     a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)  # keep these, let the arrays go
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
@@ -42,7 +45,10 @@ def add(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def subtract(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Difference: y = a - b."""
+    """Difference: y = a - b.
+
+    Backward: a receives the gradient unchanged, b receives it with the opposite sign.
+    """
     a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
@@ -52,7 +58,10 @@ def subtract(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Product: y = a b."""
+    """Product: y = a b.
+
+    Backward: each factor receives the gradient times the other factor.
+    """
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
         return unbroadcast(dy * b, a.shape, a.dtype), unbroadcast(dy * a, b.shape, b.dtype)
@@ -61,7 +70,11 @@ def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def divide(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Quotient: y = a / b."""
+    """Quotient: y = a / b.
+
+    Backward: the numerator receives the gradient divided by b; the denominator receives minus that, times the
+    quotient.
+    """
     a_like, y = (a.shape, a.dtype), a / b
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
@@ -72,12 +85,18 @@ def divide(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def negative(x: Array) -> tuple[Array, Vjp]:
-    """Negation: y = -x."""
+    """Negation: y = -x.
+
+    Backward: the gradient changes its sign.
+    """
     return -x, lambda dy: (-dy,)
 
 
 def power(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Power: y = a^b, for a > 0, or whole-numbered b (and b >= 1 where a is 0)."""
+    """Power: y = a^b, for a > 0, or whole-numbered b (and b >= 1 where a is 0).
+
+    Backward: the base follows the power rule; the exponent receives the gradient times y ln a.
+    """
     xp, y = array_module(a, b), a**b
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:

@@ -37,7 +37,11 @@ from tinygrad_gpt.ops.softmax import softmax
 
 
 def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
-    """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
+    """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C).
+
+    Backward: a value receives gradient from every later token, in proportion to the attention paid to it; queries
+    and keys change so that attention which lowered the loss grows.
+    """
     xp, dtype = array_module(qkv), qkv.dtype
     q, k, v = split_heads(to_accumulation_dtype(qkv), n_heads)  # each (B, H, T, D)
     scale = 1 / math.sqrt(q.shape[-1])

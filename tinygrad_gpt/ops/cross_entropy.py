@@ -39,7 +39,11 @@ def cross_entropy(
     ignore_index: int | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> tuple[Array, Vjp]:
-    """logits (..., V), targets (...) of int  ->  loss (), in nats."""
+    """logits (..., V), targets (...) of int  ->  loss (), in nats.
+
+    Backward: the softmax minus the one-hot target: a step downhill raises the target's logit and lowers each other
+    one by its probability.
+    """
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction must be 'mean' or 'sum'; got {reduction!r}")
     if targets.shape != logits.shape[:-1]:

@@ -21,7 +21,11 @@ from tinygrad_gpt.backend import Array, Vjp
 
 
 def dropout(x: Array, keep: Array) -> tuple[Array, Vjp]:
-    """x times a given mask of its own shape."""
+    """x times a given mask of its own shape.
+
+    Backward: a dropped entry receives 0; an entry that was kept and scaled up has its gradient scaled up by as
+    much.
+    """
     if keep.shape != x.shape:
         raise ValueError(f"keep must have x's shape {x.shape}; got {keep.shape}")
     dtype = x.dtype

@@ -27,30 +27,45 @@ from tinygrad_gpt.backend import Array, Vjp, array_module
 
 
 def exp(x: Array) -> tuple[Array, Vjp]:
-    """Exponential: y = e^x."""
+    """Exponential: y = e^x.
+
+    Backward: e^x is its own slope: the gradient is multiplied by the result.
+    """
     y = array_module(x).exp(x)
     return y, lambda dy: (dy * y,)
 
 
 def log(x: Array) -> tuple[Array, Vjp]:
-    """Natural logarithm: y = ln x, x > 0."""
+    """Natural logarithm: y = ln x, x > 0.
+
+    Backward: the gradient is divided by the input.
+    """
     return array_module(x).log(x), lambda dy: (dy / x,)
 
 
 def sqrt(x: Array) -> tuple[Array, Vjp]:
-    """Square root: y = √x, x > 0."""
+    """Square root: y = √x, x > 0.
+
+    Backward: the gradient is divided by twice the root.
+    """
     y = array_module(x).sqrt(x)
     return y, lambda dy: (dy / (2 * y),)
 
 
 def tanh(x: Array) -> tuple[Array, Vjp]:
-    """Hyperbolic tangent: y = tanh x."""
+    """Hyperbolic tangent: y = tanh x.
+
+    Backward: the slope is 1 at 0 and goes to 0 where tanh saturates at 1 or -1.
+    """
     y = array_module(x).tanh(x)
     return y, lambda dy: (dy * (1 - y * y),)
 
 
 def relu(x: Array) -> tuple[Array, Vjp]:
-    """Rectifier: y = max(x, 0)."""
+    """Rectifier: y = max(x, 0).
+
+    Backward: the gradient passes where x was positive and stops elsewhere.
+    """
     xp = array_module(x)
     positive = x > 0
     return xp.where(positive | xp.isnan(x), x, 0), lambda dy: (xp.where(positive, dy, 0),)

@@ -20,7 +20,10 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, scatter_add
 
 
 def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
-    """Rows of a table by number."""
+    """Rows of a table by number.
+
+    Backward: a row receives the sum over the positions of its token; the row of an absent token receives 0.
+    """
     xp, shape, dtype = array_module(table), table.shape, table.dtype
 
     def vjp(dy: Array) -> tuple[Array, None]:

@@ -39,7 +39,10 @@ A = 0.044715
 
 
 def gelu(x: Array, *, form: Literal["tanh", "erf"] = "tanh") -> tuple[Array, Vjp]:
-    """y = x Φ(x), in one of two forms."""
+    """y = x Φ(x), in one of two forms.
+
+    Backward: a large positive x passes the gradient, a large negative x stops it, and near 0 about half passes.
+    """
     if form == "tanh":
         return _gelu_tanh(x)
     if form == "erf":

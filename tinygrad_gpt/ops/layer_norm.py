@@ -30,7 +30,11 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, cast_to, to_accumulat
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
-    """x (..., C), gain (C), bias (C)  ->  y (..., C)."""
+    """x (..., C), gain (C), bias (C)  ->  y (..., C).
+
+    Backward: the parts that shift or stretch a whole row are removed from its gradient, since layer norm undoes
+    such changes; the rest is divided by the standard deviation.
+    """
     xp, dtypes = array_module(x), (x.dtype, gain.dtype, bias.dtype)
     x = to_accumulation_dtype(x)
     centred = x - x.mean(-1, keepdims=True)  # (..., C)

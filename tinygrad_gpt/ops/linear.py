@@ -24,7 +24,11 @@ from tinygrad_gpt.backend import Array, Vjp, cast_to, to_accumulation_dtype
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
-    """y = x W + b.  Without a bias the vjp answers two gradients."""
+    """y = x W + b.  Without a bias the vjp answers two gradients.
+
+    Backward: x receives the gradient times W transposed, W the products of inputs and gradients, b the sum over all
+    rows.
+    """
     shape, dtypes = x.shape, [array.dtype for array in (x, weight, bias) if array is not None]
     rows = x.reshape(math.prod(shape[:-1]), shape[-1])  # (N, I)
     y = rows @ weight  # (N, O)

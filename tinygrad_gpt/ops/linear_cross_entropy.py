@@ -37,7 +37,11 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> tuple[Array, Vjp]:
-    """x (..., C), weight (V, C), targets (...) of int  ->  loss (), in nats."""
+    """x (..., C), weight (V, C), targets (...) of int  ->  loss (), in nats.
+
+    Backward: the softmax minus the one-hot target is the logits' gradient; the linear layer's rule passes it on to
+    the hidden states and to the tokens' rows.
+    """
     logits, linear_vjp = linear(x, weight.T)
     loss, loss_vjp = cross_entropy(logits, targets, ignore_index=ignore_index, reduction=reduction)
 

@@ -29,7 +29,10 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 
 def matmul(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Y = A B over the last two axes."""
+    """Y = A B over the last two axes.
+
+    Backward: each matrix receives the gradient times the other matrix transposed, on the other matrix's side.
+    """
     y = a @ b
     left = a if a.ndim > 1 else a[None]
     right = b if b.ndim > 1 else b[:, None]

@@ -32,7 +32,10 @@ Axis = int | tuple[int, ...] | None
 
 
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
-    """Sum over axes (all of them by default)."""
+    """Sum over axes (all of them by default).
+
+    Backward: every term receives the whole gradient.
+    """
     xp, shape = array_module(x), x.shape
 
     def vjp(dy: Array) -> tuple[Array]:
@@ -42,7 +45,10 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
 
 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
-    """Arithmetic mean over axes."""
+    """Arithmetic mean over axes.
+
+    Backward: every term receives 1/n of the gradient.
+    """
     xp, shape = array_module(x), x.shape
     n = _reduced_size(shape, axis)
 
@@ -54,7 +60,10 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array,
 
 
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Vjp]:
-    """Largest entry along axes."""
+    """Largest entry along axes.
+
+    Backward: only the largest entry receives the gradient; entries that tie share it equally.
+    """
     xp = array_module(x)
     y = xp.max(x, axis=axis, keepdims=True)
     attained = x == y
@@ -68,7 +77,10 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
 
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Vjp]:
-    """Variance along axes: the mean squared distance from the mean."""
+    """Variance along axes: the mean squared distance from the mean.
+
+    Backward: entries are pushed away from their mean, in proportion to their distance from it.
+    """
     xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
     n = _reduced_size(x.shape, axis) - ddof
     centred = x - x.mean(axis=axis, keepdims=True)

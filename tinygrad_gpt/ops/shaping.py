@@ -29,13 +29,19 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 
 def reshape(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Vjp]:
-    """The same entries, in C order, in another shape; one length may be -1."""
+    """The same entries, in C order, in another shape; one length may be -1.
+
+    Backward: each gradient goes back to the entry that it belongs to.
+    """
     old = x.shape
     return x.reshape(shape), lambda dy: (dy.reshape(old),)
 
 
 def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, Vjp]:
-    """Axis i of y is axis axes[i] of x; reversed by default."""
+    """Axis i of y is axis axes[i] of x; reversed by default.
+
+    Backward: the axes of the gradient are put back into their old order.
+    """
     order = tuple(i % x.ndim for i in axes) if axes else tuple(reversed(range(x.ndim)))
     if sorted(order) != [*range(x.ndim)]:
         raise ValueError(f"axes must name each of the {x.ndim} axes once; got {axes}")
@@ -44,13 +50,19 @@ def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> tuple[Array, 
 
 
 def broadcast_to(x: Array, *, shape: tuple[int, ...]) -> tuple[Array, Vjp]:
-    """Entries repeated to fill a larger shape."""
+    """Entries repeated to fill a larger shape.
+
+    Backward: an entry that was repeated receives the sum over its copies.
+    """
     like = x.shape, x.dtype
     return array_module(x).broadcast_to(x, shape), lambda dy: (unbroadcast(dy, *like),)
 
 
 def getitem(x: Array, *, key: Any) -> tuple[Array, Vjp]:
-    """x[key], key as in NumPy: ints, slices, None, ..., arrays of ints or of bools."""
+    """x[key], key as in NumPy: ints, slices, None, ..., arrays of ints or of bools.
+
+    Backward: an entry receives its gradient once for each time it was read; entries that were not read receive 0.
+    """
     xp, shape, dtype = array_module(x), x.shape, x.dtype
     parts = key if isinstance(key, tuple) else (key,)
     once = all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
@@ -67,7 +79,10 @@ def getitem(x: Array, *, key: Any) -> tuple[Array, Vjp]:
 
 
 def split(x: Array, *, sections: int, part: int, axis: int = -1) -> tuple[Array, Vjp]:
-    """Part number `part` of x, cut into `sections` equal parts along an axis."""
+    """Part number `part` of x, cut into `sections` equal parts along an axis.
+
+    Backward: the part receives the gradient; the rest of x receives 0.
+    """
     length = x.shape[axis]
     if length % sections:
         raise ValueError(f"sections must divide the length {length} of axis {axis}; got {sections}")
@@ -78,7 +93,10 @@ def split(x: Array, *, sections: int, part: int, axis: int = -1) -> tuple[Array,
 
 
 def concatenate(*arrays: Array, axis: int = 0) -> tuple[Array, Vjp]:
-    """Arrays joined along an axis."""
+    """Arrays joined along an axis.
+
+    Backward: the gradient is cut where the arrays were joined; each array receives its piece.
+    """
     xp = array_module(*arrays)
     y = xp.concatenate(arrays, axis=axis)
     likes = [(array.shape, array.dtype) for array in arrays]

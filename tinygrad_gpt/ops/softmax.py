@@ -29,7 +29,11 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 
 
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
-    """Probabilities proportional to e^x along an axis."""
+    """Probabilities proportional to e^x along an axis.
+
+    Backward: probabilities sum to 1, so x rises where the gradient is above its mean, weighted by p, and falls
+    elsewhere.
+    """
     dtype, x = x.dtype, to_accumulation_dtype(x)
     weights = array_module(x).exp(x - x.max(axis=axis, keepdims=True))
     p = weights / weights.sum(axis=axis, keepdims=True)
@@ -41,7 +45,10 @@ def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
 
 
 def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
-    """Logarithms of the softmax along an axis."""
+    """Logarithms of the softmax along an axis.
+
+    Backward: each logit receives its own gradient minus its probability times the sum of all gradients.
+    """
     xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
     shifted = x - x.max(axis=axis, keepdims=True)
     logp = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))

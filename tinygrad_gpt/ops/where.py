@@ -24,7 +24,10 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 
 def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Entries of a where the mask is set, of b elsewhere."""
+    """Entries of a where the mask is set, of b elsewhere.
+
+    Backward: the chosen entry receives the gradient; the other had no influence and receives 0.
+    """
     check_mask(mask)
     xp = array_module(mask, a, b)
     a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)
@@ -36,7 +39,10 @@ def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def masked_fill(x: Array, mask: Array, *, value: float) -> tuple[Array, Vjp]:
-    """x, but `value` where the mask is set."""
+    """x, but `value` where the mask is set.
+
+    Backward: where the constant was put in, x had no influence and receives 0.
+    """
     check_mask(mask)
     xp = array_module(x, mask)
     y = xp.where(mask, xp.full((), value, x.dtype), x)

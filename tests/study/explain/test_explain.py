@@ -15,7 +15,7 @@ import tinygrad_gpt as tg
 from tinygrad_gpt.study.explain.digits import decimals
 from tinygrad_gpt.study.explain.docstrings import blocks
 from tinygrad_gpt.study.explain.examples import EXAMPLES
-from tinygrad_gpt.study.explain.explanation import FAMILIES, IN_NUMBERS, OPS, explain, listing
+from tinygrad_gpt.study.explain.explanation import IN_NUMBERS, OPS, explain, listing
 from tinygrad_gpt.study.explain.worked_example import Comparison, work_through
 
 names = st.sampled_from(sorted(OPS))
@@ -26,9 +26,8 @@ def examples_of(op):
     return st.sampled_from(EXAMPLES[op])
 
 
-def test_every_op_has_an_example_and_a_family():
+def test_every_op_has_an_example():
     assert set(EXAMPLES) == set(OPS)
-    assert sorted(name for family in FAMILIES.values() for name in family) == sorted(OPS)
 
 
 @given(st.data(), names, seeds)

@@ -23,16 +23,6 @@ from tinygrad_gpt.study.explain.text import block_text, code_text, comparisons_t
 from tinygrad_gpt.study.explain.worked_example import Op, Worked, work_through
 
 OPS: dict[str, Op] = {op.__name__: op for op in ops.ALL_OPS}
-FAMILIES = {
-    "Arithmetic": ("add", "subtract", "multiply", "divide", "negative", "power"),
-    "Functions of one number": ("exp", "log", "sqrt", "tanh", "relu", "gelu"),
-    "Sums and their kin": ("sum", "mean", "max", "var"),
-    "Moving entries": ("reshape", "transpose", "broadcast_to", "getitem", "split", "concatenate"),
-    "Choosing": ("where", "masked_fill", "dropout"),
-    "Products and probabilities": ("matmul", "softmax", "log_softmax"),
-    "Layers": ("embedding", "linear", "layer_norm", "causal_attention"),
-    "Losses": ("cross_entropy", "linear_cross_entropy"),
-}
 _WIDTH = 80
 _LIST_HINT = "tinygrad-gpt explain, without an op, lists them all"
 IN_NUMBERS = "In numbers, line by line"
@@ -167,9 +157,9 @@ def listing(width: int = _WIDTH) -> str:
     """Every op by family, one line each."""
     column = max(map(len, OPS)) + 4
     lines = []
-    for family, names in FAMILIES.items():
+    for family, functions in ops.FAMILIES.items():
         lines += ["", family]
-        for name in names:
-            head, rest = f"  {name}".ljust(column), " " * column
-            lines.append(textwrap.fill(purpose(name), width, initial_indent=head, subsequent_indent=rest))
+        for op in functions:
+            head, rest = f"  {op.__name__}".ljust(column), " " * column
+            lines.append(textwrap.fill(purpose(op.__name__), width, initial_indent=head, subsequent_indent=rest))
     return "\n".join(lines[1:])

@@ -15,63 +15,13 @@ from tinygrad_gpt.study.explain.mathml import mathml
 from tinygrad_gpt.study.explain.tex import cells, tex
 
 _GRADIENT = re.compile(r"d\w+(?:/d\w+)?\s+=")  # a line with a gradient
-RULES = {
-    "add": "Both terms receive the gradient unchanged; an array that was broadcast receives the sum over its copies.",
-    "subtract": "a receives the gradient unchanged, b receives it with the opposite sign.",
-    "multiply": "Each factor receives the gradient times the other factor.",
-    "divide": "The numerator's gradient is dy / b; the denominator's is minus that, times the quotient.",
-    "negative": "The gradient changes its sign.",
-    "power": "The base follows the power rule; the exponent receives the gradient times y ln a.",
-    "exp": "e^x is its own derivative: the gradient is multiplied by the result.",
-    "log": "The gradient is divided by the input.",
-    "sqrt": "The gradient is divided by twice the root.",
-    "tanh": "The slope is 1 at 0, and goes to 0 where tanh saturates at 1 or -1.",
-    "relu": "The gradient passes where x was positive and stops elsewhere.",
-    "sum": "Every term receives the whole gradient.",
-    "mean": "Every term receives an n-th of the gradient.",
-    "max": "Only the largest entry receives the gradient; tied entries share it.",
-    "var": "Entries are pushed away from their mean, in proportion to their distance from it.",
-    "reshape": "Each gradient goes back to its entry.",
-    "transpose": "The gradient's axes are put back in their old order.",
-    "broadcast_to": "An entry that was repeated receives the sum of the gradients of its copies.",
-    "getitem": "Each entry that was read receives its gradient, or the sum if it was read twice; all others, 0.",
-    "split": "The part's gradient goes back to its entries; all others receive 0.",
-    "concatenate": "The gradient is cut where the arrays were joined, and each array receives its piece.",
-    "where": "The chosen entry receives the gradient; the other had no influence and receives 0.",
-    "masked_fill": "Where the constant was put in, x had no influence and receives 0.",
-    "matmul": "Each matrix receives the gradient times the other one transposed, on the other one's side.",
-    "softmax": (
-        "Probabilities sum to 1, so each entry receives p times the distance of its gradient from their weighted mean."
-    ),
-    "log_softmax": "Each logit receives its own gradient, minus its probability times the sum of the row's.",
-    "embedding": (
-        "Each row of the table receives the sum over all positions of its token; rows of absent tokens receive 0."
-    ),
-    "linear": (
-        "The input receives the gradient through W; W receives the products of input and gradient; the bias "
-        "receives the sum of the gradient over all rows."
-    ),
-    "gelu": (
-        "A large positive x passes the gradient, a large negative one stops it, and near 0 about half of it passes."
-    ),
-    "layer_norm": (
-        "Layer norm undoes any shift or scaling of a whole row, so these two parts are removed from the gradient; "
-        "the rest is divided by the deviation."
-    ),
-    "causal_attention": (
-        "A value receives the gradient of every later token that attended to it, weighted by how much; queries "
-        "and keys change so that attention which lowers the loss becomes stronger."
-    ),
-    "dropout": "Dropped entries receive 0; the others were scaled up, and so is their gradient.",
-    "cross_entropy": ("The softmax minus the one-hot target: a step raises the target's logit and lowers the others."),
-    "linear_cross_entropy": (
-        "The softmax minus the one-hot target is the logits' gradient; by the rule of a linear layer it goes on "
-        "to the hidden states and to the tokens' rows."
-    ),
-    "recomputed": (
-        "Only the inputs were saved: the block runs again, and its backward gives the gradients of its inputs."
-    ),
-}
+_RULE = re.compile(r"(?:^|\n\n)Backward: (.+?)(?:\n\n|$)", re.DOTALL)
+
+
+def rule(function: Function) -> str:
+    """What the op's vjp does, in a sentence: the paragraph "Backward: ..." of its docstring; "" without one."""
+    found = _RULE.search(inspect.getdoc(function) or "")
+    return f"{found[1][0].upper()}{' '.join(found[1][1:].split())}" if found else ""
 
 
 def formulas(function: Function) -> str:

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tinygrad_gpt import ops
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.study.explain.docstrings import Block, blocks
-from tinygrad_gpt.study.explain.explanation import FAMILIES, IN_NUMBERS, OPS, OTHER_MEANS, Explanation, explain, purpose
+from tinygrad_gpt.study.explain.explanation import IN_NUMBERS, OPS, OTHER_MEANS, Explanation, explain, purpose
 from tinygrad_gpt.study.explain.tex import formula
 from tinygrad_gpt.study.explain.text import HEAD, comparison_rows, farthest_row, worked_text
 
@@ -45,7 +46,8 @@ def pages(explanations: Sequence[Explanation]) -> dict[str, str]:
 def _index() -> str:
     """The contents: every op by family, one line each."""
     families = ""
-    for family, names in FAMILIES.items():
+    for family, functions in ops.FAMILIES.items():
+        names = [op.__name__ for op in functions]
         families += f"\n## {family}\n\n"
         families += "".join(f"- [{name}]({name}.md): {escaped(purpose(name))}\n" for name in names)
     return _INTRODUCTION + families

@@ -16,7 +16,7 @@ from typing import Any
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels import Op
-from tinygrad_gpt.study.explain.formulas import RULES, derivation, formulas
+from tinygrad_gpt.study.explain.formulas import derivation, formulas, rule
 from tinygrad_gpt.study.trace.call_sites import scope_levels, short_path
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.serialize import as_dict
@@ -79,9 +79,7 @@ def _page_data(trace: Recording, checks: Iterable[Check] = ()) -> dict[str, Any]
             _shorten(entry) | _heat_maps(value) for value, entry in zip(trace.values, data["values"], strict=True)
         ],
         "checks": [_shorten(check, _CHECK_DIGITS) for check in data["checks"]],
-        "about": {
-            name: {"rule": RULES.get(name, ""), **_op_documentation(function)} for name, function in functions.items()
-        },
+        "about": {name: _op_documentation(function) for name, function in functions.items()},
         "kernels": {str(name): _source(run) for name, run in kernels.items()},
     }
 
@@ -119,7 +117,12 @@ def _cells(array: Array, *size: int) -> list[Any] | None:
 
 
 def _op_documentation(function: Op) -> dict[str, Any]:
-    return {"formulas": formulas(function), "derivation": derivation(function), "code": _source(function)}
+    return {
+        "rule": rule(function),
+        "formulas": formulas(function),
+        "derivation": derivation(function),
+        "code": _source(function),
+    }
 
 
 def _source(function: Op) -> dict[str, Any]:

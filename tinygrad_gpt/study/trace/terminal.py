@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tinygrad_gpt.study.explain.formulas import RULES
+from tinygrad_gpt.study.explain.formulas import rule
 from tinygrad_gpt.study.trace.call_sites import Line, scope_levels
 from tinygrad_gpt.study.trace.records import FORWARD, Event, OpRecord, Recording, Term, Value
 from tinygrad_gpt.study.trace.stats import Stats
@@ -181,8 +181,8 @@ def _of_backward(op: OpRecord, width: int) -> Iterator[str]:
             yield from _table([("to", value.name, terms[-1].stats)], width, gradient=True)
             if len(value.terms) > 1:
                 yield _fold(f"       {_term_of_sum(value, terms[-1])}", width)
-    if op.name in RULES:
-        yield _fold(f"  {RULES[op.name]}", width)
+    if sentence := rule(op.function):
+        yield _fold(f"  {sentence}", width)
     yield f"  took {_microseconds(op.vjp_seconds)} us"
 
 
