@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt import kernels, tape
+from tinygrad_gpt import kernels, tape, tensor_methods
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 from tinygrad_gpt.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from tinygrad_gpt.files import atomic_write
@@ -36,7 +36,12 @@ from tinygrad_gpt.training.step import accumulate_gradients
 
 MODEL, STEP, REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
 _BFLOAT16 = "bfloat16"
-_NO_CALLER = {__file__, tape.__file__, kernels.__file__}  # between the line that asks for an op and the op
+_NO_CALLER = {
+    __file__,
+    tape.__file__,
+    tensor_methods.__file__,
+    kernels.__file__,
+}  # between the line that asks for an op and the op
 
 
 @dataclass(frozen=True)

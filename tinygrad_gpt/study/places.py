@@ -15,13 +15,13 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from tinygrad_gpt import kernels, tape
+from tinygrad_gpt import kernels, tape, tensor_methods
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import Tensor
 
 _PACKAGE = Path(tape.__file__).parent
-_ENGINE = (tape.__file__, kernels.__file__)  # files whose lines say nothing of the model
+_ENGINE = (tape.__file__, tensor_methods.__file__, kernels.__file__)  # files whose lines say nothing of the model
 _HEAD = "lm_head"
 
 
