@@ -11,9 +11,10 @@ from tinygrad_gpt.checks import check_has, check_ids, whole_number
 from tinygrad_gpt.nn import GPT, Cache
 from tinygrad_gpt.nn.cache import pad_rows
 from tinygrad_gpt.rng import check_seed
-from tinygrad_gpt.sampling.checks import check_settings
-from tinygrad_gpt.sampling.distribution import probabilities
+from tinygrad_gpt.sampling.checks import check_logits
+from tinygrad_gpt.sampling.distribution import shape_distribution
 from tinygrad_gpt.sampling.draw import draw, uniforms
+from tinygrad_gpt.sampling.settings import RowSettings, SamplerSettings
 from tinygrad_gpt.tape import no_grad
 
 _STOPPED_ID = -1  # in place of a token, once its row has drawn a stop token
@@ -86,19 +87,12 @@ def generate(
     check_has("model", model, "config", "__call__")
     vocab_size = model.config.vocab_size
     sequences = _check_prompts(prompts, vocab_size)
-    settings: dict[str, Array] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "ties": ties,
-    }
-    check_settings((len(sequences),), **settings)
+    settings = SamplerSettings(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, ties=ties)
     steps = _generate_steps(
         model,
         sequences,
         whole_number("max_new_tokens", max_new_tokens, 0),
-        settings,
+        settings.per_row((len(sequences),)),
         check_seed(seed),
         _check_stop_tokens(stop_tokens, vocab_size),
         use_cache,
@@ -110,7 +104,7 @@ def _generate_steps(
     model: Model,
     sequences: list[list[int]],
     max_new_tokens: int,
-    settings: dict[str, Array],
+    settings: RowSettings,
     seed: int,
     stop_tokens: list[int],
     use_cache: bool,
@@ -124,7 +118,7 @@ def _generate_steps(
             return
         logits = read(sequences)
         try:
-            probs = probabilities(logits, **settings)
+            probs = shape_distribution(check_logits(logits), settings)
         except ValueError as error:
             raise ValueError(f"new token {n} cannot be drawn: {error}") from error
         u = uniforms(seed, rows, [len(sequence) for sequence in sequences])

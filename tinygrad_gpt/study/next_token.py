@@ -18,9 +18,9 @@ import numpy as np
 from tinygrad_gpt.backend import Array, require, to_host
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.runs.plot import drawable_text, set_title
-from tinygrad_gpt.sampling import probabilities
+from tinygrad_gpt.sampling import SamplerSettings, probabilities
 from tinygrad_gpt.sampling.chart import bar, display_width, pad_to, percent, quote_visibly, truncate_to
-from tinygrad_gpt.sampling.checks import RULES
+from tinygrad_gpt.sampling.settings import RULES
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
 
@@ -53,22 +53,6 @@ class NextToken:
         return [int(token) for token in np.argsort(-self.logits, kind="stable")[:n]]
 
 
-@dataclass(frozen=True)
-class Cut:
-    """What limits the draw beside the temperature; None is no limit."""
-
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """The limits that are set, as keywords of `probabilities`."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in self.settings().items()) or "no limit"
-
-
 def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
     """What the model expects after a text; of a text longer than its context it sees the last tokens.
 
@@ -84,15 +68,24 @@ def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
     return NextToken(text, logits, lambda token: quote_visibly(tokenizer.label(token)))
 
 
+def limits_text(cut: SamplerSettings) -> str:
+    """The limits in words.
+
+    >>> limits_text(SamplerSettings(top_k=3, top_p=0.9)), limits_text(SamplerSettings())
+    ('top-k 3, top-p 0.9', 'no limit')
+    """
+    return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in cut.limits().items()) or "no limit"
+
+
 def entropy(probs: Array) -> float:
     """-Σ p ln p of one distribution (V,), in nats; its exponential, the perplexity, is the size of a fair choice."""
     p = probs[probs > 0]
     return float(-(p * np.log(p)).sum()) + 0.0  # + 0: no -0 for a certain token
 
 
-def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10, width: int = 80) -> str:
+def table(view: NextToken, temperatures: Sequence[float], cut: SamplerSettings, n: int = 10, width: int = 80) -> str:
     """The n likeliest tokens at each temperature, after the cut; below them entropy, perplexity, how many remain."""
-    rows = [probabilities(view.logits, temperature=T, **cut.settings()) for T in temperatures]
+    rows = [probabilities(view.logits, temperature=T, **cut.limits()) for T in temperatures]
     tokens = view.likeliest(n)
     names = [truncate_to(view.label(token), _LONGEST_LABEL) for token in tokens]
     widest = max(len("can be drawn"), *(display_width(name) for name in names))
@@ -117,17 +110,17 @@ def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10,
     )
 
 
-def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10) -> "Figure":
+def figure(view: NextToken, temperatures: Sequence[float], cut: SamplerSettings, n: int = 10) -> "Figure":
     """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropy over it."""
     require("matplotlib")
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
     names = [truncate_to(drawable_text(view.label(token)), _LONGEST_LABEL) for token in tokens]
-    size = (11 if cut.settings() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
+    size = (11 if cut.limits() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
     drawn = Figure(figsize=size, layout="constrained")
     set_title(drawn, f"next token after {truncate_to(drawable_text(quote_visibly(view.text)), 70)}")
-    panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
+    panels = drawn.subplots(1, 3 if cut.limits() else 2, width_ratios=(1.2, 1, 0.8) if cut.limits() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]
     _draw_bars(
         by_temperature,
@@ -136,9 +129,14 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
         "temperature alone",
     )
     _draw_entropies(over_temperature, view, temperatures, cut)
-    if cut.settings():
-        before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
-        _draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}\nat temperature 1")
+    if cut.limits():
+        before, after = probabilities(view.logits), probabilities(view.logits, **cut.limits())
+        _draw_bars(
+            panels[1],
+            names,
+            {"before": before[tokens], "after": after[tokens]},
+            f"{limits_text(cut)}\nat temperature 1",
+        )
         panels[1].tick_params(labelleft=False)  # the tokens are those of the panel beside it
     if cut.top_k is not None and cut.top_k < len(tokens):
         panels[1].axhline(cut.top_k - 0.5, color=_GREY, linestyle=(0, (4, 2)), linewidth=1)
@@ -170,13 +168,15 @@ def _colours(n: int) -> Sequence[Any]:
     return [*(_COLOURS[:n] if n <= len(_COLOURS) else colormaps["viridis"](np.linspace(0, 0.9, n)))]
 
 
-def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
+def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: SamplerSettings) -> None:
     """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
     from matplotlib.ticker import LogLocator
 
-    for limits, colour in zip(dict.fromkeys((Cut(), cut)), _COLOURS, strict=False):  # one curve where both are the same
-        curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in _CURVE]
-        axes.plot(_CURVE, curve, color=colour, label=str(limits).replace(", ", ",\n"))
+    for settings, colour in zip(
+        dict.fromkeys((SamplerSettings(), cut)), _COLOURS, strict=False
+    ):  # one curve where both are the same
+        curve = [entropy(probabilities(view.logits, temperature=T, **settings.limits())) for T in _CURVE]
+        axes.plot(_CURVE, curve, color=colour, label=limits_text(settings).replace(", ", ",\n"))
     for T in temperatures:
         if _CURVE[0] <= T <= _CURVE[-1]:
             axes.axvline(T, color=_GREY, linewidth=0.7, linestyle=(0, (4, 2)))
@@ -194,7 +194,7 @@ def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], c
     axes.spines["top"].set_visible(False)
 
 
-def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
+def page(view: NextToken, temperature: float, cut: SamplerSettings, n: int = 10) -> str:
     """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number.
 
     It carries the logit and the text of every id, since a draw may be any: some 0.9 MB for GPT-2's 50,257.
@@ -206,7 +206,7 @@ def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
         "logits": base64.b64encode(logits.tobytes()).decode(),
         "labels": [view.label(token) for token in range(len(logits))],
         "shown": n,
-        "settings": {"temperature": temperature, **vars(cut)},
+        "settings": {name: temperature if name == "temperature" else getattr(cut, name) for name in RULES},
         "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": _UNIFORM},
     }
     safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may read </script>
