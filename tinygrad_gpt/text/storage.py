@@ -14,9 +14,9 @@ fingerprint) is a TextError of one line: a tokenizer that is nearly right gives 
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from tinygrad_gpt.files import atomic_write
+from tinygrad_gpt.files import atomic_write, strict_json
 from tinygrad_gpt.text.compact import Compact
 from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer, check_str
@@ -90,29 +90,13 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """A JSON file's value.  Raises TextError for no JSON, NaN or Infinity, and a name given twice."""
+    """A JSON file's value.  Raises TextError for a file that cannot be read or is not strictly JSON."""
     try:
-        return json.loads(
-            Path(path).read_bytes().decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_no_constant
-        )
+        return strict_json(Path(path).read_bytes().decode("utf-8"))
     except OSError as error:
         raise TextError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TextError(f"{str(path)!r} is not valid JSON: {error}") from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict.  Raises ValueError if a name is given twice: Python would keep the last."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
-    return content
-
-
-def _no_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _tokenizer_from(content: Any) -> Tokenizer:
