@@ -452,10 +452,10 @@ tg.set_num_threads(1.5)  =>  TypeError: threads must be a whole number of at lea
 tg.set_num_threads(None)  =>  TypeError: threads must be a whole number of at least 1; got None
 tg.precision('fp8').__enter__()  =>  ValueError: precision must be one of float32, tf32, bfloat16; got 'fp8'
 tg.precision(None).__enter__()  =>  ValueError: precision must be one of float32, tf32, bfloat16; got None
-tg.Dropout(-1,0).keep(0,(2,2),.1,'f')  =>  ValueError: seed must be from 0 to 2**64 - 1; got -1
-tg.Dropout(0,0).keep(0,(2,2),1.5,'f')  =>  ValueError: rate must be at least 0 and below 1; got 1.5
-tg.Dropout(0,0).keep(0,(2,2),nan,'f')  =>  ValueError: rate must be at least 0 and below 1; got nan
-tg.Dropout('a',0).keep(0,(2,2),.1,'f')  =>  TypeError: seed must be a whole number from 0 to 2**64 - 1; got 'a'
+tg.Dropout(-1,0).mask(0,(2,2),.1,'f')  =>  ValueError: seed must be from 0 to 2**64 - 1; got -1
+tg.Dropout(0,0).mask(0,(2,2),1.5,'f')  =>  ValueError: rate must be at least 0 and below 1; got 1.5
+tg.Dropout(0,0).mask(0,(2,2),nan,'f')  =>  ValueError: rate must be at least 0 and below 1; got nan
+tg.Dropout('a',0).mask(0,(2,2),.1,'f')  =>  TypeError: seed must be a whole number from 0 to 2**64 - 1; got 'a'
 """,
 }
 ROWS = [tuple(line.split("  =>  ")) for lines in WRONG.values() for line in lines.strip().splitlines()]
