@@ -21,7 +21,7 @@ Numerics. Dividing by √D keeps S near unit variance; the softmax subtracts eac
           itself, so no row is all masked.  The key's bias has gradient exactly 0 in theory: it shifts a row of S.
           Where qkv has 16 bits, all is computed in float32 and rounded once.
 Source.   Vaswani et al. 2017, arXiv:1706.03762, sections 3.2.1 and 3.2.2.
-Check.    Position 0 sees itself only; position 1 has equal scores, so it takes the mean of 5 and 7:
+Check.    Position 0 sees only itself; position 1 has equal scores, so it takes the mean of 5 and 7:
 
     >>> import numpy as np
     >>> qkv = np.array([[[0.0, 0.0, 5.0], [0.0, 0.0, 7.0]]])
@@ -60,7 +60,7 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
 
 
 def _causal_mask(xp: Array, length: int) -> Array:
-    """Which keys (columns) a query (row) may see: (T, T) of bool, True on and below the diagonal."""
+    """The keys (columns) that a query (row) may see: (T, T) of bool, True on and below the diagonal."""
     position = xp.arange(length)
     return position[:, None] >= position
 

@@ -6,9 +6,10 @@ Gradient.  The mask is a constant: dx = dy ∘ M.
 
 Shapes.   x, mask M, y: the same.
 Saved.    M; not x.
-Numerics. The mask comes from (seed, step, row, site), see rng.py: the same on every device and in every batch split.
+Numerics. The mask is a function of (seed, step, row, site), see rng.py: the same on every device and for any split of
+          the batch.
           In evaluation this op is not called; there is no train or eval mode that one could forget to set.
-Source.   Srivastava et al. 2014, JMLR 15, section 4; scaled while training ("inverted"), as everywhere today.
+Source.   Srivastava et al. 2014, JMLR 15, section 4; scaled in training ("inverted dropout"), as is usual today.
 Check.    An entry is dropped, the other doubled:
 
     >>> import numpy as np
