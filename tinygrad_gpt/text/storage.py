@@ -1,14 +1,14 @@
-"""Which tokenizer, and where it is kept: build_tokenizer, save_tokenizer, load_tokenizer.
+"""Building a tokenizer of a kind, and its file: build_tokenizer, save_tokenizer, load_tokenizer.
 
-The file is JSON that a person can read: kind, size and fingerprint, then what the kind needs to be built again.
+The file is readable JSON: kind, size and fingerprint, and what is needed to build a tokenizer of that kind again.
 
     bytes         nothing
     gpt2          nothing, or "end_of_text": true
     chars         "characters": one string, ascending
     compact       "tokens": GPT-2's tokens in its own notation (Ġ is a space), each with GPT-2's id, in our order
 
-Reading is strict.  Whatever does not fit (an unknown field, a wrong type, a token that GPT-2 spells otherwise, another
-fingerprint) is a TextError of one line: a tokenizer that is nearly right gives text that is nearly right.
+Reading is strict.  Any difference (an unknown field, a wrong type, a token that GPT-2 spells differently, another
+fingerprint) raises TextError with one line, because a tokenizer that is nearly right gives text that is nearly right.
 """
 
 import json
@@ -30,10 +30,10 @@ _VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
 def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = False) -> Tokenizer:
     """The tokenizer of this kind: "compact" and "chars" take their vocabulary from text, "gpt2" and "bytes" need none.
 
-    end_of_text: <|endoftext|> in a text becomes the token of that name, which "gpt2" and "compact" have.
+    With end_of_text, <|endoftext|> in a text becomes the token of that name, which "gpt2" and "compact" have.
 
-    Raises ValueError for another kind, without a text where one is needed, or for end_of_text where no such token is;
-    TextError for a text with lone surrogates or, for "chars", without characters.
+    Raises ValueError for any other kind, for a missing text, or for end_of_text with a kind that has no such token;
+    TextError for a text with lone surrogates or, for "chars", an empty text.
     """
     check_end_of_text(kind, end_of_text)
     if text is not None:
@@ -52,7 +52,7 @@ def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = F
 
 
 def check_end_of_text(kind: str, end_of_text: bool) -> None:
-    """Raise ValueError if this kind has no token that end_of_text could mean."""
+    """Raise ValueError if end_of_text is True and this kind has no <|endoftext|> token."""
     if end_of_text and kind not in ("compact", "gpt2"):
         raise ValueError(f"end_of_text needs the tokenizer compact or gpt2; {kind!r} has no token {END_OF_TEXT}")
 
@@ -77,7 +77,7 @@ def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
 
 
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-    """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or is not exactly that."""
+    """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or has other content."""
     content = read_json(path)
     try:
         tokenizer = _tokenizer_from(content)
@@ -100,7 +100,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def _tokenizer_from(content: Any) -> Tokenizer:
-    """The tokenizer that a file's content describes, before its size and fingerprint are compared."""
+    """The tokenizer that a file's content describes; its size and fingerprint are not compared yet."""
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise TextError(f"no field format = {_FORMAT!r}")
     if type(content.get("version")) is not int or content["version"] != _VERSION:
@@ -117,7 +117,7 @@ def _tokenizer_from(content: Any) -> Tokenizer:
 
 
 def _check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> None:
-    """Raise TextError unless content has exactly the fields of its kind, each of its type."""
+    """Raise TextError unless content has exactly the fields of its kind, each with the right type."""
     wanted = dict(types)
     if kind in _VOCABULARY_FIELD:
         wanted[_VOCABULARY_FIELD[kind]] = dict if kind == "compact" else str
