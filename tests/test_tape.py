@@ -156,12 +156,12 @@ def test_a_vjp_that_breaks_its_contract_is_named():
     def careless(x):
         return x * 2, lambda dy: (dy[0],)
 
-    with pytest.raises(ValueError, match=r"careless.*must answer float64\(2,\), as its input; got float64\(\)"):
+    with pytest.raises(ValueError, match=r"careless.*must return float64\(2,\), as its input; got float64\(\)"):
         backward(apply(careless, leaf([1, 2])).sum())
 
 
 def test_a_mask_that_asks_for_a_gradient_is_an_error():
-    with pytest.raises(ValueError, match=r"dropout.*must answer float64\(2,\), as its input; got None"):
+    with pytest.raises(ValueError, match=r"dropout.*must return float64\(2,\), as its input; got None"):
         backward(apply(ops.dropout, leaf([1, 2]), leaf([1, 0])).sum())
 
 
@@ -575,7 +575,7 @@ def test_two_losses_over_one_forward_are_refused_before_a_term_is_added():
     hidden = x * 2
     a, b = hidden.sum(), (hidden * w).sum()
     a.backward()
-    with pytest.raises(RuntimeError, match="add losses that share one and call backward once"):
+    with pytest.raises(RuntimeError, match="add losses that share a part and call backward once"):
         b.backward()
     assert (x.grad.tolist(), w.grad) == ([2.0, 2.0], None)
     with pytest.raises(RuntimeError, match="add losses"):

@@ -149,8 +149,8 @@ def test_gradients_pass_through_the_same_masks():
 def test_ids_that_are_refused():
     model = GPT(SMALL)
     for ids, error, text in [
-        ([[0, 11]], ValueError, r"ids must be from 0 to 10; got 11 at place \(0, 1\)"),
-        ([[0], [-1]], ValueError, r"ids must be from 0 to 10; got -1 at place \(1, 0\)"),
+        ([[0, 11]], ValueError, r"ids must be from 0 to 10; got 11 at position \(0, 1\)"),
+        ([[0], [-1]], ValueError, r"ids must be from 0 to 10; got -1 at position \(1, 0\)"),
         ([[0.0]], TypeError, "ids must be whole numbers; got float64"),
         ([[True]], TypeError, "ids must be whole numbers; got bool"),
         ([0, 1], ValueError, r"ids must be \(batch, time\), with one token or more; got shape \(2,\)"),

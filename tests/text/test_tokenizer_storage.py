@@ -99,7 +99,7 @@ def test_a_wrong_file_is_one_line(path, case):
         (b"", "is not valid JSON"),
         (b'{"a": 1', "is not valid JSON"),
         (b'{"a": 1, "a": 2}', "'a' is given twice"),
-        (b"[NaN]", "NaN is no JSON value"),
+        (b"[NaN]", "NaN is not a JSON value"),
         (b"\xff", "is not valid JSON"),
         (b"[" * 100_000, "is not valid JSON"),
     ],

@@ -29,9 +29,9 @@ from tinygrad_gpt.checkpoints.safetensors_file import CheckpointError as Checkpo
 from tinygrad_gpt.checkpoints.safetensors_file import (
     SafetensorsFile,
     StoredTensor,
+    json_object,
     open_safetensors,
     require_complete,
-    strict_json,
     write,
 )
 from tinygrad_gpt.checks import check_has, mapping
@@ -142,7 +142,7 @@ def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bo
         metadata = dict(file.metadata)
         config, steps = layout_of(file)
         step = _step_count("step", _metadata_entry(metadata, "step"))
-        written_in = strict_json(_metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
+        written_in = json_object(_metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
         model = read_model(file, config, device)
         state = _read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
     return Checkpoint(model, step, state, {k: v for k, v in metadata.items() if k not in RESERVED_KEYS}, written_in)
@@ -156,7 +156,7 @@ def is_ours(file: SafetensorsFile) -> bool:
 def layout_of(file: SafetensorsFile) -> tuple[GPTConfig, dict[str, int] | None]:
     """The configuration and the optimizer's step counts.  Raises ValueError unless the tensors are theirs."""
     _check_format(file.metadata.get("format"), file.has_digest)
-    config = GPTConfig(**strict_json(_metadata_entry(file.metadata, "config")))
+    config = GPTConfig(**json_object(_metadata_entry(file.metadata, "config")))
     steps = _optimizer_steps(file.metadata)
     _check_tensors(file, config, steps)
     return config, steps
@@ -233,7 +233,7 @@ def _optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
     """The step counts by parameter, or None if no optimizer was saved."""
     if "optimizer_steps" not in metadata:
         return None
-    counts = strict_json(metadata["optimizer_steps"])
+    counts = json_object(metadata["optimizer_steps"])
     return {name: _step_count(f"optimizer_steps of {name}", count) for name, count in counts.items()}
 
 

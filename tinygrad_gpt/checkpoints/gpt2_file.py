@@ -4,7 +4,6 @@ The tensors tell the shape, but not how many heads share the width, nor what the
 in the config.json beside the file, which is obeyed, or refused where it asks for what this model does not do.
 """
 
-import json
 import math
 import os
 import re
@@ -17,11 +16,10 @@ from tinygrad_gpt.checkpoints.checkpoint import check_shapes, is_ours, layout_of
 from tinygrad_gpt.checkpoints.safetensors_file import (
     CheckpointError,
     SafetensorsFile,
-    no_constant,
     open_safetensors,
-    without_repeats,
 )
 from tinygrad_gpt.checks import fraction
+from tinygrad_gpt.files import strict_json
 from tinygrad_gpt.nn import GPT, GPTConfig
 
 MODEL_FILE, INDEX_FILE, CONFIG_FILE = "model.safetensors", "model.safetensors.index.json", "config.json"
@@ -194,8 +192,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     if len(text) > _MAX_CONFIG_BYTES:
         raise ValueError(f"{CONFIG_FILE} beside it is longer than {_MAX_CONFIG_BYTES} bytes")
     try:
-        told = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
+        told = strict_json(text)
+    except ValueError as error:
         raise ValueError(f"{CONFIG_FILE} beside it is not JSON: {error}") from error
     if not isinstance(told, dict):
         raise ValueError(f"{CONFIG_FILE} beside it is no JSON object")

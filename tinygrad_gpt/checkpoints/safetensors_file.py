@@ -22,11 +22,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
+from tinygrad_gpt.files import strict_json
 
 MAX_HEADER = 2**20  # bytes; 32 times as much memory is what parsing a hostile header can take
 _MAX_AXES = 8
@@ -228,7 +229,7 @@ def _parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict
     """Tensors and metadata of a header, if they describe exactly the `size` bytes that follow it."""
     if not header.startswith("{"):
         raise ValueError("its header is no JSON object")
-    entries = strict_json(header)
+    entries = json_object(header)
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are not strings")
@@ -265,31 +266,17 @@ def _are_sizes(value: Any) -> bool:
     return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 
 
-def strict_json(text: str) -> Any:
-    """A JSON object as a dict; in it may be objects of plain values, and lists of them.
+def json_object(text: str) -> Any:
+    """A JSON object as a dict.  It may contain objects of plain values, and lists of them, but nothing deeper.
 
-    Raises ValueError for anything else, also for what Python reads and JSON does not allow (NaN, a name given twice),
-    and for whole numbers of more than 18 digits.
+    Raises ValueError for anything else, for what `strict_json` refuses, and for whole numbers of more than 18 digits.
     """
     if _NESTED_TOO_DEEP.search(_JSON_STRING.sub("", text), 1):
         raise ValueError("its JSON is nested too deeply")  # memory: a level takes 2 bytes in a file and 88 in Python
-    value = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant, parse_int=_short_int)
+    value = strict_json(text, _short_int)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
     return value
-
-
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name is given twice")
-    return content
-
-
-def no_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity."""
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _short_int(digits: str) -> int:

@@ -4,7 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -14,9 +14,10 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.sampler_options import MinP, TopK, TopP
 from tinygrad_gpt.cli.terminal import escape_controls_in
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
+from tinygrad_gpt.sampling import SamplerSettings, Step, generate, probabilities, probability_bars
 from tinygrad_gpt.text import END_OF_TEXT, StreamDecoder, Tokenizer
 
 _HIDE_DEFAULT = arg(help_behavior_hint="")
@@ -36,12 +37,9 @@ class Generate:
     """Most tokens to add."""
     temperature: Annotated[float, Range(0)] = 0.0
     """0 is greedy, the likeliest token each time; 1 is the model's own distribution, less is safer, more bolder."""
-    top_k: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
-    """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), _HIDE_DEFAULT] = None
-    """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), _HIDE_DEFAULT] = None
-    """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
+    top_k: TopK = None
+    top_p: TopP = None
+    min_p: MinP = None
     ties: Literal["exact", "all"] = "exact"
     """With --top-k, of tokens equally likely as the last: exact keeps the first, all keeps all."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
@@ -60,6 +58,10 @@ class Generate:
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
     threads: Threads = None
+
+    def settings(self) -> SamplerSettings:
+        """The options of the sampler."""
+        return SamplerSettings(**{field.name: getattr(self, field.name) for field in fields(SamplerSettings)})
 
 
 def main(argv: Sequence[str]) -> int:
@@ -93,7 +95,7 @@ def _note_settings(options: Generate, n_tokens: int, context_length: int, tokeni
         note(f"TEXT holds {END_OF_TEXT}, which is spelled like any other text: RUN was trained without --end-of-text")
     if n_tokens > context_length:
         note(f"TEXT has {n_tokens} tokens; the model sees the last {context_length} of them")
-    idle = [name for name in ("top_k", "top_p", "min_p") if getattr(options, name) is not None]
+    idle = options.settings().limits()
     if options.temperature == 0 and idle:
         flags = ", ".join("--" + name.replace("_", "-") for name in idle)
         note(f"{flags} without effect: --temperature 0 always takes the likeliest token")
@@ -106,11 +108,7 @@ def _continuation_steps(model: GPT, ids: list[int], options: Generate) -> Iterat
             model,
             [ids],
             options.max_new_tokens,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            min_p=options.min_p,
-            ties=options.ties,
+            **vars(options.settings()),
             seed=options.seed,
             return_probabilities=True,
         )
@@ -186,9 +184,8 @@ def _settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
         yield "temperature", "0, greedy"
         return
     yield "temperature", f"{options.temperature:g}"
-    for name in ("top_k", "top_p", "min_p"):
-        if getattr(options, name) is not None:
-            yield name.replace("_", "-"), getattr(options, name)
+    for name, value in options.settings().limits().items():
+        yield name.replace("_", "-"), value
 
 
 def _write(texts: Iterable[str]) -> None:

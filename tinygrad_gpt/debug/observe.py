@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt import kernels, tape
+from tinygrad_gpt import kernels, tape, tensor_methods
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels import Op, op_hook
 
 Gradients = tuple[Array | None, ...]
-_ENGINE = {tape.__file__, kernels.__file__, __file__}  # files between the line that calls an op and the op
+# Files between the line that calls an op and the op.
+_ENGINE = {tape.__file__, tensor_methods.__file__, kernels.__file__, __file__}
 
 
 @dataclass(frozen=True, eq=False)

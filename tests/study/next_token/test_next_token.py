@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.figures import faults
 from tinygrad_gpt.nn import GPT, GPTConfig
-from tinygrad_gpt.sampling import probabilities
-from tinygrad_gpt.study.next_token import Cut, NextToken, entropy, figure, next_token, page, table
+from tinygrad_gpt.sampling import SamplerSettings, probabilities
+from tinygrad_gpt.study.next_token import NextToken, entropy, figure, next_token, page, table
 from tinygrad_gpt.text import build_tokenizer
 
 CHAPTER = NextToken(
@@ -37,7 +37,7 @@ def test_entropy_grows_with_the_temperature(temperature, factor):
 
 
 def test_the_table():
-    assert table(CHAPTER, [0, 1, 5], Cut(top_k=3), n=4, width=60).splitlines() == [
+    assert table(CHAPTER, [0, 1, 5], SamplerSettings(top_k=3), n=4, width=60).splitlines() == [
         "token         temperature 0   temperature 1   temperature 5",
         "d             100.0% ███████   57.8% ████      39.2% ██▊",
         "h                  -           36.1% ██▌       35.7% ██▌",
@@ -72,7 +72,7 @@ def bars_of(axes):
 
 
 def test_the_figure_shows_the_samplers_numbers():
-    axes = figure(CHAPTER, [0, 1, 5], Cut(top_k=3), n=4).axes
+    axes = figure(CHAPTER, [0, 1, 5], SamplerSettings(top_k=3), n=4).axes
     tokens = [3, 7, 0, 8]
     for T in (0, 1, 5):
         assert bars_of(axes[0])[f"temperature {T}"] == probabilities(CHAPTER.logits, temperature=T)[tokens].tolist()
@@ -83,7 +83,7 @@ def test_the_figure_shows_the_samplers_numbers():
 
 
 def test_without_a_limit_nothing_is_drawn_twice():
-    _, over_temperature = figure(CHAPTER, [1], Cut(), n=4).axes
+    _, over_temperature = figure(CHAPTER, [1], SamplerSettings(), n=4).axes
     curves = [line for line in over_temperature.get_lines() if len(line.get_xdata()) > 2]
     assert [line.get_label() for line in curves] == ["no limit"]
 
@@ -91,10 +91,10 @@ def test_without_a_limit_nothing_is_drawn_twice():
 @pytest.mark.parametrize(
     ("logits", "label", "n", "cut"),
     [
-        (np.zeros(60), "b'\\xe2\\x80'", 10, Cut()),
-        (np.zeros(60), "W" * 40, 60, Cut(top_k=50)),
-        (np.linspace(0, 20, 60), "'漢字漢字'", 4, Cut(top_k=50, top_p=0.95, min_p=0.01)),
-        (np.array([1.0, 0.5]), "' is'", 10, Cut(top_p=0.9)),
+        (np.zeros(60), "b'\\xe2\\x80'", 10, SamplerSettings()),
+        (np.zeros(60), "W" * 40, 60, SamplerSettings(top_k=50)),
+        (np.linspace(0, 20, 60), "'漢字漢字'", 4, SamplerSettings(top_k=50, top_p=0.95, min_p=0.01)),
+        (np.array([1.0, 0.5]), "' is'", 10, SamplerSettings(top_p=0.9)),
     ],
 )
 def test_nothing_in_the_figure_is_cut_crowded_or_hidden(logits, label, n, cut):
@@ -103,14 +103,14 @@ def test_nothing_in_the_figure_is_cut_crowded_or_hidden(logits, label, n, cut):
 
 
 def test_every_temperature_has_a_colour_of_its_own():
-    bars = figure(CHAPTER, range(1, 10), Cut(), n=4).axes[0].containers
+    bars = figure(CHAPTER, range(1, 10), SamplerSettings(), n=4).axes[0].containers
     assert len({bar[0].get_facecolor() for bar in bars}) == 9
 
 
 def test_a_token_that_looks_like_mathematics_or_like_the_end_of_a_script_is_a_token(tmp_path):
     odd = NextToken("$x$ </script>", np.float32([0, 1]), ["$\\frac$", "</script>"].__getitem__)
-    figure(odd, [1], Cut(), 2).savefig(tmp_path / "odd.png")
-    text = page(odd, 1.0, Cut())
+    figure(odd, [1], SamplerSettings(), 2).savefig(tmp_path / "odd.png")
+    text = page(odd, 1.0, SamplerSettings())
     assert text.count("</script>") == 1
     assert data_of(text)["labels"] == ["$\\frac$", "</script>"]
 
@@ -122,7 +122,7 @@ def data_of(text):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_page_carries_every_logit_and_the_settings(dtype):
     view = NextToken("text", CHAPTER.logits.astype(dtype), str)
-    data = data_of(page(view, 0.7, Cut(top_k=3, min_p=0.1), n=5))
+    data = data_of(page(view, 0.7, SamplerSettings(top_k=3, min_p=0.1), n=5))
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(data["logits"]), data["dtype"]), view.logits)
     assert data["settings"] == {"temperature": 0.7, "top_k": 3, "top_p": None, "min_p": 0.1}
     assert (data["shown"], data["text"], data["labels"]) == (5, "text", list("012345678"))
@@ -131,8 +131,8 @@ def test_the_page_carries_every_logit_and_the_settings(dtype):
 def test_the_page_of_gpt2s_vocabulary_stays_below_a_megabyte():
     # GPT-2's tokens have 6.3 characters on average, and quotes around them
     view = NextToken("text", np.zeros(50_257, np.float32), lambda token: f"'{token:07}'")
-    assert len(page(view, 1.0, Cut()).encode()) < 1_000_000
+    assert len(page(view, 1.0, SamplerSettings()).encode()) < 1_000_000
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-    assert not re.search(r"(src|href)=|https?://|@import|url\(", page(CHAPTER, 1.0, Cut()))
+    assert not re.search(r"(src|href)=|https?://|@import|url\(", page(CHAPTER, 1.0, SamplerSettings()))

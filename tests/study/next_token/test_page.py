@@ -11,8 +11,8 @@ import pytest
 
 from tests.study.browser import CHROMIUM, FLAGS, in_frames
 from tinygrad_gpt.sampling import draw, probabilities
-from tinygrad_gpt.sampling.checks import RULES
-from tinygrad_gpt.study.next_token import Cut, NextToken, entropy, page
+from tinygrad_gpt.sampling.settings import RULES, SamplerSettings
+from tinygrad_gpt.study.next_token import NextToken, entropy, page
 
 pytestmark = pytest.mark.browser
 rng = np.random.default_rng(5)
@@ -56,7 +56,7 @@ def asked(tmp_path, text, script, width=1280):
 @pytest.mark.parametrize("name", LOGITS)
 def test_the_browser_computes_what_the_sampler_does(tmp_path, name):
     x = LOGITS[name]
-    text = page(NextToken(name, x, str), 1.0, Cut())
+    text = page(NextToken(name, x, str), 1.0, SamplerSettings())
     script = f"""
         const at = p => [[...p.slice(0, 50)], entropy(p), {UNIFORMS}.map(u => draw(p, u))];
         return {json.dumps(CASES)}.map(c => at(probabilities(logits, c)));"""
@@ -81,7 +81,7 @@ STATE = """
 
 
 def test_the_sliders_move_the_table(tmp_path):
-    text = page(NextToken("every effort", LOGITS["small"], "abcdefghi".__getitem__), 1.0, Cut(top_k=3), n=4)
+    text = page(NextToken("every effort", LOGITS["small"], "abcdefghi".__getitem__), 1.0, SamplerSettings(top_k=3), n=4)
     steps = """
         const seen = [state()];
         to("temperature", 5); seen.push(state());
@@ -123,7 +123,7 @@ def test_a_box_takes_what_the_sampler_takes_and_says_what_that_is(tmp_path):
         return Object.entries({json.dumps(TRIED)}).map(([id, values]) =>
           [id, values.map(value => {{ to(id, value); return [value, ...refused(id)]; }}),
             (to(id, id === "temperature" ? 1 : id === "u" ? 0.5 : ""), refused(id))]);"""
-    for name, answers, (invalid, *_) in asked(tmp_path, page(ALPHABET, 1.0, Cut()), STATE + script):
+    for name, answers, (invalid, *_) in asked(tmp_path, page(ALPHABET, 1.0, SamplerSettings()), STATE + script):
         assert invalid == "false", name
         for value, invalid, word, (H, _, support, _) in answers:
             assert invalid == str(not allowed(name, value)).lower(), (name, value)
@@ -144,7 +144,7 @@ def test_numbers_say_whose_they_are_while_a_value_is_refused(tmp_path):
         to("temperature", ""); to("top_p", 0.9); seen.push(told());
         to("top_k", 2); to("temperature", 1); seen.push(told());
         return seen;"""
-    text = page(ALPHABET, 1.0, Cut(top_k=3))
+    text = page(ALPHABET, 1.0, SamplerSettings(top_k=3))
     before, refused, mixed, after = asked(tmp_path, text, STATE + script)
     assert before == ["", "", "0.856 nats"]
     valid = "Numbers of the last valid settings: temperature 1; top-k 3; top-p {}; min-p off; uniform u 0.5."
@@ -160,7 +160,7 @@ def test_every_id_that_can_be_drawn_shows_its_text(tmp_path):
     middles = (slices[1:] + slices[:-1]) / 2
     script = f"""
         return {middles.tolist()}.map(u => {{ to("u", u); return texts("#drawn, tr.drawn .token"); }});"""
-    text = page(NextToken("text", x, lambda token: f"'word {token}'"), 1.0, Cut())
+    text = page(NextToken("text", x, lambda token: f"'word {token}'"), 1.0, SamplerSettings())
     assert asked(tmp_path, text, STATE + script) == [[f"'word {token}'"] * 2 for token in range(300)]
 
 
@@ -179,7 +179,7 @@ def test_nothing_is_cut_crowded_or_faint(tmp_path, view):
         $("#more").click(); to("#u", 0.999999); to("#temperature", 10); seen.push(faults(window));
         to("#top_k", 2.5); to("#u", 1); to("#temperature", ""); seen.push(faults(window));
         return seen.flat();"""
-    found = in_frames(tmp_path, page(view, 0.123456, Cut(top_p=0.9, top_k=6)), script)
+    found = in_frames(tmp_path, page(view, 0.123456, SamplerSettings(top_p=0.9, top_k=6)), script)
     assert {where: faults for where, faults in found.items() if faults} == {}
 
 
@@ -187,7 +187,7 @@ def test_the_legends_colours_are_the_bars(tmp_path):
     script = """
         const colours = name => [".key", ".bar"].map(what => window.getComputedStyle($(what + name)).backgroundColor);
         return [colours(".before"), colours(".after")];"""
-    found = in_frames(tmp_path, page(ALPHABET, 1.0, Cut()), script, widths=(1280,))
+    found = in_frames(tmp_path, page(ALPHABET, 1.0, SamplerSettings()), script, widths=(1280,))
     for (key, bar), (other_key, other_bar) in found.values():
         assert key == bar != other_key == other_bar
     assert found["1280 light"] != found["1280 dark"]

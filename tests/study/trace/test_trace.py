@@ -191,7 +191,7 @@ def test_the_line_is_the_layers():
     assert gelu.lines[0].file == "tinygrad_gpt/nn/layers.py"
     assert gelu.lines[0].function == "mlp"
     assert gelu.lines[0].text.startswith("hidden = apply(ops.gelu,")
-    assert [line.function for line in gelu.lines][1:5] == ["block", "of_block", "through_blocks", "hidden"]
+    assert [line.function for line in gelu.lines][1:5] == ["block", "run_block", "run_blocks", "hidden"]
     assert gelu.lines[-1].function == "test_the_line_is_the_layers"
 
 
@@ -318,7 +318,7 @@ def test_kept_is_what_the_closure_holds(plain):
         step(GPT(config), 0)
     kept = {op.name: {entry.name: entry for entry in op.kept} for op in t.ops}
     assert set(kept["layer_norm"]) == {"gain", "rstd", "xhat"}
-    assert set(kept["dropout"]) == {"keep"}
+    assert set(kept["dropout"]) == {"mask"}
     assert kept["add"] == {}
     norm = next(op for op in t.ops if op.name == "layer_norm")
     assert t.values[kept["layer_norm"]["gain"].owner].name.endswith("weight")

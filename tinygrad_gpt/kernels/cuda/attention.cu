@@ -111,7 +111,7 @@ __device__ __forceinline__ float row_sum(float x) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* __restrict__ lse, int T, int H,
-                  float scale, const float* __restrict__ keep, unsigned long long seed, unsigned long long step,
+                  float scale, const float* __restrict__ mask, unsigned long long seed, unsigned long long step,
                   unsigned long long first_row, unsigned long long site, unsigned kept, float keep_scale) {
   __shared__ __align__(16) float Q[TILE * LD], K[TILE * LD], V[TILE * LD], exchange[TILE * LDW];
   __shared__ unsigned short bits[TILE][BLOCKS];
@@ -119,7 +119,7 @@ attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* _
   const int row = threadIdx.x / 16 * ROWS, c = threadIdx.x % 16;
   const size_t C = size_t(H) * D;
   const float* q = qkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float sum[ROWS][PARTS] = {}, total[ROWS] = {}, top[ROWS], factor[ROWS];
   for (int i = 0; i < ROWS; i++) top[i] = NEG_INF;
@@ -162,7 +162,7 @@ attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* _
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 attention_backward_kv(const float* __restrict__ qkv, const float* __restrict__ dy, const float* __restrict__ lse,
                       const float* __restrict__ delta, float* __restrict__ dqkv, int T, int H, float scale,
-                      const float* __restrict__ keep, unsigned long long seed, unsigned long long step,
+                      const float* __restrict__ mask, unsigned long long seed, unsigned long long step,
                       unsigned long long first_row, unsigned long long site, unsigned kept, float keep_scale) {
   __shared__ __align__(16) float K[TILE * LD], V[TILE * LD], Q[TILE * LD], dO[TILE * LD], exchange[TILE * LDW];
   __shared__ float lse_of[TILE], delta_of[TILE];
@@ -172,7 +172,7 @@ attention_backward_kv(const float* __restrict__ qkv, const float* __restrict__ d
   const size_t C = size_t(H) * D, head = (size_t(b) * H + h) * T;
   const float* q = qkv + size_t(b) * T * 3 * C + h * D;
   float* dq = dqkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float dK[ROWS][PARTS] = {}, dV[ROWS][PARTS] = {};
   load_tile(K, q + C, 3 * C, first, T);
@@ -209,7 +209,7 @@ attention_backward_kv(const float* __restrict__ qkv, const float* __restrict__ d
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 attention_backward_q(const float* __restrict__ qkv, const float* __restrict__ dy, const float* __restrict__ lse,
                      const float* __restrict__ delta, float* __restrict__ dqkv, int T, int H, float scale,
-                     const float* __restrict__ keep, unsigned long long seed, unsigned long long step,
+                     const float* __restrict__ mask, unsigned long long seed, unsigned long long step,
                      unsigned long long first_row, unsigned long long site, unsigned kept, float keep_scale) {
   __shared__ __align__(16) float Q[TILE * LD], dO[TILE * LD], K[TILE * LD], V[TILE * LD], exchange[TILE * LDW];
   __shared__ unsigned short bits[TILE][BLOCKS];
@@ -217,7 +217,7 @@ attention_backward_q(const float* __restrict__ qkv, const float* __restrict__ dy
   const int row = threadIdx.x / 16 * ROWS, c = threadIdx.x % 16;
   const size_t C = size_t(H) * D, head = (size_t(b) * H + h) * T;
   const float* q = qkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float dQ[ROWS][PARTS] = {}, lse_of[ROWS], delta_of[ROWS];
   for (int i = 0; i < ROWS; i++) {

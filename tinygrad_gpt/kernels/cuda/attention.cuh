@@ -3,7 +3,7 @@
 //
 // A tile is TILE queries times TILE keys of one head.  DROP says where the dropout mask comes from:
 //     0  there is none
-//     1  it is an array keep (B, H, T, T)
+//     1  it is an array mask (B, H, T, T)
 //     2  it is drawn here, tile by tile, with the bits of rng.Dropout: entry (h, query, key) of row b is entry
 //        (h T + query) T + key of that row's stream, and 16 entries come from one block of Philox
 #pragma once
@@ -14,17 +14,17 @@
 
 // The dropout of one head of one batch row.
 struct Dropout {
-  const float* keep;  // (T, T), for DROP 1
+  const float* mask;  // (T, T), for DROP 1
   unsigned long long seed, step, row, site, first;  // for DROP 2; `first` is the entry of query 0 and key 0
   unsigned kept;
   float scale;
 };
 
-__device__ __forceinline__ Dropout dropout_of_head(const float* keep, unsigned long long seed, unsigned long long step,
+__device__ __forceinline__ Dropout dropout_of_head(const float* mask, unsigned long long seed, unsigned long long step,
                                                    unsigned long long first_row, unsigned long long site, unsigned kept,
                                                    float scale, int b, int h, int H, int T) {
   const size_t area = size_t(T) * T;
-  return {DROP == 1 ? keep + (size_t(b) * H + h) * area : nullptr, seed, step, first_row + b, site, h * area,
+  return {DROP == 1 ? mask + (size_t(b) * H + h) * area : nullptr, seed, step, first_row + b, site, h * area,
           kept, scale};
 }
 
@@ -44,7 +44,7 @@ __device__ __forceinline__ float keep_of(const unsigned short (*bits)[BLOCKS], c
   if (DROP == 0) return 1.0f;
   if (first_query + query >= T || first_key + key >= T) return 0.0f;
   const size_t entry = size_t(first_query + query) * T + first_key;
-  if (DROP == 1) return drop.keep[entry + key];
+  if (DROP == 1) return drop.mask[entry + key];
   const int place = int((drop.first + entry) % 16) + key;
   return bits[query][place / 16] >> place % 16 & 1 ? drop.scale : 0.0f;
 }

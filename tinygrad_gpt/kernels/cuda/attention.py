@@ -19,25 +19,28 @@ NONE, ARRAY, DRAWN = 0, 1, 2  # where a mask comes from: DROP in attention.cuh
 
 
 def accepts_causal_attention(
-    qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
+    qkv: Array, dropout_mask: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
 ) -> bool:
     """Whether a head is no wider than WIDEST."""
     return bool(qkv.shape[-1] <= 3 * n_heads * _MAX_HEAD_WIDTH)
 
 
-def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
-    """qkv (B, T, 3C) of float32 or bfloat16, keep (B, H, T, T), an array or by name, or none  ->  y (B, T, C).
+def causal_attention(qkv: Array, dropout_mask: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+    """qkv (B, T, 3C) of float32 or bfloat16, dropout_mask (B, H, T, T), an array or by name, or none  ->  y (B, T, C).
 
     Saved: qkv, y and a number for each row of weights.  A mask by name is drawn again on the way back.
     """
     B, H, T, D = split_heads(qkv, n_heads).shape[1:]
     xp, narrow = array_module(qkv), qkv.dtype.itemsize == 2
     if not qkv.size:
-        return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (xp.empty_like(qkv), *([] if keep is None else [None]))
+        return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (
+            xp.empty_like(qkv),
+            *([] if dropout_mask is None else [None]),
+        )
     if narrow and D % 16:
-        return _attention_through_float32(qkv, keep, n_heads)
+        return _attention_through_float32(qkv, dropout_mask, n_heads)
     qkv = _as_aligned(qkv)
-    mode, mask = _mask_arguments(xp, keep, (B, H, T, T))
+    mode, mask_arguments = _mask_arguments(xp, dropout_mask, (B, H, T, T))
     y, lse = xp.empty((B, T, H * D), qkv.dtype), xp.empty((B, H, T), xp.float32)
     tile = _tile_size(D, narrow)
     file = "attention_bfloat16.cu" if narrow else "attention.cu"
@@ -45,7 +48,7 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
 
     def run(kernel: str, *arrays: Array) -> None:
         grid, block = (-(-T // tile), H, B), tile * (2 if narrow else 4)
-        launch(file, kernel, *arrays, T, H, 1 / math.sqrt(D), *mask, grid=grid, block=block, defines=defines)
+        launch(file, kernel, *arrays, T, H, 1 / math.sqrt(D), *mask_arguments, grid=grid, block=block, defines=defines)
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
         dy, delta, dqkv = _as_aligned(dy), xp.empty_like(lse), xp.empty_like(qkv)
@@ -55,7 +58,7 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
         )
         run("attention_backward_kv", qkv, dy, lse, delta, dqkv)
         run("attention_backward_q", qkv, dy, lse, delta, dqkv)
-        return (dqkv,) if keep is None else (dqkv, None)
+        return (dqkv,) if dropout_mask is None else (dqkv, None)
 
     run("attention_forward", qkv, y, lse)
     return y, vjp
@@ -66,20 +69,20 @@ def _tile_size(D: int, narrow: bool) -> int:
     return (64 if narrow else 32) // (1 if D <= 64 else 2)
 
 
-def _mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
-    """Where a mask of this shape comes from, and what the kernels take for it.  Raises ValueError for another shape."""
-    if keep is None:
+def _mask_arguments(xp: Any, mask: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
+    """NONE, ARRAY or DRAWN, and the kernels' arguments for such a mask.  Raises ValueError unless it has this shape."""
+    if mask is None:
         return NONE, (None, 0, 0, 0, 0, 0, 1.0)
-    if not isinstance(keep, LazyMask):
-        return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(keep, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
-    if keep.shape != shape:
-        raise ValueError(f"keep must have the shape of the weights {shape}; got {keep.shape}")
-    return DRAWN, (None, keep.seed, keep.step, keep.first_row, keep.site, keep.kept, keep.scale)
+    if not isinstance(mask, LazyMask):
+        return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(mask, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
+    if mask.shape != shape:
+        raise ValueError(f"dropout_mask must have the shape of the weights {shape}; got {mask.shape}")
+    return DRAWN, (None, mask.seed, mask.step, mask.first_row, mask.site, mask.kept, mask.scale)
 
 
-def _attention_through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
+def _attention_through_float32(qkv: Array, dropout_mask: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
     """Narrow numbers computed with as wide ones."""
-    y, wide_vjp = causal_attention(qkv.astype("float32"), keep, n_heads=n_heads)
+    y, wide_vjp = causal_attention(qkv.astype("float32"), dropout_mask, n_heads=n_heads)
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
         dqkv, *rest = wide_vjp(dy.astype("float32"))

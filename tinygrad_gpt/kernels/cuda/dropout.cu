@@ -1,5 +1,5 @@
 // Dropout: entries times 0 or 1/(1 - rate), by a mask that is drawn by counting.  The bits are those of rng.py's
-// Dropout.keep.
+// Dropout.mask.
 //
 // A thread takes the 16 entries that one Philox block decides: block `blockIdx.x * blockDim.x + threadIdx.x` of row
 // blockIdx.y, rows being what axis 0 counts.

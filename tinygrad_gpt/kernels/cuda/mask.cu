@@ -1,5 +1,5 @@
 // A dropout mask written down, for whoever cannot draw it on the fly: 0 or `scale`, by the bits of rng.py's
-// Dropout.keep.
+// Dropout.mask.
 //
 // A thread takes the 16 entries that one Philox block decides: block `blockIdx.x * blockDim.x + threadIdx.x` of row
 // blockIdx.y, rows being what axis 0 counts.  T is float or double.

@@ -145,14 +145,14 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "causal_attention": (
         Example({"qkv": (_QKV, _numbers)}, {"n_heads": 1}, title="One head"),
         Example(
-            {"qkv": (_QKV, _numbers), "keep": (_KEEP, _dropout_mask)},
+            {"qkv": (_QKV, _numbers), "dropout_mask": (_KEEP, _dropout_mask)},
             {"n_heads": 2},
-            ("keep",),
+            ("dropout_mask",),
             title="Two heads, with dropout",
         ),
     ),
     "dropout": (
-        Example({"x": (_X, _numbers), "keep": ([[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]], _dropout_mask)}, {}, ("keep",)),
+        Example({"x": (_X, _numbers), "mask": ([[2.0, 0.0, 2.0], [0.0, 2.0, 2.0]], _dropout_mask)}, {}, ("mask",)),
     ),
     "cross_entropy": (
         Example({"logits": (_LOGITS, _numbers), "targets": ([0, 1], _ids)}, title="The mean over all rows"),

@@ -7,7 +7,7 @@ import re
 
 _FUNCTIONS = ("mean", "max", "tanh", "ln", "log", "exp", "erf", "softmax", "rowsum", "cross_entropy")
 _QUANTITIES = (
-    *("keep", "table", "ids", "key", "targets", "target", "loss", "dloss", "dlogits", "nll", "value", "rate"),
+    *("table", "ids", "key", "targets", "target", "loss", "dloss", "dlogits", "nll", "value", "rate"),
     *("count", "dtable"),
 )
 _SYMBOLS = {

@@ -8,7 +8,7 @@ page(view, ...)     one HTML file with sliders, which computes in the browser by
 from tinygrad_gpt.study.next_token.figure import figure as figure
 from tinygrad_gpt.study.next_token.html_page import page as page
 from tinygrad_gpt.study.next_token.table import table as table
-from tinygrad_gpt.study.next_token.view import Cut as Cut
 from tinygrad_gpt.study.next_token.view import NextToken as NextToken
 from tinygrad_gpt.study.next_token.view import entropy as entropy
+from tinygrad_gpt.study.next_token.view import limits_text as limits_text
 from tinygrad_gpt.study.next_token.view import next_token as next_token

@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, require
 from tinygrad_gpt.runs.plot import drawable_text, set_title
-from tinygrad_gpt.sampling import probabilities
+from tinygrad_gpt.sampling import SamplerSettings, probabilities
 from tinygrad_gpt.sampling.chart import quote_visibly, truncate_to
-from tinygrad_gpt.study.next_token.view import MAX_LABEL_COLUMNS, Cut, NextToken, entropy
+from tinygrad_gpt.study.next_token.view import MAX_LABEL_COLUMNS, NextToken, entropy, limits_text
 
 if TYPE_CHECKING:  # matplotlib is imported when a figure is drawn
     from matplotlib.figure import Figure
@@ -26,17 +26,17 @@ _LEGEND_BELOW = {  # below the axes, where it covers no curve
 _CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the entropy curve
 
 
-def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10) -> "Figure":
+def figure(view: NextToken, temperatures: Sequence[float], cut: SamplerSettings, n: int = 10) -> "Figure":
     """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropy over it."""
     require("matplotlib")
     from matplotlib.figure import Figure
 
     tokens = view.likeliest(n)
     names = [truncate_to(drawable_text(view.label(token)), MAX_LABEL_COLUMNS) for token in tokens]
-    size = (11 if cut.settings() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
+    size = (11 if cut.limits() else 8, max(5, 2 + 0.25 * len(tokens)))  # inches
     drawn = Figure(figsize=size, layout="constrained")
     set_title(drawn, f"next token after {truncate_to(drawable_text(quote_visibly(view.text)), 70)}")
-    panels = drawn.subplots(1, 3 if cut.settings() else 2, width_ratios=(1.2, 1, 0.8) if cut.settings() else (1.2, 0.8))
+    panels = drawn.subplots(1, 3 if cut.limits() else 2, width_ratios=(1.2, 1, 0.8) if cut.limits() else (1.2, 0.8))
     by_temperature, over_temperature = panels[0], panels[-1]
     _draw_bars(
         by_temperature,
@@ -45,9 +45,14 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
         "temperature alone",
     )
     _draw_entropies(over_temperature, view, temperatures, cut)
-    if cut.settings():
-        before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
-        _draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}\nat temperature 1")
+    if cut.limits():
+        before, after = probabilities(view.logits), probabilities(view.logits, **cut.limits())
+        _draw_bars(
+            panels[1],
+            names,
+            {"before": before[tokens], "after": after[tokens]},
+            f"{limits_text(cut)}\nat temperature 1",
+        )
         panels[1].tick_params(labelleft=False)  # the tokens are those of the panel beside it
     if cut.top_k is not None and cut.top_k < len(tokens):
         panels[1].axhline(cut.top_k - 0.5, color=_GREY, linestyle=(0, (4, 2)), linewidth=1)
@@ -79,13 +84,14 @@ def _colours(n: int) -> Sequence[Any]:
     return [*(_COLOURS[:n] if n <= len(_COLOURS) else colormaps["viridis"](np.linspace(0, 0.9, n)))]
 
 
-def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
+def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: SamplerSettings) -> None:
     """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
     from matplotlib.ticker import LogLocator
 
-    for limits, colour in zip(dict.fromkeys((Cut(), cut)), _COLOURS, strict=False):  # one curve where both are the same
-        curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in _CURVE]
-        axes.plot(_CURVE, curve, color=colour, label=str(limits).replace(", ", ",\n"))
+    # One curve where both are the same.
+    for settings, colour in zip(dict.fromkeys((SamplerSettings(), cut)), _COLOURS, strict=False):
+        curve = [entropy(probabilities(view.logits, temperature=T, **settings.limits())) for T in _CURVE]
+        axes.plot(_CURVE, curve, color=colour, label=limits_text(settings).replace(", ", ",\n"))
     for T in temperatures:
         if _CURVE[0] <= T <= _CURVE[-1]:
             axes.axvline(T, color=_GREY, linewidth=0.7, linestyle=(0, (4, 2)))

@@ -6,13 +6,14 @@ from importlib.resources import files
 
 import numpy as np
 
-from tinygrad_gpt.sampling.checks import RULES
-from tinygrad_gpt.study.next_token.view import Cut, NextToken
+from tinygrad_gpt.sampling import SamplerSettings
+from tinygrad_gpt.sampling.settings import RULES
+from tinygrad_gpt.study.next_token.view import NextToken
 
 _UNIFORM = "a number from 0 to below 1"
 
 
-def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
+def page(view: NextToken, temperature: float, cut: SamplerSettings, n: int = 10) -> str:
     """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number.
 
     It carries the logit and the text of every id, since a draw may be any: some 0.9 MB for GPT-2's 50,257.
@@ -24,7 +25,7 @@ def page(view: NextToken, temperature: float, cut: Cut, n: int = 10) -> str:
         "logits": base64.b64encode(logits.tobytes()).decode(),
         "labels": [view.label(token) for token in range(len(logits))],
         "shown": n,
-        "settings": {"temperature": temperature, **vars(cut)},
+        "settings": {name: temperature if name == "temperature" else getattr(cut, name) for name in RULES},
         "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": _UNIFORM},
     }
     safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may read </script>

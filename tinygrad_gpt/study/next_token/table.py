@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from tinygrad_gpt.sampling import probabilities
+from tinygrad_gpt.sampling import SamplerSettings, probabilities
 from tinygrad_gpt.sampling.chart import bar, display_width, pad_to, percent, truncate_to
-from tinygrad_gpt.study.next_token.view import MAX_LABEL_COLUMNS, Cut, NextToken, entropy
+from tinygrad_gpt.study.next_token.view import MAX_LABEL_COLUMNS, NextToken, entropy
 
 
-def table(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10, width: int = 80) -> str:
+def table(view: NextToken, temperatures: Sequence[float], cut: SamplerSettings, n: int = 10, width: int = 80) -> str:
     """The n likeliest tokens at each temperature, after the cut; then entropy, perplexity, how many can be drawn."""
-    rows = [probabilities(view.logits, temperature=T, **cut.settings()) for T in temperatures]
+    rows = [probabilities(view.logits, temperature=T, **cut.limits()) for T in temperatures]
     tokens = view.likeliest(n)
     names = [truncate_to(view.label(token), MAX_LABEL_COLUMNS) for token in tokens]
     widest = max(len("can be drawn"), *(display_width(name) for name in names))

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.sampling import probabilities
+from tinygrad_gpt.sampling import SamplerSettings, probabilities
 from tinygrad_gpt.sampling.chart import quote_visibly
 from tinygrad_gpt.tape import no_grad
 from tinygrad_gpt.text import Tokenizer
@@ -29,22 +28,6 @@ class NextToken:
         return [int(token) for token in np.argsort(-self.logits, kind="stable")[:n]]
 
 
-@dataclass(frozen=True)
-class Cut:
-    """What limits the draw beside the temperature; None is no limit."""
-
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """The limits that are set, as keywords of `probabilities`."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in self.settings().items()) or "no limit"
-
-
 def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
     """What the model expects after a text; of a text longer than its context it sees the last tokens.
 
@@ -57,6 +40,15 @@ def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
         logits = to_host(model(ids[None]).data)[0, -1]
     probabilities(logits)  # raises if nothing can be drawn from them
     return NextToken(text, logits, lambda token: quote_visibly(tokenizer.label(token)))
+
+
+def limits_text(cut: SamplerSettings) -> str:
+    """The limits in words.
+
+    >>> limits_text(SamplerSettings(top_k=3, top_p=0.9)), limits_text(SamplerSettings())
+    ('top-k 3, top-p 0.9', 'no limit')
+    """
+    return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in cut.limits().items()) or "no limit"
 
 
 def entropy(probs: Array) -> float:
