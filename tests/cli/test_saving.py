@@ -8,11 +8,8 @@ import platform
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tracemalloc
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,12 +20,9 @@ from tests.debug.test_nonfinite import plant
 from tinygrad_gpt import ops
 from tinygrad_gpt.checkpoints import Checkpoints, load_checkpoint
 from tinygrad_gpt.checkpoints.folder import step_of
-from tinygrad_gpt.cli import COMMANDS, main, run_folder
-from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.run_folder import RunFolder
+from tinygrad_gpt.cli import COMMANDS, main
 from tinygrad_gpt.cli.train import crash, session
 from tinygrad_gpt.debug import replay
-from tinygrad_gpt.runs.log import RunLog, read_log
 from tinygrad_gpt.training import loop
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -92,35 +86,6 @@ def test_a_log_that_cannot_be_written_for_a_while_is_whole_in_the_end(monkeypatc
     assert_same(tmp_path / "run", whole)
 
 
-def test_lines_wait_until_they_can_be_written(monkeypatch, tmp_path):
-    run_log = RunLog(tmp_path / "log.jsonl", [{"event": "step", "step": 1}])
-    write, broken = os.write, [True]
-
-    def short(file, data):
-        if broken[0]:
-            raise FULL
-        return write(file, data[:3])
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tinygrad_gpt.runs.log.os.write", short)
-        with pytest.raises(OSError, match="No space"):
-            run_log.write(event="step", step=2)
-        assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": 1}]
-        broken[0] = False
-        run_log.write(event="step", step=3)
-    run_log.close()
-    assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": n} for n in (1, 2, 3)]
-
-
-@pytest.mark.parametrize("cut", range(1, 30))
-def test_a_log_is_read_as_far_as_it_is_whole(tmp_path, cut):
-    lines = b'{"event": "step", "step": 1}\n{"event": "step", "step": 2}\n'
-    (tmp_path / "log.jsonl").write_bytes(lines[:-cut])
-    kept = 2 if cut == 1 else 1  # only the line's end is missing
-    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == [1, 2][:kept]
-    assert read_log(tmp_path / "missing.jsonl") == []
-
-
 def usage(free):
     return lambda path: shutil._ntuple_diskusage(10**9, 10**9 - free, free)
 
@@ -172,68 +137,6 @@ def test_two_runs_in_one_folder_are_refused(text, tmp_path):
     assert call("train", "--resume", "run", "--emb-dim", "16").code == 2
     (tmp_path / "run" / "run.lock").unlink(missing_ok=True)
     assert state(tmp_path / "run") == before
-
-
-RACE = """
-import sys
-from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.run_folder import RunFolder
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    with RunFolder("run", "", overwrite=True) as folder:
-        folder.create()
-        print("mine", flush=True)
-        sys.stdin.read()
-except UserError:
-    print("refused", flush=True)
-"""
-
-
-def test_of_many_that_take_over_a_dead_ones_lock_one_has_it(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
-    environment = {**os.environ, "PYTHONPATH": str(Path(session.__file__).parents[2])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-    racers = [subprocess.Popen([sys.executable, "-c", RACE], env=environment, **pipes) for _ in range(4)]
-    try:
-        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
-        for racer in racers:
-            racer.stdin.write("go\n")
-            racer.stdin.flush()
-        answers = [racer.stdout.readline().strip() for racer in racers]  # whose it is keeps it until all have answered
-    finally:
-        for racer in racers:
-            racer.communicate(timeout=60)
-    assert sorted(answers) == ["mine", "refused", "refused", "refused"]
-    assert not (tmp_path / "run" / "run.lock").exists()
-
-
-def test_a_lock_that_its_owner_removes_as_we_open_it_is_taken_anew(monkeypatch, tmp_path):
-    lockable, removed = run_folder.is_lockable, []
-
-    def removed_meanwhile(file, **settings):
-        if not removed and not settings:
-            removed.append((tmp_path / "run" / "run.lock").unlink())
-            (tmp_path / "run" / "run.lock").touch()  # another run's already
-        return lockable(file, **settings)
-
-    monkeypatch.setattr(run_folder, "is_lockable", removed_meanwhile)
-    with RunFolder("run", "name") as folder:
-        folder.create()
-        assert removed
-        with pytest.raises(UserError, match=f"is in use by the run of process {os.getpid()}"):
-            RunFolder("run", "name", overwrite=True)
-
-
-def test_an_error_while_the_lock_is_taken_leaves_it_free(monkeypatch, tmp_path):
-    failing(monkeypatch, os, "fsync", {0})
-    folder = RunFolder("new", "name")
-    with pytest.raises(Exception, match="No space left"), folder:
-        folder.create()
-    assert not list(tmp_path.iterdir())
-    with RunFolder("new", "name") as folder:
-        folder.create()
 
 
 def plant_at(monkeypatch, steps, way):
@@ -431,17 +334,3 @@ def test_output_that_cannot_be_written_is_one_line(argv):
         code = main(argv)
     name = " ".join(["tinygrad-gpt", *argv[:1]]) if argv[0] in COMMANDS else "tinygrad-gpt"
     assert (code, err.getvalue()) == (1, f"{name}: standard output not written: No space left on device\n")
-
-
-def test_the_log_of_many_steps_takes_no_memory(tmp_path):
-    run_log = RunLog(tmp_path / "log.jsonl", [])
-    tracemalloc.start()
-    try:
-        for step in range(20_000):
-            run_log.write(event="step", step=step, loss=1.0, **({"skipped": "why"} if step % 4 == 0 else {}))
-        assert tracemalloc.get_traced_memory()[0] < 20_000
-    finally:
-        tracemalloc.stop()
-        run_log.close()
-    assert run_log.n_skipped == 5_000
-    assert len(read_log(tmp_path / "log.jsonl")) == 20_000

@@ -18,10 +18,11 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
 from tinygrad_gpt.cli.options import Range, parse, with_values
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, MODEL, TOKENS, WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.train.fingerprint import text_in_words
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import check_ids
+from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, MODEL, TOKENS
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
 from tinygrad_gpt.training import evaluate
 from tinygrad_gpt.training.evaluate import count_windows
@@ -62,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
     idle = [f"--{name}" for name in ("encoding", "errors") if getattr(options, name) is not None]
     if idle and not options.texts:
         raise UserError(f"{' and '.join(idle)} without TEXTS: the run's own text is read as train has read it")
-    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
+    run = load_named_run(options.run, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     length = model.config.context_length
     stride = length if options.stride is None else options.stride
     if stride > length:

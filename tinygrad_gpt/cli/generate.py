@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.terminal import escape_controls_in
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
@@ -69,7 +69,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if options.stop == "":
         raise UserError("--stop must not be empty; leave it out to stop at --max-new-tokens")
-    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
+    run = load_named_run(options.run, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     with user_input():
         ids = tokenizer.encode(options.text)
     _note_settings(options, len(ids), model.config.context_length, tokenizer)

@@ -12,7 +12,7 @@ from tinygrad_gpt.cli.errors import UserError, require_package, user_input
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
 
 _HIDE_DEFAULT = arg(help_behavior_hint="")
@@ -59,7 +59,8 @@ def main(argv: Sequence[str]) -> int:
         require_package("matplotlib")
     check_output("--html", options.html)
     cut = Cut(options.top_k, options.top_p, options.min_p)
-    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
+    run = load_named_run(options.run, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     with process_limits(options.threads), user_input():
         view = next_token(model, tokenizer, options.text)
     width = min(shutil.get_terminal_size().columns, 120)

@@ -21,7 +21,7 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
 from tinygrad_gpt.cli.options import Range, parse
 from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.plan import memory_needed
 from tinygrad_gpt.kernels import reference_only
@@ -284,7 +284,8 @@ def _load_model(options: Trace) -> tuple[GPT, Array]:
     if fixed:
         raise UserError(f"--{fixed[0].replace('_', '-')} is not for a trained model: its shape is what it is")
     assert options.target is not None
-    model, tokenizer = load_run(options.target, options.device, options.checkpoint)
+    run = load_named_run(options.target, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     length = options.batch.context_length or min(16, model.config.context_length)
     _check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing

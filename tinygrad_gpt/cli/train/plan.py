@@ -16,13 +16,14 @@ from tinygrad_gpt.checkpoints import Checkpoint
 from tinygrad_gpt.cli.errors import UserError, require_package, user_input
 from tinygrad_gpt.cli.process_limits import memory_here
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
-from tinygrad_gpt.cli.run_folder import TOKENIZER, TOKENS, RunFolder
 from tinygrad_gpt.cli.terminal import busy_line, human_number
 from tinygrad_gpt.cli.train.fingerprint import check_same, check_steps, settings_of
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.optim import AdamW, all_decay, cosine_schedule, matrices_decay
+from tinygrad_gpt.runs.folder import RunFolder
+from tinygrad_gpt.runs.names import TOKENIZER, TOKENS
 from tinygrad_gpt.text import (
     END_OF_TEXT,
     STDIN,
@@ -396,6 +397,17 @@ def disk_needed(plan: Plan, keep: int) -> int:
     a stop, and the next.
     """
     return checkpoint_size(plan) * (keep + 3) + _FLOAT32 * plan.model.n_parameters * 2
+
+
+def check_disk(plan: Plan, keep: int, folder: RunFolder) -> None:
+    """Raise UserError if the disk cannot hold the run's files."""
+    needed, free = disk_needed(plan, keep), folder.free_bytes()
+    if free < needed:
+        raise UserError(
+            f"the disk of {str(folder.path)!r} has {human_number(free, 'B')} free, "
+            f"the run needs about {human_number(needed, 'B')} for its checkpoints: "
+            "free some space, use a smaller --keep, or another --out"
+        )
 
 
 def checkpoint_size(plan: Plan) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 from tinygrad_gpt.checkpoints import Checkpoints
 from tinygrad_gpt.cli.options import shorten
 from tinygrad_gpt.cli.process_limits import peak_memory
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
 from tinygrad_gpt.cli.terminal import human_number, shell_quote
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import Plan, checkpoint_size, disk_needed, first_words, memory_of_run
 from tinygrad_gpt.cli.train.resume import ResumedRun
+from tinygrad_gpt.runs.names import CHECKPOINTS, RESULTS
 from tinygrad_gpt.sampling.chart import quote_visibly
 from tinygrad_gpt.training.evaluate import layout
 

@@ -18,9 +18,10 @@ from tinygrad_gpt.checkpoints.environment import environment
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import UserError, note, user_input
 from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
 from tinygrad_gpt.cli.train.options import Train, with_epochs
+from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.runs.log import Record, eval_tokens_of, has_ended, read_log, records_up_to
+from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, LOG, TOKENS
 from tinygrad_gpt.text import STDIN
 
 _IRRELEVANT_WHEN_COMPLETE = (
@@ -52,14 +53,16 @@ def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tupl
                 f"{option.flag} cannot stand beside --resume: the run goes on where it is, with its options"
             )
         if option.on_resume is OnResume.TEXT and folder.file(TOKENS[0]).exists():
-            raise UserError(f"{folder.told}: leave out {option.flag}, the run has its text in {folder.file(TOKENS[0])}")
+            raise UserError(
+                f"{folder.label}: leave out {option.flag}: the text of the run is in {folder.file(TOKENS[0])}"
+            )
     if STDIN in wanted.texts and not folder.file(TOKENS[0]).exists():
         if sys.stdin is not None and sys.stdin.isatty():
             raise UserError(
-                f"{folder.told}: the run read its text from standard input: give the same text there again (< FILE), "
+                f"{folder.label}: the run read its text from standard input: give the same text there again (< FILE), "
                 "or as TEXTS"
             )
-        note(f"{folder.told}: the text is read from standard input again, as it was when the run began")
+        note(f"{folder.label}: the text is read from standard input again, as it was when the run began")
     return stored, with_epochs(wanted, argv, prog)
 
 
@@ -73,18 +76,18 @@ def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
     checkpoints = Checkpoints(folder.file(CHECKPOINTS))
     if not folder.file(CHECKPOINTS).is_dir() or not checkpoints.paths():
         raise UserError(
-            f"{folder.told} has no checkpoint to go on from: "
+            f"{folder.label} has no checkpoint to go on from: "
             f"--config {folder.file(CONFIG)} --out {folder.path} --overwrite starts it again"
         )
     try:
         with user_input():
             checkpoint, skipped = checkpoints.newest(device=wanted.run.device)
     except UserError as error:
-        raise UserError(f"{folder.told}: {error}") from error
+        raise UserError(f"{folder.label}: {error}") from error
     missing = [name for name in ("steps", "decay_steps") if not checkpoint.metadata.get(name, "").isdecimal()]
     if missing or checkpoint.optimizer_state is None:
-        raise UserError(f"{folder.told}: its checkpoint does not say how the run was to go on: train did not write it")
-    records = read_log(folder.file(LOG))
+        raise UserError(f"{folder.label}: its checkpoint does not say how the run was to go on: train did not write it")
+    records = read_log(folder.path)
     different = _changed_options(stored, wanted)
     asks_for_more = any(option.on_resume is OnResume.MORE for option in different)
     asks_for_another = any(option.on_resume not in _IRRELEVANT_WHEN_COMPLETE for option in different)

@@ -21,7 +21,6 @@ from tinygrad_gpt.backend import Array, synchronize
 from tinygrad_gpt.checkpoints import Checkpoints, save_checkpoint
 from tinygrad_gpt.cli.config_file import to_toml
 from tinygrad_gpt.cli.errors import CommandFailed, note, reason_in_words
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER, RunFolder
 from tinygrad_gpt.cli.terminal import StopFlag, escape_controls, fold
 from tinygrad_gpt.cli.train.crash import Crash
 from tinygrad_gpt.cli.train.options import Train
@@ -33,7 +32,9 @@ from tinygrad_gpt.cli.train.time_spent import TimeSpent
 from tinygrad_gpt.console import discard_output
 from tinygrad_gpt.debug.profile import Profile
 from tinygrad_gpt.files import atomic_write
+from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.runs.log import RunLog, records_up_to, skipped_last
+from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, CRASH, LOG, MODEL, PLOT, SAMPLE, TOKENIZER
 from tinygrad_gpt.runs.plot import plot_losses
 from tinygrad_gpt.sampling import generate
 from tinygrad_gpt.text import STDIN, save_tokenizer
