@@ -11,9 +11,10 @@ from tinygrad_gpt.cli import doctor
 from tinygrad_gpt.cli.doctor import Speed
 from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import memory_needed, memory_of_run, model_config
+from tinygrad_gpt.cli.train.plan import memory_of_run, model_config
 from tinygrad_gpt.kernels import limits
 from tinygrad_gpt.nn import PRESETS
+from tinygrad_gpt.nn.cost import training_bytes
 
 QUIET = Speed(1e11, 1.0)
 
@@ -124,7 +125,7 @@ def test_what_is_said_to_fit_is_what_train_takes(name, memory):
     found = doctor.largest_fitting(config, memory)
     if found is None:
         least = doctor.replace(config, context_length=min(config.context_length, doctor.SHORT_CONTEXT))
-        assert memory_needed(least, doctor.SMALL_BATCH) > memory
+        assert training_bytes(least, doctor.SMALL_BATCH) > memory
         return
     options = parse(Train, ["--preset", name, *shlex.split(found.flags)], "train")
     assert memory_of_run(model_config(options, config.vocab_size), options) == found.needed
@@ -133,7 +134,7 @@ def test_what_is_said_to_fit_is_what_train_takes(name, memory):
 
 def test_the_command_of_the_readme_is_not_called_impossible():
     config = doctor.replace(PRESETS["gpt2-124M"], context_length=256)
-    needed = memory_needed(config, 2)
+    needed = training_bytes(config, 2)
     assert doctor.largest_fitting(PRESETS["gpt2-124M"], needed) is not None
 
 

@@ -20,10 +20,9 @@ from safetensors.numpy import load_file
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train import session
-from tinygrad_gpt.cli.train.plan import affordable_tokens, memory_needed, tokens_seen
+from tinygrad_gpt.cli.train.plan import affordable_tokens, tokens_seen
 from tinygrad_gpt.debug import replay
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
-from tinygrad_gpt.nn import PRESETS
 from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens
 from tinygrad_gpt.training import evaluate
 
@@ -335,17 +334,6 @@ def test_handlers_are_as_they_were(tg, text_file, tiny):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert tg("train", text_file, *tiny, "--out", "run").code == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 64), st.integers(1, 64))
-def test_the_memory_estimate_grows_with_everything(layers, heads, length, rows):
-    from dataclasses import replace
-
-    config = replace(PRESETS["tiny"], n_layers=layers, n_heads=heads, emb_dim=8 * heads, context_length=length)
-    needed = memory_needed(config, rows)
-    assert needed < memory_needed(config, rows + 1)
-    for name in ("n_layers", "context_length", "vocab_size"):
-        assert needed < memory_needed(replace(config, **{name: getattr(config, name) + 1}), rows)
 
 
 def read_weights(folder):

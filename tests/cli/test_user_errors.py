@@ -577,6 +577,6 @@ def test_a_fault_of_the_program_keeps_its_traceback(tg, monkeypatch, text_file):
     def broken(*_, **__):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(plan, "memory_needed", broken)
+    monkeypatch.setattr(plan, "training_bytes", broken)
     with pytest.raises(ValueError, match="a bug"):
         tg("train", text_file, "--tokenizer", "bytes")

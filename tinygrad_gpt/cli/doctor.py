@@ -16,11 +16,11 @@ from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.process_limits import memory_here
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import memory_needed
 from tinygrad_gpt.kernels import default_num_threads, using_threads
 from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota
 from tinygrad_gpt.kernels.threads import variable_naming_threads
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
+from tinygrad_gpt.nn.cost import training_bytes, training_flops
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 from tinygrad_gpt.version import __version__
 
@@ -166,10 +166,10 @@ def multiply(seconds: float) -> tuple[float, float]:
 def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
     """What `train --preset NAME` would take on this CPU, and the largest that is bearable."""
     yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
-    here, best = memory_here(), ""
+    here, best, n_tokens = memory_here(), "", Train().training.epochs * MANUAL_TOKENS
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
-        minutes = _training_flops(config) / (_TRAINING_EFFICIENCY * speed.flops) / 60
+        minutes = training_flops(config, n_tokens) / (_TRAINING_EFFICIENCY * speed.flops) / 60
         fitting = largest_fitting(config, here)
         if fitting is not None and (minutes <= _PATIENCE_MINUTES or not best):
             best = f"tinygrad-gpt train --preset {name}{fitting.flags}"
@@ -190,7 +190,7 @@ def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
     """The preset as it is if there is memory for it; else in smaller batches, then with a shorter context too."""
     batch, context, flags = Train().training.batch_size, config.context_length, ""
     while True:
-        needed = memory_needed(replace(config, context_length=context), batch)
+        needed = training_bytes(replace(config, context_length=context), batch)
         if here is None or needed <= here:
             return Fitting(flags, needed)
         if batch > SMALL_BATCH:
@@ -204,20 +204,12 @@ def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
 
 def _memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
     """How much memory a preset takes, and what takes less if that is more than there is."""
-    needed = f"{human_number(memory_needed(config, Train().training.batch_size), 'B')} of memory"
+    needed = f"{human_number(training_bytes(config, Train().training.batch_size), 'B')} of memory"
     if fitting is None:
         return f"{needed}, more than there is"
     return needed + (
         f", more than there is; {human_number(fitting.needed, 'B')} with{fitting.flags}" if fitting.flags else ""
     )
-
-
-def _training_flops(config: GPTConfig) -> float:
-    """Operations of the default run with this shape: per token 6 for each weight it is multiplied with (2 forward, 4
-    backward), and 12 T C per layer for attention."""
-    C, T = config.emb_dim, config.context_length
-    weights = 12 * config.n_layers * C * C + config.vocab_size * C
-    return Train().training.epochs * MANUAL_TOKENS * (6 * weights + 12 * config.n_layers * T * C)
 
 
 def _time_in_words(minutes: float) -> str:

@@ -23,9 +23,9 @@ from tinygrad_gpt.cli.output import check_output, write_output
 from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.terminal import human_number
-from tinygrad_gpt.cli.train.plan import memory_needed
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.study.places import error_location
@@ -294,7 +294,7 @@ def _load_model(options: Trace) -> tuple[GPT, Array]:
 
 def _check_memory(config: GPTConfig, options: Trace) -> None:
     """Raise UserError if the machine cannot hold the step: all that is recorded, and a second model in 64 bits."""
-    needed, here = 3 * memory_needed(config, options.batch.batch_size), memory_here()
+    needed, here = 3 * training_bytes(config, options.batch.batch_size), memory_here()
     if options.device == "cpu" and here is not None and needed > here:
         raise UserError(
             f"the step takes about {human_number(needed, 'B')} of memory, this machine has {human_number(here, 'B')}: "

@@ -19,8 +19,8 @@ from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.terminal import busy_line, human_number
 from tinygrad_gpt.cli.train.fingerprint import check_same, check_steps, settings_of
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
 from tinygrad_gpt.nn import GPT, PRESETS, GPTConfig, count_parameters
+from tinygrad_gpt.nn.cost import checkpoint_bytes, training_bytes
 from tinygrad_gpt.optim import AdamW, all_decay, cosine_schedule, matrices_decay
 from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.runs.names import TOKENIZER, TOKENS
@@ -360,21 +360,6 @@ def first_words(text: str, n: int = 4) -> str:
     return lines[0][: max((end for end in ends if end <= _LONGEST_OPENING), default=_LONGEST_OPENING)]
 
 
-def memory_needed(config: GPTConfig, rows: int, *, activation_checkpointing: bool = False) -> int:
-    """Bytes that training takes at its peak, at most: parameters, gradients, AdamW's moments, and what vjps keep.
-
-    Per token and block those keep some 20 vectors of emb_dim and half a row of attention weights per head, with
-    dropout 22 and one and a half; with checkpointing one block's at a time, and a vector for each other.  Behind the
-    last block there are the logits, up to two chunks of them.
-    """
-    T, C, tokens = config.context_length, config.emb_dim, rows * config.context_length
-    vectors, rows_of_weights = (22, 1.5) if config.drop_rate else (20, 0.5)
-    of_block = vectors * C + int(rows_of_weights * config.n_heads * T)
-    of_blocks = of_block + config.n_layers * C if activation_checkpointing else config.n_layers * of_block
-    logits = min(tokens * config.vocab_size, 2 * max(CHUNK, config.vocab_size))
-    return _FLOAT32 * (4 * count_parameters(config) + tokens * (of_blocks + 4 * C) + logits)
-
-
 def _check_memory(config: GPTConfig, options: Train, device: str) -> None:
     """Raise UserError if the machine cannot hold the run.  (What a GPU holds shows when it runs.)"""
     needed, here = memory_of_run(config, options), memory_here()
@@ -389,14 +374,14 @@ def memory_of_run(config: GPTConfig, options: Train) -> int:
     """Bytes that this run takes at its peak, at most."""
     t = options.training
     rows = -(-t.batch_size // t.accumulation)  # computed together
-    return memory_needed(config, rows, activation_checkpointing=t.activation_checkpointing)
+    return training_bytes(config, rows, activation_checkpointing=t.activation_checkpointing)
 
 
 def disk_needed(plan: Plan, keep: int) -> int:
     """Bytes that the run's files take at most: the model's file twice, and as checkpoints the newest, the best, that of
     a stop, and the next.
     """
-    return checkpoint_size(plan) * (keep + 3) + _FLOAT32 * plan.model.n_parameters * 2
+    return checkpoint_bytes(plan.model.config) * (keep + 3) + _FLOAT32 * plan.model.n_parameters * 2
 
 
 def check_disk(plan: Plan, keep: int, folder: RunFolder) -> None:
@@ -408,8 +393,3 @@ def check_disk(plan: Plan, keep: int, folder: RunFolder) -> None:
             f"the run needs about {human_number(needed, 'B')} for its checkpoints: "
             "free some space, use a smaller --keep, or another --out"
         )
-
-
-def checkpoint_size(plan: Plan) -> int:
-    """Bytes of a checkpoint: the weights, and AdamW's two moments of each."""
-    return 3 * _FLOAT32 * plan.model.n_parameters

@@ -12,8 +12,9 @@ from tinygrad_gpt.cli.options import shorten
 from tinygrad_gpt.cli.process_limits import peak_memory
 from tinygrad_gpt.cli.terminal import human_number, shell_quote
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import Plan, checkpoint_size, disk_needed, first_words, memory_of_run
+from tinygrad_gpt.cli.train.plan import Plan, disk_needed, first_words, memory_of_run
 from tinygrad_gpt.cli.train.resume import ResumedRun
+from tinygrad_gpt.nn.cost import checkpoint_bytes
 from tinygrad_gpt.runs.names import CHECKPOINTS, RESULTS
 from tinygrad_gpt.sampling.chart import quote_visibly
 from tinygrad_gpt.training.evaluate import layout
@@ -59,7 +60,7 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         "evaluation": _evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
         "disk": f"up to about {human_number(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
-        f"{human_number(checkpoint_size(plan), 'B')}",
+        f"{human_number(checkpoint_bytes(config), 'B')}",
         **first_example(plan),
     }
     return "\n".join(_wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
