@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import call
-from tests.cli.runs import SHORT, StopAt, assert_same, log, state
+from tests.cli.runs import SHORT, StopAt, assert_same, log, score_by_step, state
 from tests.debug.test_nonfinite import plant
 from tinygrad_gpt import ops
 from tinygrad_gpt.checkpoints import Checkpoints, load_checkpoint
 from tinygrad_gpt.checkpoints.folder import step_of
 from tinygrad_gpt.cli import COMMANDS, main
-from tinygrad_gpt.cli.train import crash, session
+from tinygrad_gpt.cli.train import crash, evaluation, recorder, saver
 from tinygrad_gpt.debug import replay
 from tinygrad_gpt.training import loop
 
@@ -46,7 +46,7 @@ def failing(monkeypatch, owner, name, calls):
 
 def test_a_save_that_fails_once_is_tried_again(monkeypatch, text, whole, tmp_path):
     failing(monkeypatch, Checkpoints, "save", {1})
-    failing(monkeypatch, session, "save_checkpoint", {0})
+    failing(monkeypatch, saver, "save_checkpoint", {0})
     result = call("train", text, *SHORT, "--out", "run")
     assert (result.code, result.err) == (0, "")
     assert_same(tmp_path / "run", whole)
@@ -54,7 +54,7 @@ def test_a_save_that_fails_once_is_tried_again(monkeypatch, text, whole, tmp_pat
 
 def test_a_save_that_fails_twice_is_told_and_the_run_goes_on(monkeypatch, text, whole, tmp_path):
     failing(monkeypatch, Checkpoints, "save", {1, 2})
-    failing(monkeypatch, session, "save_checkpoint", {0, 1})
+    failing(monkeypatch, saver, "save_checkpoint", {0, 1})
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 0
     assert result.err.splitlines() == [
@@ -232,7 +232,7 @@ def test_too_many_skipped_in_a_row_stop_the_run_resumed_or_not(monkeypatch, text
 
 
 def test_a_plot_that_cannot_be_drawn_is_told_and_the_run_is_complete(monkeypatch, text, whole, tmp_path):
-    failing(monkeypatch, session, "plot_losses", range(99))
+    failing(monkeypatch, recorder, "plot_losses", range(99))
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 1
     assert result.err.splitlines() == [
@@ -254,7 +254,7 @@ def test_a_matplotlib_that_cannot_be_loaded_is_told_and_costs_the_plot_alone(pro
 
 def test_a_plot_that_cannot_be_drawn_hides_no_crash(monkeypatch, text, tmp_path):
     plant_at(monkeypatch, {5}, "forward")
-    failing(monkeypatch, session, "plot_losses", range(99))
+    failing(monkeypatch, recorder, "plot_losses", range(99))
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 1
     assert "gelu, on the way forward, made 1 nan in" in result.err.splitlines()[-1]
@@ -269,7 +269,7 @@ def test_a_last_loss_that_is_not_finite_is_no_traceback(text):
 
 def test_a_stop_s_checkpoint_is_not_the_best(monkeypatch, text, tmp_path):
     losses = {2: 1.0, 5: 0.5}
-    monkeypatch.setattr(session.Session, "score", lambda run, _: losses.get(run.step, 2.0))
+    score_by_step(monkeypatch, lambda step: losses.get(step, 2.0))
     flags = [*SHORT, "--steps", "10", "--eval-every", "5"]
     assert call("train", text, *flags, "--out", "whole").code == 0
     assert sorted(step_of(path) for path in (tmp_path / "whole" / "checkpoints").iterdir()) == [2, 8, 10]
@@ -279,7 +279,7 @@ def test_a_stop_s_checkpoint_is_not_the_best(monkeypatch, text, tmp_path):
         yield [0]
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "generate", stopped)  # the sample after step 5
+        patch.setattr(evaluation, "generate", stopped)  # the sample after step 5
         assert call("train", text, *flags, "--out", "run").code == 130
     assert call("train", "--resume", "run").code == 0
     assert_same(tmp_path / "run", tmp_path / "whole")

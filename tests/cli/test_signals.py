@@ -13,7 +13,7 @@ from tests.cli.conftest import call
 from tests.cli.runs import FLAGS, assert_same, log
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag, stop_on_signal
-from tinygrad_gpt.cli.train import plan, session
+from tinygrad_gpt.cli.train import evaluation, plan, recorder, saver, steps
 
 NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 LONGER = [*FLAGS.split(), "--steps", "60", "--eval-every", "7", "--checkpoint-every", "11", "--sample-tokens", "20"]
@@ -103,7 +103,7 @@ def test_while_a_large_text_is_tokenised_too(monkeypatch, text, tmp_path):
 
 def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, tmp_path):
     with monkeypatch.context() as patch:
-        in_the_midst(patch, session, "generate", signal.SIGINT)
+        in_the_midst(patch, evaluation, "generate", signal.SIGINT)
         assert call("train", text, *LONGER, "--out", "run").code == 130
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
     in_the_midst(monkeypatch, plan, "_check_memory", signal.SIGTERM)
@@ -112,17 +112,17 @@ def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, 
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "code"),
+    ("module", "name", "number", "code"),
     [
-        ("evaluate", signal.SIGINT, 130),
-        ("generate", signal.SIGTERM, 143),
-        ("_with_one_retry", signal.SIGINT, 130),
-        ("train", signal.SIGTERM, 143),
+        (evaluation, "evaluate", signal.SIGINT, 130),
+        (evaluation, "generate", signal.SIGTERM, 143),
+        (saver, "_with_one_retry", signal.SIGINT, 130),
+        (steps, "train", signal.SIGTERM, 143),
     ],
 )
-def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, tmp_path, name, number, code):
+def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, tmp_path, module, name, number, code):
     with monkeypatch.context() as patch:
-        done = in_the_midst(patch, session, name, number)
+        done = in_the_midst(patch, module, name, number)
         result = call("train", text, *LONGER, "--out", "run")
     assert done
     assert (result.code, result.err) == (code, "")
@@ -136,20 +136,20 @@ def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, 
 
 
 def test_an_evaluation_is_not_finished_first(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, session, "evaluate", signal.SIGINT)
+    in_the_midst(monkeypatch, evaluation, "evaluate", signal.SIGINT)
     assert call("train", text, *LONGER, "--out", "run").code == 130
     assert not any(line["event"] == "evaluation" for line in log(tmp_path / "run"))
 
 
 def test_a_sample_is_not_finished_first(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, session, "generate", signal.SIGINT)
+    in_the_midst(monkeypatch, evaluation, "generate", signal.SIGINT)
     assert call("train", text, *LONGER, "--out", "run").code == 130
     assert log(tmp_path / "run")[-1]["step"] == 10  # the end of the second epoch: there is a row for two of them
     assert not any(line["event"] == "sample" for line in log(tmp_path / "run"))
 
 
 def test_a_signal_after_all_is_done_changes_nothing(monkeypatch, text, whole, tmp_path):
-    done = in_the_midst(monkeypatch, session, "plot_losses", signal.SIGTERM)
+    done = in_the_midst(monkeypatch, recorder, "plot_losses", signal.SIGTERM)
     result = call("train", text, *LONGER, "--out", "run")
     assert done
     assert (result.code, result.err) == (0, "")
@@ -163,7 +163,7 @@ def test_the_second_signal_ends_it_at_once(monkeypatch, text, tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("not reached")
 
-    monkeypatch.setattr(session, "generate", slow)
+    monkeypatch.setattr(evaluation, "generate", slow)
     result = call("train", text, *LONGER, "--out", "run")
     assert (result.code, result.err) == (130, "\n")
     assert not (tmp_path / "run" / "run.lock").exists()

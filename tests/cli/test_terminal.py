@@ -20,8 +20,13 @@ from tinygrad_gpt.cli.options import parse
 from tinygrad_gpt.cli.terminal import busy_line, escape_controls, escape_controls_in, fold, shell_quote
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import prepare
-from tinygrad_gpt.cli.train.report import count_in_words, first_example, generate_command, losses_in_words
-from tinygrad_gpt.cli.train.session import sample_paragraph
+from tinygrad_gpt.cli.train.report import (
+    count_in_words,
+    first_example,
+    generate_command,
+    losses_in_words,
+    sample_paragraph,
+)
 from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.sampling.chart import display_width
 

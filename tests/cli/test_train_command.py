@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import human_number
-from tinygrad_gpt.cli.train import session
+from tinygrad_gpt.cli.train import saver, steps
 from tinygrad_gpt.cli.train.plan import affordable_tokens, tokens_seen
 from tinygrad_gpt.debug import replay
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
@@ -287,7 +287,7 @@ def test_a_disk_that_fills_up_is_one_line_and_exits_1(tg, text_file, tiny, monke
     def full(*_, **__):
         raise OSError(28, "No space left on device", "run/model.safetensors")
 
-    monkeypatch.setattr(session, "save_checkpoint", full)
+    monkeypatch.setattr(saver, "save_checkpoint", full)
     result = tg("train", text_file, *tiny, "--out", "run")
     why = "cannot use 'run/model.safetensors': No space left on device"
     assert (result.code, result.err.splitlines()) == (
@@ -356,7 +356,7 @@ def test_checkpointing_trains_the_same_model(tg, text_file, tiny, run, tmp_path)
 
 def test_the_threads_are_those_asked_for(tg, text_file, tiny, monkeypatch):
     seen = []
-    monkeypatch.setattr(session, "train", lambda *args, **settings: iter([seen.append(num_threads())][:0]))
+    monkeypatch.setattr(steps, "train", lambda *args, **settings: iter([seen.append(num_threads())][:0]))
     assert tg("train", text_file, *tiny, "--threads", "3").code == 0
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     assert tg("train", text_file, *tiny).code == 0
@@ -529,8 +529,8 @@ def saved_steps(folder):
 def test_without_a_word_checkpoints_are_a_matter_of_time(
     tg, text_file, tiny, tmp_path, monkeypatch, share, of_lowest, longest, steps
 ):
-    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("_MAX_SECONDS_UNSAVED", longest)):
-        monkeypatch.setattr(session, name, value)
+    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("MAX_SECONDS_UNSAVED", longest)):
+        monkeypatch.setattr(saver, name, value)
     flags = [*tiny, "--steps", 40, "--keep", 99]
     assert tg("train", text_file, *flags, "--out", "run").code == 0
     assert saved_steps(tmp_path / "run") == steps
@@ -539,8 +539,8 @@ def test_without_a_word_checkpoints_are_a_matter_of_time(
 
 
 def test_the_lowest_validation_loss_may_cost_more(tg, text_file, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "SHARE_OF_SAVING", 0)
-    monkeypatch.setattr(session, "SHARE_OF_LOWEST", 9)
+    monkeypatch.setattr(saver, "SHARE_OF_SAVING", 0)
+    monkeypatch.setattr(saver, "SHARE_OF_LOWEST", 9)
     assert tg("train", text_file, *tiny, "--steps", 40, "--lr", 0.1, "--keep", 99, "--out", "run").code == 0
     lowest, steps = math.inf, {2, 40}  # the first, whatever it is
     for line in log(tmp_path / "run", "evaluation")[1:]:

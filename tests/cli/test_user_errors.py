@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from tests.cli.conftest import TINY_FLAGS, call, listing
 from tinygrad_gpt import backend
 from tinygrad_gpt.cli import COMMANDS, command_module
-from tinygrad_gpt.cli.train import session
+from tinygrad_gpt.cli.train import steps
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -514,7 +514,7 @@ def test_memory_that_runs_out_is_one_line_with_what_takes_less(monkeypatch, tg, 
     def too_much(*_, **__):
         raise MemoryError("Out of memory allocating 8,589,934,592 bytes")
 
-    monkeypatch.setattr(session, "train", too_much)
+    monkeypatch.setattr(steps, "train", too_much)
     result = tg("train", text_file, *tiny)
     assert result.code == 1
     assert result.err == (

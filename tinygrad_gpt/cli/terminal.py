@@ -128,6 +128,10 @@ class InterruptedBySignal(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+class StopRequested(Exception):  # noqa: N818 (nothing is wrong)
+    """Ends work that is not needed any more, because the program is to stop."""
+
+
 class StopFlag:
     """Whether the work should end at the next good place, and the exit code then.
 
@@ -142,6 +146,11 @@ class StopFlag:
     def requested(self) -> bool:
         """True once a signal has come, or the reader of the output has gone."""
         return self.signal is not None
+
+    def check(self, *_: object) -> None:
+        """Raise StopRequested if a stop was requested.  Takes and ignores what a progress callback is given."""
+        if self.requested:
+            raise StopRequested
 
     @property
     def exit_code(self) -> int:

@@ -8,11 +8,11 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason_in_words, u
 from tinygrad_gpt.cli.options import parse, with_values
 from tinygrad_gpt.cli.process_limits import process_limits
 from tinygrad_gpt.cli.terminal import StopFlag, stop_on_signal
-from tinygrad_gpt.cli.train.options import Train, with_epochs
+from tinygrad_gpt.cli.train.options import PROG, Train, with_epochs
 from tinygrad_gpt.cli.train.plan import check_disk, prepare, run_name
 from tinygrad_gpt.cli.train.report import nothing_to_resume
 from tinygrad_gpt.cli.train.resume import ResumedRun, options_to_resume, resume_run
-from tinygrad_gpt.cli.train.session import PROG, Session
+from tinygrad_gpt.cli.train.session import train_run
 from tinygrad_gpt.kernels.cuda import precision
 from tinygrad_gpt.runs.folder import RunFolder
 
@@ -58,7 +58,7 @@ def _train_in(folder: RunFolder, options: Train, stop: StopFlag, state: ResumedR
     with _failures(), process_limits(options.run.threads), precision(options.run.precision):
         with user_input():
             folder.start()
-        return Session(options, plan, folder, stop, state).run()
+        return train_run(options, plan, folder, stop, state)
 
 
 @contextmanager

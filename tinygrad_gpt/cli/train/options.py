@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from tinygrad_gpt.cli.options import OnResume, Range, is_given, with_values
 from tinygrad_gpt.cli.process_limits import Threads
 
+PROG = "tinygrad-gpt train"
 _PRESET = arg(help_behavior_hint="(default: the preset's)")
 _HIDE_DEFAULT = arg(help_behavior_hint="")  # the default is told in the sentence
 SAME, SHAPE, TEXT, ROUNDS, MORE = OnResume.SAME, OnResume.SHAPE, OnResume.TEXT, OnResume.ROUNDS, OnResume.MORE

@@ -10,7 +10,7 @@ from typing import Any
 from tinygrad_gpt.checkpoints import Checkpoints
 from tinygrad_gpt.cli.options import shorten
 from tinygrad_gpt.cli.process_limits import peak_memory
-from tinygrad_gpt.cli.terminal import human_number, shell_quote
+from tinygrad_gpt.cli.terminal import escape_controls, fold, human_number, shell_quote
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import Plan, disk_needed, first_words, memory_of_run
 from tinygrad_gpt.cli.train.resume import ResumedRun
@@ -22,6 +22,7 @@ from tinygrad_gpt.training.evaluate import layout
 _ROW_FORMAT = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
 HEADINGS = _ROW_FORMAT.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
 _EXAMPLE_TOKENS = 6
+_SAMPLE_WIDTH, _SAMPLE_INDENT = 80, " " * 7
 _LONG_PROMPT = 60  # characters
 
 
@@ -104,6 +105,12 @@ def table_row(record: Mapping[str, Any]) -> str:
         _perplexity_text(record["perplexity"]),
         "-" if speed is None else f"{speed:,.0f}",
     )
+
+
+def sample_paragraph(text: str) -> str:
+    """A sample as a paragraph below the table's row, without anything that a terminal would take for a command."""
+    words = escape_controls(" ".join(text.split()))
+    return textwrap.indent(fold(words, _SAMPLE_WIDTH - len(_SAMPLE_INDENT)), _SAMPLE_INDENT)
 
 
 def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:

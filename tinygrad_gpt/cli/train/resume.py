@@ -37,7 +37,7 @@ class ResumedRun:
 
     options: Train
     checkpoint: Checkpoint
-    records: list[Record]  # the log
+    records: list[Record]  # the log up to the checkpoint's step
     eval_tokens: int | None  # that an evaluation has scored at most, as the log says
     notes: list[str]
     has_ended: bool  # and nothing is asked for that it has not
@@ -101,8 +101,8 @@ def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
         for option in different
         if option.on_resume is OnResume.ROUNDS
     ]
-    scored = eval_tokens_of(records_up_to(records, checkpoint.step))
-    return ResumedRun(wanted, checkpoint, records, scored, notes, ended)
+    before = records_up_to(records, checkpoint.step)
+    return ResumedRun(wanted, checkpoint, before, eval_tokens_of(before), notes, ended)
 
 
 _MAY_DIFFER = "results may differ in the last bits from an uninterrupted run"

@@ -34,8 +34,8 @@ class Spikes:
         self.seen += 1
         self.previous = loss
 
-    def told(self, *, clip_norm: float | str, warmup_steps: int) -> str:
-        """The worst spike, and the usual remedies that the run does without; "" if there was none."""
+    def worst_in_words(self, clip_norm: float | str, warmup_steps: int) -> str:
+        """The worst spike, and the usual remedies that the run does not use; "" if there was none."""
         if self.worst is None:
             return ""
         unused = {"--clip-norm 1": clip_norm == "none", "--warmup-steps": not warmup_steps, "a lower --lr": True}
