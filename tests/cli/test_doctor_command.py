@@ -10,8 +10,9 @@ import pytest
 from tinygrad_gpt.cli import doctor
 from tinygrad_gpt.cli.doctor import Speed
 from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.train.budget import memory_needed
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import memory_of_run, model_config
+from tinygrad_gpt.cli.train.plan import model_config
 from tinygrad_gpt.kernels import limits
 from tinygrad_gpt.nn import PRESETS
 from tinygrad_gpt.nn.cost import training_bytes
@@ -128,7 +129,7 @@ def test_what_is_said_to_fit_is_what_train_takes(name, memory):
         assert training_bytes(least, doctor.SMALL_BATCH) > memory
         return
     options = parse(Train, ["--preset", name, *shlex.split(found.flags)], "train")
-    assert memory_of_run(model_config(options, config.vocab_size), options) == found.needed
+    assert memory_needed(model_config(options, config.vocab_size), options) == found.needed
     assert memory is None or found.needed <= memory
 
 
@@ -148,4 +149,4 @@ def test_what_is_suggested_fits(on_a_machine, memory, flops):
         assert memory == 10**6
     else:
         options = parse(Train, ["--preset", found[1], *shlex.split(found[2])], "train")
-        assert memory_of_run(model_config(options, doctor.MANUAL_VOCABULARY), options) <= memory
+        assert memory_needed(model_config(options, doctor.MANUAL_VOCABULARY), options) <= memory

@@ -13,7 +13,7 @@ from tests.cli.conftest import call
 from tests.cli.runs import FLAGS, assert_same, log
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag, stop_on_signal
-from tinygrad_gpt.cli.train import evaluation, plan, recorder, saver, steps
+from tinygrad_gpt.cli.train import corpus, evaluation, plan, recorder, saver, steps
 
 NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 LONGER = [*FLAGS.split(), "--steps", "60", "--eval-every", "7", "--checkpoint-every", "11", "--sample-tokens", "20"]
@@ -83,20 +83,24 @@ def in_the_midst(monkeypatch, module, name, number):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "code"),
-    [("Reading", signal.SIGINT, 130), ("build_and_encode", signal.SIGTERM, 143), ("settings_of", signal.SIGINT, 130)],
+    ("module", "name", "number", "code"),
+    [
+        (corpus, "Reading", signal.SIGINT, 130),
+        (corpus, "build_and_encode", signal.SIGTERM, 143),
+        (plan, "settings_of", signal.SIGINT, 130),
+    ],
 )
 def test_before_the_training_a_signal_ends_the_command_and_leaves_nothing(
-    monkeypatch, text, tmp_path, name, number, code
+    monkeypatch, text, tmp_path, module, name, number, code
 ):
-    in_the_midst(monkeypatch, plan, name, number)
+    in_the_midst(monkeypatch, module, name, number)
     result = call("train", text, *LONGER, "--out", "new/run")
     assert (result.code, result.out, result.err) == (code, "", "\n")
     assert not list(tmp_path.iterdir())
 
 
 def test_while_a_large_text_is_tokenised_too(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, plan, "_opening_of", signal.SIGTERM)
+    in_the_midst(monkeypatch, corpus, "_opening_of", signal.SIGTERM)
     assert call("train", text, *LONGER, "--max-text-mb", "0", "--out", "new/run").code == 143
     assert not list(tmp_path.iterdir())
 
@@ -106,7 +110,7 @@ def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, 
         in_the_midst(patch, evaluation, "generate", signal.SIGINT)
         assert call("train", text, *LONGER, "--out", "run").code == 130
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
-    in_the_midst(monkeypatch, plan, "_check_memory", signal.SIGTERM)
+    in_the_midst(monkeypatch, plan, "check_memory", signal.SIGTERM)
     assert call("train", "--resume", "run").code == 143
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
 

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train import saver, steps
-from tinygrad_gpt.cli.train.plan import affordable_tokens, tokens_seen
+from tinygrad_gpt.cli.train.budget import affordable_tokens, tokens_seen
 from tinygrad_gpt.debug import replay
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
 from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens

@@ -87,7 +87,10 @@ ROWS = {
         ("generate {run} \udcff", "lone surrogate U+DCFF at character 0"),
     ],
     "ids in a file of tokens that are none": [
-        ("train --resume {tokens} --steps 5", "tokens.bin': id 65535 at place 10 is none of the 256 there are"),
+        (
+            "train --resume {tokens} --steps 5",
+            "tokens.bin': id 65535 at position 10 is outside the vocabulary of 256 tokens",
+        ),
     ],
     "sampling settings out of range": [
         ("generate {run} a --top-k 0", "--top-k must be at least 1; got 0"),
@@ -256,7 +259,7 @@ ROWS = {
         ("generate {run}", "needs TEXT"),
         ("generate", "needs RUN and TEXT"),
         ("evaluate", "needs RUN"),
-        ("evaluate {tokens}", "id 65535 at place 10 is none of the 256 there are"),
+        ("evaluate {tokens}", "id 65535 at position 10 is outside the vocabulary of 256 tokens"),
         ("evaluate {run} {text} --max-tokens 0", "--max-tokens must be at least 1; got 0"),
         (
             "train {text} --tokenizer chars --end-of-text",
@@ -315,7 +318,7 @@ def prepared(folder, run):
 
 @pytest.fixture(scope="module")
 def run_on_tokens(tmp_path_factory, text_file, plain_plots):
-    """A run whose text was too large for memory, and whose file of tokens has an id too high at place 10."""
+    """A run whose text was too large for memory, and whose file of tokens has an id too high at position 10."""
     folder = tmp_path_factory.mktemp("tokens") / "run"
     assert call("train", text_file, *TINY_FLAGS.split(), "--max-text-mb", "0", "--out", folder).code == 0
     tokens = np.fromfile(folder / "tokens.bin", np.uint16)
@@ -505,7 +508,7 @@ def test_a_gpu_that_is_not_there_is_one_line_with_the_remedy(check, line):
     "line", ["train {text} --tokenizer bytes", "trace", "trace {run} --text 'To be, or not to be'"]
 )
 def test_a_machine_that_is_too_small_is_told_before_it_is_full(check, monkeypatch, line):
-    for module in ("train.plan", "trace"):
+    for module in ("train.budget", "trace"):
         monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_here", lambda: 10**5)
     check(line, "of memory, this machine has 100 kB: use a smaller model, --batch-size or --context-length")
 
@@ -572,11 +575,11 @@ def test_as_a_process_too(program, empty_folder):
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(tg, monkeypatch, text_file):
-    from tinygrad_gpt.cli.train import plan
+    from tinygrad_gpt.cli.train import budget
 
     def broken(*_, **__):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(plan, "training_bytes", broken)
+    monkeypatch.setattr(budget, "training_bytes", broken)
     with pytest.raises(ValueError, match="a bug"):
         tg("train", text_file, "--tokenizer", "bytes")

@@ -19,9 +19,9 @@ from tinygrad_gpt.cli.options import Range, parse, with_values
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
+from tinygrad_gpt.cli.train.corpus import check_token_ids
 from tinygrad_gpt.cli.train.fingerprint import text_in_words
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import check_ids
 from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, MODEL, TOKENS
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
 from tinygrad_gpt.training import evaluate
@@ -130,7 +130,7 @@ def _validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
     with user_input():
         if (folder / TOKENS[0]).exists():
             tokens = open_tokens(folder / TOKENS[0], tokenizer)
-            check_ids(tokens, tokenizer.vocab_size, folder / TOKENS[0])
+            check_token_ids(tokens, tokenizer.vocab_size, folder / TOKENS[0])
         elif STDIN in trained.texts:
             raise UserError(f"RUN {options.run!r} was trained on standard input, which is gone: name TEXTS to score")
         elif trained.texts:

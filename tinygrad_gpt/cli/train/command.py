@@ -8,8 +8,10 @@ from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason_in_words, u
 from tinygrad_gpt.cli.options import parse, with_values
 from tinygrad_gpt.cli.process_limits import process_limits
 from tinygrad_gpt.cli.terminal import StopFlag, stop_on_signal
+from tinygrad_gpt.cli.train.budget import check_disk
+from tinygrad_gpt.cli.train.corpus import run_name
 from tinygrad_gpt.cli.train.options import PROG, Train, with_epochs
-from tinygrad_gpt.cli.train.plan import check_disk, prepare, run_name
+from tinygrad_gpt.cli.train.plan import prepare
 from tinygrad_gpt.cli.train.report import nothing_to_resume
 from tinygrad_gpt.cli.train.resume import ResumedRun, options_to_resume, resume_run
 from tinygrad_gpt.cli.train.session import train_run
@@ -54,7 +56,7 @@ def _train_in(folder: RunFolder, options: Train, stop: StopFlag, state: ResumedR
     plan = prepare(options, folder, *before)
     with user_input():
         folder.create()
-    check_disk(plan, options.run.keep, folder)
+    check_disk(plan.model.config, options.run.keep, folder)
     with _failures(), process_limits(options.run.threads), precision(options.run.precision):
         with user_input():
             folder.start()

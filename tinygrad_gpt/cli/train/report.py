@@ -11,8 +11,10 @@ from tinygrad_gpt.checkpoints import Checkpoints
 from tinygrad_gpt.cli.options import shorten
 from tinygrad_gpt.cli.process_limits import peak_memory
 from tinygrad_gpt.cli.terminal import escape_controls, fold, human_number, shell_quote
+from tinygrad_gpt.cli.train.budget import disk_needed, memory_needed
+from tinygrad_gpt.cli.train.corpus import first_words
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import Plan, disk_needed, first_words, memory_of_run
+from tinygrad_gpt.cli.train.plan import Plan
 from tinygrad_gpt.cli.train.resume import ResumedRun
 from tinygrad_gpt.nn.cost import checkpoint_bytes
 from tinygrad_gpt.runs.names import CHECKPOINTS, RESULTS
@@ -46,7 +48,7 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
     layers, heads = count_in_words(config.n_layers, "layer"), count_in_words(config.n_heads, "head")
     shape = f"{layers}, {heads}, width {config.emb_dim}, context {config.context_length}"
     decay_steps = int(plan.settings["decay_steps"])
-    memory = human_number(memory_of_run(config, options), "B")
+    memory = human_number(memory_needed(config, options), "B")
     lines = {
         "text": f"{corpus.title}: {corpus.size}",
         "tokens": f"{len(corpus.tokens):,}: {len(plan.train_tokens):,} to train, {len(plan.val_tokens):,} to validate",
@@ -60,7 +62,7 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         "resumed": f"after step {first_step:,}" if first_step else "",
         "evaluation": _evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
-        "disk": f"up to about {human_number(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
+        "disk": f"up to about {human_number(disk_needed(config, options.run.keep), 'B')}, a checkpoint is "
         f"{human_number(checkpoint_bytes(config), 'B')}",
         **first_example(plan),
     }
