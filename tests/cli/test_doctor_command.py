@@ -9,7 +9,7 @@ import pytest
 
 from tinygrad_gpt.cli import doctor
 from tinygrad_gpt.cli.doctor import Speed
-from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.train.budget import memory_needed
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import model_config

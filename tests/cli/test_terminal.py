@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.cli.conftest import call
 from tests.cli.runs import FLAGS
-from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.terminal import busy_line, escape_controls, escape_controls_in, fold, shell_quote
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import prepare

@@ -12,8 +12,7 @@ from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason_in_words
-from tinygrad_gpt.cli.options import HelpShown
+from tinygrad_gpt.cli.errors import CommandFailed, HelpShown, UserError, did_you_mean, reason_in_words
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, one_line, utf8_streams
 from tinygrad_gpt.console import UNREAD, discard_output
 from tinygrad_gpt.version import __version__

@@ -12,7 +12,8 @@ from collections.abc import Collection
 from typing import Any
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean, reason_in_words
-from tinygrad_gpt.cli.options import options_of, shorten, value_of
+from tinygrad_gpt.cli.options import options_of, value_of
+from tinygrad_gpt.cli.terminal import shorten
 
 
 def read_config(path: str, kind: type) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cuda
-from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import memory_here
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train

@@ -26,6 +26,10 @@ class CommandFailed(Exception):  # noqa: N818  (it is the command that failed, n
     exit_code = 1
 
 
+class HelpShown(SystemExit):
+    """--help has been printed.  Any other SystemExit comes from user code that a command runs."""
+
+
 @contextmanager
 def user_input() -> Iterator[None]:
     """Around a call whose ValueError, TypeError or OSError means that its arguments came from the user and are bad."""

@@ -15,7 +15,8 @@ from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints
 from tinygrad_gpt.checkpoints.safetensors_file import open_safetensors
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.options import Range, parse, with_values
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range, with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
@@ -38,9 +39,9 @@ class Evaluate:
     """Text files, - for standard input; several are joined. Default: the part of the run's own text kept for
     validation."""
     checkpoint: WhichCheckpoint = None
-    max_tokens: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
+    max_tokens: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Score this many tokens at most, from the beginning. Default: all."""
-    stride: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
+    stride: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Tokens from one window to the next; fewer give each token more context. Default: the context length."""
     batch_size: Annotated[int, Range(1, 2**20)] = 8
     """Windows computed together; changes the result by rounding at most."""

@@ -8,7 +8,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import user_input
-from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.study.explain import explain, listing
 
 NARROWEST, WIDEST = 60, 120  # columns: below, arrays would break; above, nobody reads on
@@ -20,7 +21,7 @@ class Explain:
 
     op: Annotated[str | None, Positional, arg(metavar="[OP]", help_behavior_hint="")] = None
     """Name of the op, such as layer_norm."""
-    seed: Annotated[int | None, Range(0, 2**64, below_high=True), arg(help_behavior_hint="")] = None
+    seed: Annotated[int | None, Range(0, 2**64, below_high=True), HIDE_DEFAULT] = None
     """Other numbers, drawn from this seed. Default: numbers chosen for the op."""
 
 

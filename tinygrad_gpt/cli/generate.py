@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
-from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.terminal import escape_controls_in
@@ -19,7 +20,6 @@ from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
 from tinygrad_gpt.text import END_OF_TEXT, StreamDecoder, Tokenizer
 
-_HIDE_DEFAULT = arg(help_behavior_hint="")
 _ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}  # in --stop
 
 
@@ -36,11 +36,11 @@ class Generate:
     """Most tokens to add."""
     temperature: Annotated[float, Range(0)] = 0.0
     """0 is greedy, the likeliest token each time; 1 is the model's own distribution, less is safer, more bolder."""
-    top_k: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
+    top_k: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), _HIDE_DEFAULT] = None
+    top_p: Annotated[float | None, Range(0, 1, above_low=True), HIDE_DEFAULT] = None
     """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), _HIDE_DEFAULT] = None
+    min_p: Annotated[float | None, Range(0, 1), HIDE_DEFAULT] = None
     """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
     ties: Literal["exact", "all"] = "exact"
     """With --top-k, of tokens equally likely as the last: exact keeps the first, all keeps all."""
@@ -55,7 +55,7 @@ class Generate:
             help_behavior_hint="",
         ),
     ] = None
-    show_probabilities: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
+    show_probabilities: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Show this many of the likeliest tokens at each step, with bars, before and after temperature and top-k."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""

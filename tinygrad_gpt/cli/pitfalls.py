@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean, require_package, user_input
-from tinygrad_gpt.cli.options import parse, shorten
+from tinygrad_gpt.cli.parsing import parse
+from tinygrad_gpt.cli.terminal import shorten
 
 if TYPE_CHECKING:
     from tinygrad_gpt.study.pitfalls import Pitfall

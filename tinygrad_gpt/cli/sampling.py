@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, require_package, user_input
-from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
 from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
 
-_HIDE_DEFAULT = arg(help_behavior_hint="")
 _DPI = 150
 
 
@@ -30,11 +30,11 @@ class Sampling:
     checkpoint: WhichCheckpoint = None
     temperatures: Annotated[tuple[float, ...], Range(0), arg(metavar="T ...")] = (0.1, 1.0, 5.0)
     """Temperatures to compare; 0 is greedy."""
-    top_k: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
+    top_k: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), _HIDE_DEFAULT] = None
+    top_p: Annotated[float | None, Range(0, 1, above_low=True), HIDE_DEFAULT] = None
     """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), _HIDE_DEFAULT] = None
+    min_p: Annotated[float | None, Range(0, 1), HIDE_DEFAULT] = None
     """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
     tokens: Annotated[int, Range(1, 60)] = 10
     """How many of the likeliest tokens to show."""

@@ -120,6 +120,11 @@ def human_number(n: float, unit: str = "") -> str:
     return f"{digits} {prefix}{unit}".rstrip()
 
 
+def shorten(text: str, width: int = 60) -> str:
+    """text, without its middle if it is longer than width."""
+    return text if len(text) <= width else f"{text[: width // 2]} ... {text[-width // 2 :]}"
+
+
 class InterruptedBySignal(KeyboardInterrupt):
     """A signal that ends the command at once."""
 

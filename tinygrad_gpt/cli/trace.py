@@ -18,8 +18,9 @@ from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
 from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.terminal import human_number
@@ -48,22 +49,21 @@ _NOTE = (
     "The difference over two millionths stands beside the gradient; apart: in parts of the array's largest gradient."
 )
 NARROWEST, WIDEST = 80, 120  # columns: below, numbers would be cut; above, nobody reads on
-_HIDE_DEFAULT = arg(help_behavior_hint="")
 
 
 @dataclass(frozen=True)
 class Model:
     """The model and its batch. A run folder or a script has these of its own."""
 
-    n_layers: Annotated[int | None, Range(1, 100), _HIDE_DEFAULT] = None
+    n_layers: Annotated[int | None, Range(1, 100), HIDE_DEFAULT] = None
     """Transformer blocks. Default: 2."""
-    emb_dim: Annotated[int | None, Range(1, 2**14), _HIDE_DEFAULT] = None
+    emb_dim: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
     """Width of a token's vector; --n-heads must divide it. Default: 32."""
-    n_heads: Annotated[int | None, Range(1, 2**14), _HIDE_DEFAULT] = None
+    n_heads: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
     """Attention heads. Default: 4."""
-    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), _HIDE_DEFAULT] = None
+    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), HIDE_DEFAULT] = None
     """Dropout: share of units left out at random, from 0 to below 1. Default: 0."""
-    tie_weights: Annotated[bool | None, _HIDE_DEFAULT] = None
+    tie_weights: Annotated[bool | None, HIDE_DEFAULT] = None
     """Use the token embedding as output head too: its gradient has terms from both ends then. Default: no."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
     """Weights and dropout follow from it. From 0 to 2**64 - 1."""
@@ -75,7 +75,7 @@ class Batch:
 
     text: Annotated[str, arg(metavar="TEXT", help_behavior_hint="")] = _HAMLET
     """What to train on. Default: a line of Hamlet."""
-    context_length: Annotated[int | None, Range(1, 2**12), _HIDE_DEFAULT] = None
+    context_length: Annotated[int | None, Range(1, 2**12), HIDE_DEFAULT] = None
     """Tokens in a row. Default: 16, or as many as the run's model sees."""
     batch_size: Annotated[int, Range(1, 256)] = 2
     """Rows."""

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, reason_in_words, user_input
-from tinygrad_gpt.cli.options import parse, with_values
+from tinygrad_gpt.cli.options import with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import process_limits
 from tinygrad_gpt.cli.terminal import StopFlag, stop_on_signal
 from tinygrad_gpt.cli.train.budget import check_disk

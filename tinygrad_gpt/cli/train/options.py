@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from tinygrad_gpt.cli.options import OnResume, Range, is_given, with_values
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, OnResume, Range, with_values
+from tinygrad_gpt.cli.parsing import is_given
 from tinygrad_gpt.cli.process_limits import Threads
 
 PROG = "tinygrad-gpt train"
 _PRESET = arg(help_behavior_hint="(default: the preset's)")
-_HIDE_DEFAULT = arg(help_behavior_hint="")  # the default is told in the sentence
 SAME, SHAPE, TEXT, ROUNDS, MORE = OnResume.SAME, OnResume.SHAPE, OnResume.TEXT, OnResume.ROUNDS, OnResume.MORE
 MACHINE, FREE, PLACE = OnResume.MACHINE, OnResume.FREE, OnResume.PLACE
 
@@ -38,7 +38,7 @@ class Text:
     gpt2. Else it is spelled like any other text."""
     val_fraction: Annotated[float, Fraction, SAME] = 0.1
     """Share of the tokens, at the end of the text, kept for validation: from 0 (none) to below 1."""
-    stride: Annotated[int | None, Range(1), _HIDE_DEFAULT, SAME] = None
+    stride: Annotated[int | None, Range(1), HIDE_DEFAULT, SAME] = None
     """Tokens from the start of one chunk to the next. Default: the context length, so that chunks do not overlap."""
     drop_last: Annotated[bool, SAME] = False
     """Leave out the chunks that do not fill an epoch's last batch."""
@@ -82,7 +82,7 @@ class Training:
 
     epochs: Annotated[int, Range(1), MORE] = 5
     """Times that every chunk of the text is seen."""
-    steps: Annotated[int | None, Range(1), _HIDE_DEFAULT, MORE] = None
+    steps: Annotated[int | None, Range(1), HIDE_DEFAULT, MORE] = None
     """Steps to train for, whatever the epochs."""
     batch_size: Annotated[int, Range(1, 2**20), SAME] = 16
     """Chunks per step."""
@@ -92,11 +92,11 @@ class Training:
     """Keep only each block's input for the way back and compute the rest again there: less memory, more time."""
     lr: Annotated[float, Range(0), SAME] = 2e-3
     """Highest learning rate."""
-    min_lr: Annotated[float | None, Range(0), _HIDE_DEFAULT, SAME] = None
+    min_lr: Annotated[float | None, Range(0), HIDE_DEFAULT, SAME] = None
     """Learning rate that the decay ends with, at most --lr. Default: a tenth of it."""
-    warmup_steps: Annotated[int | None, Range(0), _HIDE_DEFAULT, SAME] = None
+    warmup_steps: Annotated[int | None, Range(0), HIDE_DEFAULT, SAME] = None
     """Steps in which the learning rate rises to its highest. Default: a twentieth of --decay-steps, at most 200."""
-    decay_steps: Annotated[int | None, Range(1), _HIDE_DEFAULT, SAME] = None
+    decay_steps: Annotated[int | None, Range(1), HIDE_DEFAULT, SAME] = None
     """Step at which the learning rate has come down to --min-lr, where it stays. Default: the last."""
     weight_decay: Annotated[float, Range(0), SAME] = 0.1
     """Share of itself that a weight loses per step, times the learning rate."""
@@ -120,7 +120,7 @@ class Training:
 class Report:
     """What to show on the way; none of it changes the training. Losses are in nats per token."""
 
-    eval_every: Annotated[int | None, Range(1), _HIDE_DEFAULT, FREE] = None
+    eval_every: Annotated[int | None, Range(1), HIDE_DEFAULT, FREE] = None
     """Steps from one evaluation to the next. Default: a twentieth of the run."""
     eval_tokens: Annotated[
         int | None,

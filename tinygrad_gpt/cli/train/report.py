@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_gpt.checkpoints import Checkpoints
-from tinygrad_gpt.cli.options import shorten
 from tinygrad_gpt.cli.process_limits import peak_memory
-from tinygrad_gpt.cli.terminal import escape_controls, fold, human_number, shell_quote
+from tinygrad_gpt.cli.terminal import escape_controls, fold, human_number, shell_quote, shorten
 from tinygrad_gpt.cli.train.budget import disk_needed, memory_needed
 from tinygrad_gpt.cli.train.corpus import first_words
 from tinygrad_gpt.cli.train.options import Train

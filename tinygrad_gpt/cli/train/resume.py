@@ -17,7 +17,8 @@ from tinygrad_gpt.checkpoints import Checkpoint, Checkpoints
 from tinygrad_gpt.checkpoints.environment import environment
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import UserError, note, user_input
-from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
+from tinygrad_gpt.cli.options import OnResume, Option, options_of, value_of, with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.train.options import Train, with_epochs
 from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.runs.log import Record, eval_tokens_of, has_ended, read_log, records_up_to
