@@ -213,9 +213,9 @@ REFUSED = [
     ("--tokenizer chars", "tokenizer is bytes c04aa2035070 there, chars"),
     ("--decay-steps 3", "decay_steps is 7 there, 3 here"),
     ("--steps 6", "--epochs and --steps may only grow; got 6 steps, the run has 7"),
-    ("--out other", "--out cannot stand beside --resume"),
-    ("--overwrite", "--overwrite cannot stand beside --resume"),
-    ("--config x.toml", "--config cannot stand beside --resume"),
+    ("--out other", "--out cannot be combined with --resume"),
+    ("--overwrite", "--overwrite cannot be combined with --resume"),
+    ("--config x.toml", "--config cannot be combined with --resume"),
     ("--keep 1", "--keep must be at least 2"),
 ]
 
@@ -434,7 +434,7 @@ def test_without_a_checkpoint_nothing_can_be_resumed(run):
     shutil.rmtree(run / "checkpoints")
     result = call("train", "--resume", run)
     assert result.code == 2
-    assert f"has no checkpoint to go on from: --config {run}/config.toml --out {run} --overwrite starts" in result.err
+    assert f"has no checkpoint to resume from: --config {run}/config.toml --out {run} --overwrite starts" in result.err
     for name, why in {"missing": "is not a folder", ".": "has no config.toml", "": "must name"}.items():
         assert why in call("train", f"--resume={name}").err
 

@@ -167,7 +167,7 @@ ROWS = {
             "train --resume {run} --emb-dim 16 --lr 1",
             "the checkpoint is of another run: emb_dim is 8 there, 16 here; lr is 0.002 there, 1.0 here",
         ),
-        ("train --resume {run} --out other", "--out cannot stand beside --resume"),
+        ("train --resume {run} --out other", "--out cannot be combined with --resume"),
     ],
     "a run whose parts do not fit": [
         ("generate mixed hello", "its model knows 256 tokens, its tokenizer 3"),
@@ -272,7 +272,7 @@ ROWS = {
         ("trace empty.py", "SCRIPT 'empty.py' ran no op"),
     ],
     "a configuration file that cannot be": [
-        ("train --config resume.toml", "resume is a flag alone"),
+        ("train --config resume.toml", "resume is only a flag"),
         ("train --config latin1.txt", "--config 'latin1.txt' is not TOML"),
         ("train --config key.toml", "unknown key 'context_lenght'; did you mean context_length?"),
         ("train --config type.toml", "epochs must be a whole number, at least 1; got '3'"),
@@ -532,7 +532,7 @@ def test_memory_that_runs_out_is_one_line_with_what_takes_less(monkeypatch, tg, 
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("\n1 / 0", "SCRIPT own.py, line 2: ZeroDivisionError: division by zero; python own.py tells more"),
+        ("\n1 / 0", "SCRIPT own.py, line 2: ZeroDivisionError: division by zero; python own.py shows the traceback"),
         ("import sys; sys.exit('no')", "SCRIPT 'own.py' ended with exit code 'no'"),
         ("import sys; sys.exit(3)", "SCRIPT 'own.py' ended with exit code 3"),
     ],

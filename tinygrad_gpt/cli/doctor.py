@@ -25,14 +25,12 @@ from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 from tinygrad_gpt.version import __version__
 
 _LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
-MATRIX_SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two
-_MIN_CPU_SHARE = 0.8  # of a thread's time: with less than this to compute in, others have the rest
-SMALL_BATCH, SHORT_CONTEXT = 2, 64  # with less than this the presets are not worth it
+MATRIX_SIDE = 384  # rows and columns; a product takes a millisecond or two
+_MIN_CPU_SHARE = 0.8  # of a thread's time; with less, other programs use the processor
+SMALL_BATCH, SHORT_CONTEXT = 2, 64  # smaller ones are not worth training with
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
-_TRAINING_EFFICIENCY = (
-    0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more
-)
-_PATIENCE_MINUTES = 30  # minutes
+_TRAINING_EFFICIENCY = 0.4  # training speed / speed of matrix products, in the default run; larger models reach more
+_PATIENCE_MINUTES = 30
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _findings() -> Iterator[tuple[str, str]]:
-    """What there is to say, line by line, the quick things first."""
+    """The lines to print, as name and value, quick ones first."""
     yield "tinygrad-gpt", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", ", ".join(f"{name} {_version_in_words(name)}" for name in _LIBRARIES)
@@ -79,7 +77,7 @@ def _version_in_words(package: str) -> str:
 
 
 def _cores_in_words() -> str:
-    """How many cores' worth of time this process may use, and what says so if that is not all there are."""
+    """How many cores this process may use, and what limits them."""
     n, allowed, there, quota = cores(), cores_allowed(), os.cpu_count(), cpu_quota()
     if quota is not None and n < allowed:
         return f"{n} of {there}: the container's CPU quota is {quota:g}"
@@ -94,7 +92,7 @@ def _blas_in_words() -> str:
 
 
 def _threads_in_words() -> str:
-    """How many threads the commands share their work over, why so many, and which BLAS multiplies in each."""
+    """How many threads the commands use, why, and which BLAS multiplies in each."""
     from threadpoolctl import threadpool_info
 
     libraries = sorted({pool["internal_api"] for pool in threadpool_info() if pool["user_api"] == "blas"})
@@ -104,25 +102,25 @@ def _threads_in_words() -> str:
 
 
 def _gpu_in_words() -> str:
-    """The GPU and the CuPy that drives it, or why there is none."""
+    """The GPU and CuPy's version, or why there is none."""
     reason = why_no_cuda()
     if reason is not None:
         return f"none: {reason}"
     try:
         return _gpu_name()
-    except Exception as error:  # full, or taken by another process: CUDA has errors of its own
+    except Exception as error:  # out of memory, or in use by another process: CUDA has its own errors
         return f"there is one, but it cannot be used: {first_line(error)}"
 
 
 def _gpu_name() -> str:
-    """The GPU, and the CuPy that drives it."""
+    """The GPU and CuPy's version."""
     cupy: Any = array_module(to_device(np.zeros(1), "cuda"))
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     return f"{properties['name'].decode()}, {human_number(properties['totalGlobalMem'], 'B')}, CuPy {cupy.__version__}"
 
 
 def _tokenizer_in_words() -> str:
-    """Whether GPT-2's merge table is whole, and its hash."""
+    """Whether GPT-2's merge table is undamaged, and its hash."""
     try:
         merge_table()
     except RuntimeError as error:
@@ -132,16 +130,16 @@ def _tokenizer_in_words() -> str:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast matrices are multiplied: operations per second, and the part of the processor's time that was ours."""
+    """Speed of matrix products: operations per second, and the share of the processor's time that was ours."""
 
     flops: float
     share: float
 
 
 def matmul_speed(seconds: float = 0.5) -> Speed:
-    """Measure float32 matrix products in as many threads as commands use, for some time.
+    """Multiply float32 matrices for some time, in as many threads as commands use.
 
-    Each thread's best of many short products counts: other programs interrupt a long one, but hardly every short one.
+    The fastest of each thread's many short products counts: other programs cannot interrupt all of them.
     """
     n = default_num_threads()
     with using_threads(n), ThreadPoolExecutor(n) as pool:
@@ -150,7 +148,7 @@ def matmul_speed(seconds: float = 0.5) -> Speed:
 
 
 def multiply(seconds: float) -> tuple[float, float]:
-    """Multiply matrices in this thread: the seconds of the fastest product, the part of the time that it computed."""
+    """Multiply matrices in this thread; the seconds of the fastest product, and the share of time spent computing."""
     a = np.ones((MATRIX_SIDE, MATRIX_SIDE), np.float32)
     out = np.empty_like(a)
     best, begun, computed = np.inf, time.perf_counter(), time.thread_time()
@@ -164,7 +162,7 @@ def multiply(seconds: float) -> tuple[float, float]:
 
 
 def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
-    """What `train --preset NAME` would take on this CPU, and the largest that is bearable."""
+    """What `train --preset NAME` would take on this CPU, and the largest preset that takes at most half an hour."""
     yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
     here, best, n_tokens = memory_here(), "", Train().training.epochs * MANUAL_TOKENS
     for name, preset in PRESETS.items():
@@ -180,14 +178,14 @@ def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Fitting:
-    """The flags, if any, with which a preset fits into memory, and the bytes that it takes with them."""
+    """The flags with which a preset fits into memory ("" if none are needed), and its bytes then."""
 
     flags: str
     needed: int
 
 
 def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
-    """The preset as it is if there is memory for it; else in smaller batches, then with a shorter context too."""
+    """How the preset fits into memory: as it is, with smaller batches, or a shorter context too.  None: not at all."""
     batch, context, flags = Train().training.batch_size, config.context_length, ""
     while True:
         needed = training_bytes(replace(config, context_length=context), batch)
@@ -203,7 +201,7 @@ def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
 
 
 def _memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
-    """How much memory a preset takes, and what takes less if that is more than there is."""
+    """How much memory a preset takes, and the flags that reduce it if there is too little."""
     needed = f"{human_number(training_bytes(config, Train().training.batch_size), 'B')} of memory"
     if fitting is None:
         return f"{needed}, more than there is"

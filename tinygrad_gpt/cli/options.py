@@ -1,7 +1,7 @@
-"""Options: a frozen dataclass is the one definition of a command's flags, their defaults, help, ranges and TOML keys.
+"""Options: a frozen dataclass defines a command's flags, with their defaults, help texts, ranges and TOML keys.
 
-tyro makes the flags and the help from it.  What tyro prints about a mistake, a box of several lines, becomes one line
-here.  Nested dataclasses are groups of the help; names are unique across groups, so flags and TOML keys need no prefix.
+tyro makes the flags and the help from it.  Nested dataclasses are groups in the help.  Names are unique across groups,
+so flags and TOML keys need no prefix.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 
 @dataclass(frozen=True)
 class Range:
-    """Which numbers an option may be, for use in Annotated; never nan or infinite, and whole ones below 2**64."""
+    """The numbers that an option accepts, for use in Annotated.  Never nan or infinite; integers are below 2**64."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -41,25 +41,25 @@ class Range:
 
     def __str__(self) -> str:
         low = f"{'above' if self.above_low else 'at least'} {self.low}" if self.low > -math.inf else ""
-        top = "2**64" if self.high == _MAX_WHOLE_NUMBER else self.high  # its twenty digits tell nobody more
+        top = "2**64" if self.high == _MAX_WHOLE_NUMBER else self.high  # easier to read than its twenty digits
         high = f"{'below' if self.below_high else 'at most'} {top}" if self.high < math.inf else ""
         return " and ".join(part for part in (low, high) if part) or "finite"
 
 
 class OnResume(Enum):
-    """What an option is to a run that goes on, for use in Annotated.
+    """What --resume does with an option of train, for use in Annotated.
 
-    An option of train that does not say is as one that must be the same: forgetting to say does no harm.
+    An option without one counts as SAME, so forgetting it does no harm.
     """
 
-    SAME = "the training follows from it: it stands in every checkpoint, and another is refused"
-    SHAPE = "of the model's configuration, which is compared as a whole"
-    TEXT = "of the text, whose tokens are compared"
-    ROUNDS = "the same training but for the last bits: told"
-    MACHINE = "of the machine: what the checkpoint's environment has of it is compared, and told"
-    MORE = "the length of the run, which may grow"
-    FREE = "nothing of the training follows from it"
-    PLACE = "where a run begins: it cannot stand beside --resume"
+    SAME = "it determines the training: every checkpoint stores it, and another value is refused"
+    SHAPE = "part of the model's configuration, which is compared as a whole"
+    TEXT = "it determines the text, whose tokens are compared"
+    ROUNDS = "it changes only rounding: allowed, with a note"
+    MACHINE = "a property of the machine, which is compared with the checkpoint's environment: allowed, with a note"
+    MORE = "the length of the run: it may grow"
+    FREE = "it does not affect the training: allowed"
+    PLACE = "it starts a new run: refused"
 
 
 def _fits_64_bits(value: float) -> bool:
@@ -69,10 +69,8 @@ def _fits_64_bits(value: float) -> bool:
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, where its value lies in the dataclass, its type (without None), its range, and what it is
-    to a run that goes on, if it says so.
-
-    words are what a number may be instead, such as "none".
+    """One option: its name, its group (the field of the nested dataclass), its type without None, its range, what
+    --resume does with it, and the words that it accepts instead of a number, such as "none".
     """
 
     name: str
@@ -85,12 +83,12 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """How the command line calls it."""
+        """Its name on the command line."""
         return self.name.upper() if self.positional else "--" + self.name.replace("_", "-")
 
     @property
     def allowed(self) -> str:
-        """What it may be, in words."""
+        """The values that it accepts, in words."""
         if typing.get_origin(self.type) is Literal:
             return f"one of {', '.join(map(str, typing.get_args(self.type)))}"
         if self.type == tuple[float, ...]:
@@ -101,7 +99,7 @@ class Option:
         return _TYPE_NAMES[self.type] + (f", {self.range}" if self.range else "") + instead
 
     def accepts_type(self, value: object) -> bool:
-        """Whether a value (of a TOML file) has the option's type: 1 is a number, true is not."""
+        """Whether a value from a TOML file has the option's type: 1 is a number, true is not."""
         if value in self.words:
             return True
         if typing.get_origin(self.type) is Literal:
@@ -113,7 +111,7 @@ class Option:
         return type(value) is self.type
 
     def out_of_range(self, value: float) -> str:
-        """What a number must be, and that it is not."""
+        """What the number must be; got what."""
         kind = ""
         if isinstance(value, float) and not math.isfinite(value):
             kind = "a finite number, "
@@ -124,7 +122,7 @@ class Option:
 
 
 def options_of(kind: type, group: str | None = None) -> Iterator[Option]:
-    """Every option of a dataclass, those of its groups included, in the order of their definition."""
+    """All options of a dataclass and of its groups, in the order of definition."""
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         hint, *metadata = [hints[field.name]]
@@ -153,7 +151,7 @@ def value_named(options: object, name: str) -> Any:
 
 
 def with_values(options: Options, values: Mapping[str, Any]) -> Options:
-    """A copy of the options with these values, by the options' names."""
+    """A copy of the options with these values, given by name."""
     changes: dict[str, Any] = {}
     for option in options_of(type(options)):
         if option.name in values:

@@ -15,7 +15,7 @@ from tinygrad_gpt.cli.errors import HelpShown, UserError, did_you_mean
 from tinygrad_gpt.cli.options import Options, check_ranges, options_of, value_named, with_values
 from tinygrad_gpt.cli.terminal import shorten
 
-_FLAG_ALIASES = {  # our flags, and what other programs call them
+_FLAG_ALIASES = {  # our flags, and their names in other programs
     "--lr": ("learning-rate",),
     "--drop-rate": ("dropout",),
     "--device": ("gpu", "cuda"),
@@ -33,9 +33,9 @@ _FLAG_ALIASES = {  # our flags, and what other programs call them
 
 
 def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options | None = None) -> Options:
-    """The options that argv gives, the rest from default (or kind's own).  --help prints and raises HelpShown.
+    """Parse argv.  Options that it does not give come from default, or are kind's own defaults.
 
-    Raises UserError, in one line, for an unknown flag, a value that is no number, or one out of range.
+    Raises UserError for an unknown flag or a wrong value, HelpShown after printing --help.
     """
     if mistaken := _value_of_switch(argv, kind):
         raise UserError(mistaken)
@@ -54,7 +54,7 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
     except SystemExit as stopped:
         if not stopped.code:
             raise HelpShown from None
-        words = itertools.takewhile(lambda word: word != "--", argv)  # what follows -- is never a flag
+        words = itertools.takewhile(lambda word: word != "--", argv)  # nothing after -- is a flag
         strange = [word for word in words if _is_unknown_flag(word, kind)]
         raise UserError(
             unknown_argument(strange[0], kind) if strange else _one_line_of_box(box.getvalue(), kind)
@@ -66,9 +66,9 @@ def parse(kind: type[Options], argv: Sequence[str], prog: str, default: Options 
 
 
 def is_given(options: object, name: str, argv: Sequence[str], prog: str) -> bool:
-    """Whether argv, of which parse has made these options, gives this one (a count, from 1 up).
+    """Whether argv gives this option, an integer of at least 1; options is what parse made of argv.
 
-    The value alone does not tell, it may be the default: so argv is parsed once more, with another default.
+    The value alone does not show it, for it may be the default.  So argv is parsed again with another default.
     """
     value = value_named(options, name)
     default = with_values(options, {name: 2 if value == 1 else 1})
@@ -76,19 +76,19 @@ def is_given(options: object, name: str, argv: Sequence[str], prog: str) -> bool
 
 
 def _flag_in(word: str) -> str:
-    """The flag that a word gives, as --name=value too."""
+    """The flag in a word such as --name or --name=value."""
     return word.split("=")[0].replace("_", "-")
 
 
 def _is_unknown_flag(word: str, kind: type) -> bool:
-    """Whether a word is a flag, and none of kind's."""
+    """Whether a word is a flag that kind does not have."""
     flags = {option.flag for option in options_of(kind)}
     flag = _flag_in(word)
     return flag.startswith("--") and flag not in flags | {"--help", *(f.replace("--", "--no-", 1) for f in flags)}
 
 
 def _value_of_switch(argv: Sequence[str], kind: type, argument: str | None = None) -> str | None:
-    """What to say if a switch is given a value, as --switch=value or with `argument` as the next word."""
+    """The error if a switch has a value, as in --switch=value or with `argument` as the next word; None if none has."""
     switches = {option.flag for option in options_of(kind) if option.type is bool and not option.positional}
     words = [*itertools.takewhile(lambda word: word != "--", argv)]
     given = [word.partition("=")[::2] for word in words if "=" in word]
@@ -102,7 +102,7 @@ def _value_of_switch(argv: Sequence[str], kind: type, argument: str | None = Non
 
 
 def unknown_argument(argument: str, kind: type) -> str:
-    """What to say about an argument that no option takes."""
+    """The error for an argument that no option takes."""
     if not argument.startswith("-") or argument == "-":
         texts = [option for option in options_of(kind) if option.positional and option.name == "text"]
         return f"unexpected argument {argument!r}" + ("; put quotes around a text with spaces" if texts else "")
@@ -117,8 +117,8 @@ def unknown_argument(argument: str, kind: type) -> str:
 
 
 def _one_line_of_box(box: str, kind: type) -> str:
-    """tyro's box about a value that it cannot use, as one line: in our words where the box is of a kind we know."""
-    box = re.sub(r"\x1b\[[\d;]*m", "", box)  # at a terminal it is in colours
+    """One line for the box that tyro prints about a wrong value; in our words for the kinds of box that we know."""
+    box = re.sub(r"\x1b\[[\d;]*m", "", box)  # coloured at a terminal
     lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
     message = " ".join(lines).split("────")[0].strip()
     flags = {option.flag: option for option in options_of(kind)}

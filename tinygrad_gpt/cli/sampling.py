@@ -21,29 +21,29 @@ _DPI = 150
 
 @dataclass(frozen=True)
 class Sampling:
-    """Show the distribution of the next token at several temperatures, and what top-k and top-p leave of it."""
+    """Show the probabilities of the next token at several temperatures, and what top-k, top-p and min-p keep."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Run folder that train has made."""
+    """Folder of a run, as train has written it."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
-    """Text that the token would follow."""
+    """Text before the next token."""
     checkpoint: WhichCheckpoint = None
     temperatures: Annotated[tuple[float, ...], Range(0), arg(metavar="T ...")] = (0.1, 1.0, 5.0)
     """Temperatures to compare; 0 is greedy."""
     top_k: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
-    """Draw only among this many likeliest tokens. Default: no limit."""
+    """Draw only from this many likeliest tokens. Default: no limit."""
     top_p: Annotated[float | None, Range(0, 1, above_low=True), HIDE_DEFAULT] = None
-    """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
+    """Draw only from the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
     min_p: Annotated[float | None, Range(0, 1), HIDE_DEFAULT] = None
-    """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
+    """Draw only tokens with at least this share of the likeliest token's probability, 0 to 1. Default: no limit."""
     tokens: Annotated[int, Range(1, 60)] = 10
     """How many of the likeliest tokens to show."""
     png: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write the figures to this PNG file."""
+    """Write the charts to this PNG file."""
     html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write a page with sliders to this file; it needs no network."""
+    """Write an HTML page with sliders to this file; it works without a network."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    """Where to compute: on the CPU, on an NVIDIA GPU (cuda), or on a GPU if there is one (auto)."""
     threads: Threads = None
 
 
