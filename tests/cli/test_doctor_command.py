@@ -25,6 +25,7 @@ def on_a_machine(monkeypatch, tg):
     """What doctor says on a machine like this."""
 
     def said(memory=2**34, speed=QUIET):
+        monkeypatch.setenv("COLUMNS", "200")  # no line is folded
         monkeypatch.setattr(doctor, "memory_here", lambda: memory)
         monkeypatch.setattr(doctor, "matmul_speed", lambda: speed)
         result = tg("doctor")
@@ -85,6 +86,15 @@ def test_a_gpu_that_another_process_has_taken_is_one_line(on_a_machine, monkeypa
     monkeypatch.setattr(doctor, "to_device", full)
     said = "\nGPU          there is one, but it cannot be used: cudaErrorDevicesUnavailable: the device is busy\n"
     assert said in on_a_machine()
+
+
+def test_its_lines_fit_the_terminal_but_for_the_command_to_copy(monkeypatch, tg):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(doctor, "memory_here", lambda: 5 * 10**9)
+    monkeypatch.setattr(doctor, "matmul_speed", lambda: QUIET)
+    lines = tg("doctor").out.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("suggestion")) <= 80
+    assert re.search(r"gpt2-124M .* with +--batch-size 2 --context-length 512", " ".join(lines))
 
 
 def test_it_says_when_the_machine_is_busy(on_a_machine):

@@ -15,7 +15,7 @@ from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag, stop_on_signal
 from tinygrad_gpt.cli.train import corpus, evaluation, plan, recorder, saver, steps
 
-NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 LONGER = [*FLAGS.split(), "--steps", "60", "--eval-every", "7", "--checkpoint-every", "11", "--sample-tokens", "20"]
 
 
@@ -161,6 +161,41 @@ def test_a_signal_after_all_is_done_changes_nothing(monkeypatch, text, whole, tm
     assert_same(tmp_path / "run", whole)
 
 
+def test_a_second_hang_up_does_not_end_it_before_it_has_saved(monkeypatch, text, whole, tmp_path):
+    """The kernel sends one when a terminal is closed, and the shell another."""
+    generate = evaluation.generate
+
+    def hung_up(*args, **settings):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        return generate(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "generate", hung_up)
+        assert call("train", text, *LONGER, "--out", "run").code == 129
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+    assert call("train", "--resume", "run").code == 0
+    assert_same(tmp_path / "run", whole)
+
+
+INTERRUPTED_IMPORT = """
+import runpy, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("tinygrad_gpt", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_while_python_imports_is_no_traceback(program):
+    done = program.python("-c", INTERRUPTED_IMPORT)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\n")
+
+
 def test_the_second_signal_ends_it_at_once(monkeypatch, text, tmp_path):
     def slow(*_, **__):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -184,7 +219,7 @@ def test_what_stoppable_promises(number, code):
         signal.raise_signal(number)
         assert (stop.requested, stop.exit_code) == (True, code)
         with pytest.raises(InterruptedBySignal):
-            signal.raise_signal(number)
+            signal.raise_signal(signal.SIGTERM if number == signal.SIGHUP else number)
     assert signal.getsignal(number) == before
 
 

@@ -451,6 +451,7 @@ def reachable(monkeypatch):
         ("train --config closed.txt", "cannot read --config 'closed.txt': Permission denied"),
         ("train short.txt --out closed/run", "closed' cannot be written"),
         ("train --resume closed", "--resume 'closed': 'closed' cannot be written"),
+        ("train --resume half --steps 9", "--resume 'half': 'half/checkpoints' cannot be written"),
         ("generate sealed a", "cannot read 'sealed/model.safetensors': Permission denied"),
         ("sampling here a --html closed/page.html", "--html 'closed/page.html': its folder cannot be written"),
         ("trace --json closed/step.json", "--json 'closed/step.json': its folder cannot be written"),
@@ -461,10 +462,12 @@ def test_what_is_forbidden_is_told(tg, run, reachable, line, expected):
     Path("short.txt").write_text("x" * 37)
     Path("closed.txt").touch()
     Path("closed.txt").chmod(0)
-    for name in ("here", "sealed", "closed"):
+    for name in ("here", "sealed", "closed", "half"):
         shutil.copytree(run, name)
     Path("sealed/model.safetensors").chmod(0)
     Path("closed").chmod(0o555)
+    Path("half").chmod(0o777)
+    Path("half/checkpoints").chmod(0o555)
     before = listing(reachable)
     tg("pitfalls", "exercise")  # imports what nobody may not, as do these
     for command in COMMANDS:

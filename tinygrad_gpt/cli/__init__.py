@@ -3,7 +3,7 @@
 A command is `main(argv) -> exit code` in a module that is imported only when the command runs: so --help is quick.
 
 Exit codes.  0 success; 1 failed while running (a loss that is not finite, a full disk); 2 bad input, with one line on
-stderr; 128 + n stopped by signal n: 130 Ctrl-C, 141 nobody reads the output any more, 143 terminated.
+stderr; 128 + n stopped by signal n: 129 hang-up, 130 Ctrl-C, 141 nobody reads the output any more, 143 terminated.
 """
 
 import sys

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,7 @@ from tinygrad_gpt.version import __version__
 
 _LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
 MATRIX_SIDE = 384  # rows and columns; a product takes a millisecond or two
+_MIN_COLUMNS = 60
 _MIN_CPU_SHARE = 0.8  # of a thread's time; with less, other programs use the processor
 SMALL_BATCH, SHORT_CONTEXT = 2, 64  # smaller ones are not worth training with
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
@@ -41,9 +44,15 @@ class Doctor:
 def main(argv: Sequence[str]) -> int:
     """Look, measure, print; the exit code."""
     parse(Doctor, argv, "tinygrad-gpt doctor")
+    width = max(_MIN_COLUMNS, shutil.get_terminal_size().columns)
     for name, value in _findings():
-        print(f"{name:<12} {value}", flush=True)
+        line = f"{name:<12} {value}"
+        print(line if name == "suggestion" else _fold_line(line, width), flush=True)  # a command to copy stays whole
     return 0
+
+
+def _fold_line(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent=" " * 15, break_long_words=False, break_on_hyphens=False)
 
 
 def _findings() -> Iterator[tuple[str, str]]:

@@ -84,6 +84,8 @@ def main(argv: Sequence[str]) -> int:
     if not math.isfinite(score.loss):
         raise CommandFailed(f"the model of {options.run} has diverged: its loss is {score.loss}")
     n_bytes = tokenizer.n_bytes(tokens[1 : n + 1])
+    if options.checkpoint is not None:
+        print(f"checkpoint      of step {run.step:,}")
     print(f"tokens scored   {score.tokens:,}{_scored_in_words(options, len(tokens), n)}: the first is given")
     print(f"windows         {count_windows(n + 1, length, stride):,}, {_context_in_words(length, stride)}")
     print(f"loss            {score.loss:.4f} nats per token")

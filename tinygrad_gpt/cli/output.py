@@ -22,6 +22,18 @@ def check_output(flag: str, name: str | None) -> None:
         raise UserError(f"{flag} {name!r}: its folder cannot be written")
 
 
+def check_outputs(**names: str | None) -> None:
+    """check_output for several flags, given without their dashes.  Raises UserError if two name the same file."""
+    flags: dict[str, str] = {}
+    for flag, name in names.items():
+        check_output(f"--{flag}", name)
+        if name is None:
+            continue
+        other = flags.setdefault(os.path.realpath(name), flag)
+        if other != flag:
+            raise UserError(f"--{other} and --{flag} must name different files; got {name!r} for both")
+
+
 def write_output(name: str, content: bytes | str) -> None:
     """Write the file, whole or not at all, and print its name and size.  Raises CommandFailed if that fails."""
     if isinstance(content, str):

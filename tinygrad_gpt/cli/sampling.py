@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, require_package, user_input
 from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
-from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.output import check_outputs, write_output
 from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
@@ -54,10 +54,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if not options.temperatures:
         raise UserError("--temperatures needs at least one")
+    check_outputs(png=options.png, html=options.html)
     if options.png is not None:
-        check_output("--png", options.png)
         require_package("matplotlib")
-    check_output("--html", options.html)
     cut = Cut(options.top_k, options.top_p, options.min_p)
     run = load_named_run(options.run, options.device, options.checkpoint)
     model, tokenizer = run.model, run.tokenizer

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from tinygrad_gpt.console import discard
 from tinygrad_gpt.sampling.chart import display_width
@@ -17,6 +18,7 @@ from tinygrad_gpt.sampling.chart import display_width
 _CONTROL_CHARACTERS = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
 )
+_SIGHUP: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
 _CONTROLS = re.compile(rf"\r(?!\n)|[{_CONTROL_CHARACTERS}]")
 _UNPRINTABLE = re.compile(
     rf"[\t\n\r\ud800-\udfff{_CONTROL_CHARACTERS}]"
@@ -183,21 +185,26 @@ def _say_at_terminal(line: str) -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopFlag]:
-    """Within the block, the first Ctrl-C (or SIGTERM) requests a stop; a second one raises InterruptedBySignal.
+    """Within the block, the first Ctrl-C, SIGTERM or SIGHUP requests a stop; a second raises InterruptedBySignal.
+
+    A second SIGHUP does not: when a terminal is closed, the kernel sends one, and the shell often another.
 
     Handlers that a host program has set stay.  Outside the main thread no handlers can be set.
     """
     stop = StopFlag()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        at_once, stop.signal = stop.at_once or stop.requested, number
+        is_repeated = stop.requested and number != _SIGHUP
+        at_once, stop.signal = stop.at_once or is_repeated, number
         if at_once:
             raise InterruptedBySignal(number)
         _say_at_terminal("stopping after this step; once more stops at once, without saving")
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        ours: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        if _SIGHUP is not None:
+            ours[_SIGHUP] = signal.SIG_DFL
         for number, default in ours.items():
             if signal.getsignal(number) == default:
                 before[number] = signal.signal(number, handle)

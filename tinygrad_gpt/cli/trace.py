@@ -19,7 +19,7 @@ from tyro.conf import Positional, arg
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
 from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
-from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.output import check_outputs, write_output
 from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
@@ -143,8 +143,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
     if options.batch.text == "":
         raise UserError("--text must not be empty; leave it out for a text of its own")
-    check_output("--json", options.json)
-    check_output("--html", options.html)
+    check_outputs(json=options.json, html=options.html)
     with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
             recording, facts, check = _trace_script(options)

@@ -64,8 +64,9 @@ class RunFolder:
         existing = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
         if not existing.is_dir():
             raise RunError(f"{self.label}: {str(existing)!r} is a file, not a folder")
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise RunError(f"{self.label}: {str(existing)!r} cannot be written")
+        for folder in (existing, self.file(CHECKPOINTS)):
+            if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+                raise RunError(f"{self.label}: {str(folder)!r} cannot be written")
         if self.resume:
             self._check_run()
         if not path.exists():

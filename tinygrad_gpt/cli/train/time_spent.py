@@ -32,7 +32,7 @@ class TimeSpent:
         return self.clock() - self.began
 
     def allows(self, name: str, share: float) -> bool:
-        """Whether another block, as slow as the slowest, keeps this name within its share of the time.  The first one may."""
+        """Whether another block, as slow as the slowest, keeps this name within its share.  The first one may."""
         again = self.longest[name]
         return name not in self.ended or self.seconds[name] + again <= share * (self.total() + again)
 
