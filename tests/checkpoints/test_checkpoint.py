@@ -169,7 +169,7 @@ def rewritten(path, content, change=None, spoil=None):
         ({"config": "[" * 100_000}, "its JSON is nested too deeply"),
         ({"config": '{"colour": 1}'}, "colour"),
         ({"config": '{"n_layers": 1, "n_layers": 2}'}, "a name is given twice"),
-        ({"config": '{"drop_rate": NaN}'}, "NaN is no JSON value"),
+        ({"config": '{"drop_rate": NaN}'}, "NaN is not a JSON value"),
         ({"config": '{"vocab_size": 1%s}' % ("0" * 5000)}, "a number has 5001 digits"),
         ({"config": json.dumps(SMALL | {"n_heads": 3})}, "n_heads must divide emb_dim 4; got 3"),
         ({"config": json.dumps(SMALL | {"n_layers": 2})}, "h.1.ln_1.weight is missing"),
