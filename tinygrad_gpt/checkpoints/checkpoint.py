@@ -97,8 +97,8 @@ def save_checkpoint(
 
     An existing file is replaced.  With verify the new file is read again before it takes its name.
 
-    Raises OSError if it cannot be written, ValueError or TypeError if something cannot be saved.  The existing file stays
-    then; the new one is there only if nothing failed but the sync of the folder.
+    Raises OSError if it cannot be written, ValueError or TypeError if something cannot be saved.  The existing file
+    then stays; the new one is there only if nothing failed but the sync of the folder.
     """
     check_has("model", model, "parameters", "config")
     if optimizer is not None:
@@ -114,7 +114,7 @@ def save_checkpoint(
     if optimizer is not None:
         steps = optimizer.steps
         if strange := sorted(steps.keys() - tensors.keys()):
-            raise ValueError(f"the optimizer has parameters that the model has not: {', '.join(strange)}")
+            raise ValueError(f"the optimizer has parameters that the model does not have: {', '.join(strange)}")
         ours["optimizer_steps"] = json.dumps(steps)
         for state in optimizer.state_names:
             if not state.isidentifier():
@@ -244,7 +244,7 @@ def _check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, in
     shapes = shapes_of(config, len(file.tensors))
     for name in steps or {}:
         if name not in shapes:
-            raise ValueError(f"optimizer_steps has {name}, which is no parameter")
+            raise ValueError(f"optimizer_steps has {name}, which is not a parameter")
     states = _state_names(file.tensors, steps or {})
     shapes |= {f"optimizer.{state}.{name}": shapes[name] for state in states for name in steps or {}}
     check_shapes(file.tensors, shapes)

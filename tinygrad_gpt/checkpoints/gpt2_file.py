@@ -152,12 +152,12 @@ def _shape_of(
     )
 
 
-def heads(emb_dim: int, settings: Any, given: int | None) -> int:
+def heads(emb_dim: int, stated: Any, given: int | None) -> int:
     """The number of heads: from config.json, the caller, or the published sizes."""
-    if settings is not None and given not in (None, settings):
-        raise ValueError(f"{CONFIG_FILE} beside it says n_head {settings!r}; got n_heads {given}")
-    if given is not None or settings is not None:
-        return settings if given is None else given
+    if stated is not None and given not in (None, stated):
+        raise ValueError(f"{CONFIG_FILE} beside it says n_head {stated!r}; got n_heads {given}")
+    if given is not None or stated is not None:
+        return stated if given is None else given
     if emb_dim not in PUBLISHED_HEADS:
         raise ValueError(f"no published GPT-2 is {emb_dim} wide, and there is no {CONFIG_FILE} beside it: give n_heads")
     return PUBLISHED_HEADS[emb_dim]
@@ -173,16 +173,16 @@ def _dropout(settings: Mapping[str, Any]) -> float:
     return rate
 
 
-def _is_tied(file: SafetensorsFile, names: Mapping[str, str], settings: Any) -> bool:
+def _is_tied(file: SafetensorsFile, names: Mapping[str, str], stated: Any) -> bool:
     """Whether the head is the token embedding.  Raises ValueError if config.json and the tensors disagree."""
     if "lm_head.weight" not in names:
-        if settings is False:
+        if stated is False:
             raise ValueError(f"'lm_head.weight' is missing: {CONFIG_FILE} beside it says tie_word_embeddings False")
         return True
     same = file.are_same(names["lm_head.weight"], names["wte.weight"])
-    if settings is True and not same:
+    if stated is True and not same:
         raise ValueError(f"{CONFIG_FILE} beside it says tie_word_embeddings True, and lm_head.weight is not wte.weight")
-    return same and settings is not False
+    return same and stated is not False
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -206,8 +206,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _is_equal(settings: object, value: object) -> bool:
+def _is_equal(stated: object, value: object) -> bool:
     """Whether config.json has this value; floats need only be close."""
-    if isinstance(value, float) and isinstance(settings, int | float):
-        return math.isclose(settings, value, rel_tol=1e-6)
-    return settings == value
+    if isinstance(value, float) and isinstance(stated, int | float):
+        return math.isclose(stated, value, rel_tol=1e-6)
+    return stated == value

@@ -1,4 +1,4 @@
-"""The folder of one run, while the run is prepared and while it goes on."""
+"""The folder of one run, while the run is prepared and trained."""
 
 import os
 import shutil

@@ -7,7 +7,7 @@ checkpoints/                        from these the run can be resumed: tinygrad-
 crash/                              the step that was not finite, to be examined
 tokens.bin  tokens.bin.json         the tokens of the text, if the text is too large for memory
 tokens.new.bin  tokens.new.bin.json tokens for the run that will replace this one, until it starts
-run.lock                            exists while the run is going on; names its process
+run.lock                            exists while the run is trained; names its process
 """
 
 import re
