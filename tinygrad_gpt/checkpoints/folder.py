@@ -54,7 +54,7 @@ class Checkpoints:
         """
         if _VAL_LOSS in metadata:
             raise ValueError("val_loss must be given by this name, not in the metadata")
-        self.remove_drafts()
+        self._remove_drafts()
         path = self.path_of(step)
         loss = math.inf if val_loss is None or not math.isfinite(val_loss) else float(val_loss)
         known = {} if loss == math.inf else {_VAL_LOSS: repr(loss)}
@@ -63,7 +63,7 @@ class Checkpoints:
         verify = self.paranoid or size <= _SMALL_FILE_BYTES
         save_checkpoint(path, model, optimizer, step=step, metadata={**metadata, **known}, verify=verify)
         self.losses[path] = loss
-        self.prune(path, self.keep + more)
+        self._prune(path, self.keep + more)
         return path
 
     def path_of(self, step: int) -> Path:
@@ -72,9 +72,9 @@ class Checkpoints:
 
     def remove(self, step: int) -> None:
         """Delete the checkpoint of a step, if it exists.  If it cannot be deleted, it stays until the next save."""
-        self.discard(self.path_of(step))
+        self._discard(self.path_of(step))
 
-    def discard(self, path: Path) -> None:
+    def _discard(self, path: Path) -> None:
         """Delete a file, if possible, and forget its loss."""
         with suppress(OSError):
             os.unlink(path)
@@ -85,7 +85,7 @@ class Checkpoints:
 
         Raises CheckpointError if there is none.
         """
-        return self.first_whole(self.found(), device, with_optimizer)
+        return self._first_whole(self._readable_paths(), device, with_optimizer)
 
     def best(self, *, device: str = "cpu", with_optimizer: bool = True) -> tuple[Checkpoint, list[str]]:
         """The whole checkpoint with the lowest validation loss, and a line for each damaged one that was skipped.
@@ -94,13 +94,13 @@ class Checkpoints:
         """
         skipped: list[str] = []
         losses: dict[Path, float] = {}
-        for path in self.found():
+        for path in self._readable_paths():
             try:
-                losses[path] = self.loss(path)
+                losses[path] = self._loss(path)
             except CheckpointError as error:
                 skipped.append(str(error))
         scored = sorted((path for path in losses if losses[path] < math.inf), key=losses.__getitem__)
-        checkpoint, more = self.first_whole(scored, device, with_optimizer, " with a validation loss")
+        checkpoint, more = self._first_whole(scored, device, with_optimizer, " with a validation loss")
         return checkpoint, skipped + more
 
     def paths(self) -> list[Path]:
@@ -108,14 +108,14 @@ class Checkpoints:
         paths = [self.folder / name for name in os.listdir(self.folder) if NAME.fullmatch(name)]
         return sorted(paths, key=step_of, reverse=True)
 
-    def found(self) -> list[Path]:
+    def _readable_paths(self) -> list[Path]:
         """paths() for reading: raises CheckpointError instead of OSError."""
         try:
             return self.paths()
         except OSError as error:
             raise CheckpointError(f"cannot read {str(self.folder)!r}: {error.strerror}") from error
 
-    def first_whole(
+    def _first_whole(
         self, paths: Iterable[Path], device: str, with_optimizer: bool, which: str = ""
     ) -> tuple[Checkpoint, list[str]]:
         """The first checkpoint that can be loaded, and why the ones before it cannot."""
@@ -127,23 +127,23 @@ class Checkpoints:
                 skipped.append(str(error))
         raise CheckpointError("; ".join([f"{str(self.folder)!r} holds no whole checkpoint{which}", *skipped]))
 
-    def prune(self, newest: Path, keep: int) -> None:
+    def _prune(self, newest: Path, keep: int) -> None:
         """Delete everything older than the newest `keep` whole checkpoints, except the best and the newest file."""
-        whole = [path for path in self.paths() if self.is_whole(path)]
+        whole = [path for path in self.paths() if self._is_whole(path)]
         kept = {newest, *whole[:keep], min(whole, key=self.losses.__getitem__)}
         for path in self.paths():
             if path not in kept and len(whole) >= keep and step_of(path) < step_of(whole[keep - 1]):
-                self.discard(path)
+                self._discard(path)
 
-    def is_whole(self, path: Path) -> bool:
+    def _is_whole(self, path: Path) -> bool:
         """Whether the file is undamaged.  The answer yes is remembered."""
         try:
-            self.loss(path)
+            self._loss(path)
         except CheckpointError:
             return False
         return True
 
-    def loss(self, path: Path) -> float:
+    def _loss(self, path: Path) -> float:
         """A checkpoint's validation loss, inf if it has none.  Raises CheckpointError if the file is not whole."""
         if path not in self.losses:
             with open_safetensors(path, with_digest=True) as file:
@@ -151,7 +151,7 @@ class Checkpoints:
                 self.losses[path] = loss if math.isfinite(loss) else math.inf
         return self.losses[path]
 
-    def remove_drafts(self) -> None:
+    def _remove_drafts(self) -> None:
         """Delete half-written files of saves that were killed: each can be as large as a checkpoint."""
         for name in os.listdir(self.folder):
             if DRAFT.fullmatch(name):

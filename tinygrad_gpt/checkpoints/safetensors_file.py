@@ -139,9 +139,9 @@ class SafetensorsFile:
     def __init__(self, file: Any) -> None:
         self.file = file
         size = os.fstat(file.fileno()).st_size
-        length = self.header_length(size)
+        length = self._header_length(size)
         header = bytearray(length)
-        self.read_into(8, memoryview(header))
+        self._read_into(8, memoryview(header))
         self.start = 8 + length
         self.has_digest = header.startswith(_BEFORE_DIGEST)
         text = header.decode()
@@ -149,14 +149,14 @@ class SafetensorsFile:
         self.tensors, self.metadata = _parse_header(text, size - self.start)
         del text
         if self.has_digest:
-            self.check_digest(size)
+            self._check_digest(size)
 
-    def header_length(self, size: int) -> int:
+    def _header_length(self, size: int) -> int:
         """The header's length, from the first 8 bytes.  Raises ValueError if it is impossible."""
         if size < 8:
             raise ValueError(f"it is {size} bytes long, which is too short")
         first = bytearray(8)
-        self.read_into(0, memoryview(first))
+        self._read_into(0, memoryview(first))
         length = int.from_bytes(first, "little")
         if length <= min(size - 8, MAX_HEADER):
             return length
@@ -170,13 +170,13 @@ class SafetensorsFile:
             raise ValueError(f"it is cut short: its header should be {length} bytes long, and the file has {size}")
         raise ValueError("it is not a safetensors file")
 
-    def check_digest(self, size: int) -> None:
+    def _check_digest(self, size: int) -> None:
         """Raise ValueError unless the file has the bytes that were written."""
         digest, block = hashlib.sha256(), memoryview(bytearray(min(size, _BLOCK)))
         stated = b""
         for position in range(0, size, len(block)):
             part = block[: size - position]
-            self.read_into(position, part)
+            self._read_into(position, part)
             if not position:
                 stated = bytes(part[_DIGITS])
                 part[_DIGITS] = b"0" * 64
@@ -212,10 +212,10 @@ class SafetensorsFile:
         kind = np.dtype(_DTYPES[stored.dtype])
         for begin in range(stored.begin, stored.end, _BLOCK):
             block: Array = np.empty(min(_BLOCK, stored.end - begin) // kind.itemsize, kind)
-            self.read_into(self.start + begin, memoryview(block.view(np.uint8)))
+            self._read_into(self.start + begin, memoryview(block.view(np.uint8)))
             yield (begin - stored.begin) // kind.itemsize, block
 
-    def read_into(self, position: int, part: memoryview) -> None:
+    def _read_into(self, position: int, part: memoryview) -> None:
         """Fill part with the bytes from this position on."""
         self.file.seek(position)
         while part:
