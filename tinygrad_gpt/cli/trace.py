@@ -2,13 +2,12 @@
 
 import json
 import re
-import runpy
 import shutil
 import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,19 +16,19 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
+from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
 from tinygrad_gpt.cli.output import check_outputs, write_output
 from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
+from tinygrad_gpt.cli.script import record_script
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.study.places import error_location
 from tinygrad_gpt.study.report import page
 from tinygrad_gpt.study.spot_check import Check, Index, spot_checks
 from tinygrad_gpt.study.trace import Trace as Recording
@@ -201,41 +200,8 @@ def _trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]
     if options.check:
         raise UserError("--check needs a step to run again; a script is run once")
     assert options.target is not None
-    if not Path(options.target).is_file():
-        raise UserError(f"SCRIPT {options.target!r} is not a file")
-    with trace() as recording, _as_main_program(options.target), _one_line_errors(options.target):
-        runpy.run_path(options.target, run_name="__main__")
-    if not recording.events:
-        raise UserError(f"SCRIPT {options.target!r} ran no op")
+    recording = record_script(options.target)
     return recording, {"script": options.target}, lambda recording, chosen: []
-
-
-@contextmanager
-def _one_line_errors(script: str) -> Iterator[None]:
-    """Around running the file: UserError if it is not Python, CommandFailed if it stops with an error."""
-    try:
-        yield
-    except SyntaxError as error:
-        raise UserError(f"SCRIPT {error_location(Path(script), error)}: {error.msg}") from error
-    except SystemExit as stopped:
-        if stopped.code:
-            raise CommandFailed(f"SCRIPT {script!r} ended with exit code {stopped.code!r}") from stopped
-    except (BrokenPipeError, MemoryError):
-        raise
-    except Exception as error:
-        reason = f"{error_location(Path(script), error)}: {type(error).__name__}: {error}"
-        raise CommandFailed(f"SCRIPT {reason}; python {script} shows the traceback") from error
-
-
-@contextmanager
-def _as_main_program(script: str) -> Iterator[None]:
-    """Around running the file: sys.argv holds only its name, and it can import modules from its folder."""
-    argv, path = sys.argv, sys.path
-    sys.argv, sys.path = [script], [str(Path(script).resolve().parent), *path]
-    try:
-        yield
-    finally:
-        sys.argv, sys.path = argv, path
 
 
 def _prepare_step(options: Trace) -> Step:
