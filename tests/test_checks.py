@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.checks import nearest
 from tinygrad_gpt.cli import COMMANDS, command_module
-from tinygrad_gpt.cli.options import options_of, unknown_argument
+from tinygrad_gpt.cli.options import options_of
+from tinygrad_gpt.cli.parsing import unknown_argument
 from tinygrad_gpt.study.explain.explanation import OPS
 
 KINDS = {

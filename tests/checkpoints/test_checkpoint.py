@@ -187,7 +187,7 @@ def rewritten(path, content, change=None, spoil=None):
         ({"optimizer_steps": "[]"}, "a JSON object was expected, not list"),
         ({"optimizer_steps": "{}"}, "optimizer.m.wte.weight is unexpected"),
         ({"optimizer_steps": None}, "optimizer.m.wte.weight is unexpected"),
-        ({"optimizer_steps": '{"colour": 1}'}, "optimizer_steps has colour, which is no parameter"),
+        ({"optimizer_steps": '{"colour": 1}'}, "optimizer_steps has colour, which is not a parameter"),
         ({"optimizer_steps": '{"wte.weight": true}'}, "optimizer_steps of wte.weight must be a whole number"),
     ],
 )
@@ -285,7 +285,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, arguments, error,
 
 def test_the_optimizer_of_another_model_is_not_saved(tmp_path):
     other = AdamW({"colour": GPT(GPTConfig(**SMALL)).parameters()["wte.weight"]})
-    with pytest.raises(ValueError, match="the optimizer has parameters that the model has not: colour"):
+    with pytest.raises(ValueError, match="the optimizer has parameters that the model does not have: colour"):
         save_checkpoint(tmp_path / "model", GPT(GPTConfig(**SMALL)), other)
 
 

@@ -6,11 +6,13 @@ from tyro.conf import arg
 
 from tinygrad_gpt.cli.options import Range
 
-_TOP_K_HELP = "Draw only among this many likeliest tokens. Default: no limit."
+_TOP_K_HELP = "Draw only from this many likeliest tokens. Default: no limit."
 _TOP_P_HELP = (
-    "Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."
+    "Draw only from the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."
 )
-_MIN_P_HELP = "Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."
+_MIN_P_HELP = (
+    "Draw only tokens with at least this share of the likeliest token's probability, 0 to 1. Default: no limit."
+)
 
 TopK = Annotated[int | None, Range(1), arg(help=_TOP_K_HELP, help_behavior_hint="")]
 TopP = Annotated[float | None, Range(0, 1, above_low=True), arg(help=_TOP_P_HELP, help_behavior_hint="")]

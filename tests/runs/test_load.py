@@ -7,7 +7,8 @@ import pytest
 
 import tinygrad_gpt as tg
 from tests.checkpoints.test_folder import flip
-from tinygrad_gpt.runs.run import MODEL, TOKENIZER, NotARun
+from tinygrad_gpt.runs import RunError
+from tinygrad_gpt.runs.names import MODEL, TOKENIZER
 from tinygrad_gpt.text import save_tokenizer
 
 TEXT = "To be, or not to be, that is the question"
@@ -103,7 +104,7 @@ def test_what_is_not_there_is_told(folder, remove, asked, reason):
 
 
 def test_a_folder_of_nothing_is_no_run(tmp_path):
-    with pytest.raises(NotARun, match=r"is not a run folder: it has no model\.safetensors"):
+    with pytest.raises(RunError, match=r"is not a run folder: it has no model\.safetensors"):
         tg.load_run(tmp_path)
 
 
@@ -115,7 +116,7 @@ def test_what_is_no_checkpoint_s_name_is_refused(made, asked):
 
 def test_the_tokenizer_of_another_run_is_refused(folder):
     save_tokenizer(tg.tokenizer("chars", TEXT), folder / TOKENIZER)
-    with pytest.raises(NotARun, match="its model knows 256 tokens, its tokenizer"):
+    with pytest.raises(RunError, match="its model knows 256 tokens, its tokenizer"):
         tg.load_run(folder)
 
 
