@@ -54,7 +54,7 @@ def test_writing_and_then_checking(tmp_path, capsys):
     for name, what in (
         ("gelu", "is not what would be written"),
         ("tanh", "is missing"),
-        ("nonsense", "is about no op"),
+        ("nonsense", "is not about an op"),
     ):
         assert f"{name}.md {what}" in said
     assert page.read_text(encoding="utf-8") != text  # a check writes nothing

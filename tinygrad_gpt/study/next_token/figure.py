@@ -27,7 +27,7 @@ _CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the entropy curve
 
 
 def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10) -> "Figure":
-    """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropy over it."""
+    """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropies."""
     require("matplotlib")
     from matplotlib.figure import Figure
 
@@ -48,7 +48,7 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: Cut, n: int = 10
     if cut.settings():
         before, after = probabilities(view.logits), probabilities(view.logits, **cut.settings())
         _draw_bars(panels[1], names, {"before": before[tokens], "after": after[tokens]}, f"{cut}\nat temperature 1")
-        panels[1].tick_params(labelleft=False)  # the tokens are those of the panel beside it
+        panels[1].tick_params(labelleft=False)  # the panel beside it names the tokens
     if cut.top_k is not None and cut.top_k < len(tokens):
         panels[1].axhline(cut.top_k - 0.5, color=_GREY, linestyle=(0, (4, 2)), linewidth=1)
     return drawn
@@ -63,10 +63,10 @@ def _draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title:
         places = np.arange(len(names)) - 0.4 + height * (i + 0.5)
         axes.barh(places, values, height, label=name, color=colour)
     for tick in axes.set_yticks(range(len(names)), names):
-        tick.label1.set_parse_math(False)  # a token may hold a $
+        tick.label1.set_parse_math(False)  # a token may contain a $
     axes.invert_yaxis()
     axes.set_xlabel("probability")
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # room for numbers such as 0.0150
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # space for numbers such as 0.0150
     axes.set_title(title, fontsize="small")
     axes.legend(ncols=2, **_LEGEND_BELOW)
     axes.spines[["top", "right"]].set_visible(False)
@@ -80,10 +80,10 @@ def _colours(n: int) -> Sequence[Any]:
 
 
 def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: Cut) -> None:
-    """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
+    """Entropy over temperature, with and without the cut; the temperatures of the bars are marked."""
     from matplotlib.ticker import LogLocator
 
-    for limits, colour in zip(dict.fromkeys((Cut(), cut)), _COLOURS, strict=False):  # one curve where both are the same
+    for limits, colour in zip(dict.fromkeys((Cut(), cut)), _COLOURS, strict=False):  # one curve if both are the same
         curve = [entropy(probabilities(view.logits, temperature=T, **limits.settings())) for T in _CURVE]
         axes.plot(_CURVE, curve, color=colour, label=str(limits).replace(", ", ",\n"))
     for T in temperatures:
