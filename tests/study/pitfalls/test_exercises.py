@@ -144,7 +144,7 @@ SOFTMAX, GELU, ADD, EMBEDDING = (BY_NAME[name] for name in ("softmax", "gelu", "
         (SOFTMAX, "return (p / 0,)", "Hint: it is not finite"),
         (SOFTMAX, "return p", "vjp must return a tuple of 1: (dx,), one gradient per array; got ndarray"),
         (SOFTMAX, "dp *= p; return (dp - p * dp.sum(-1, keepdims=True),)", "vjp changed dp in place: others still"),
-        (SOFTMAX, "x[:] = 2; return (p * (dp - (dp * p).sum(-1, keepdims=True)),)", "an input array was changed in place"),
+        (SOFTMAX, "x[:] = 2; return (p * (dp - (dp * p).sum(-1, keepdims=True)),)", "an input array was changed"),
         (SOFTMAX, "return None", "vjp must return a tuple of 1: (dx,), one gradient per array; got NoneType"),
         (SOFTMAX, "return p, p", "vjp must return a tuple of 1: (dx,), one gradient per array; got 2 of them"),
         (SOFTMAX, "return (None,)", "dx must be an array; got None"),
