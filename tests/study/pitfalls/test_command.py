@@ -140,7 +140,7 @@ def test_guesses_are_judged_until_one_is_right(capsys):
     out = lesson_with(["2", "six", "99", "7", ""], capsys)
     after = out.split("Which line is wrong?")
     assert len(after) == 5
-    assert "Line 2 is as it should be." in after[1]
+    assert "Line 2 is correct." in after[1]
     assert "A number from 1 to 10, or Enter." in after[2]
     assert "A number from 1 to 10, or Enter." in after[3]
     assert "Yes, line 7." in after[4]
@@ -168,7 +168,7 @@ def test_several_lines_and_lines_that_are_missing_are_told(name, said):
     assert said in call("pitfalls", name, "--show").out.splitlines()
 
 
-@pytest.mark.parametrize(("answers", "shown"), [([], "Which line"), (["1"], "as it should be"), ([""], "for the fix")])
+@pytest.mark.parametrize(("answers", "shown"), [([], "Which line"), (["1"], "is correct"), ([""], "for the fix")])
 def test_the_end_of_the_input_ends_a_lesson_quietly(capsys, answers, shown):
     out = lesson_with(answers, capsys)
     assert shown in out
@@ -267,7 +267,7 @@ def test_an_exercise_from_the_first_file_to_the_right_answer(folder, flags):
     result = call(*argv)
     assert (result.code, result.err) == (1, "")
     assert result.out.startswith("da[0, 0] is ")
-    assert "Hint: the gradient of a factor holds the other factor" in result.out
+    assert "Hint: the gradient of a factor contains the other factor" in result.out
     assert "tinygrad-gpt explain multiply" in result.out
 
     path.write_text(SOLUTION)

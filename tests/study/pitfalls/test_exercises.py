@@ -138,15 +138,15 @@ SOFTMAX, GELU, ADD, EMBEDDING = (BY_NAME[name] for name in ("softmax", "gelu", "
     ("exercise", "body", "said"),
     [
         (SOFTMAX, "return (np.zeros_like(dp),)", "Hint: it is 0 everywhere."),
-        (SOFTMAX, "return (-p * (dp - (dp * p).sum(-1, keepdims=True)),)", "Hint: the sign is the other one."),
+        (SOFTMAX, "return (-p * (dp - (dp * p).sum(-1, keepdims=True)),)", "Hint: the sign is wrong."),
         (SOFTMAX, "return (3 * p * (dp - (dp * p).sum(-1, keepdims=True)),)", "Hint: it is 3 times what it should be"),
         (SOFTMAX, "return (p * (dp - (dp * p).sum(-1, keepdims=True)) + dp.sum(-1, keepdims=True),)", "one number per"),
         (SOFTMAX, "return (p / 0,)", "Hint: it is not finite"),
-        (SOFTMAX, "return p", "vjp must answer a tuple of 1: (dx,), one gradient per array; got ndarray"),
-        (SOFTMAX, "dp *= p; return (dp - p * dp.sum(-1, keepdims=True),)", "vjp has written into dp: others still"),
-        (SOFTMAX, "x[:] = 2; return (p * (dp - (dp * p).sum(-1, keepdims=True)),)", "an array that went in has been"),
-        (SOFTMAX, "return None", "vjp must answer a tuple of 1: (dx,), one gradient per array; got NoneType"),
-        (SOFTMAX, "return p, p", "vjp must answer a tuple of 1: (dx,), one gradient per array; got 2 of them"),
+        (SOFTMAX, "return p", "vjp must return a tuple of 1: (dx,), one gradient per array; got ndarray"),
+        (SOFTMAX, "dp *= p; return (dp - p * dp.sum(-1, keepdims=True),)", "vjp changed dp in place: others still"),
+        (SOFTMAX, "x[:] = 2; return (p * (dp - (dp * p).sum(-1, keepdims=True)),)", "an input array was changed"),
+        (SOFTMAX, "return None", "vjp must return a tuple of 1: (dx,), one gradient per array; got NoneType"),
+        (SOFTMAX, "return p, p", "vjp must return a tuple of 1: (dx,), one gradient per array; got 2 of them"),
         (SOFTMAX, "return (None,)", "dx must be an array; got None"),
         (SOFTMAX, "return ('p',)", "dx must be an array of numbers; got <U1"),
         (SOFTMAX, "return (p.sum(),)", "dx must have shape (1, 3); got ()"),
@@ -154,7 +154,7 @@ SOFTMAX, GELU, ADD, EMBEDDING = (BY_NAME[name] for name in ("softmax", "gelu", "
         (SOFTMAX, "return (dp @ p,)", "mine.py, line 17: ValueError: matmul"),
         (SOFTMAX, "return (q,)", "mine.py, line 17: NameError: name 'q' is not defined"),
         (SOFTMAX, "raise SystemExit", "mine.py, line 17: SystemExit"),
-        (ADD, "return dy, dy", "Hint: b was repeated to that shape: sum over what it was repeated along."),
+        (ADD, "return dy, dy", "Hint: b was repeated to that shape: sum over the repeated axes."),
         (EMBEDDING, "return table * 0, ids", "dtable[0, 0] is 0"),
         (EMBEDDING, SOLUTIONS["embedding"].replace("None", "ids"), "dids must be None: whole numbers have no gradient"),
     ],
@@ -177,7 +177,7 @@ def test_a_forward_pass_that_was_changed_is_noticed(judged):
     text = solved(GELU, SOLUTIONS["gelu"], **{"0.044715": "0.44715"})
     assert judged(GELU, text).text.startswith("The forward pass has changed: y[0] is ")
     text = solved(GELU, SOLUTIONS["gelu"], **{"return y, vjp": "return y"})
-    assert judged(GELU, text).text.startswith("gelu must answer (y, vjp)")
+    assert judged(GELU, text).text.startswith("gelu must return (y, vjp)")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_numbers_without_a_known_mistake_still_get_a_hint():
     wanted = np.array([[1.0, 2.0], [3.0, 5.0]])
     assert about_numbers(wanted.T, wanted) == "it is transposed."
     assert "most entries are right" in about_numbers(wanted + np.eye(2) * [1, 0], wanted)
-    assert "follow one entry" in about_numbers(np.array([[2.0, 1.0], [7.0, 9.0]]), wanted)
+    assert "work out one entry" in about_numbers(np.array([[2.0, 1.0], [7.0, 9.0]]), wanted)
 
 
 def test_what_is_tried_tells_the_right_answer_from_ones_and_from_a_sum():

@@ -27,7 +27,7 @@ _CURVE = np.geomspace(0.05, 10, 120)  # temperatures of the entropy curve
 
 
 def figure(view: NextToken, temperatures: Sequence[float], cut: SamplerSettings, n: int = 10) -> "Figure":
-    """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropy over it."""
+    """Bars of the n likeliest tokens at each temperature; the cut, if any, at temperature 1; entropies."""
     require("matplotlib")
     from matplotlib.figure import Figure
 
@@ -53,7 +53,7 @@ def figure(view: NextToken, temperatures: Sequence[float], cut: SamplerSettings,
             {"before": before[tokens], "after": after[tokens]},
             f"{limits_text(cut)}\nat temperature 1",
         )
-        panels[1].tick_params(labelleft=False)  # the tokens are those of the panel beside it
+        panels[1].tick_params(labelleft=False)  # the panel beside it names the tokens
     if cut.top_k is not None and cut.top_k < len(tokens):
         panels[1].axhline(cut.top_k - 0.5, color=_GREY, linestyle=(0, (4, 2)), linewidth=1)
     return drawn
@@ -68,10 +68,10 @@ def _draw_bars(axes: Any, names: Sequence[str], series: dict[str, Array], title:
         places = np.arange(len(names)) - 0.4 + height * (i + 0.5)
         axes.barh(places, values, height, label=name, color=colour)
     for tick in axes.set_yticks(range(len(names)), names):
-        tick.label1.set_parse_math(False)  # a token may hold a $
+        tick.label1.set_parse_math(False)  # a token may contain a $
     axes.invert_yaxis()
     axes.set_xlabel("probability")
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # room for numbers such as 0.0150
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))  # space for numbers such as 0.0150
     axes.set_title(title, fontsize="small")
     axes.legend(ncols=2, **_LEGEND_BELOW)
     axes.spines[["top", "right"]].set_visible(False)
@@ -85,7 +85,7 @@ def _colours(n: int) -> Sequence[Any]:
 
 
 def _draw_entropies(axes: Any, view: NextToken, temperatures: Sequence[float], cut: SamplerSettings) -> None:
-    """Entropy over temperature, without and with the cut, the temperatures of the bars marked."""
+    """Entropy over temperature, with and without the cut; the temperatures of the bars are marked."""
     from matplotlib.ticker import LogLocator
 
     # One curve where both are the same.

@@ -14,9 +14,9 @@ _UNIFORM = "a number from 0 to below 1"
 
 
 def page(view: NextToken, temperature: float, cut: SamplerSettings, n: int = 10) -> str:
-    """One HTML file, whole in itself, with sliders for temperature, top-k, top-p, min-p and the uniform number.
+    """One HTML file that needs no other, with sliders for temperature, top-k, top-p, min-p and the uniform number.
 
-    It carries the logit and the text of every id, since a draw may be any: some 0.9 MB for GPT-2's 50,257.
+    It contains the logit and the text of every id, since any may be drawn: about 0.9 MB for GPT-2's 50,257.
     """
     logits = np.ascontiguousarray(view.logits, view.logits.dtype.newbyteorder("<"))
     data = {
@@ -28,6 +28,6 @@ def page(view: NextToken, temperature: float, cut: SamplerSettings, n: int = 10)
         "settings": {name: temperature if name == "temperature" else getattr(cut, name) for name in RULES},
         "allowed": {name: rule.allowed.replace("None", "empty") for name, rule in RULES.items()} | {"u": _UNIFORM},
     }
-    safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may read </script>
+    safe = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # a token may be </script>
     template = files("tinygrad_gpt.study.next_token").joinpath("page.html").read_text("utf-8")
     return template.replace("/* DATA */ null", safe)

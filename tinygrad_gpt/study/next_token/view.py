@@ -17,19 +17,19 @@ MAX_LABEL_COLUMNS = 20
 
 @dataclass(frozen=True)
 class NextToken:
-    """One row of logits (V,), the text that it continues, and how each token reads."""
+    """One row of logits (V,), the text that it continues, and a label for each token."""
 
     text: str
     logits: Array
     label: Callable[[int], str]
 
     def likeliest(self, n: int) -> list[int]:
-        """The n likeliest tokens, of equals the lowest id first: the same at every temperature above 0."""
+        """The n likeliest tokens, tied ones by id; the same at every temperature above 0."""
         return [int(token) for token in np.argsort(-self.logits, kind="stable")[:n]]
 
 
 def next_token(model: GPT, tokenizer: Tokenizer, text: str) -> NextToken:
-    """What the model expects after a text; of a text longer than its context it sees the last tokens.
+    """What the model expects after a text; of a text longer than its context, it sees the last tokens.
 
     Raises ValueError for a text without a token, or logits that are not finite.
     """
@@ -52,6 +52,6 @@ def limits_text(cut: SamplerSettings) -> str:
 
 
 def entropy(probs: Array) -> float:
-    """-Σ p ln p of one distribution (V,), in nats; its exponential, the perplexity, is the size of a fair choice."""
+    """-Σ p ln p of one distribution (V,), in nats.  Its exponential, the perplexity, counts equally likely tokens."""
     p = probs[probs > 0]
     return float(-(p * np.log(p)).sum()) + 0.0  # + 0: no -0 for a certain token

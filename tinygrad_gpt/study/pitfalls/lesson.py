@@ -33,7 +33,7 @@ def verdict(pitfall: Pitfall, number: int) -> str:
     """The reply to a guess."""
     if pitfall.is_wrong(number):
         return f"Yes, line {number}."
-    return f"Line {number} is as it should be."
+    return f"Line {number} is correct."
 
 
 def answer(pitfall: Pitfall) -> str:
@@ -76,7 +76,7 @@ def fix(pitfall: Pitfall) -> str:
     law = laws.find(pitfall.laws[0])
     parts = [
         f"The fix:\n\n{_indented(chr(10).join(pitfall.diff()))}",
-        paragraph(f"{law.id}, {law.title}: holds. And it runs:"),
+        paragraph(f"{law.id}, {law.title}: passed. And it runs:"),
         _indented(symptom(pitfall, pitfall.fixed)),
         paragraph(f"Why. {pitfall.why}"),
     ]

@@ -16,7 +16,7 @@ _ENDING = "_fixed"  # of the fixed function's name; not shown
 
 @dataclass(frozen=True, kw_only=True)
 class Pitfall:
-    """One planted mistake.  Its file holds all that is shown of it.
+    """One planted mistake.  Its file contains everything that is shown of it.
 
     `wrong` and `fixed` are functions of one signature; the name of fixed ends in `_fixed`.  symptom(code) runs one of
     them and prints what a user would notice.  `broken` and `whole` are the two as objects that laws can check.

@@ -1,4 +1,4 @@
-"""What the two samplers of this lab share."""
+"""Helpers of the lab's two samplers."""
 
 import math
 
@@ -16,7 +16,7 @@ def softmax(logits: Array) -> Array:
 
 
 def checked(logits: Array, temperature: float = 1.0, top_k: int | None = None) -> Array:
-    """The logits in float64; ValueError for numbers that mean nothing."""
+    """The logits in float64; raises ValueError for settings or logits out of range."""
     if isinstance(temperature, bool) or not isinstance(temperature, _NUMBERS) or not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be a number above 0; got {temperature!r}")
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):

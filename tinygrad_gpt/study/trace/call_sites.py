@@ -1,8 +1,8 @@
-"""Where in the model an op was called: read off the call stack, so that no layer has to say it.
+"""Where in the model an op was called: read from the call stack, so that no layer has to report it.
 
 Scope.  A layer is a function of an input and of the dictionary of its own parameters (see nn/layers.py).  So the
-innermost caller with such a dictionary is the layer, and what the full names of those parameters have in common is its
-place: `h.0.mlp`.  Code without such a dictionary has the names of the functions that led to the op.
+innermost caller with such a dictionary is the layer, and the common prefix of its parameters' full names is the scope:
+`h.0.mlp`.  Code without such a dictionary has the names of the functions that led to the op as its scope.
 """
 
 import linecache
@@ -37,28 +37,28 @@ class Line:
 
     @property
     def caller(self) -> str:
-        """The function as it is spoken of: `hidden()`; a module, a lambda by Python's name for it."""
+        """The function with brackets: `hidden()`; for a module or a lambda, Python's name of it."""
         return f"{self.function}()" if self.function.isidentifier() else self.function
 
 
 class ParameterNames:
-    """Names of the parameters, as the models met on the call stack know them, and what follows from them."""
+    """The names of parameters, from the models found on the call stack, and the scope that follows from them."""
 
     def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
-        self.names: dict[int, str] = {}  # by the array, which `recomputed` hands to other tensors
-        self.tensors: list[Tensor] = []  # keeps the ids above from being used again
-        self.models: list[GPT] = []  # that have been met
+        self.names: dict[int, str] = {}  # by id of the array: recomputing puts the array in new tensors
+        self.tensors: list[Tensor] = []  # keeps them alive, so that no id is used again
+        self.models: list[GPT] = []  # found so far
         self.learn(parameters or {})
 
     def learn(self, parameters: Mapping[str, Tensor]) -> None:
-        """Know these tensors by these names."""
+        """Add names of tensors."""
         for name, tensor in parameters.items():
             if isinstance(tensor, Tensor) and id(tensor.data) not in self.names:
                 self.names[id(tensor.data)] = name
                 self.tensors.append(tensor)
 
     def learn_models(self, frames: list[FrameType]) -> None:
-        """Know the parameters of every model whose method is being called."""
+        """Add the parameters of every model with a method in these frames."""
         for frame in frames:
             model = frame.f_locals.get("self")
             if isinstance(model, GPT) and all(model is not known for known in self.models):
@@ -66,14 +66,14 @@ class ParameterNames:
                 self.learn(model.parameters())
 
     def name_of(self, array: Array) -> str | None:
-        """What a model calls this parameter."""
+        """The parameter's name in its model; None if it is not known."""
         return self.names.get(id(array))
 
     def scope(self, frames: list[FrameType], arrays: list[Array], watcher: FrameType | None) -> str:
-        """The place of an op on these arrays that was called by these functions, the innermost first."""
+        """The scope of an op on these arrays, called by these functions, the innermost first."""
         for frame in frames:
             if frame.f_code in _HEAD_OF:
-                return _HEAD  # by its parameter it would be the token embedding's, where the two are tied
+                return _HEAD  # with tied weights, its parameter's name would give the token embedding
             layer = self.layer(frame.f_locals)
             if layer is not None:
                 own = [name for name in map(self.name_of, arrays) if name is not None]
@@ -86,7 +86,7 @@ class ParameterNames:
         return ".".join(name for name in names if name.isidentifier())
 
     def layer(self, variables: Mapping[str, Any]) -> str | None:
-        """What the names of a layer's parameters have in common, if a function of these variables is a layer."""
+        """The common prefix of a layer's parameters, if a function with these variables is a layer."""
         for variable in variables.values():
             if isinstance(variable, dict) and variable and all(isinstance(t, Tensor) for t in variable.values()):
                 names = [self.name_of(tensor.data) for tensor in variable.values()]
@@ -95,11 +95,14 @@ class ParameterNames:
         return None
 
 
-_HEAD_OF: tuple[CodeType, ...] = (GPT.loss.__code__, GPT.__call__.__code__)  # their own ops are the head's
+_HEAD_OF: tuple[CodeType, ...] = (
+    GPT.loss.__code__,
+    GPT.__call__.__code__,
+)  # ops that they call are the head's
 
 
 def _common_prefix(names: list[str]) -> str:
-    """The parts that dotted names have in common from the left, never the last: that is the tensor's own.
+    """The parts that dotted names share from the left, without the last part, which is the tensor's own name.
 
     >>> _common_prefix(["h.0.mlp.c_fc.weight", "h.0.mlp.c_proj.weight"])
     'h.0.mlp'
@@ -116,7 +119,7 @@ def _common_prefix(names: list[str]) -> str:
 
 
 def scope_levels(scope: str) -> list[str]:
-    """The boxes that lead to a scope, from the outside; a number is part of the name before it.
+    """The nested boxes of a scope, the outermost first; a number belongs to the name before it.
 
     >>> scope_levels("h.0.mlp.c_fc")
     ['h.0', 'mlp', 'c_fc']
@@ -131,37 +134,36 @@ def scope_levels(scope: str) -> list[str]:
 
 
 def variable_of(tensor: Tensor | Array, frames: list[FrameType]) -> str | None:
-    """What the outermost function that has a name for a tensor or array calls it: a variable, a key of a dictionary.
+    """The name of a tensor or array in the outermost function that has one: a variable, or a key of a dictionary.
 
-    Variables of their modules count too, after those of functions.
+    After the variables of functions, those of their modules count too.
     """
     outermost_first = frames[::-1]
     for variables in [*(frame.f_locals for frame in outermost_first), *(frame.f_globals for frame in outermost_first)]:
-        for name, held in list(variables.items()):
-            if held is tensor:
+        for name, value in list(variables.items()):
+            if value is tensor:
                 return name
-            if isinstance(held, dict):
-                for key, item in held.items():
+            if isinstance(value, dict):
+                for key, item in value.items():
                     if item is tensor and isinstance(key, str):
                         return key
     return None
 
 
 def line_of(frame: FrameType) -> Line:
-    """The line that a function is at."""
+    """The line that a function is running."""
     code = frame.f_code
     text = linecache.getline(code.co_filename, frame.f_lineno).strip()
     return Line(short_path(code.co_filename), frame.f_lineno, code.co_name, text)
 
 
 def short_path(file: str) -> str:
-    """A file's name as its reader knows it: from the package's or the working folder, else its last part."""
+    """A file's path from the package's folder or the working folder; else its name alone."""
     return _path_from_folder(file, os.getcwd())
 
 
 @cache
 def _path_from_folder(file: str, here: str) -> str:
-    """The same, with the working folder given."""
     path = Path(file)
     if _PACKAGE in path.parents:
         return path.relative_to(_PACKAGE.parent).as_posix()

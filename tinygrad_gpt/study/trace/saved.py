@@ -1,4 +1,4 @@
-"""What a vjp keeps in memory: the arrays that its closure holds, and whose they are."""
+"""What a vjp saves: the arrays in its closure, and which values own their memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from tinygrad_gpt.backend import Array, Vjp
 
 @dataclass(frozen=True)
 class Saved:
-    """An array that a vjp holds."""
+    """An array that a vjp saves."""
 
-    name: str  # by which the vjp knows it
+    name: str  # in the vjp
     array: Array
-    owner: int | None = None  # the value whose memory it is; None: it was made for the way back alone
+    owner: int | None = None  # the value that owns the memory; None: only the vjp needs the array
 
     @property
     def nbytes(self) -> int:
-        """Bytes that stay in memory for it: a view keeps the whole array that it looks into."""
+        """Bytes that stay in memory for it: a view keeps its whole base array alive."""
         return int(buffer_of(self.array).nbytes)
 
 
@@ -31,30 +31,30 @@ def buffer_of(array: Array) -> Array:
 
 
 def arrays_of(vjp: Vjp) -> Iterator[tuple[str, Array]]:
-    """Every array that a function's closure holds, with its name there; those of functions and lists in it too."""
+    """Every array in a function's closure, with its name there; also those inside functions, lists and dictionaries."""
     seen: set[int] = set()
     todo: list[tuple[str, Any]] = [("", vjp)]
     while todo:
-        name, held = todo.pop(0)
-        if id(held) in seen:
+        name, value = todo.pop(0)
+        if id(value) in seen:
             continue
-        seen.add(id(held))
-        if hasattr(held, "nbytes") and hasattr(held, "dtype"):
-            yield name, held
-        elif isinstance(held, FunctionType):
-            todo += _captured_values(held)
-        elif isinstance(held, partial):
-            todo += [(name, held.func), *((name, part) for part in held.args), *held.keywords.items()]
-        elif isinstance(held, list | tuple):
-            todo += [(f"{name}[{i}]", part) for i, part in enumerate(held)]
-        elif isinstance(held, dict):
-            todo += [(f"{name}[{key!r}]", part) for key, part in held.items()]
+        seen.add(id(value))
+        if hasattr(value, "nbytes") and hasattr(value, "dtype"):
+            yield name, value
+        elif isinstance(value, FunctionType):
+            todo += _captured_values(value)
+        elif isinstance(value, partial):
+            todo += [(name, value.func), *((name, part) for part in value.args), *value.keywords.items()]
+        elif isinstance(value, list | tuple):
+            todo += [(f"{name}[{i}]", part) for i, part in enumerate(value)]
+        elif isinstance(value, dict):
+            todo += [(f"{name}[{key!r}]", part) for key, part in value.items()]
 
 
 def _captured_values(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """The names of the surrounding function that this one mentions, with what they stand for."""
+    """The variables of surrounding functions that this one uses, with their values."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
-        except ValueError:  # not assigned yet
+        except ValueError:  # a variable that is not assigned yet
             continue

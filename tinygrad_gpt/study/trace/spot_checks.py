@@ -1,7 +1,7 @@
-"""Gradients looked at one number at a time: change it, run the step again, see what the loss does.
+"""Gradients checked one number at a time: change it, run the step again, and see how the loss changes.
 
-The slope of a straight line through two points, L(x + h) and L(x - h), is the derivative up to terms in h² and rounding
-in L/h.  Both are small in float64, so the function to run again should be a float64 twin of what was traced.
+The slope of the line through L(x + h) and L(x - h) is the derivative up to an error of order h² and the rounding of L
+over h.  Both are small in float64, so the step should run again on a float64 copy of the traced model.
 """
 
 import itertools
@@ -25,18 +25,18 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Check:
-    """The derivative of the loss by one number: by hand, and by differences."""
+    """The derivative of the loss with respect to one number: from the vjps (analytic), and by differences (numeric)."""
 
-    value: int  # number of the array in the trace
+    value: int  # index of the array in the trace's values
     index: Index
     at: float  # the number itself
     analytic: float
     numeric: float
-    scale: float  # the array's largest gradient, without its sign
+    scale: float  # the largest magnitude in the array's gradient
 
     @property
     def difference(self) -> float:
-        """How far the two are apart, in parts of the array's largest gradient."""
+        """The difference of the two, relative to the largest gradient in the array."""
         return abs(self.analytic - self.numeric) / (self.scale or 1.0)
 
 
@@ -49,9 +49,9 @@ def spot_checks(
     chosen: Mapping[str, list[Index]] | None = None,
     step: float = _STEP,
 ) -> list[Check]:
-    """Check entries of every parameter and every op's output: the one of largest gradient, and others at random.
+    """Check entries of every parameter and every op's output: the one with the largest gradient, and random others.
 
-    loss() runs the traced step's forward pass again, on these parameters; chosen has entries to check besides, by the
+    loss() runs the traced step's forward pass again, on these parameters.  chosen are more entries to check, by the
     names of values.  Raises ValueError if loss() runs other ops than the trace has.
     """
     checks = []
@@ -69,14 +69,13 @@ def spot_checks(
 
 
 def _is_recomputed(trace: Recording, value: Value) -> bool:
-    """Whether it belongs to a block that was computed again on the way back: running the step does not meet it."""
+    """Whether it belongs to a block that ran again in backward; the forward pass does not make this value."""
     if value.op is not None:
         return trace.ops[value.op].within is not None
     return trace[value.name] is not value
 
 
 def _check_of(value: Value, index: Index, numeric: float) -> Check:
-    """Beside the difference, what the trace has."""
     gradient = to_host(value.gradient)
     scale = float(np.abs(gradient).max())
     at, analytic = float(to_host(value.array)[index]), float(gradient[index])
@@ -84,7 +83,7 @@ def _check_of(value: Value, index: Index, numeric: float) -> Check:
 
 
 def entries_of(value: Value, n: int) -> Iterator[Index]:
-    """Up to n entries of an array: the one of largest gradient first, the others at random, always the same ones."""
+    """Up to n entries of an array: first the one with the largest gradient, then random ones, the same in every run."""
     gradient = to_host(value.gradient)
     largest = int(np.abs(gradient).argmax())
     others = np.random.default_rng(value.index).permutation(gradient.size).tolist()
@@ -100,7 +99,7 @@ def _slope_at(
     parameters: Mapping[str, Tensor],
     step: float,
 ) -> float | None:
-    """(L(x + h) - L(x - h)) / 2h; None for a leaf that is no parameter."""
+    """(L(x + h) - L(x - h)) / 2h; None for a leaf that is not a parameter."""
     if value.op is not None:
         changes = [_nudged_output(trace, value.op, index, h) for h in (step, -step)]
     elif value.name in parameters:
@@ -144,7 +143,7 @@ class _NudgedOp(Observer):
 
 
 def _check_same_ops(trace: Recording, loss: Callable[[], Tensor]) -> None:
-    """Raise ValueError unless loss() runs the ops that the trace begins with."""
+    """Raise ValueError unless loss() runs the first ops of the trace."""
     names: list[str] = []
 
     def around(function: Function, run: Function) -> Function:

@@ -1,4 +1,4 @@
-"""An array in a few numbers, and as a picture of few entries."""
+"""An array in a few numbers, and as a small picture."""
 
 import math
 from dataclasses import dataclass
@@ -7,19 +7,17 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
 
-ROWS, COLUMNS = 40, 96  # of a heat map of a large array; a narrow one may have more rows, as many cells in all
-_PERCENT_IN_COLOURS = (
-    99  # per cent of the entries that a heat map's colours span; the few beyond it take the last colour
-)
+ROWS, COLUMNS = 40, 96  # of a large array's heat map; a narrow one may have more rows, with as many cells
+_PERCENT_IN_COLOURS = 99  # of the entries are in the range of the colours; the rest take the last colour
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What there is to say of an array in a line.  Entries that are nan or infinite are counted, and left in."""
+    """An array in a few numbers.  nan and infinite entries are counted, and take part in the others."""
 
     shape: tuple[int, ...]
     dtype: str
-    mean: float  # nan for an array without entries, as all below
+    mean: float  # this and all below are nan for an empty array
     std: float
     min: float
     max: float
@@ -28,12 +26,12 @@ class Stats:
 
     @property
     def rms(self) -> float:
-        """Root of the mean square: how large entries are, also where all are equal and the deviation is 0."""
+        """Root mean square: how large the entries are, even if all are equal and the deviation is 0."""
         return self.norm / math.sqrt(max(1, math.prod(self.shape)))
 
     @property
     def whole(self) -> bool:
-        """Whether these are ids or a mask, of whose mean there is nothing to say."""
+        """Whether these are ids or a mask, whose mean has no meaning."""
         return np.dtype(self.dtype).kind in "iub"
 
 
@@ -44,7 +42,7 @@ def stats_of(array: Array) -> Stats:
     if not x.size:
         return Stats(shape, name, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
     x = x.astype(np.float64)
-    with np.errstate(all="ignore"):  # infinities are for the reader to see, not for NumPy to warn of
+    with np.errstate(all="ignore"):  # the reader will see infinities; NumPy need not warn
         mean, std, norm = float(x.mean()), float(x.std()), float(np.sqrt((x * x).sum()))
     return Stats(shape, name, mean, std, float(x.min()), float(x.max()), norm, int((~np.isfinite(x)).sum()))
 
@@ -55,11 +53,11 @@ class HeatMap:
 
     grid: Array  # (rows, columns) of int8
     scale: float
-    shape: tuple[int, int]  # of the array as a matrix: leading axes laid end to end
+    shape: tuple[int, int]  # of the array as a matrix, all axes but the last joined
 
 
 def heat_map(array: Array, rows: int = ROWS, columns: int = COLUMNS) -> HeatMap:
-    """At most rows · columns cells; where several entries share a cell, it shows the one of largest magnitude."""
+    """At most rows · columns cells; a cell that several entries share shows the one of largest magnitude."""
     x = to_host(array).astype(np.float64)
     x = x.reshape(1, x.size) if x.ndim < 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     shape = (int(x.shape[0]), int(x.shape[1]))
@@ -76,7 +74,7 @@ def heat_map(array: Array, rows: int = ROWS, columns: int = COLUMNS) -> HeatMap:
 
 
 def _largest_of_blocks(x: Array, n: int) -> Array:
-    """Rows in n runs as equal as they can be; of each run and column the entry that is largest without its sign."""
+    """The rows in n nearly equal runs: from each run and column, the entry of largest magnitude."""
     if len(x) <= n:
         return x
     runs = np.array_split(x, n)

@@ -1,4 +1,4 @@
-"""A trace in the terminal: the model as a tree, and each op or vjp as a card of its own; both keep to a width."""
+"""A trace in the terminal: the model as a tree, and each op or vjp as a card; both fit a width."""
 
 import textwrap
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ _HEADINGS = (
     ("op", "shape", "value", "gradient", "forward", "backward", "kept", "line"),
 )
 _SHORT_HEADINGS = (_HEADINGS[0], ("op", "shape", "value", "grad", "fwd", "bwd", "kept", "line"))
-_LEFT = (0, 1, 7)  # columns of words; the others are numbers, and end below each other
+_LEFT = (0, 1, 7)  # columns of words; the others are numbers, aligned on the right
 Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a tree is written."""
+    """How much room a tree takes."""
 
-    folders: bool  # files' names with their folders, and headings in full
-    exact: bool  # every byte, not thousands or millions of them
+    folders: bool  # file names with their folders, and full headings
+    exact: bool  # bytes, not thousands or millions of bytes
     indent: int
     gap: int  # spaces between columns
 
@@ -33,9 +33,9 @@ _LAYOUTS = (Layout(True, True, 2, 2), Layout(False, True, 2, 1), Layout(False, F
 
 
 def tree(trace: Recording, width: int = _WIDTH) -> str:
-    """Boxes by indentation, in the order of the forward pass: a line for each op, with its gradient beside it.
+    """Boxes by indentation, in the order of the forward pass: one line per op, with its gradient.
 
-    The first layout in which no line is longer than the width is taken; names are cut if there is none.
+    It uses the first layout that fits the width; if none does, it cuts names.
     """
     for layout in _LAYOUTS:
         rows = list(_entries(trace, layout))
@@ -72,7 +72,6 @@ def _common_length(a: list[str], b: list[str]) -> int:
 
 
 def _row(op: OpRecord, indent: str, layout: Layout) -> Row:
-    """The columns of an op."""
     gradient = op.output.gradient_stats
     return (
         f"{indent}{op.index} {op.name}",
@@ -87,7 +86,6 @@ def _row(op: OpRecord, indent: str, layout: Layout) -> Row:
 
 
 def _place(line: Line, folders: bool) -> str:
-    """A file and a line in it."""
     return str(line) if folders else str(line).rpartition("/")[2]
 
 
@@ -97,17 +95,15 @@ def _rounded(n: int) -> str:
 
 
 def _widths_of(rows: list[Row]) -> list[int]:
-    """How wide each column is."""
     return [max(len(row[i]) for row in rows if len(row) > 1) for i in range(len(_HEADINGS[0]))]
 
 
 def _total(widths: list[int], gap: int) -> int:
-    """How long a line is."""
     return sum(widths) + gap * (len(widths) - 1)
 
 
 def _layout_row(row: Row, widths: list[int], gap: int, width: int) -> str:
-    """A line of the tree; what does not fit in, ends in …"""
+    """A line of the tree; text that does not fit ends in …"""
     if len(row) == 1:
         return _truncate(row[0], width)
     cells = [_truncate(row[0], widths[0]), *row[1:]]
@@ -116,34 +112,32 @@ def _layout_row(row: Row, widths: list[int], gap: int, width: int) -> str:
 
 
 def _truncate(text: str, width: int) -> str:
-    """The text, or what there is room for."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def summary(trace: Recording) -> str:
-    """The step in a sentence."""
+    """The step in one sentence."""
     forward, backward = 1000 * trace.forward_seconds, 1000 * trace.backward_seconds
     text = f"{len(trace.ops)} ops in {forward:.2f} ms, {trace.n_vjps} vjps in {backward:.2f} ms"
     loss = trace.loss
     if loss is not None and loss.array.size == 1:
         text = f"loss {float(loss.array):.6g}; {text}"
-    return f"{text}; {trace.kept_bytes:,} bytes kept for the way back"
+    return f"{text}; {trace.kept_bytes:,} bytes kept for backward"
 
 
 def cards(trace: Recording, width: int = _WIDTH) -> Iterator[str]:
-    """Every op and every vjp in order of time, each as a text of some lines; steps count from 0, as ops do."""
+    """Every op and every vjp in order of time, each as a few lines of text; steps and ops count from 0."""
     for number, event in enumerate(trace.events):
         yield "\n".join([_fold(_heading(trace, event, number), width), *_body(event, width)])
 
 
 def _fold(text: str, width: int) -> str:
-    """A text over as many lines as it takes, no word cut; further lines stand further in."""
+    """Wrap a text without cutting words; its further lines are indented more."""
     inside = " " * (len(text) - len(text.lstrip()) + 5)
     return textwrap.fill(text, width, subsequent_indent=inside, break_long_words=False, break_on_hyphens=False)
 
 
 def _heading(trace: Recording, event: Event, number: int) -> str:
-    """Which of how many, which way, what and where."""
     arrow = "forward ↓" if event.way == FORWARD else "backward ↑"
     again = "" if event.op.within is None else f", again within op {event.op.within}"
     where = event.op.scope or "the model itself"
@@ -151,13 +145,11 @@ def _heading(trace: Recording, event: Event, number: int) -> str:
 
 
 def _body(event: Event, width: int) -> Iterator[str]:
-    """What happened, line by line."""
     op = event.op
-    yield from _of_forward(op, width) if event.way == FORWARD else _of_backward(op, width)
+    yield from _forward_lines(op, width) if event.way == FORWARD else _backward_lines(op, width)
 
 
-def _of_forward(op: OpRecord, width: int) -> Iterator[str]:
-    """What an op did."""
+def _forward_lines(op: OpRecord, width: int) -> Iterator[str]:
     for line in op.lines[:1]:
         yield _call_lines(line, width)
     arrays = [("in", value.name, value.stats) for value in op.inputs]
@@ -170,8 +162,7 @@ def _of_forward(op: OpRecord, width: int) -> Iterator[str]:
     yield f"  took {_microseconds(op.seconds)} us" + (f" in {op.kernel}" if op.kernel else "")
 
 
-def _of_backward(op: OpRecord, width: int) -> Iterator[str]:
-    """What its vjp did."""
+def _backward_lines(op: OpRecord, width: int) -> Iterator[str]:
     arrived = op.output.gradient_stats
     if arrived is not None:
         yield from _table([("dy", f"of {op.output.name}", arrived)], width, gradient=True)
@@ -187,7 +178,7 @@ def _of_backward(op: OpRecord, width: int) -> Iterator[str]:
 
 
 def _call_lines(line: Line, width: int) -> str:
-    """Who called, from which line, and its code: below, if the line would be too long."""
+    """The calling line and its code; the code is on a second line if one would be too long."""
     where = f"  {line} in {line.caller}"
     if len(f"{where}  {line.text}") <= width:
         return f"{where}  {line.text}"
@@ -195,7 +186,7 @@ def _call_lines(line: Line, width: int) -> str:
 
 
 def _table(rows: list[tuple[str, str, Stats]], width: int, gradient: bool = False) -> list[str]:
-    """A line for each array; its numbers on a line of their own where they would not fit."""
+    """One line per array; if they do not fit, each array's numbers are on a second line."""
     names, shapes = max(len(name) for _, name, _ in rows), max(len(_shape_text(stats)) for *_, stats in rows)
     lines = [
         f"  {kind:<4} {name:<{names}}  {_shape_text(stats):<{shapes}}  {_numbers_text(stats, gradient)}"
@@ -207,15 +198,14 @@ def _table(rows: list[tuple[str, str, Stats]], width: int, gradient: bool = Fals
 
 
 def _array_lines(kind: str, name: str, stats: Stats, width: int, gradient: bool) -> str:
-    """An array in a line, or in two if one is too short."""
-    array, told = f"  {kind:<4} {name}  {_shape_text(stats)}", _numbers_text(stats, gradient)
-    if len(f"{array}  {told}") <= width:
-        return f"{array}  {told}"
-    return _fold(array, width) + "\n" + _fold(f"       {told}", width)
+    array, numbers = f"  {kind:<4} {name}  {_shape_text(stats)}", _numbers_text(stats, gradient)
+    if len(f"{array}  {numbers}") <= width:
+        return f"{array}  {numbers}"
+    return _fold(array, width) + "\n" + _fold(f"       {numbers}", width)
 
 
 def _term_of_sum(value: Value, term: Term) -> str:
-    """Which part of a value's gradient a term is."""
+    """Which term of a value's gradient this is, and the norms of all."""
     senders = ", ".join(f"{term.op} {term.stats.norm:.4g}" for term in value.terms)
     number = value.terms.index(term) + 1
     return f"term {number} of {len(value.terms)} (op and norm: {senders}), norm of the sum so far {term.sum.norm:.4g}"
@@ -227,9 +217,9 @@ def _shape_text(stats: Stats) -> str:
 
 
 def _numbers_text(stats: Stats, gradient: bool = False) -> str:
-    """An array in a line.  Ids are told apart from numbers: their mean means nothing.
+    """An array's numbers on one line; for ids only the dtype, since their mean has no meaning.
 
-    Of a gradient the root mean square says how large it is, the deviation would be 0 where all its entries are equal.
+    A gradient has its root mean square: the deviation is 0 if all its entries are equal.
     """
     if stats.whole:
         return stats.dtype
@@ -241,5 +231,4 @@ def _numbers_text(stats: Stats, gradient: bool = False) -> str:
 
 
 def _microseconds(seconds: float | None) -> str:
-    """Seconds as microseconds."""
     return "" if seconds is None else f"{1e6 * seconds:.0f}"

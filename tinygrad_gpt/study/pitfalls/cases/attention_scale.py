@@ -39,7 +39,7 @@ def scores_fixed(q: Array, k: Array) -> tuple[Array, Vjp]:
 
 
 def symptom(scores: Code) -> None:
-    """The gradient over what differences say, for heads of several widths."""
+    """The gradient divided by the numeric one, for heads of several widths."""
     print("width D of a head   dq / dq by differences")
     for D in (1, 4, 16, 64):
         q, k = np.ones((1, D)), np.full((1, D), 0.5)
@@ -61,7 +61,7 @@ PITFALL = Pitfall(
     broken=sut,
     whole=replace(sut, op=scores_fixed),
     laws=("G02", "G03"),
-    why="What multiplies on the way forth multiplies on the way back. Queries and keys learn √D times too fast; Adam "
-    "divides by the gradient's size and hides it, clipping then takes the room from everybody else. A test with "
+    why="A factor of the forward pass is a factor of the gradient too. Queries and keys learn √D times too fast; Adam "
+    "divides by the gradient's size and hides it, and clipping then shrinks all other gradients. A test with "
     "D = 1 passes.",
 )

@@ -55,7 +55,7 @@ PITFALL = Pitfall(
     broken=sut,
     whole=under_test(update_fixed),
     laws=("A01", "A06", "A11", "A12"),
-    why="m and v start at 0, and 1 - betaᵗ makes up for it: exactly, if t counts the gradients they have seen. Code "
-    "that once counted from 0 had t + 1; where the count starts at 1 it is one ahead. After some thousand steps both "
+    why="m and v start at 0, and 1 - betaᵗ corrects for that exactly if t is the number of gradients so far. Code "
+    "that counts from 0 needs t + 1; if the count starts at 1, that is one too many. After a few thousand steps both "
     "are the same, so only the beginning is wrong.",
 )

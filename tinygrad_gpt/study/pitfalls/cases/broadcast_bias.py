@@ -1,4 +1,4 @@
-"""A bias is repeated over the batch, and nobody takes the sum on the way back."""
+"""A bias is repeated over the batch, and its gradient is not summed over the batch."""
 
 from dataclasses import replace
 
@@ -55,15 +55,15 @@ PITFALL = Pitfall(
     name="broadcast-bias",
     title="the bias that grew",
     area="gradient",
-    task="Adds a bias (C) to every row of x (B, C), and hands dy back to both.",
+    task="Adds a bias (C) to every row of x (B, C), and passes dy to both.",
     wrong=add,
     fixed=add_fixed,
     symptom=symptom,
     broken=sut,
     whole=replace(sut, op=add_fixed),
     laws=("G05", "G02", "G06"),
-    why="Broadcasting uses one number several times, and what is used several times receives the sum of what its "
-    "copies receive: the gradient has to be summed back to the shape of the array. With a batch of one row "
-    "nothing shows.",
+    why="Broadcasting uses one number several times, and a number that is used several times receives the sum of "
+    "all gradients: the gradient has to be summed to the shape of the array. A batch of one row does not "
+    "show it.",
     sources=("pytorch/pytorch#1787", "raskr/rust-autograd#38", "Theano/Theano#1585"),
 )

@@ -32,7 +32,7 @@ def update_fixed(p: Array, g: Array, state: State, s: Settings) -> None:
 
 
 def symptom(update: Code) -> None:
-    """Two weights of 1, gradients that average to 0: what is left is the decay, 0.01 · 0.1 a step."""
+    """Two weights of 1, gradients with mean 0: only the decay remains, 0.01 · 0.1 per step."""
     p = np.ones(2)
     optimizer = AdamW(update, {"p": p}, lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
     for step in range(1000):
@@ -55,7 +55,7 @@ PITFALL = Pitfall(
     broken=sut,
     whole=under_test(update_fixed),
     laws=("A04", "A03", "A08", "A11", "A12"),
-    why="In the gradient the decay is divided by √v like everything else: weights with large gradients hardly decay, "
-    "those with small ones at nearly the full learning rate. The W of AdamW is that decay leaves the moments alone.",
+    why="In the gradient, the decay is divided by √v like the rest: weights with large gradients hardly decay, "
+    "those with small ones decay at nearly the full learning rate. In AdamW the decay is not part of the moments.",
     sources=("nntrainer/nntrainer#3565", "bitsandbytes-foundation/bitsandbytes#2010"),
 )

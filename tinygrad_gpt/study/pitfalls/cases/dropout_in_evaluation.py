@@ -1,4 +1,4 @@
-"""Dropout left on where the model is measured."""
+"""Dropout that is still on in evaluation."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def batch(step: int) -> tuple[Array, Array]:
 def loss_and_gradient(
     w: Array, data: tuple[Array, Array], *, dropout: np.random.Generator | None
 ) -> tuple[float, Array]:
-    """Mean squared error of linear regression, a fifth of the inputs dropped if there is a dropout."""
+    """Mean squared error of linear regression; with dropout, a fifth of the inputs is dropped."""
     x, y = data
     if dropout is not None:
         x = x * (dropout.random(x.shape) > 0.2) / 0.8
@@ -81,7 +81,7 @@ PITFALL = Pitfall(
     broken=sut,
     whole=replace(sut, trajectory=lambda *run: np.array(train_fixed(*run)[0])),
     laws=("L14",),
-    why="The validation loss is that of a damaged model, and another one at every look. And its masks come from the "
-    "generator of training: evaluate at other steps and all later training is different. Evaluation wants no dropout, "
-    "and nothing random.",
+    why="The validation loss is that of a damaged model, and a different one each time. And the masks come from the "
+    "generator of training: evaluate at other steps, and all later training is different. Evaluation must have no "
+    "dropout and use no random numbers.",
 )

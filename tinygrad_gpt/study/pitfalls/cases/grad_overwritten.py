@@ -37,16 +37,16 @@ def backward_fixed(loss: Tensor) -> None:
 
 
 def store(grads: dict[Any, Any]) -> None:
-    """Add what has come for the leaves to their .grad."""
+    """Add the gradients of the leaves to their .grad."""
     if None in grads:
-        raise ValueError("the loss depends on nothing that asked for a gradient")
+        raise ValueError("the loss depends on nothing that requires a gradient")
     for leaf, grad in grads.items():
         if not isinstance(leaf, Node):
             leaf.grad = np.array(grad if leaf.grad is None else leaf.grad + grad)
 
 
 def symptom(backward: Code) -> None:
-    """Slopes that are known, at x = 3."""
+    """Known slopes at x = 3."""
     slopes: tuple[tuple[str, Code, int], ...] = (
         ("x + 1", lambda x: x + 1.0, 1),
         ("x * x", lambda x: x * x, 6),
@@ -60,7 +60,7 @@ def symptom(backward: Code) -> None:
 
 
 def under_test(backward: Code) -> laws.EngineUnderTest:
-    """The tape with another walk back."""
+    """The tape with another backward."""
     return laws.EngineUnderTest(
         name="tape",
         leaf=lambda array: Tensor(array, requires_grad=True),
@@ -82,14 +82,14 @@ PITFALL = Pitfall(
     name="grad-overwritten",
     title="the last use wins",
     area="engine",
-    task="The walk back over the tape: each node hands its parents their gradients.",
+    task="Backward over the tape: each node gives its parents their gradients.",
     wrong=backward,
     fixed=backward_fixed,
     symptom=symptom,
     broken=sut,
     whole=replace(sut, backward=backward_fixed),
     laws=("G07", "G08", "G25", "E02", "E07", "E09", "E12", "E13"),
-    why="The chain rule of several variables: a value that goes into the loss in two ways has the sum of two "
-    "slopes. Residual streams, tied weights, shared embeddings: in a GPT nearly everything is used twice.",
+    why="The chain rule of several variables: the slope of a value that enters the loss in two ways is the sum of "
+    "two slopes. Residual streams, tied weights, shared embeddings: in a GPT nearly everything is used twice.",
     sources=("karpathy/micrograd#64", "apache/mxnet#17989", "HIPS/autograd#141"),
 )

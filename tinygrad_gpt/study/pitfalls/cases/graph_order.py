@@ -1,4 +1,4 @@
-"""Nodes dealt with in the order in which they are met, not in the order of the graph."""
+"""Nodes in the order of a breadth-first search, which is not a topological order."""
 
 from dataclasses import replace
 from typing import Any
@@ -50,7 +50,7 @@ def nearest_first(loss: Tensor) -> list[Node]:
 
 
 def symptom(backward: Code) -> None:
-    """b = 2x is used beside the loss, and deeper down."""
+    """b = 2x is used next to the loss, and also deeper in the graph."""
     slopes: tuple[tuple[str, Code, int], ...] = (
         ("b + b", lambda b: b + b, 4),
         ("b * (b * b)", lambda b: b * (b * b), 24),
@@ -69,15 +69,15 @@ PITFALL = Pitfall(
     name="graph-order",
     title="a node that could not wait",
     area="engine",
-    task="The walk back over the tape, breadth first: nearest_first(loss) lists the nodes as they are met, each once.",
+    task="Backward over the tape, breadth first: nearest_first(loss) lists the nodes as it visits them, each once.",
     wrong=backward,
     fixed=backward_fixed,
     symptom=symptom,
     broken=sut,
     whole=replace(sut, backward=backward_fixed),
     laws=("G25", "E12"),
-    why="A node may hand its gradient on only when all of it has arrived, that is after every node made from it. "
-    "Breadth first meets a value near the loss first and deals with it while a deeper use has still to answer. "
-    "A topological order waits; here depth gives one.",
+    why="A node may pass on its gradient only when all terms have arrived, that is after every node made from it. "
+    "Breadth first visits a value near the loss early, and runs its vjp before a deeper use has sent its term. "
+    "A topological order waits; sorting by depth gives one.",
     sources=("karpathy/micrograd#68", "karpathy/micrograd#64"),
 )

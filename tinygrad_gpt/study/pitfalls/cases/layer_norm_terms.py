@@ -1,4 +1,4 @@
-"""Layer norm's gradient with mean and variance taken for constants."""
+"""Layer norm's gradient with mean and variance treated as constants."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def layer_norm_fixed(x: Array, gain: Array, bias: Array) -> tuple[Array, Vjp]:
 
 
 def symptom(layer_norm: Code) -> None:
-    """Gradient descent on a row whose norm should look like a given one; at step 200 another one is wanted."""
+    """Gradient descent on a row whose normalised values should match a target; the target changes at step 200."""
     x, wanted = np.array([[-1.0, 0.5, 1.0, -0.5]]), np.array([3.0, -1.0, -1.0, -1.0])
     for step in range(301):
         if step == 200:
@@ -54,7 +54,7 @@ def symptom(layer_norm: Code) -> None:
 
 
 def reference(x: Array, gain: Array, bias: Array) -> Array:
-    """The result by another way: variance as half the mean squared distance of all pairs."""
+    """The same result, with the variance as half the mean squared distance of all pairs."""
     variance = ((x[..., :, None] - x[..., None, :]) ** 2).mean((-1, -2)) / 2
     return gain * (x - x.mean(-1, keepdims=True)) / np.sqrt(variance + 1e-5)[..., None] + bias
 
@@ -78,7 +78,7 @@ PITFALL = Pitfall(
     broken=sut,
     whole=replace(sut, op=layer_norm_fixed),
     laws=("G02", "G03"),
-    why="Every x of a row moves the row's mean and variance, and so every output of the row. Each way adds a term. "
-    "What is left without them still points roughly downhill, but it also pushes along what layer norm ignores: x "
-    "grows and grows, 1/deviation shrinks, and learning stalls.",
+    why="Every x of a row changes the row's mean and variance, and so every output of the row. Mean and variance each "
+    "add a term. Without these terms, the gradient still points roughly downhill, but it also has parts that layer "
+    "norm undoes: x grows and grows, 1/deviation shrinks, and learning stalls.",
 )

@@ -1,4 +1,4 @@
-"""The logarithm of a probability that has been rounded to 0."""
+"""The logarithm of a probability that was rounded to 0."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def check(logits: Array, targets: Array) -> None:
 
 
 def symptom(cross_entropy: Code) -> None:
-    """One target that is less and less likely: the loss is the gap between the two logits."""
+    """A target that becomes less and less likely: the loss is the gap between the two logits."""
     for gap in (1, 100, 700, 800):
         with np.errstate(divide="ignore"):
             loss = cross_entropy(np.array([[float(gap), 0.0]]), np.array([1]))

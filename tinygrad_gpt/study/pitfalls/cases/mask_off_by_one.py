@@ -51,7 +51,7 @@ class Model:
 
 
 def symptom(attention: Code) -> None:
-    """Training on random tokens, which nobody can predict better than by ln V nats."""
+    """Training on random tokens, for which no loss below ln V nats is possible."""
     model, random = Model(attention, seed=1), np.random.default_rng(1)
     optimizer = AdamW(model.weights, lr=0.02, weight_decay=0.0)
     print(f"random tokens of {V} kinds; the best possible loss is ln {V} = {math.log(V):.2f}")
@@ -82,7 +82,7 @@ PITFALL = Pitfall(
     name="mask-off-by-one",
     title="better than possible",
     area="model",
-    task="Causal attention for q, k, v (B, T, D): each position looks at itself and what came before.",
+    task="Causal attention for q, k, v (B, T, D): each position attends to itself and to earlier ones.",
     wrong=attention,
     fixed=attention_fixed,
     symptom=symptom,
@@ -90,5 +90,5 @@ PITFALL = Pitfall(
     whole=under_test(attention_fixed),
     laws=("M1", "M8"),
     why="tril with k=1 keeps the diagonal above the main one: position t sees token t + 1, which is its target. "
-    "Training looks wonderful and generation does not, for there the next token is not there to be seen.",
+    "Training looks very good and generation does not, because there the next token does not exist yet.",
 )

@@ -44,6 +44,6 @@ PITFALL = Pitfall(
     whole=replace(sut, perplexity=perplexity_fixed),
     laws=("L09",),
     why="Perplexity is e to the mean loss per token. The mean of exponentials is larger (Jensen), and the worst batch "
-    "decides it; the number changes with the batch size and can be compared with nobody's.",
+    "dominates it; the number changes with the batch size and cannot be compared with others.",
     sources=("magenta/magenta#239",),
 )

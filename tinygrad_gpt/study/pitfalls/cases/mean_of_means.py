@@ -35,7 +35,7 @@ def nll(logits: Array, targets: Array) -> Array:
 
 
 def symptom(evaluate: Code) -> None:
-    """One model, one text of ten tokens, several batch sizes.  The last token is the hard one."""
+    """One model, one text of ten tokens, several batch sizes.  The last token is hard to predict."""
     nats = np.array([1.0] * 9 + [5.0])
     logits = np.stack([np.zeros(10), np.log(np.expm1(nats))], -1)  # target 0 costs just that many nats
     targets, counts = np.zeros(10, int), np.ones(10, bool)
@@ -59,6 +59,6 @@ PITFALL = Pitfall(
     whole=replace(sut, evaluate=evaluate_fixed),
     laws=("L07",),
     why="The last batch is shorter, padding makes others shorter too, and in a mean of means each of their tokens "
-    "weighs more. Carry sums and counts, and divide once.",
+    "weighs more. Add up sums and counts, and divide once at the end.",
     sources=("huggingface/transformers#34138", "keras-team/keras-hub#2958", "macournoyer/neuralconvo#67"),
 )

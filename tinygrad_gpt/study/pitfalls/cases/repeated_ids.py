@@ -51,7 +51,7 @@ PITFALL = Pitfall(
     name="repeated-ids",
     title="a rose is a rose, once",
     area="gradient",
-    task="Looks up the row of each token; on the way back each row collects its gradient.",
+    task="Looks up the row of each token; in backward each row collects its gradients.",
     wrong=embedding,
     fixed=embedding_fixed,
     symptom=symptom,
@@ -59,6 +59,6 @@ PITFALL = Pitfall(
     whole=replace(sut, op=embedding_fixed),
     laws=("G09", "G02", "G03"),
     why="NumPy reads dtable[ids] into a copy, adds dy to the copy, and writes the copy back: of all rows for one id "
-    "the last one written stays. np.add.at adds them one after the other. A test with distinct ids passes.",
+    "only the last one written stays. np.add.at adds them one after the other. A test with distinct ids passes.",
     sources=("HIPS/autograd#39", "pytorch/pytorch#828", "karpathy/nn-zero-to-hero#57"),
 )

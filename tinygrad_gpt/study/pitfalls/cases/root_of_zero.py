@@ -12,7 +12,7 @@ from tinygrad_gpt.study.pitfalls.pitfall import Code, Pitfall
 
 
 def distance(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """a, b (N, C) -> how far each row of a is from that of b (N)"""
+    """a, b (N, C) -> the distance of each row of a from that of b (N)"""
     apart = a - b
     y = np.sqrt((apart**2).sum(-1))
 
@@ -36,7 +36,7 @@ def distance_fixed(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def symptom(distance: Code) -> None:
-    """Two points, drawn together by a quarter of a unit a step, until they are in one place."""
+    """Two points that approach each other by a quarter of a unit per step, until they meet."""
     a, b = np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])
     for step in range(6):
         y, vjp = distance(a, b)
@@ -46,7 +46,7 @@ def symptom(distance: Code) -> None:
 
 
 def places(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[tuple[Array, Array], dict[str, object]]]:
-    """a of these numbers, b of numbers up to 1, and no settings."""
+    """a with these numbers, b with numbers up to 1, and no settings."""
     a, b = arrays((2, 2), numbers), arrays((2, 2), dyadic(1))
     return st.tuples(st.tuples(a, b), st.just({}))
 
@@ -72,7 +72,7 @@ PITFALL = Pitfall(
     whole=replace(sut, op=distance_fixed),
     laws=("G20",),
     why="The root is vertical at 0: its slope 1/(2y) is infinite there, the slope of the square before it is 0, and "
-    "their product is nan. A norm, a deviation, x ** 0.5: each wants a small number under the root, far below what "
-    "matters. A where() around the result does not help: the nan comes back from the branch not taken, as 0 times inf.",
+    "their product is nan. A norm, a deviation, x ** 0.5: each needs a small number under the root, too small to "
+    "matter. A where() around the result does not help: the branch not taken still gives nan, as 0 times inf.",
     sources=("pytorch/pytorch#4320", "HIPS/autograd#586"),
 )

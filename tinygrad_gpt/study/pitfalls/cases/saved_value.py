@@ -64,7 +64,7 @@ PITFALL = Pitfall(
     broken=sut,
     whole=replace(sut, op=attend_fixed),
     laws=("G02", "G03"),
-    why="weights and p are one array under two names: when the mask is multiplied in, softmax's gradient finds "
-    "dropped probabilities where it saved whole ones. The result is right, and so is every gradient while the mask "
-    "is all ones, as it is in most tests.",
+    why="weights and p are two names of one array: multiplying by the mask also changes the probabilities that "
+    "softmax's gradient needs. The result is right, and so is every gradient while the mask is all ones, as it is "
+    "in most tests.",
 )

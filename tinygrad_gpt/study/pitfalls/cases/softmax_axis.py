@@ -54,6 +54,6 @@ PITFALL = Pitfall(
     whole=replace(sut, op=softmax_fixed),
     laws=("G22",),
     why="Axis 0 is the batch. The gradient fits the result, so no gradient check complains, and the loss may even "
-    "fall: what gives it away is that a row's result changes with the other rows. In attention the same slip "
-    "normalises over the queries in place of the keys.",
+    "fall: the sign of the mistake is that a row's result changes with the other rows. In attention, the same mistake "
+    "normalises over the queries instead of the keys.",
 )

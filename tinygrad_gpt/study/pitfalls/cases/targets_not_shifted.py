@@ -43,7 +43,7 @@ class Loader:
 
 
 def symptom(windows: Code) -> None:
-    """A model that counts which character follows which; trained on a text, then asked to write."""
+    """A model that counts which character follows which; it is trained on a text, and then writes."""
     text = "to be or not to be that is the question "
     tokens = np.frombuffer(text.encode(), np.uint8)
     ids, targets = windows(tokens, np.arange(0, len(text) - 8, 8), 8)
@@ -59,7 +59,7 @@ def symptom(windows: Code) -> None:
 
 
 def under_test(windows: Code) -> laws.LoaderUnderTest:
-    """The loader with this way of cutting windows."""
+    """The loader with these windows."""
 
     def load(tokens: Array, *, context_length: int, batch_size: int, stride: int, seed: int) -> Loader:
         return Loader(windows, tokens, context_length, batch_size, stride)
@@ -86,6 +86,6 @@ PITFALL = Pitfall(
     broken=sut,
     whole=replace(sut, load=under_test(windows_fixed).load),
     laws=("D1",),
-    why="A language model predicts the next token: each target is its input's successor. Asked for the token it has "
-    "just read, it learns to repeat it, at a loss that looks like a triumph.",
+    why="A language model predicts the next token: each target is the token after its input. If the target is the "
+    "input itself, it learns to repeat it, and the loss looks wonderful.",
 )

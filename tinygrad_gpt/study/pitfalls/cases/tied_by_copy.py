@@ -24,7 +24,7 @@ def make_head_fixed(wte: Tensor) -> Tensor:
 
 
 def own_head(wte: Tensor) -> Tensor:
-    """For the model that does not tie: its head is another one."""
+    """The head of the model that does not tie: another matrix."""
     return Tensor(wte.data[::-1].copy(), requires_grad=True)
 
 
@@ -57,13 +57,13 @@ class Model:
         return loss.item(), {name: tensor.grad for name, tensor in self.weights.items()}
 
     def load(self, weights: dict[str, Array]) -> None:
-        """Take over the weights."""
+        """Copy these weights into the model."""
         for name, tensor in self.weights.items():
             tensor.data = weights[name].copy()
 
 
 def symptom(make_head: Code) -> None:
-    """Training on one batch, every leaf by its gradient; then the weights are saved, and loaded into a fresh model."""
+    """Train on one batch, each leaf by its gradient; then save the weights and load them into a new model."""
     model = Model(make_head, seed=0)
     ids = np.array([[0, 1, 2, 3], [4, 5, 6, 0]])
     targets = np.array([[1, 2, 3, 4], [5, 6, 0, 1]])
@@ -108,8 +108,8 @@ PITFALL = Pitfall(
     broken=sut,
     whole=under_test(make_head_fixed, untied=twin),
     laws=("M7", "M6"),
-    why="A copy is equal for one step. Then the head learns by itself, the embedding gets only its own half of the "
-    "gradient, and the file, which holds the matrix once, holds one half of the model. Tied means one tensor; "
+    why="A copy is equal for one step. Then the head learns separately, the embedding receives only its own half of "
+    "the gradient, and the file, which contains the matrix once, has half of the model. Tied means one tensor; "
     "its gradient is the sum of both uses.",
     sources=("rasbt/LLMs-from-scratch#822",),
 )

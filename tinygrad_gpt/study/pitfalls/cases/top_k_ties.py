@@ -1,4 +1,4 @@
-"""Top-k by a threshold: whoever ties with the k-th stays."""
+"""Top-k by a threshold: every token tied with the k-th stays."""
 
 from dataclasses import replace
 
@@ -42,14 +42,14 @@ PITFALL = Pitfall(
     name="top-k-ties",
     title="the k likeliest, and some more",
     area="sampling",
-    task="The next token's distribution from logits (B, V), among the top_k likeliest: just so many (ties='exact').",
+    task="The next token's distribution from logits (B, V), among exactly the top_k likeliest (ties='exact').",
     wrong=probabilities,
     fixed=probabilities_fixed,
     symptom=symptom,
     broken=sut,
     whole=replace(sut, probabilities=probabilities_fixed),
     laws=("S13", "S15", "S40"),
-    why="A threshold keeps everything that ties with the k-th token, and in bfloat16 ties are frequent: k = 1 is then "
-    "not greedy. Ranks keep just k. (Keeping ties is a policy too; who wants it says ties='all', and the law agrees.)",
+    why="A threshold keeps every token tied with the k-th, and in bfloat16 ties are frequent: k = 1 is then "
+    "not greedy. Ranks keep exactly k. (Keeping ties is a policy too: with ties='all', the law accepts it.)",
     sources=("Lightning-AI/litgpt#729", "vllm-project/vllm#50979", "vllm-project/tpu-inference#3580"),
 )

@@ -22,7 +22,7 @@ def _floats(*shapes: tuple[int, ...], seed: int = 1) -> Arrays:
 
 
 def _floats_of(*choices: tuple[tuple[int, ...], ...]) -> Callable[[], Any]:
-    """Makes the domain of this name: only then Hypothesis is needed, not to read an exercise."""
+    """A function that makes the domain, so that only a check needs Hypothesis."""
 
     def domain() -> Any:
         from tinygrad_gpt.study.pitfalls import domains
@@ -33,7 +33,7 @@ def _floats_of(*choices: tuple[tuple[int, ...], ...]) -> Callable[[], Any]:
 
 
 def _table_and_ids(rows: int, width: int, *shapes: tuple[int, ...]) -> Callable[[], Any]:
-    """The same for a table and ids."""
+    """A function that makes the domain of a table and ids."""
 
     def domain() -> Any:
         from tinygrad_gpt.study.pitfalls import domains
@@ -44,7 +44,7 @@ def _table_and_ids(rows: int, width: int, *shapes: tuple[int, ...]) -> Callable[
 
 
 def _attention(q: Array, k: Array, v: Array) -> tuple[Array, Vjp]:
-    """One head of the shipped attention, queries, keys and values (T, D) given one by one."""
+    """One head of `ops.causal_attention`, with separate queries, keys and values (T, D)."""
     y, vjp = ops.causal_attention(np.concatenate([q, k, v], -1)[None], n_heads=1)
     return y[0], lambda dy: tuple(part[0] for part in np.split(np.asarray(vjp(dy[None])[0]), 3, axis=-1))
 
@@ -60,7 +60,7 @@ def _normalised(x: Array) -> tuple[Array, Array]:
 
 
 def _layer_norm_dx(dy: Array, x: Array, gain: Any, *, mean: bool, variance: bool, rstd: bool = True) -> Array:
-    """Layer norm's dx, with some of its parts."""
+    """Layer norm's dx, with or without some of its terms."""
     xhat, r = _normalised(x)
     dxhat = dy * gain
     dx = dxhat - mean * dxhat.mean(-1, keepdims=True) - variance * xhat * (dxhat * xhat).mean(-1, keepdims=True)
@@ -68,14 +68,13 @@ def _layer_norm_dx(dy: Array, x: Array, gain: Any, *, mean: bool, variance: bool
 
 
 def _over_rows(dy: Array) -> Array:
-    """The sum over all axes but the last."""
     return dy.sum(tuple(range(dy.ndim - 1)))
 
 
 def _gelu_dx(
     dy: Array, x: Array, *, product: bool = True, inner: float = 3.0, chain: bool = True, power: int = 2
 ) -> Array:
-    """GELU's dx, with some of its parts."""
+    """GELU's dx, with or without some of its factors and terms."""
     c, a = math.sqrt(2 / math.pi), 0.044715
     t = np.tanh(c * (x + a * x**3))
     slope = c * (1 + inner * a * x * x) if chain else 1.0
@@ -83,12 +82,12 @@ def _gelu_dx(
 
 
 def _shared(dtable: Array, ids: Array) -> Array:
-    """Each row over the number of its readers."""
+    """Each row divided by the number of its ids."""
     return dtable / np.maximum(np.bincount(ids.ravel(), minlength=len(dtable)), 1)[:, None]
 
 
 def _scattered(dy: Array, table: Array, ids: Array) -> Array:
-    """The right gradient of an embedding."""
+    """The correct gradient of an embedding."""
     dtable = np.zeros_like(table)
     np.add.at(dtable, ids, dy)
     return dtable
@@ -114,7 +113,7 @@ def _softmax(x: Array) -> Array:
 def _dscores(
     dy: Array, q: Array, k: Array, v: Array, *, coupled: bool = True, p_used: bool = True
 ) -> tuple[Array, Array]:
-    """Attention's weights, and the gradient of its scores with some of its parts."""
+    """Attention's weights, and the gradient of its scores, with or without some of its terms."""
     scores = np.where(np.tril(np.ones((len(q), len(q)), bool)), q @ k.T / math.sqrt(q.shape[-1]), -np.inf)
     p = _softmax(scores)
     dp = dy @ v.T
@@ -122,8 +121,8 @@ def _dscores(
     return p, p * ds if p_used else ds
 
 
-_OTHER = "the gradient of a factor holds the other factor: d(ab)/da = b."
-_UNCHAINED = "dy is missing: multiply what you have by the gradient that arrives."
+_OTHER = "the gradient of a factor contains the other factor: d(ab)/da = b."
+_UNCHAINED = "dy is missing: multiply your result by the incoming gradient."
 _SCALE = "the scores were divided by √D; their gradients have to be divided too."
 _ROOT = math.sqrt
 
@@ -144,7 +143,7 @@ _MULTIPLY = Exercise(
     claims={},
 )
 
-_MEAN_FOR_SUM = "what is used n times gets the sum of n gradients, not their mean."
+_MEAN_FOR_SUM = "an entry that is used n times receives the sum of n gradients, not their mean."
 _ADD = Exercise(
     name="add",
     task="y = a + b; axes of length 1, or missing, are repeated.",
@@ -162,7 +161,7 @@ _ADD = Exercise(
 
 
 def _home(dy: Array, shape: tuple[int, ...], how: Callable[..., Array]) -> Array:
-    """dy brought back to a shape by summing, or another way, over what was repeated."""
+    """dy reduced to a shape, by `how` over the repeated axes: np.sum would be right."""
     extra = dy.ndim - len(shape)
     axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 != dy.shape[i + extra]))
     return how(dy, axis=axes, keepdims=True).reshape(shape)
@@ -221,7 +220,7 @@ _GELU = Exercise(
         Mistake(
             "x",
             lambda dy, x: _gelu_dx(dy, x, product=False),
-            "x stands in y twice: the product rule's second half, ½ x dt/dx, is missing.",
+            "x occurs in y twice: the second half of the product rule, ½ x dt/dx, is missing.",
         ),
         Mistake("x", lambda dy, x: _gelu_dx(dy, x, chain=False), "dt/dx = (1 - t²) du/dx: du/dx is missing."),
         Mistake(
@@ -290,7 +289,7 @@ _CROSS_ENTROPY = Exercise(
         Mistake(
             "logits",
             lambda dy, x, t: _softmax(x) * dy / len(t),
-            "softmax is half of it: at the target 1 is subtracted.",
+            "softmax is only half of it: subtract 1 at the target.",
         ),
         Mistake(
             "logits",

@@ -1,4 +1,4 @@
-"""Is this vjp right?  The first wrong entry, beside what central differences say, and a hint; then the laws."""
+"""Is this vjp right?  The first wrong entry, beside the central difference, and a hint; then the laws."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from tinygrad_gpt.study.pitfalls.exercises.exercise import Arrays, Exercise
 from tinygrad_gpt.study.pitfalls.exercises.learner import Complaint, call, load
 from tinygrad_gpt.study.pitfalls.lesson import paragraph, wrap
 
-RTOL, ATOL = 1e-5, 1e-7  # differences are good to 1e-9 here; what is wrong is wrong by more
+RTOL, ATOL = 1e-5, 1e-7  # differences are accurate to 1e-9 here; a mistake is larger
 _LAWS_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a solution is right, and what to say about it."""
+    """Whether a solution is right, and the text for the learner."""
 
     right: bool
     text: str
 
 
 def check(exercise: Exercise, path: Path) -> Verdict:
-    """Judge the file.  Raises OSError if it cannot be read, Complaint if there is nothing in it to judge."""
+    """Check a solution.  Raises OSError if the file cannot be read, Complaint if it has no function to check."""
     function = load(path, exercise.name)
     for arrays in exercise.cases:
         try:
@@ -45,43 +45,43 @@ def check(exercise: Exercise, path: Path) -> Verdict:
 
 
 def _case(exercise: Exercise, arrays: Arrays) -> str:
-    """The inputs a fault was found on, to be pasted."""
+    """The inputs of the failing case, as code to paste."""
     lines = [f"  {name} = {literal(array.round(3))}" for name, array in zip(exercise.inputs, arrays, strict=True)]
     y = exercise.op(*arrays)[0]
     return "\n".join(["Found with (rounded)", *lines, f"  d{_result(exercise)} = {literal(upstream(y).round(3))}"])
 
 
 def _result(exercise: Exercise) -> str:
-    """What the forward pass calls its result."""
+    """The name of the forward pass's result."""
     return {"softmax": "p", "cross_entropy": "loss"}.get(exercise.name, "y")
 
 
 def upstream(y: Array) -> Array:
-    """A gradient that arrives: its entries differ, none is 0 or 1."""
+    """An incoming gradient: its entries differ, and none is 0 or 1."""
     n = np.size(y)
     return np.asarray(((np.arange(n) * 7) % 11 - 4.5) / 4).reshape(np.shape(y))
 
 
 def _first_fault(exercise: Exercise, path: Path, function: Callable[..., Any], arrays: Arrays) -> str:
-    """What is wrong with the solution on this case, or nothing."""
+    """What is wrong with the solution on this case; "" if nothing."""
     wanted = exercise.op(*arrays)[0]
     dy = upstream(wanted)
     mine, given = [array.copy() for array in arrays], dy.copy()
-    answer = call(path, lambda: function(*mine))
-    if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
-        return f"{exercise.name} must answer ({_result(exercise)}, vjp)"
-    y, vjp = answer
+    returned = call(path, lambda: function(*mine))
+    if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[1])):
+        return f"{exercise.name} must return ({_result(exercise)}, vjp)"
+    y, vjp = returned
     if fault := _difference(_result(exercise), y, wanted):
         return f"The forward pass has changed: {fault}"
     gradients = call(path, lambda: vjp(given))
     if not isinstance(gradients, tuple | list) or len(gradients) != len(arrays):
         n, names = len(arrays), ", ".join(f"d{name}" for name in exercise.inputs)
         got = f"{len(gradients)} of them" if isinstance(gradients, tuple | list) else type(gradients).__name__
-        return f"vjp must answer a tuple of {n}: ({names}{',' * (n == 1)}), one gradient per array; got {got}"
+        return f"vjp must return a tuple of {n}: ({names}{',' * (n == 1)}), one gradient per array; got {got}"
     if not np.array_equal(given, dy):
-        return f"vjp has written into d{_result(exercise)}: others still need it, so work on a new array"
+        return f"vjp changed d{_result(exercise)} in place: others still need it, so work on a new array"
     if not all(map(np.array_equal, mine, arrays)):
-        return "an array that went in has been written into: others still need it, so work on a new one"
+        return "an input array was changed in place: others still need it, so work on a new one"
     for i, gradient in enumerate(gradients):
         if fault := _fault_of(exercise, arrays, i, gradient, dy):
             return fault
@@ -89,7 +89,7 @@ def _first_fault(exercise: Exercise, path: Path, function: Callable[..., Any], a
 
 
 def _fault_of(exercise: Exercise, arrays: Arrays, i: int, got: Any, dy: Array) -> str:
-    """What is wrong with the gradient of input i, or nothing."""
+    """What is wrong with the gradient of input i; "" if nothing."""
     name, x = f"d{exercise.inputs[i]}", arrays[i]
     if x.dtype.kind != "f":
         return "" if got is None else f"{name} must be None: whole numbers have no gradient"
@@ -103,7 +103,7 @@ def _fault_of(exercise: Exercise, arrays: Arrays, i: int, got: Any, dy: Array) -
 
 
 def _difference(name: str, got: Any, wanted: Array) -> str:
-    """How an array differs from the one wanted: type, shape, or the first wrong entry and the number of them."""
+    """How an array differs from the expected one: type, shape, or the first wrong entry and how many are wrong."""
     got = np.asarray(got)
     if got.dtype.kind not in "fiu":
         return f"{name} must be an array of numbers; got {got.dtype}"
@@ -119,7 +119,7 @@ def _difference(name: str, got: Any, wanted: Array) -> str:
 
 
 def _hint(exercise: Exercise, arrays: Arrays, i: int, got: Array, wanted: Array, dy: Array) -> str:
-    """What the mistake is, if it is one that is known."""
+    """A hint, which names the mistake if it is a known one."""
     if got.shape != wanted.shape:
         return _about_shape(exercise.inputs[i], got, wanted, dy)
     for mistake in exercise.mistakes:
@@ -131,9 +131,9 @@ def _hint(exercise: Exercise, arrays: Arrays, i: int, got: Array, wanted: Array,
 
 
 def _about_shape(name: str, got: Array, wanted: Array, dy: Array) -> str:
-    """A hint for a gradient of another shape than its array."""
+    """A hint for a gradient whose shape is not that of its array."""
     if got.shape == dy.shape:
-        return f"{name} was repeated to that shape: sum over what it was repeated along."
+        return f"{name} was repeated to that shape: sum over the repeated axes."
     if got.shape == wanted.shape[::-1]:
         return "it is transposed."
     if got.ndim > wanted.ndim:
@@ -142,13 +142,13 @@ def _about_shape(name: str, got: Array, wanted: Array, dy: Array) -> str:
 
 
 def about_numbers(got: Array, wanted: Array) -> str:
-    """A hint for wrong numbers that no mistake we know gives."""
+    """A hint for wrong numbers that no known mistake gives."""
     if not np.isfinite(got).all():
-        return "it is not finite: is there a division by 0, or a logarithm of it?"
+        return "it is not finite: is there a division by 0, or a logarithm of 0?"
     if not got.any():
         return "it is 0 everywhere."
     if np.allclose(got, -wanted, RTOL, ATOL):
-        return "the sign is the other one."
+        return "the sign is wrong."
     if got.shape == got.shape[::-1] and np.allclose(got.T, wanted, RTOL, ATOL):
         return "it is transposed."
     ratio = got[wanted != 0] / wanted[wanted != 0]
@@ -162,27 +162,27 @@ def about_numbers(got: Array, wanted: Array) -> str:
     right = np.isclose(got, wanted, rtol=RTOL, atol=ATOL)
     if right.mean() >= 0.5:
         return "most entries are right: what is special about the others?"
-    return "take the smallest case, and follow one entry by hand."
+    return "take the smallest case, and work out one entry on paper."
 
 
-def _staying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, for which leaving the program is an error like any other."""
+def _without_exit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with SystemExit turned into an ordinary error."""
 
-    def stay(*arguments: Any) -> Any:
+    def run(*arguments: Any) -> Any:
         try:
             return function(*arguments)
         except SystemExit as stopped:
             raise RuntimeError(f"SystemExit: {stopped}") from stopped
 
-    return stay
+    return run
 
 
 def _by_laws(exercise: Exercise, path: Path, function: Callable[..., Any]) -> Verdict:
-    """The solution on cases that Hypothesis draws: dtypes, layouts, aliasing too."""
+    """Check the solution on cases that Hypothesis draws, also for dtypes, layouts and aliasing."""
 
     def op(*arrays: Array) -> tuple[Array, Any]:
-        y, vjp = _staying(function)(*arrays)
-        return y, lambda dy: tuple(_staying(vjp)(dy))
+        y, vjp = _without_exit(function)(*arrays)
+        return y, lambda dy: tuple(_without_exit(vjp)(dy))
 
     sut = laws.OpUnderTest(
         name=exercise.name,
@@ -198,6 +198,6 @@ def _by_laws(exercise: Exercise, path: Path, function: Callable[..., Any]) -> Ve
         found = report.bad[0]
         text = str(found.broken).split("\n  policy")[0] if found.broken else found.line
         text = "\n".join(wrap(line) for line in text.splitlines())
-        return Verdict(False, f"The numbers are right here, but not always, or not in all ways.\n\n{text}")
-    held = [f"  {r.law.id}  {r.law.title}" for r in report.results if r.status == "held"]
-    return Verdict(True, "\n".join([f"{path.name}: {exercise.name} is right, by these laws:", "", *held]))
+        return Verdict(False, f"The numbers are right here, but not in every case.\n\n{text}")
+    passed = [f"  {r.law.id}  {r.law.title}" for r in report.results if r.status == "held"]
+    return Verdict(True, "\n".join([f"{path.name}: {exercise.name} is right, by these laws:", "", *passed]))

@@ -16,7 +16,7 @@ Gradient = Callable[..., Any]  # (dy, *arrays) -> a gradient
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong gradient of one input, and what to say to somebody who has found it."""
+    """A wrong gradient of one input, and a hint for a learner whose solution gives it."""
 
     input: str
     gradient: Gradient
@@ -25,7 +25,7 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """A vjp to write: `op` is the right one, `inputs` names its arrays, `cases` are what a solution is tried on."""
+    """A vjp to write: `op` is the right one, `inputs` names its arrays, `cases` are the inputs to try a solution on."""
 
     name: str
     task: str
@@ -33,12 +33,12 @@ class Exercise:
     inputs: tuple[str, ...]
     starter: str
     cases: tuple[Arrays, ...]
-    domain: Callable[[], Any] | None  # makes what the laws draw from; None: what the claims say
+    domain: Callable[[], Any] | None  # makes the laws' strategy; None: they follow the claims
     mistakes: tuple[Mistake, ...]
     claims: dict[str, Any]
 
     def starting_file(self, file: str = "") -> str:
-        """The file to begin with; `file` is its name where it is not the usual one."""
+        """The file to start from; `file` is its name if it is not the default."""
         head = starters.HEAD.format(
             name=self.name, task=textwrap.fill(self.task, 78), file=file and f" --file {shlex.quote(file)}"
         )

@@ -1,4 +1,4 @@
-"""Somebody's file: read, run and called, with every mistake in it told in one line."""
+"""The learner's file: read, run and call it, and report every error in it in one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from tinygrad_gpt.study.error_location import error_location
 
 
 class Complaint(Exception):  # noqa: N818 - about the learner's code, not an error of ours
-    """What is wrong with the file, in a line; `unfinished` if it says so itself."""
+    """What is wrong with the file, in one line; `unfinished` if its vjp is still to be written."""
 
     def __init__(self, text: str, unfinished: bool = False) -> None:
         super().__init__(text)
@@ -18,7 +18,7 @@ class Complaint(Exception):  # noqa: N818 - about the learner's code, not an err
 
 
 def load(path: Path, name: str) -> Callable[..., Any]:
-    """The function of this name in the file.  Raises OSError if it cannot be read, Complaint for what is in it."""
+    """The function of this name in the file.  Raises OSError if it cannot be read, Complaint if running it fails."""
     names: dict[str, Any] = {"__name__": "exercise", "__file__": str(path)}
     program = path.read_bytes()
     call(path, lambda: exec(compile(program, str(path), "exec"), names))
@@ -29,9 +29,9 @@ def load(path: Path, name: str) -> Callable[..., Any]:
 
 
 def call(path: Path, action: Callable[[], Any]) -> Any:
-    """What action answers.  An exception out of the file becomes a Complaint that names its line."""
+    """The result of action().  An exception from the file becomes a Complaint that names its line."""
     try:
-        with np.errstate(all="ignore"):  # what is not finite is seen in the result
+        with np.errstate(all="ignore"):  # the result shows what is not finite
             return action()
     except NotImplementedError as error:
         raise Complaint(f"{error_location(path, error)}: still to be written", unfinished=True) from None

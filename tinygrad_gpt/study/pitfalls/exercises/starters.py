@@ -1,4 +1,4 @@
-"""The files that an exercise starts from: a forward pass that is right, and a vjp to write."""
+"""The files that the exercises start from: a correct forward pass, and a vjp to write."""
 
 HEAD = '''"""Exercise: the gradient of {name}.  Write vjp, then check it:
 
@@ -18,7 +18,7 @@ def multiply(a, b):
     y = a * b
 
     def vjp(dy):
-        # dy has the shape of y.  Answer (da, db).
+        # dy has the shape of y.  Return (da, db).
 {todo}
     return y, vjp
 """
@@ -28,7 +28,7 @@ def add(a, b):
     y = a + b
 
     def vjp(dy):
-        # Answer (da, db), of the shapes of a and b: both may be repeated.
+        # Return (da, db), of the shapes of a and b: both may be repeated.
 {todo}
     return y, vjp
 """
@@ -38,7 +38,7 @@ def matmul(a, b):
     y = a @ b
 
     def vjp(dy):
-        # dy is (M, N).  Answer (da, db), of shapes (M, K) and (K, N).
+        # dy is (M, N).  Return (da, db), of shapes (M, K) and (K, N).
 {todo}
     return y, vjp
 """
@@ -48,7 +48,7 @@ def embedding(table, ids):
     y = table[ids]
 
     def vjp(dy):
-        # dy is (..., C).  Answer (dtable, None): ids have no gradient.
+        # dy is (..., C).  Return (dtable, None): ids have no gradient.
 {todo}
     return y, vjp
 """
@@ -63,7 +63,7 @@ def gelu(x):
     y = 0.5 * x * (1 + t)
 
     def vjp(dy):
-        # Answer (dx,), a tuple of one.
+        # Return (dx,), a tuple of one.
 {todo}
     return y, vjp
 """
@@ -74,7 +74,7 @@ def softmax(x):
     p = weights / weights.sum(-1, keepdims=True)
 
     def vjp(dp):
-        # Answer (dx,), a tuple of one.
+        # Return (dx,), a tuple of one.
 {todo}
     return p, vjp
 """
@@ -87,7 +87,7 @@ def cross_entropy(logits, targets):
     loss = -logp[rows, targets].mean()
 
     def vjp(dloss):
-        # dloss is one number, not always 1.  Answer (dlogits, None).
+        # dloss is one number, not always 1.  Return (dlogits, None).
 {todo}
     return loss, vjp
 """
@@ -100,7 +100,7 @@ def layer_norm(x, gain, bias):
     y = xhat * gain + bias
 
     def vjp(dy):
-        # Answer (dx, dgain, dbias).  x is (N, C) or (B, T, C), the others (C,).
+        # Return (dx, dgain, dbias).  x is (N, C) or (B, T, C), the others (C,).
 {todo}
     return y, vjp
 """
@@ -115,7 +115,7 @@ def causal_attention(q, k, v):
     y = p @ v
 
     def vjp(dy):
-        # Answer (dq, dk, dv).  Back through p @ v, the softmax, the scores.
+        # Return (dq, dk, dv).  Back through p @ v, the softmax, the scores.
 {todo}
     return y, vjp
 """

@@ -1,4 +1,4 @@
-// What there is to see of an event
+// The details of an event
 
 function section(title, ...children) {
   const inside = children.flat().filter(Boolean);
@@ -48,14 +48,14 @@ function valueSection(op) {
           values[v].stats,
           values[v].map,
           false,
-          !op.wanted[slot] && make("p", {}, "asks for no gradient"),
+          !op.wanted[slot] && make("p", {}, "needs no gradient"),
         ),
       ),
     ),
   );
 }
 
-// One row for each of some things: a table's cells are [what is in it, its class]
+// A table; each cell is [content, class]
 const table = (heads, rows, attributes = {}) =>
   make(
     "table",
@@ -94,13 +94,13 @@ function terms(value, here) {
 
 function gradientSection(op, i) {
   const output = values[op.output];
-  if (!output.gradient) return section("Gradient", make("p", {}, "No gradient came by here."));
+  if (!output.gradient) return section("Gradient", make("p", {}, "No gradient arrived here."));
   const arrived = card(
     "arrives: dy",
     output.gradient,
     output.gradient_map,
     true,
-    output.terms.length ? terms(output, -1) : make("p", {}, "Backward begins here, with dLoss/dLoss = 1."),
+    output.terms.length ? terms(output, -1) : make("p", {}, "Backward starts here, with dLoss/dLoss = 1."),
   );
   const sent = op.inputs.map((v, slot) => {
     const value = values[v],
@@ -137,7 +137,7 @@ function checksSection(op) {
     "Spot checks",
     data.note && make("p", { class: "soft where" }, data.note),
     table(
-      [["number"], ["is", "n"], ["slope by hand", "n"], ["by differences", "n"], ["apart", "n"]],
+      [["number"], ["is", "n"], ["gradient", "n"], ["by differences", "n"], ["apart", "n"]],
       rows.map(([value, { index, at: x, analytic, numeric, difference }]) => [
         [`${value.name}[${index.join(", ")}]`, "name mono"],
         ...[x, analytic, numeric].map((n) => [digits(n), "n"]),
@@ -155,7 +155,7 @@ function keptSection(op) {
   if (!op.kept.length) return section("Kept for backward", make("p", {}, "Nothing but shapes."));
   const whose = (kept) =>
     kept.owner === null
-      ? "made for the way back"
+      ? "made for backward only"
       : values[kept.owner].kind === "output"
         ? make("span", {}, "shared: ", named(values[kept.owner]))
         : `shared: ${values[kept.owner].name}`;
@@ -212,7 +212,7 @@ function codeSection(op) {
     piece("The op", data.about[op.name].code),
     op.kernel &&
       data.kernels[op.kernel] &&
-      piece("What ran here, a kernel of the same function", data.kernels[op.kernel]),
+      piece("What ran here, a kernel for this op", data.kernels[op.kernel]),
   );
 }
 
@@ -266,13 +266,13 @@ function detail() {
       ),
     ),
     data.about[op.name].rule &&
-      make("p", { class: "rule" }, make("span", { class: "soft" }, "On the way back: "), data.about[op.name].rule),
+      make("p", { class: "rule" }, make("span", { class: "soft" }, "Backward: "), data.about[op.name].rule),
     ...[
       op.within !== null &&
         make(
           "p",
           { class: "where" },
-          `Run by op ${op.within}, which keeps only its inputs and computes the rest again on the way back.`,
+          `Run by op ${op.within}, which saves only its inputs and computes the rest again in backward.`,
         ),
       whereSection(op),
       ...parts,

@@ -76,7 +76,7 @@ function boxes() {
   });
 }
 
-// Arrows from op to op; those past other ops run in lanes on the left
+// Arrows from op to op; those that pass other ops run in lanes on the left
 
 const links = [];
 let laneCount = 0;

@@ -1,4 +1,4 @@
-// Moving about
+// Navigation
 
 function show(event, follow = false) {
   state.event = Math.max(0, Math.min(events.length - 1, event));
@@ -98,7 +98,7 @@ function theme(next) {
     ? document.documentElement.removeAttribute("data-theme")
     : document.documentElement.setAttribute("data-theme", next);
   at("theme").textContent = { auto: "◐", light: "☀", dark: "☾" }[next];
-  at("theme").setAttribute("aria-label", `Colours: ${next === "auto" ? "as the system has them" : next}`);
+  at("theme").setAttribute("aria-label", `Colours: ${next === "auto" ? "as in the system" : next}`);
   try {
     localStorage.setItem("theme", next);
   } catch {
@@ -183,7 +183,7 @@ function start() {
   at("theme").addEventListener("click", () => {
     const system = dark.matches ? "dark" : "light",
       other = (state.theme === "auto" ? system : state.theme) === "dark" ? "light" : "dark";
-    theme(other === system ? "auto" : other); // every click changes what is seen
+    theme(other === system ? "auto" : other); // every click changes the colours
   });
   at("help-button").addEventListener("click", help);
   document.addEventListener("keydown", onKey);

@@ -1,6 +1,6 @@
 "use strict";
-// Draws the trace in #data.  Four files, one program: what all need and the pictures (here), the model as boxes, what
-// is told of an event, and moving about.  There is one state, which event is shown, and one function that shows it.
+// Draws the trace in #data.  One program in four files: helpers and pictures (here), the model as boxes, the details of
+// an event, and navigation.  The one state is which event is shown, and one function shows it.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const { ops, values } = data;
@@ -31,7 +31,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// A name may go on in the next line after an underscore
+// A line may break after an underscore of a name
 const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
 
 // Numbers
@@ -50,7 +50,7 @@ const lineName = (line) => `${line.file}:${line.number}`;
 const micro = (s) => (s === null ? "" : s < 1e-3 ? `${(1e6 * s).toFixed(0)} µs` : `${(1000 * s).toFixed(2)} ms`);
 function inWords(stats, gradient = false) {
   const { dtype, mean, std, rms, min, max, norm, n_bad: bad } = stats;
-  if (/int|bool/.test(dtype)) return `${shape(stats)} ${dtype}`; // the mean of ids says nothing
+  if (/int|bool/.test(dtype)) return `${shape(stats)} ${dtype}`; // the mean of ids has no meaning
   if (!stats.shape.length) return `${number(mean)}, ${dtype}`;
   const spread = gradient ? `rms ${number(rms)}` : `deviation ${number(std)}`;
   const parts = [`${shape(stats)} ${dtype}`, `mean ${number(mean)}`, spread];
@@ -61,7 +61,7 @@ function inWords(stats, gradient = false) {
 // Heat maps
 
 function colour(name) {
-  // The variable itself is text, light-dark(...); a colour that is made of it is one of the two.
+  // The variable itself is the text light-dark(...); an element's computed colour is one of the two.
   const probe = document.body.appendChild(make("i", { style: `color: var(${name})` }));
   const found = getComputedStyle(probe).color.match(/\d+/g).map(Number);
   probe.remove();
@@ -87,7 +87,7 @@ function heatMap(map, stats, title, gradient = false) {
       image = new ImageData(columns, rows);
     grid.forEach((q, i) => {
       const end = q < 0 ? low : high,
-        share = Math.sqrt(Math.abs(q) / 127); // the root brings out small ones
+        share = Math.sqrt(Math.abs(q) / 127); // the root makes small ones visible
       for (let c = 0; c < 3; c++)
         image.data[4 * i + c] = q === -128 ? (c === 1 ? 0 : 255) : zero[c] + share * (end[c] - zero[c]);
       image.data[4 * i + 3] = 255;
@@ -113,7 +113,7 @@ function heatMap(map, stats, title, gradient = false) {
     const i = within((event.clientY - edge.top) / edge.height, rows);
     const j = within((event.clientX - edge.left) / edge.width, columns);
     const q = grid[i * columns + j];
-    const sign = Math.abs(q) < 127 ? "≈" : q < 0 ? "≤" : "≥"; // the last colour stands for all beyond it
+    const sign = Math.abs(q) < 127 ? "≈" : q < 0 ? "≤" : "≥"; // the last colour means this or more
     const entry = `row ${Math.floor((i * trueRows) / rows)}, column ${Math.floor((j * trueColumns) / columns)}`;
     place.textContent = `${entry}: ${q === -128 ? "nan" : `${sign} ${number((q / 127) * scale)}`}`;
   };
