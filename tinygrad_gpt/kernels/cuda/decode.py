@@ -20,7 +20,7 @@ def accepts_head(qkv: Array, keys: Array, *rest: Any) -> bool:
 
 def append_kv(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
     """Write the new tokens' keys and values, cut from qkv (B, T, 3C), into keys and values (B, H, L, D)."""
-    _launch_by_head("remember", as_contiguous(qkv), keys, values, new.first_and_count)
+    _launch_by_head("append", as_contiguous(qkv), keys, values, new.first_and_count)
 
 
 def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) -> Array:
