@@ -1,4 +1,4 @@
-"""What is suggested for a wrong name: what it is surely meant for, never a guess."""
+"""Suggestions for a wrong name: only a name that is clearly meant, never a guess."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Whoever reads only the beginning of a program's output is told nothing of the rest."""
+"""A program ends quietly if only the beginning of its output is read."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a notebook shows of a tensor."""
+"""A tensor as HTML in a notebook."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Philox's words, and what is made of them."""
+"""Philox's words, and the numbers and masks that are computed from them."""
 
 import numpy as np
 import pytest
@@ -189,7 +189,7 @@ def test_micro_batches_draw_the_masks_of_the_whole_batch(data, seed, B, rate):
 
 
 @given(st.integers(0, LAST - 1), st.integers(0, 1000), st.integers(0, 99))
-def test_masks_of_other_places_differ(seed, step, site):
+def test_masks_of_other_positions_differ(seed, step, site):
     def mask(**changed):
         place = {"seed": seed, "step": step, "site": site} | changed
         return Dropout(place["seed"], place["step"]).mask(place["site"], (2, 100), 0.5, np.float32)

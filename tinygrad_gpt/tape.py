@@ -114,10 +114,10 @@ class Tensor(TensorMethods):
                 self.data = array_module(self.data).array(self.data)
 
     def backward(self, dself: Array | None = None) -> None:
-        """Add dself/dleaf to leaf.grad, for every leaf that requires a gradient.
+        """Add dLoss/dleaf to leaf.grad, for every leaf that requires a gradient.
 
-        dself is the gradient to start with; a scalar starts with 1.  A tape can be used once.  If several losses share
-        a part of it, call backward on their sum: (a + b).backward().
+        dself is dLoss/dself, the gradient to start with; a scalar is itself the loss and starts with 1.  A tape can be
+        used once.  If several losses share a part of it, call backward on their sum: (a + b).backward().
 
         Raises ValueError as the function `backward` does; RuntimeError, before anything is added, if backward already
         ran on a part of the tape.  If a vjp raises, the terms that were computed before it have been added.
@@ -185,7 +185,7 @@ def _leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor,
         dparents = [*vjp(dy)]
         _check_gradients(vjp, parents, dparents)
         del vjp, dy
-        dparents.reverse()  # popped from the end, so that the list holds none any more
+        dparents.reverse()  # so that pop() gives them in the order of parents
         for parent in parents:
             if isinstance(parent, Tensor):
                 yield parent, _pop_owned(dparents)

@@ -1,4 +1,4 @@
-"""The cache of keys and values: reading on gives what reading everything again would give."""
+"""The cache of keys and values: with it the logits are those of a pass over the whole text."""
 
 import tracemalloc
 

@@ -95,7 +95,7 @@ def test_the_loss_is_the_mean_surprise(config, ids, seed):
 # ---- dropout
 
 
-def test_no_dropout_unless_it_is_asked_for():
+def test_nothing_is_dropped_unless_dropout_is_given():
     model, ids = GPT(SMALL, seed=3), np.arange(5)[None]
     np.testing.assert_array_equal(model(ids).data, model(ids).data)
     assert (model(ids, Dropout(seed=0, step=1)).data != model(ids).data).any()
@@ -209,7 +209,7 @@ def test_weights_that_do_not_fit_are_refused_whole():
         np.testing.assert_array_equal(tensor.data, before[name])
 
 
-def test_every_parameter_asks_for_a_gradient_and_gets_one():
+def test_every_parameter_requires_a_gradient_and_gets_one():
     model = GPT(SMALL, seed=1)
     model.loss(np.arange(5)[None], np.arange(5)[None]).backward()
     for name, tensor in model.parameters().items():

@@ -1,4 +1,4 @@
-"""What the laws of optimizers do not say: our numbers, our defaults, our messages."""
+"""What the laws of optimizers do not cover: our numbers, our defaults, our messages."""
 
 import math
 

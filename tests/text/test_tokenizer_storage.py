@@ -104,7 +104,7 @@ def test_a_wrong_file_is_one_line(path, case):
         (b"[" * 100_000, "is not valid JSON"),
     ],
 )
-def test_what_is_no_json_is_one_line(path, data, message):
+def test_the_error_for_a_file_that_is_not_json_is_one_line(path, data, message):
     path.write_bytes(data)
     with pytest.raises(TextError, match=message):
         load_tokenizer(path)

@@ -1,20 +1,20 @@
-// Causal attention in float32, forward and backward, without writing the (T, T) weights down.  The mathematics is that
-// of ops/attention.py; the order of the work is that of flash attention (Dao et al. 2022, arXiv:2205.14135; Dao 2023,
+// Causal attention in float32, forward and backward, without storing the (T, T) weights.  The mathematics is that of
+// ops/attention.py; the order of the work is that of flash attention (Dao et al. 2022, arXiv:2205.14135; Dao 2023,
 // arXiv:2307.08691).
 //
-//   attention_forward     y = A V, key tile by key tile: a row's weights are e^(S - top) for the highest score so far,
-//                         and what has been summed shrinks when a higher one comes.  Saves lse = log sum e^S, of each
-//                         row one number
-//   attention_rowsums     delta = rowsum(dO * O), T numbers a head (in attention.cuh)
-//   attention_backward_kv dK, dV: a block owns TILE keys and walks over the queries that see them
-//   attention_backward_q  dQ: a block owns TILE queries and walks over the keys that they see
+//   attention_forward     y = A V, one tile of keys after another: a row's weights are e^(S - top), top being the
+//                         highest score so far, and the sums so far are scaled down when a higher score comes.  Saves
+//                         lse = log sum e^S, one number per row
+//   attention_rowsums     delta = rowsum(dO * O), T numbers per head (in attention.cuh)
+//   attention_backward_kv dK, dV: a block owns TILE keys and visits the queries that see them
+//   attention_backward_q  dQ: a block owns TILE queries and visits the keys that they see
 //
-// On the way back P = e^(S - lse) is computed anew, twice.  One pass would do, if the blocks added up dQ with atomics,
-// in an order that changes from run to run; with two every sum has one order, and the same bits each time.
+// Backward computes P = e^(S - lse) again, twice.  Once would be enough if the blocks added up dQ with atomics, in an
+// order that changes from run to run; with two passes every sum has one order, and the same bits each time.
 //
-// Layout.  qkv and dqkv (B, T, 3C) packed as ops/attention.py has it, y and dy (B, T, C), lse and delta (B, H, T).
+// Layout.  qkv and dqkv (B, T, 3C) packed as in ops/attention.py, y and dy (B, T, C), lse and delta (B, H, T).
 // Grid (ceil(T / TILE), H, B).  A block of 4 TILE threads owns TILE rows of D numbers; threads 16 r ... 16 r + 15 own
-// rows 4 r ... 4 r + 3.  All four kernels do the same two things with the tile owned and one they walk over:
+// rows 4 r ... 4 r + 3.  All four kernels do the same two things with the owned tile and a visited one:
 //
 //   products       own (TILE x D) times other transposed: a thread gets its 4 rows, columns c, c + 16, ...
 //   add_weighted   weights (TILE x TILE) times other: a thread gets its 4 rows, columns c, c + 16, ... of D
@@ -23,7 +23,7 @@
 //
 // Defines.  D, the head size, from 1 to 128.  TILE 32, or 16 for D above 64, so that four tiles fit into 48 KB.  DROP.
 // STORAGE float.
-// Assumes that T is below 2^31 and nothing of alignment.
+// Assumes that T is below 2^31; arrays may have any alignment.
 #include "attention.cuh"
 
 #define WIDTH ((D + 15) / 16 * 16)  // of a row in shared memory: zero beyond D

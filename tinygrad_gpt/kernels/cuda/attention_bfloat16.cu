@@ -1,17 +1,17 @@
 // Causal attention of bfloat16 arrays on tensor cores, forward and backward: the four kernels of attention.cu, whose
-// header tells what each computes, with the same arguments.  Products take bfloat16 and add up in float32; scores,
+// header explains them, with the same arguments.  Products take bfloat16 and add up in float32; scores,
 // weights, lse and delta are float32, and weights are rounded once, as a factor of the next product.
 //
 // Layout.  qkv, dqkv (B, T, 3C), y, dy (B, T, C) of bfloat16; lse, delta (B, H, T) of float32.  Grid (ceil(T / TILE),
 // H, B).  A block of TILE / 16 warps owns TILE rows, each warp 16 of them; mma.cuh says which lane holds what.  Here
-// too all kernels do the same two things with the tile owned and the one they walk over:
+// too all kernels do the same two things with the owned tile and a visited one:
 //
 //   products       own (TILE x D) times other transposed: a warp gets its 16 rows of TILE scores
 //   add_weighted   weights (TILE x TILE) times other: a warp gets its 16 rows of D; the weights stay in their registers
 //
 // Defines.  D, the head size: 16, 32, ... 128.  TILE 64, or 32 for D above 64, so that four tiles fit into 48 KB.
 // DROP.  STORAGE __nv_bfloat16.
-// Assumes that arrays start at a multiple of 16 bytes: rows then do, D being a multiple of 16.
+// Assumes that arrays start at a multiple of 16 bytes; then rows do too, because D is a multiple of 16.
 #include "attention.cuh"
 #include "mma.cuh"
 
