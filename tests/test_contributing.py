@@ -137,7 +137,7 @@ def todo_of(cell):
 
 def path_of(file, folder):
     """A file of a row; those of the package are named from the package on."""
-    return folder / file if file.startswith("tests/") else folder / "tinygrad_gpt" / file
+    return folder / file if file.startswith(("tests/", "docs/")) else folder / "tinygrad_gpt" / file
 
 
 def insert(path, before, new):
@@ -197,6 +197,13 @@ def generic_tests(folder):
     files = [tests_of_ops, *(next((folder / "tests" / "study").rglob(name)) for name in TESTS_OF_AN_OP[1:])]
     chosen = ["-n", "0", "-q", "-p", "no:cacheprovider", "-k", THOSE_ABOUT_IT]
     return python(folder, "-m", "pytest", *chosen, *map(str, files))
+
+
+def test_every_file_that_the_table_names_exists():
+    table = "".join(line for line in (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines() if line.startswith("|"))
+    named = [word for word in re.findall(r"`([\w./]+(?:\.\w+|/))`", table) if "/" in word]
+    assert len(named) > 30
+    assert not [file for file in named if not path_of(file, ROOT).exists()]
 
 
 @pytest.mark.slow
