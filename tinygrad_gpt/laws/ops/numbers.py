@@ -72,7 +72,7 @@ def float32_agrees_with_float64(sut: OpUnderTest, arrays: Arrays, settings: Sett
     "G16",
     "arrays without axes or entries",
     area="ops",
-    case=lambda sut: op_cases(sut, sut.edges_drawn),
+    case=lambda sut: op_cases(sut, sut.edge_cases),
     needs=("edges",),
     mutants=("a-number-becomes-a-row",),
     cites=("rsokl/MyGrad#373", "HIPS/autograd#695"),
