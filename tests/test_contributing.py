@@ -1,6 +1,7 @@
-"""CONTRIBUTING's table is true: who touches just the files of a row is done, and who forgets one is told.
+"""CONTRIBUTING's table is true: the files of a row are enough, and a test fails if one of them is forgotten.
 
-A copy of the package gets a toy op, and the generic tests of ops and of their pages run on the copy.
+A copy of the package gets a toy op, on which the generic tests of ops and of their pages run, and a toy setting of the
+sampler, which is tried in Python and on the command line.
 """
 
 import os
@@ -15,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COPIED = ("tinygrad_gpt", "tests", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 
+NAME = "min_probability"  # a toy setting: tokens less likely than this are not drawn, but for the likeliest
 CUBE = '''"""The third power, entry by entry.
 
     y = x³          dx = dy 3 x²
@@ -59,6 +61,68 @@ TESTS_OF_AN_OP = ("test_op_laws.py", "test_explain.py", "test_formulas.py", "tes
 THOSE_ABOUT_IT = "cube or every_op or current or no_case or listing"
 
 
+A_SETTING = {
+    "sampling/settings.py": [
+        ('    "min_p": Rule', f'    "{NAME}": Rule("f", "a number from 0 to 1", lambda e: (e >= 0) & (e <= 1)),\n'),
+        ("    ties: str\n", f"    {NAME}: Array | None\n"),
+        ('    ties: str = "exact"', f"    {NAME}: float | Array | None = None\n"),
+        ('"min_p": self.min_p', f'"{NAME}": self.{NAME}, '),
+        ("self.ties)", f'limits.get("{NAME}"), '),
+    ],
+    "sampling/distribution.py": [
+        ('    ties: str = "exact",', f"    {NAME}: float | Array | None = None,\n"),
+        ("ties=ties)", f"{NAME}={NAME}, "),
+        (
+            "    return weights / weights.sum(-1, keepdims=True)\n",
+            f"    if settings.{NAME} is not None:\n"
+            f"        least = xp.asarray(settings.{NAME}) * weights.sum(-1, keepdims=True)\n"
+            "        weights *= (weights >= least) | (weights == 1)\n",
+        ),
+    ],
+    "sampling/generate.py": [
+        ('    ties: str = "exact",', f"    {NAME}: float | Array | None = None,\n"),
+        ("ties=ties)", f"{NAME}={NAME}, "),
+    ],
+    "cli/sampler_options.py": [("TopK = ", "MinProbability = Annotated[float | None, Range(0, 1)]\n")],
+    "cli/generate.py": [("MinP,", "MinProbability, "), ("    min_p: MinP", f"    {NAME}: MinProbability = None\n")],
+    "cli/sampling.py": [
+        ("MinP,", "MinProbability, "),
+        ("    min_p: MinP", f"    {NAME}: MinProbability = None\n"),
+        ("min_p=options.min_p)", f"{NAME}=options.{NAME}, "),
+    ],
+    "next_token.html": [
+        ("min_p = null}", f"{NAME} = null, "),
+        (
+            "  const total = weights.reduce",
+            f"  if ({NAME} !== null) keep(weights.map(w => w === 1 || w >= {NAME} * sumOf(weights)));\n",
+        ),
+        ('  min_p: {label: "min-p"', f'  {NAME}: {{label: "least", start: null, step: 0.01, ...linear}},\n'),
+    ],
+}
+CHECKS_OF_A_SETTING = """
+import numpy as np, pytest
+from pathlib import Path
+from tinygrad_gpt import GPT, GPTConfig, generate, probabilities, study
+from tinygrad_gpt.sampling import SamplerSettings
+from tinygrad_gpt.sampling.settings import RULES
+
+x = np.log([0.5, 0.3, 0.2])
+np.testing.assert_allclose(probabilities(x, min_probability=0.25), [0.625, 0.375, 0])
+np.testing.assert_allclose(probabilities(x, temperature=2.0, min_probability=0.9), [1, 0, 0])
+assert SamplerSettings(min_probability=0.25).limits() == {"min_probability": 0.25}
+for ask in (lambda: probabilities(x, min_probability=2.0), lambda: SamplerSettings(min_probability=np.nan)):
+    with pytest.raises(ValueError, match="min_probability must be a number from 0 to 1; got "):
+        ask()
+model = GPT(GPTConfig(vocab_size=5, context_length=4, emb_dim=4, n_heads=1, n_layers=1))
+likeliest = list(generate(model, [[1]], 3))
+assert list(generate(model, [[1]], 3, temperature=1.0, min_probability=1.0)) == likeliest
+(page,) = Path(study.__file__).parent.rglob("next_token.html")
+page = page.read_text("utf-8")
+missing = [name for name in RULES if f"  {name}: {{label: " not in page or f"{name} = " not in page]
+assert not missing, f"the page lacks {missing}"
+"""
+
+
 def row(added):
     """The cell of CONTRIBUTING's table that says what one touches who adds this."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -66,14 +130,14 @@ def row(added):
     return found
 
 
-def files_in(cell):
+def todo_of(cell):
     """The files and commands between its backticks, in order."""
-    return [word for word in re.findall(r"`([^`]+)`", cell) if word.startswith("python -m ") or word.endswith(".py")]
+    return [word for word in re.findall(r"`([^`]+)`", cell) if re.match(r"python -m |.*\.(py|html)$", word)]
 
 
 def path_of(file, folder):
     """A file of a row; those of the package are named from the package on."""
-    return folder / file if file.startswith("tests/") else folder / "tinygrad_gpt" / file
+    return folder / file if file.startswith(("tests/", "docs/")) else folder / "tinygrad_gpt" / file
 
 
 def insert(path, before, new):
@@ -81,6 +145,22 @@ def insert(path, before, new):
     assert before in text, f"{path.name} has no line with {before}"
     at = text.index(before)
     path.write_text(text[:at] + new + text[at:], encoding="utf-8")
+
+
+def follow(cell, edits, folder, left_out=None):
+    """Do all that a row says, but for one thing."""
+    todo = todo_of(cell)
+    files = {word: key for word in todo for key in edits if f"/{word}".endswith(f"/{key}")}
+    assert list(files.values()) == list(edits)
+    for i, word in enumerate(todo):
+        if i == left_out:
+            continue
+        if word.startswith("python -m "):
+            code, printed = python(folder, *word.split()[1:])
+            assert code == 0, printed
+        else:
+            for before, new in edits[files[word]]:
+                insert(path_of(word, folder), before, new)
 
 
 @pytest.fixture
@@ -106,19 +186,9 @@ def python(folder, *arguments):
 
 
 def add_op(folder, left_out=None):
-    """Do what the row says, but for one thing; returns how many things it says."""
-    todo = files_in(row("an op").replace("<op>", "cube"))
-    assert {word if word in AN_OP else Path(word).name for word in todo if not word.startswith("python")} == set(AN_OP)
-    for i, word in enumerate(todo):
-        if i == left_out:
-            continue
-        if word.startswith("python -m "):
-            code, printed = python(folder, *word.split()[1:])
-            assert code == 0, printed
-        else:
-            for before, new in AN_OP[word if word in AN_OP else Path(word).name]:
-                insert(path_of(word, folder), before, new)
-    return len(todo)
+    cell = row("an op").replace("<op>", "cube")
+    assert len(todo_of(cell)) == 5
+    follow(cell, AN_OP, folder, left_out)
 
 
 def generic_tests(folder):
@@ -127,6 +197,13 @@ def generic_tests(folder):
     files = [tests_of_ops, *(next((folder / "tests" / "study").rglob(name)) for name in TESTS_OF_AN_OP[1:])]
     chosen = ["-n", "0", "-q", "-p", "no:cacheprovider", "-k", THOSE_ABOUT_IT]
     return python(folder, "-m", "pytest", *chosen, *map(str, files))
+
+
+def test_every_file_that_the_table_names_exists():
+    table = "".join(line for line in (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines() if line.startswith("|"))
+    named = [word for word in re.findall(r"`([\w./]+(?:\.\w+|/))`", table) if "/" in word]
+    assert len(named) > 30
+    assert not [file for file in named if not path_of(file, ROOT).exists()]
 
 
 @pytest.mark.slow
@@ -147,7 +224,7 @@ def test_an_op_that_leaves_out_one_thing_of_the_row_is_told(copy, left_out):
         with pytest.raises(AssertionError, match="KeyError: 'cube'"):
             add_op(copy, left_out)
         return
-    assert add_op(copy, left_out) == 5
+    add_op(copy, left_out)
     code, printed = generic_tests(copy)
     assert code in (1, 2), printed
     assert "cube" in printed or "pages_are_current" in printed
@@ -161,3 +238,28 @@ def test_an_op_whose_docstring_says_nothing_of_its_vjp_is_told(copy):
     code, printed = generic_tests(copy)
     assert code == 1
     assert "test_every_op_has_a_rule_in_words[cube]" in printed
+
+
+def check_setting(folder):
+    """Raise AssertionError unless the setting works, and a wrong value is refused, wherever it can be given."""
+    code, printed = python(folder, "-c", CHECKS_OF_A_SETTING)
+    assert code == 0, printed
+    for command in ("generate", "sampling"):
+        _, printed = python(folder, "-m", "tinygrad_gpt", command, "--help")
+        assert "--min-probability" in printed, f"{command} --help has no --min-probability: {printed}"
+        code, printed = python(folder, "-m", "tinygrad_gpt", command, "runs/none", "text", "--min-probability", "2")
+        assert (code, "--min-probability must be at least 0 and at most 1; got 2" in printed) == (2, True), printed
+
+
+@pytest.mark.slow
+def test_a_setting_of_the_sampler_that_follows_its_row_works_everywhere(copy):
+    follow(row("a setting of the sampler"), A_SETTING, copy)
+    check_setting(copy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left_out", range(len(A_SETTING)), ids=list(A_SETTING))
+def test_a_setting_that_leaves_out_one_file_of_the_row_does_not(copy, left_out):
+    follow(row("a setting of the sampler"), A_SETTING, copy, left_out)
+    with pytest.raises(AssertionError, match=r"min_probability|MinProbability|min-probability|page"):
+        check_setting(copy)

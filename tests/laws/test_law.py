@@ -16,7 +16,7 @@ from tinygrad_gpt.laws.profiles import PROFILES, settings_for
 
 
 class Thing:
-    """An object under test that counts how often it was asked."""
+    """An object under test that counts its calls."""
 
     area = "sampling"
     policies: dict[str, object] = {"ties": "exact", "order": "first"}  # noqa: RUF012

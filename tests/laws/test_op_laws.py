@@ -1,4 +1,4 @@
-"""The laws of ops on objects that are no NumPy op in float64: one dtype alone, answers in a wrong form."""
+"""The laws of ops on objects that are not NumPy ops in float64: other dtypes, results of a wrong form."""
 
 import functools
 import operator
@@ -55,7 +55,7 @@ def test_a_vjp_of_float32_alone_that_is_wrong_by_a_hundredth_is_found(id, factor
         laws.find(id).check(squares(factor, reference=square))
 
 
-# The mean of 67, 66, 66 is no number of float32: whoever computes the row in float32 is off by some 1e-5.
+# The mean of 67, 66, 66 is not a float32 number: a row computed in float32 is off by some 1e-5.
 CANCELS = tuple(np.array(x, np.float32) for x in ([[67.0, 66.0, 66.0]], [2.8554688, 0.0, 0.0], [0.0, 0.0, 0.0]))
 
 

@@ -1,4 +1,4 @@
-"""What Hypothesis keeps is not left in the folder in which somebody works."""
+"""Hypothesis does not save its files in the working directory."""
 
 import os
 import subprocess

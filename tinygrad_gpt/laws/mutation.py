@@ -40,31 +40,35 @@ class Matrix:
     tried: frozenset[tuple[str, str]]  # the mutant has what the law needs
     killed: frozenset[tuple[str, str]]
 
-    def named(self, law: Law) -> list[str]:
+    def _named(self, law: Law) -> list[str]:
         """The mutants that the law names; those that survived are marked with !."""
         return [name + ("" if (law.id, name) in self.killed else "!") for name in law.mutants]
 
-    def besides(self, law: Law) -> list[int]:
+    def _besides(self, law: Law) -> list[int]:
         """The numbers, from 1, of the mutants that the law kills without naming them."""
         numbered = enumerate(self.mutants, start=1)
         return [i for i, mutant in numbered if mutant.name not in law.mutants and (law.id, mutant.name) in self.killed]
 
     def table(self) -> str:
         """The laws, one per row, and the numbered mutants, as Markdown."""
-        rows = [f"| {' | '.join(self.row(law))} |" for law in self.laws]
+        rows = [f"| {' | '.join(self._row(law))} |" for law in self.laws]
         legend = [f"{i}. `{mutant.name}`" for i, mutant in enumerate(self.mutants, start=1)]
         return "\n".join([_HEAD, *rows, "", *legend]) + "\n"
 
-    def row(self, law: Law) -> tuple[str, str, str]:
+    def _row(self, law: Law) -> tuple[str, str, str]:
         """A law's cells."""
-        return f"{law.id} {escape_cell(law.title)}", ", ".join(self.named(law)), ", ".join(map(str, self.besides(law)))
+        return (
+            f"{law.id} {escape_cell(law.title)}",
+            ", ".join(self._named(law)),
+            ", ".join(map(str, self._besides(law))),
+        )
 
     @property
     def summary(self) -> str:
         """The counts, in one sentence."""
         named = sum(len(law.mutants) for law in self.laws)
-        besides = sum(len(self.besides(law)) for law in self.laws)
-        survived = sum(name.endswith("!") for law in self.laws for name in self.named(law))
+        besides = sum(len(self._besides(law)) for law in self.laws)
+        survived = sum(name.endswith("!") for law in self.laws for name in self._named(law))
         return (
             f"{len(self.laws)} laws, {len(self.mutants)} mutants, {len(self.tried)} pairs tried: "
             f"{named - survived} of {named} named kills, {besides} besides."

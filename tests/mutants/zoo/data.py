@@ -117,7 +117,7 @@ def mutant(name, *cites, field="loader"):
 
 @mutant("targets-not-shifted")
 class NotShifted(Right):
-    """The model learns to repeat its input, at a loss of 0."""
+    """Targets are not shifted: the model learns to repeat its input, at a loss of 0."""
 
     def windows(self, starts: Array) -> tuple[Array, Array]:
         ids, _ = super().windows(starts)

@@ -20,7 +20,7 @@ def softmax(x: Array) -> Array:
     return weights / weights.sum(-1, keepdims=True)
 
 
-def tempered(x: Array, T: float) -> Array:
+def softmax_at(x: Array, T: float) -> Array:
     """Right: the softmax of x / T, T > 0, with the maximum taken off first."""
     return softmax((np.asarray(x, np.float64) - x.max(-1, keepdims=True)) / T)
 
@@ -113,7 +113,7 @@ def total_from_float32_sums(logits: Array, temperature: float = 1.0) -> Array:
 @mutant("temperature")
 def temperature_twice(logits: Array, temperature: float = 1.0) -> Array:
     """Divides by T in two places."""
-    return tempered(logits, temperature * temperature)
+    return softmax_at(logits, temperature * temperature)
 
 
 @mutant("temperature", cites=("google/gemma.cpp#981",))
@@ -131,19 +131,19 @@ def temperature_multiplies(logits: Array, temperature: float = 1.0) -> Array:
 @mutant("temperature")
 def temperature_has_a_floor(logits: Array, temperature: float = 1.0) -> Array:
     """Silently raises a temperature below 0.5 to 0.5."""
-    return tempered(logits, max(temperature, 0.5))
+    return softmax_at(logits, max(temperature, 0.5))
 
 
 @mutant("temperature")
 def low_temperatures_are_one(logits: Array, temperature: float = 1.0) -> Array:
     """`0 < T > 0.3` was meant to be `0 < T < 0.3`: temperatures up to 0.3 become 1."""
-    return tempered(logits, temperature if 0 < temperature > 0.3 else 1.0)
+    return softmax_at(logits, temperature if 0 < temperature > 0.3 else 1.0)
 
 
 @mutant("temperature", cites=("inclusionAI/LLaDA2.X#6",))
 def zero_temperature_means_one(logits: Array, temperature: float = 1.0) -> Array:
     """`temperature or 1.0`: 0 is false, so greedy decoding samples."""
-    return tempered(logits, temperature or 1.0)
+    return softmax_at(logits, temperature or 1.0)
 
 
 @mutant("temperature")
@@ -151,7 +151,7 @@ def greedy_takes_the_last(logits: Array, temperature: float = 1.0) -> Array:
     """Takes the last of a stable sort: among equal logits the highest id."""
     if temperature == 0:
         return np.eye(logits.shape[-1])[np.argsort(logits, axis=-1, kind="stable")[:, -1]]
-    return tempered(logits, temperature)
+    return softmax_at(logits, temperature)
 
 
 @mutant("temperature", cites=("vllm-project/vllm#3063",))
@@ -163,7 +163,7 @@ def divides_before_shifting_in_float32(logits: Array, temperature: float = 1.0) 
 @mutant("temperature")
 def forbids_by_minus_1e10(logits: Array, temperature: float = 1.0) -> Array:
     """-1e10 instead of minus infinity: at a high temperature forbidden ids come back."""
-    return tempered(np.where(np.isneginf(logits), -1e10, logits), temperature)
+    return softmax_at(np.where(np.isneginf(logits), -1e10, logits), temperature)
 
 
 @mutant(cites=("pytorch/pytorch#48841",))
@@ -183,7 +183,7 @@ def true_is_one(logits: Array, temperature: float = 1.0) -> Array:
     """True is accepted as temperature 1: a flag in the wrong place is not noticed."""
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be above 0; got {temperature}")
-    return tempered(logits, temperature)
+    return softmax_at(logits, temperature)
 
 
 @mutant("top_k")
@@ -307,7 +307,7 @@ def at_least(mass: Array, top_p: float) -> Array:
 def temperature_after_top_p(logits: Array, temperature: float = 1.0, top_p: float = 1.0) -> Array:
     """Top-p before the temperature, though the other order is declared."""
     kept = top_p_mask(softmax(logits), top_p, at_least)
-    return tempered(np.where(kept, logits, -np.inf), temperature)
+    return softmax_at(np.where(kept, logits, -np.inf), temperature)
 
 
 @mutant("top_p")
@@ -387,7 +387,7 @@ def min_p_on_logits(logits: Array, min_p: float = 0.0) -> Array:
 @mutant("temperature", "min_p")
 def temperature_for_the_filter_only(logits: Array, temperature: float = 1.0, min_p: float = 0.0) -> Array:
     """Min-p at temperature T, then the probabilities at 1: the right ids with the wrong weights."""
-    q = tempered(logits, temperature)
+    q = softmax_at(logits, temperature)
     return renormalised(softmax(logits), q >= min_p * q.max(-1, keepdims=True)) if min_p else q
 
 

@@ -58,7 +58,7 @@ class FaultyOS:
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def attempt(self, kind: str) -> bool:
+    def _count(self, kind: str) -> bool:
         """Count an operation and raise OSError if this one must fail; returns whether a write must be cut short."""
         self.count += 1
         due = self.count == self.fail_at or (self.mode == "forever" and 0 < self.fail_at < self.count)
@@ -69,14 +69,14 @@ class FaultyOS:
             return True
         raise OSError(self.code, os.strerror(self.code))
 
-    def relative(self, path: Any) -> str:
+    def _relative(self, path: Any) -> str:
         """A path as the log has it."""
         return os.path.relpath(os.path.abspath(os.fsdecode(path)), self.folder)
 
     def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
         """os.open"""
-        self.attempt("open")
-        name = self.relative(path)
+        self._count("open")
+        name = self._relative(path)
         existed = os.path.lexists(path)
         fd = os.open(path, flags, mode)
         if os.path.isdir(path):
@@ -93,7 +93,7 @@ class FaultyOS:
     def write(self, fd: int, data: Any) -> int:
         """os.write"""
         block = bytes(memoryview(data).cast("B"))
-        if self.attempt("write") and len(block) > 1:
+        if self._count("write") and len(block) > 1:
             block = block[: len(block) // 2]
         count = os.write(fd, block)
         if (handle := self.handles.get(fd)) and handle.inode is not None:
@@ -103,7 +103,7 @@ class FaultyOS:
 
     def fsync(self, fd: int) -> None:
         """os.fsync of a file or a folder"""
-        self.attempt("fsync")
+        self._count("fsync")
         if handle := self.handles.get(fd):
             self.log.append(_Operation("sync names" if handle.inode is None else "sync", inode=handle.inode or 0))
 
@@ -113,7 +113,7 @@ class FaultyOS:
         """os.close; the descriptor is closed even if this fails"""
         self.handles.pop(fd, None)
         os.close(fd)
-        self.attempt("close")
+        self._count("close")
 
     def lseek(self, fd: int, offset: int, how: int = os.SEEK_SET) -> int:
         """os.lseek"""
@@ -124,38 +124,38 @@ class FaultyOS:
 
     def ftruncate(self, fd: int, size: int) -> None:
         """os.ftruncate"""
-        self.attempt("truncate")
+        self._count("truncate")
         os.ftruncate(fd, size)
         if (handle := self.handles.get(fd)) and handle.inode is not None:
             self.log.append(_Operation("truncate", inode=handle.inode, offset=size))
 
     def replace(self, source: Any, target: Any) -> None:
         """os.replace"""
-        self.attempt("rename")
+        self._count("rename")
         os.replace(source, target)
-        self.named(_Operation("rename", self.relative(source), self.relative(target)))
+        self._log_names(_Operation("rename", self._relative(source), self._relative(target)))
 
     rename = replace
 
     def link(self, source: Any, target: Any) -> None:
         """os.link"""
-        self.attempt("link")
+        self._count("link")
         os.link(source, target)
-        self.named(_Operation("link", self.relative(source), self.relative(target)))
+        self._log_names(_Operation("link", self._relative(source), self._relative(target)))
 
     def unlink(self, path: Any) -> None:
         """os.unlink"""
-        self.attempt("unlink")
+        self._count("unlink")
         os.unlink(path)
-        self.named(_Operation("unlink", self.relative(path)))
+        self._log_names(_Operation("unlink", self._relative(path)))
 
     remove = unlink
 
     def mkdir(self, path: Any, mode: int = 0o777) -> None:
         """os.mkdir"""
-        self.attempt("mkdir")
+        self._count("mkdir")
         os.mkdir(path, mode)
-        self.named(_Operation("mkdir", self.relative(path), inode=-1))
+        self._log_names(_Operation("mkdir", self._relative(path), inode=-1))
 
     def makedirs(self, path: Any, mode: int = 0o777, exist_ok: bool = False) -> None:
         """os.makedirs"""
@@ -167,11 +167,11 @@ class FaultyOS:
 
     def rmdir(self, path: Any) -> None:
         """os.rmdir"""
-        self.attempt("rmdir")
+        self._count("rmdir")
         os.rmdir(path)
-        self.named(_Operation("rmdir", self.relative(path)))
+        self._log_names(_Operation("rmdir", self._relative(path)))
 
-    def named(self, operation: _Operation) -> None:
+    def _log_names(self, operation: _Operation) -> None:
         """Log a change of names, and keep track of it."""
         self.log.append(operation)
         self.inodes = _apply_rename(self.inodes, operation)
@@ -187,7 +187,7 @@ class FaultyOS:
             return open(file, mode, buffering, *args, **options)
         if "+" in mode:
             raise io.UnsupportedOperation(f"mode {mode!r}: reading and writing one file is not supported")
-        written = WrittenFile(self, file if isinstance(file, int) else self.open(file, _FLAGS[letter], 0o666))
+        written = _WrittenFile(self, file if isinstance(file, int) else self.open(file, _FLAGS[letter], 0o666))
         return written if "b" in mode else io.TextIOWrapper(written, *args, **options)
 
 
@@ -206,7 +206,7 @@ class _Handle:
     position: int = 0
 
 
-class WrittenFile(io.BufferedIOBase):
+class _WrittenFile(io.BufferedIOBase):
     """A file object over FaultyOS.  It is not an io.FileIO, since NumPy would write to the descriptor directly."""
 
     def __init__(self, files: FaultyOS, fd: int) -> None:

@@ -59,7 +59,7 @@ class _Save:
     undisturbed: FaultyOS
     after: FolderImage
 
-    def disturbed(self, fail_at: int, mode: FaultMode, code: int) -> tuple[FaultyOS, Exception | None]:
+    def _save_with_fault(self, fail_at: int, mode: FaultMode, code: int) -> tuple[FaultyOS, Exception | None]:
         """Save into the folder as it was, with the n-th operation failing; returns the log and the error of save."""
         write_image(self.before, self.folder)
         files = FaultyOS(self.folder, fail_at, mode, code)
@@ -74,7 +74,7 @@ class _Save:
         """Every operation failing in turn, in every mode: (the fault, the log, the error of save)."""
         for mode in modes:
             for n in count(1):
-                files, error = self.disturbed(n, mode, code)
+                files, error = self._save_with_fault(n, mode, code)
                 if files.count < n:
                     break
                 if files.failed:

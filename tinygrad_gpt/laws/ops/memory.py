@@ -51,15 +51,15 @@ def dy_is_left_alone(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed:
     y, vjp = sut.run(arrays, settings)
     dy = distinct_dy(seed, y)
     before = dy.copy()
-    answer = vjp(dy)
+    grads = vjp(dy)
     require_same("dy afterwards", dy, before)
     for i in sut.differentiable(arrays):
-        if "dx" not in sut.aliasing and np.shares_memory(answer[i], dy):
+        if "dx" not in sut.aliasing and np.shares_memory(grads[i], dy):
             raise LawBroken(
                 f"gradient {i} shares memory with dy", 'memory that is not shared, or "dx" declared in aliasing'
             )
     for i, j in itertools.combinations(sut.differentiable(arrays), 2):
-        if "dx" not in sut.aliasing and np.shares_memory(answer[i], answer[j]):
+        if "dx" not in sut.aliasing and np.shares_memory(grads[i], grads[j]):
             raise LawBroken(
                 f"gradients {i} and {j} share memory", 'memory that is not shared, or "dx" declared in aliasing'
             )

@@ -35,10 +35,10 @@ def dtypes_are_kept(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: 
     want = np.result_type(*(x.dtype for x in arrays if x.dtype.kind == "f"))
     if y.dtype != want:
         raise LawBroken(f"y of {y.dtype} from {', '.join(str(x.dtype) for x in arrays)}", str(want))
-    answer = vjp(distinct_dy(seed, y))
+    grads = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
-        if answer[i].dtype != arrays[i].dtype:
-            raise LawBroken(f"gradient {i} of {answer[i].dtype}", f"{arrays[i].dtype}, that of array {i}")
+        if grads[i].dtype != arrays[i].dtype:
+            raise LawBroken(f"gradient {i} of {grads[i].dtype}", f"{arrays[i].dtype}, that of array {i}")
 
 
 @law(
@@ -72,7 +72,7 @@ def float32_agrees_with_float64(sut: OpUnderTest, arrays: Arrays, settings: Sett
     "G16",
     "arrays without axes or entries",
     area="ops",
-    case=lambda sut: op_cases(sut, sut.edges_drawn),
+    case=lambda sut: op_cases(sut, sut.edge_cases),
     needs=("edges",),
     mutants=("a-number-becomes-a-row",),
     cites=("rsokl/MyGrad#373", "HIPS/autograd#695"),
@@ -84,24 +84,24 @@ def edges_work(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) 
     """
     try:
         y, vjp = sut.run(arrays, settings)
-        answer = vjp(distinct_dy(seed, y))
+        grads = vjp(distinct_dy(seed, y))
     except _NAMED_ERRORS:
         return
     if sut.reference is not None and y.shape != np.shape(sut.oracle(arrays, settings)):
         raise LawBroken(f"y of shape {y.shape}", f"{np.shape(sut.oracle(arrays, settings))}")
     for i in sut.differentiable(arrays):
-        if np.shape(answer[i]) != arrays[i].shape:
-            raise LawBroken(f"gradient {i} of shape {np.shape(answer[i])}", f"{arrays[i].shape}")
+        if np.shape(grads[i]) != arrays[i].shape:
+            raise LawBroken(f"gradient {i} of shape {np.shape(grads[i])}", f"{arrays[i].shape}")
 
 
 @law("G19", "integers have no gradient", area="ops", case=op_cases, mutants=("ids-get-zeros",), examples=SHAPE_EXAMPLES)
 def integers_have_no_gradient(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """The gradient of an array of integers or bools, or of a declared constant, is None."""
     y, vjp = sut.run(arrays, settings)
-    answer = vjp(distinct_dy(seed, y))
+    grads = vjp(distinct_dy(seed, y))
     for i, x in enumerate(arrays):
-        if i not in sut.differentiable(arrays) and answer[i] is not None:
-            raise LawBroken(f"gradient {i} = {answer[i]!r}, array {i} being {x.dtype}", "None")
+        if i not in sut.differentiable(arrays) and grads[i] is not None:
+            raise LawBroken(f"gradient {i} = {grads[i]!r}, array {i} being {x.dtype}", "None")
 
 
 @law(
@@ -123,10 +123,10 @@ def finite_in_finite_out(sut: OpUnderTest, arrays: Arrays, settings: Settings, s
         raise LawBroken(f"y = {y!r}", "finite, as all arrays are")
     if np.isnan(y).any():
         raise LawBroken(f"y = {y!r}", "no nan")
-    answer = vjp(distinct_dy(seed, y))
+    grads = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
-        if not np.isfinite(answer[i]).all():
-            raise LawBroken(f"gradient {i} = {answer[i]!r}", "finite")
+        if not np.isfinite(grads[i]).all():
+            raise LawBroken(f"gradient {i} = {grads[i]!r}", "finite")
 
 
 @law(

@@ -99,7 +99,7 @@ class OpUnderTest:
             "gathers": self.gathers,
             "kinks": self.kinks,
             "extremes": self.extremes if set(self.dtypes) - {"float16"} else None,
-            "edges": self.edges_drawn,
+            "edges": self.edge_cases,
             "original": self.original,
             "deterministic": not self.atomics,
             "float64": "float64" in self.dtypes,
@@ -117,13 +117,15 @@ class OpUnderTest:
         """y and the vjp, which checks the number of gradients."""
         if self.op is not None:
             y, vjp = self.op(*arrays, **settings)
-            return y, lambda dy: self.counted(vjp(dy), arrays)
+            return y, lambda dy: self._check_gradients(vjp(dy), arrays)
         assert self.forward is not None
         assert self.vjp is not None
         answer = self.vjp
-        return self.forward(*arrays, **settings), lambda dy: self.counted(answer(dy, *arrays, **settings), arrays)
+        return self.forward(*arrays, **settings), lambda dy: self._check_gradients(
+            answer(dy, *arrays, **settings), arrays
+        )
 
-    def counted(self, answer: _Gradients, arrays: Arrays) -> _Gradients:
+    def _check_gradients(self, answer: _Gradients, arrays: Arrays) -> _Gradients:
         """The gradients that a vjp returned.  Raises LawBroken unless there is one per array."""
         if not isinstance(answer, tuple | list):
             raise LawBroken(f"a vjp that returns {type(answer).__name__}", "a tuple of one gradient per array")
@@ -168,9 +170,9 @@ class OpUnderTest:
             remedy = (
                 "give domain=, a strategy of (arrays, settings) that it accepts; or arity=, if it takes more arrays"
             )
-        return [self.first_call(arrays, settings, on, remedy) for arrays, settings in cases]
+        return [self._first_call(arrays, settings, on, remedy) for arrays, settings in cases]
 
-    def first_call(self, arrays: Arrays, settings: Settings, on: str, remedy: str) -> FirstCall:
+    def _first_call(self, arrays: Arrays, settings: Settings, on: str, remedy: str) -> FirstCall:
         """Forward and backward on one case."""
         arrays = in_dtype(arrays, "float64" if "float64" in self.dtypes else self.dtypes[0])
 
@@ -184,7 +186,7 @@ class OpUnderTest:
         return FirstCall("the op", source, forward_and_backward, remedy, on, decides_all=self.domain is None)
 
     @property
-    def edges_drawn(self) -> Strategy | None:
+    def edge_cases(self) -> Strategy | None:
         """The edges; without a domain, arrays without axes or entries."""
         if self.edges is not None or self.domain is not None:
             return self.edges

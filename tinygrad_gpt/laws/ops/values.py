@@ -97,8 +97,8 @@ def projections_agree(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed
             return dy * directional_derivative(lambda *x: sut.oracle(x, settings), arrays, v, sut.exact)
 
         products = along_v(*wide)
-        answer = vjp(dy)
-        got = sum(float(np.sum(np.asarray(answer[i]) * v[i])) for i in where)
+        grads = vjp(dy)
+        got = sum(float(np.sum(np.asarray(grads[i]) * v[i])) for i in where)
         scale = 1 + float(np.sum(np.abs(products)))
         slack = products.size * reference_sensitivity(along_v, arrays)
         require_close("<vjp(dy), v>", np.array(got), np.sum(products), tolerance, scale, slack)
@@ -142,10 +142,10 @@ def vjp_is_linear(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: in
 def gradients_have_their_arrays_shapes(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
     """dx.shape = x.shape, also where x was broadcast."""
     y, vjp = sut.run(arrays, settings)
-    answer = vjp(distinct_dy(seed, y))
+    grads = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
-        if np.shape(answer[i]) != arrays[i].shape:
-            raise LawBroken(f"gradient {i} of shape {np.shape(answer[i])}", f"{arrays[i].shape}, that of array {i}")
+        if np.shape(grads[i]) != arrays[i].shape:
+            raise LawBroken(f"gradient {i} of shape {np.shape(grads[i])}", f"{arrays[i].shape}, that of array {i}")
 
 
 @law(
@@ -165,14 +165,14 @@ def broadcasting_is_repeating(sut: OpUnderTest, arrays: Arrays, settings: Settin
     (y, vjp), (z, whole_vjp) = sut.run(arrays, settings), sut.run(whole, settings)
     rtol = max(sut.rtol, sum_tolerance((), y))  # a broadcast op computes entry by entry: only the copies are summed
     dy = gaussian_dy(seed, y)
-    answer, copies, free = vjp(dy), whole_vjp(dy), input_sensitivity(sut, whole, settings, dy)
+    grads, copies, free = vjp(dy), whole_vjp(dy), input_sensitivity(sut, whole, settings, dy)
     require_close("y", y, z, rtol, slack=free.y)
     for i in sut.differentiable(arrays):
         shape, terms = arrays[i].shape, np.asarray(copies[i], np.float64)
         owners = np.broadcast_to(np.arange(arrays[i].size).reshape(shape), z.shape)
         sums = np.bincount(owners.ravel(), terms.ravel(), minlength=arrays[i].size).reshape(shape)
         slack = owner_sum_tolerance(terms, owners, arrays[i].size, y).reshape(shape) + free.gradients[i]
-        require_close(f"gradient {i}", np.asarray(answer[i]), sums, rtol, slack=slack)
+        require_close(f"gradient {i}", np.asarray(grads[i]), sums, rtol, slack=slack)
 
 
 @law(

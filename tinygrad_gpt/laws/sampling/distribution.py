@@ -141,7 +141,7 @@ def rows_are_independent(sut: SamplerUnderTest, logits: Array, settings: dict[st
     "temperature 0 is greedy",
     area="sampling",
     case=lambda sut: cases(logits=logits(), temperature=st.sampled_from([0.0, 0])),
-    needs=("answers", "temperature"),
+    needs=("results", "temperature"),
     mutants=("zero-temperature-means-one", "greedy-takes-the-last"),
     cites=("inclusionAI/LLaDA2.X#6", "EricLBuehler/mistral.rs#2424"),
 )
@@ -150,11 +150,11 @@ def zero_is_greedy(sut: SamplerUnderTest, logits: Array, temperature: float) -> 
     policy = f"zero_temperature={sut.zero_temperature!r}"
     if sut.zero_temperature == "error":
         try:
-            seen = sut.answers(logits, temperature=temperature)
+            seen = sut.results(logits, temperature=temperature)
         except sut.errors:
             return
         raise LawBroken(format_array(seen), "an error", policy)
-    seen = sut.answers(logits, temperature=temperature)
+    seen = sut.results(logits, temperature=temperature)
     likeliest = logits.argmax(-1)
     if "probabilities" in sut.capabilities:
         expected = np.eye(logits.shape[-1])[likeliest]

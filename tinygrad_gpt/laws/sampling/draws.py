@@ -75,13 +75,13 @@ def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
     never drawn.
     """
     possible = allowed_ids(p)
-    ends = sut.drawn(p, np.array([0.0, _ALMOST_ONE])).tolist()
+    ends = sut.draw_ids(p, np.array([0.0, _ALMOST_ONE])).tolist()
     if ends != [possible[0], possible[-1]]:
         raise LawBroken(
             f"u = 0 and u = 1 - 2^-53 drew {ends}", f"{[possible[0], possible[-1]]}, the ends of the support"
         )
-    if not holds_monotone_draw(sut.drawn, p, u):
-        drawn = sut.drawn(p, np.sort(u)).tolist()
+    if not holds_monotone_draw(sut.draw_ids, p, u):
+        drawn = sut.draw_ids(p, np.sort(u)).tolist()
         raise LawBroken(f"sorted u drew {drawn}", f"ids in rising order, of {possible}")
 
 
@@ -97,8 +97,8 @@ def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
 def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
     """For u = (j + 1/2) / 2^20 every id is drawn 2^20 p times ± 1, over GPT-2's 50,257 ids in float32."""
     p = _full_size_distribution(distribution)
-    ids = sut.drawn(p, uniform_grid(_FINE_GRID))
-    if not holds_stratified_counts(ids, p, sut.blur):
+    ids = sut.draw_ids(p, uniform_grid(_FINE_GRID))
+    if not holds_stratified_counts(ids, p, sut.slice_tolerance):
         if ids.min() < 0 or ids.max() >= len(p):
             raise LawBroken(f"ids from {ids.min()} to {ids.max()}", f"ids from 0 to {len(p) - 1}")
         expected = _FINE_GRID * p / p.sum(dtype=np.float64)
@@ -122,10 +122,10 @@ def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
     float32.
     """
     p = _full_size_distribution(distribution).astype(np.float64)
-    ids = np.flatnonzero(p >= max(_LEAST_SLICE, 4 * sut.blur))
+    ids = np.flatnonzero(p >= max(_LEAST_SLICE, 4 * sut.slice_tolerance))
     sums = np.cumsum(p)
     middles = (sums[ids] - p[ids] / 2) / sums[-1]
-    drawn = sut.drawn(_full_size_distribution(distribution), middles)
+    drawn = sut.draw_ids(_full_size_distribution(distribution), middles)
     wrong = np.flatnonzero(drawn != ids)
     if len(wrong):
         u, seen, id = middles[wrong[0]], drawn[wrong[0]], ids[wrong[0]]

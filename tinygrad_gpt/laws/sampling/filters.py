@@ -255,7 +255,7 @@ def _check_prefix(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]
         if len(kept) not in lengths or not same:
             wanted = " or ".join(str(sorted(order[:n])) for n in sorted(set(lengths)))
             mass = math.fsum(weights[: len(kept)]) / math.fsum(weights)
-            top = f"top {len(kept)} hold {mass:.6g}"
+            top = f"top {len(kept)} have mass {mass:.6g}"
             raise LawBroken(f"row {i}: kept {kept} ({top})", f"{wanted} for top_p = {settings['top_p']!r}", policy)
 
 

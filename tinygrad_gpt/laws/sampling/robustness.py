@@ -76,14 +76,14 @@ def _faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "invalid logits are an error",
     area="sampling",
     case=_faulty_logits,
-    needs=("answers",),
+    needs=("results",),
     mutants=("nan-becomes-zero",),
     cites=("JustVugg/colibri#369", "karpathy/nanoGPT#273"),
 )
 def faulty_logits_are_an_error(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
     """A nan, +inf, a row of only -inf, and rows without ids are errors, also at temperature 0."""
     try:
-        seen = sut.answers(logits, **settings)
+        seen = sut.results(logits, **settings)
     except sut.errors:
         return
     raise LawBroken(format_array(seen), " or ".join(error.__name__ for error in sut.errors))
@@ -121,7 +121,7 @@ def _any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "bad settings are errors",
     area="sampling",
     case=_any_setting,
-    needs=("answers", "settings"),
+    needs=("results", "settings"),
     mutants=("nan-top-p-accepted", "true-is-one"),
     cites=("Vision-CAIR/MiniGPT-4#200", "ohdearquant/lattice#295", "TransformerLensOrg/TransformerLens#1347"),
 )
@@ -132,14 +132,14 @@ def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, 
     good = [plain for given, plain in _GOOD[setting] if type(given) is type(value) and given == value]
     off = setting == "top_k" and value == 0 and type(value) is int and sut.zero_k == "off"
     if good or off:
-        p, q = sut.answers(logits, **{setting: value}), sut.answers(logits, **({setting: good[0]} if good else {}))
+        p, q = sut.results(logits, **{setting: value}), sut.results(logits, **({setting: good[0]} if good else {}))
         if not close_probabilities(p, q, sut.tolerance(1e-12)):
             raise LawBroken(
                 f"{format_array(p)} for {value!r}", f"{format_array(q)}, as for {good[0] if good else 'no limit'}"
             )
         return
     try:
-        seen = sut.answers(logits, **{setting: value})
+        seen = sut.results(logits, **{setting: value})
     except sut.errors:
         return
     raise LawBroken(

@@ -11,8 +11,8 @@ from tinygrad_gpt.laws.law import Area, Array
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 _DECLARED = frozenset({*SETTINGS, "per_row"})
-# Found, not declared.  "answers" is any of probabilities, ids and tokens, for laws that each of them can break.
-_VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "answers"})
+# Found, not declared.  "results" is any of probabilities, ids and tokens, for laws that each of them can break.
+_VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "results"})
 _MAX_TOKENS_SHOWN = 64  # number of tokens, or of u, that stand for a distribution that cannot be called
 
 
@@ -66,7 +66,7 @@ class SamplerUnderTest:
             "settings": self.settings,
         }
         views["tokens"] = self.token or (views["ids"] and self.uniforms)
-        views["answers"] = views["probabilities"] or views["ids"] or views["tokens"]
+        views["results"] = views["probabilities"] or views["ids"] or views["tokens"]
         if not any(given for view, given in views.items() if view != "settings"):
             raise ValueError(f"sampler {self.name!r} needs probabilities, warp, token_u, token, draw or uniforms")
         found = {view for view, given in views.items() if given}
@@ -108,7 +108,7 @@ class SamplerUnderTest:
         weights = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
         return weights / weights.sum(-1, keepdims=True)
 
-    def drawn(self, p: Array, u: Array) -> Array:
+    def draw_ids(self, p: Array, u: Array) -> Array:
         """The ids (N) that u (N) draws from p (V); for token_u the logits are log p, whose softmax is p."""
         if self.draw is not None:
             return np.asarray(self.draw(p, u))
@@ -117,7 +117,7 @@ class SamplerUnderTest:
             return np.asarray(self.token_u(np.log(np.asarray(p, np.float64)), u))
 
     @property
-    def blur(self) -> float:
+    def slice_tolerance(self) -> float:
         """How far the ends of a slice may be off: 0, or rtol after log and softmax."""
         return 0.0 if self.draw is not None else self.rtol
 
@@ -135,7 +135,7 @@ class SamplerUnderTest:
         assert self.uniforms is not None, "the law should require the capability"
         return self.ids(logits, np.asarray(self.uniforms(seed, 0, np.arange(n))), **settings)
 
-    def answers(self, logits: Array, **settings: Any) -> Array:
+    def results(self, logits: Array, **settings: Any) -> Array:
         """The sampler's result for logits (B, V): probabilities (B, V), or tokens (B, 64) for a fixed u or seed."""
         if "probabilities" in self.capabilities:
             return self.p(logits, **settings)
