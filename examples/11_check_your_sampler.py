@@ -2,14 +2,13 @@
 """
 # Is your sampler right?
 
-A hand-written one with a bug, what the laws say about it, and the same after the fix.
+A hand-written sampler with a bug, the laws' report on it, and the report after the fix.
 
-The sampler keeps the k likeliest tokens and divides by a temperature.  Tried on one sequence it does what it
-should. But its threshold is that of the first row, so in a batch every other row keeps too many tokens, or
-none.
+The sampler keeps the k likeliest tokens and divides by a temperature.  For one sequence it is right. But it
+uses the first row's threshold for all rows, so in a batch every other row keeps too many tokens, or none.
 
-Expect: the laws that the bug breaks, S04 ("rows are independent") among them, with the smallest batch that
-shows it; then, with one line changed, a report without findings.
+Expect: the laws that fail, among them S04 ("rows are independent"), with the smallest batch that shows the
+bug; then, with one line changed, a report without findings.
 """
 
 # %%
@@ -21,11 +20,11 @@ from tinygrad_gpt import laws
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.laws.profiles import PROFILES
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--profile", default="ci", choices=PROFILES, help="how many cases each law tries")
-arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
+arguments, _ = parser.parse_known_args()  # a notebook has other arguments
 
 # %% [markdown]
 # **The sampler**, written for one sequence and then used on batches.
@@ -34,32 +33,32 @@ arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 # %%
 def first_try(logits, *, temperature=1.0, top_k=None):
     """logits (B, V) -> the probabilities of the next token (B, V)."""
-    logits = checked(logits, temperature, top_k)
+    logits = check_inputs(logits, temperature, top_k)
     V = logits.shape[-1]
     if top_k is not None and top_k < V:
-        kth = np.sort(logits[0])[-top_k]  # the bug: written for one sequence, it is row 0's threshold for every row
+        kth = np.sort(logits[0])[-top_k]  # the bug: row 0's threshold is used for every row
         logits = np.where(logits < kth, -np.inf, logits)
-    return tempered(logits, temperature)
+    return softmax(logits, temperature)
 
 
 def fixed(logits, *, temperature=1.0, top_k=None):
-    """The same, each row with a threshold of its own."""
-    logits = checked(logits, temperature, top_k)
+    """The same, with a threshold for each row."""
+    logits = check_inputs(logits, temperature, top_k)
     V = logits.shape[-1]
     if top_k is not None and top_k < V:
         kth = np.sort(logits)[:, -top_k, None]  # (B, 1)
         logits = np.where(logits < kth, -np.inf, logits)
-    return tempered(logits, temperature)
+    return softmax(logits, temperature)
 
 
-def tempered(logits, temperature):
-    """exp(logits / temperature), rows summing to 1; the maximum is subtracted first, so that nothing overflows."""
+def softmax(logits, temperature):
+    """exp(logits / temperature) / sum; the maximum is subtracted first, so that nothing overflows."""
     weights = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
     return weights / weights.sum(-1, keepdims=True)
 
 
-def checked(logits, temperature, top_k):
-    """The logits in float64.  ValueError for numbers that mean nothing; the laws ask for that too."""
+def check_inputs(logits, temperature, top_k):
+    """The logits in float64.  Raises ValueError for invalid numbers, as the laws require."""
     numbers = [type(value) for value in (temperature, top_k)]
     if bool in numbers or str in numbers or not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be a number above 0; got {temperature!r}")
@@ -72,23 +71,23 @@ def checked(logits, temperature, top_k):
 
 
 def under_test(name, probabilities):
-    """What the sampler takes, and the choices it makes where several are right."""
+    """The sampler's adapter: the settings that it takes, and its choices where several are right."""
     return laws.SamplerUnderTest(
         name=name,
         probabilities=probabilities,
         capabilities={"temperature", "top_k"},
-        ties="all",  # tokens level with the k-th are kept, so k may be exceeded
+        ties="all",  # all tokens tied with the k-th are kept, so more than k may stay
         zero_temperature="error",
     )
 
 
 # %% [markdown]
-# **Tried on one sequence** it does what it should; the laws try batches too.
+# **On one sequence** it is right; the laws try batches too.
 
 # %%
 print("one sequence, top_k=2:", first_try(np.array([[1.0, 3.0, 2.0]]), top_k=2).round(3)[0], "as it should be\n")
 
-report = laws.check_sampler(under_test("first try", first_try), profile=arguments.profile, on_fail="report")
+report = laws.check(under_test("first try", first_try), profile=arguments.profile, on_fail="report")
 print(report.summary)
 for result in report.bad:
     print(result.line)
@@ -98,6 +97,6 @@ print(f"\n{min(report.bad, key=lambda result: result.law.id != 'S04').broken}\n"
 # **After the fix.**
 
 # %%
-report = laws.check_sampler(under_test("fixed", fixed), profile=arguments.profile, on_fail="report")
+report = laws.check(under_test("fixed", fixed), profile=arguments.profile, on_fail="report")
 print(report.summary)
 print("all laws hold" if report.ok else report)

@@ -45,4 +45,4 @@ def test_a_processor_of_ones_own_is_taken_in_place_of_transformers():
             return scores.masked_fill(scores < scores.max(-1, keepdim=True).values, -np.inf)
 
     with pytest.raises(AssertionError, match="S13, top-k keeps the k likeliest: broken by mine"):
-        laws.check_sampler(hf_warper(name="mine", top_k=KeepsOne), profile="ci", only=["S13"])
+        laws.check(hf_warper(name="mine", top_k=KeepsOne), profile="ci", only=["S13"])

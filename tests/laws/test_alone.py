@@ -28,20 +28,20 @@ from tinygrad_gpt.laws.sampling import reference
 
 settings = {"temperature", "top_k", "top_p", "min_p"}
 RIGHT = [
-    (laws.check_op, laws.OpUnderTest(name="tanh", op=tanh)),
-    (laws.check_engine, RIGHT_ENGINE),
-    (laws.check_model, RIGHT_MODEL),
-    (laws.check_sampler, laws.SamplerUnderTest(name="r", probabilities=reference.probabilities, capabilities=settings)),
-    (laws.check_loss, RIGHT_LOSS),
-    (laws.check_optimizer, RIGHT_OPTIMIZER),
-    (laws.check_data, RIGHT_LOADER),
-    (laws.check_checkpoint, RIGHT_CHECKPOINT),
+    laws.OpUnderTest(name="tanh", op=tanh),
+    RIGHT_ENGINE,
+    RIGHT_MODEL,
+    laws.SamplerUnderTest(name="r", probabilities=reference.probabilities, capabilities=settings),
+    RIGHT_LOSS,
+    RIGHT_OPTIMIZER,
+    RIGHT_LOADER,
+    RIGHT_CHECKPOINT,
 ]
-assert {sut.area for _, sut in RIGHT} == set(laws.LAWS)
-for check, sut in RIGHT:
-    check(sut, profile="dev")
+assert {sut.area for sut in RIGHT} == set(laws.LAWS)
+for sut in RIGHT:
+    laws.check(sut, profile="dev")
     broken = zoo.MUTANTS[sut.area][0]
-    report = check(broken.sut, profile="mutants", on_fail="report", only=[zoo.killers(broken)[0].id])
+    report = laws.check(broken.sut, profile="mutants", on_fail="report", only=[zoo.killers(broken)[0].id])
     assert [result.status for result in report.results] == ["broken"], report
 engine = {name for name in sys.modules if name.startswith("tinygrad_gpt.") and not name.startswith("tinygrad_gpt.laws")}
 assert engine == {"tinygrad_gpt.version"}, engine

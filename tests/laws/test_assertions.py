@@ -7,14 +7,14 @@ import pytest
 
 from tinygrad_gpt.laws.assertions import require_same, require_within
 from tinygrad_gpt.laws.law import LawBroken
-from tinygrad_gpt.laws.losses.cases import require_close
-from tinygrad_gpt.laws.optimizers.cases import require_near
+from tinygrad_gpt.laws.losses import cases as losses
+from tinygrad_gpt.laws.optimizers import cases as optimizers
 
 ONE = np.ones((2, 2))
 NEARLY = np.array([[1.0, 1.0], [1.0 + 1e-10, 1.0]])
 
 
-@pytest.mark.parametrize("compare", [require_close, require_near, require_within])
+@pytest.mark.parametrize("compare", [losses.require_close, optimizers.require_close, require_within])
 def test_the_worst_entry_is_named_in_full(compare):
     with pytest.raises(LawBroken) as broken:
         compare("p", NEARLY, ONE, 1e-12)
@@ -23,7 +23,7 @@ def test_the_worst_entry_is_named_in_full(compare):
     compare("p", NEARLY, ONE, 1e-9)
 
 
-@pytest.mark.parametrize("compare", [require_close, require_near, require_within])
+@pytest.mark.parametrize("compare", [losses.require_close, optimizers.require_close, require_within])
 @pytest.mark.parametrize(("got", "want"), [(math.nan, math.nan), (math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])
 def test_nan_is_near_nothing_and_inf_near_inf_alone(compare, got, want):
     with pytest.raises(LawBroken):

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.mutants.zoo.small_checkpoints import RIGHT_CHECKPOINT
 from tinygrad_gpt import files, laws
 from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints, load_checkpoint
 from tinygrad_gpt.checkpoints import folder as checkpoints
 from tinygrad_gpt.checkpoints.safetensors_file import DIGEST, open_safetensors, write
-from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, after_power_cuts, in_place_of_os
-from tinygrad_gpt.laws.checkpoints.runs import image_of
+from tinygrad_gpt.laws.checkpoints.faults import FaultyOS, folders_after_power_cuts, replace_os
+from tinygrad_gpt.laws.checkpoints.runs import folder_image
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
 from tinygrad_gpt.rng import Dropout
@@ -143,7 +142,7 @@ def test_an_object_that_brings_the_necessary_only_skips_the_rest():
 
 def test_a_run_that_stands_still_passes_nothing():
     still = replace(ours, step=lambda run: run)
-    with pytest.raises(laws.LawBroken, match="step 1 changes nothing that observe tells"):
+    with pytest.raises(laws.LawBroken, match="step 1 changes nothing that observe returns"):
         laws.find("R1").check(still)
 
 
@@ -193,16 +192,13 @@ def test_wrong_adapters_are_refused():
         replace(ours, remove=None)
     with pytest.raises(ValueError, match="max_steps must be at least 3, for two resumes and a step; got 2"):
         replace(ours, max_steps=2)
-    with pytest.raises(TypeError, match="check_data is for objects of area 'data'; got 'right' of area 'checkpoint'"):
-        laws.check_data(RIGHT_CHECKPOINT)
-    assert laws.check_checkpoint(RIGHT_CHECKPOINT, only=["R8"]).ok
 
 
 # The model of a disk
 
 
 def images(watched, n):
-    return [image for _, image in after_power_cuts(watched, [n])]
+    return [image for _, image in folders_after_power_cuts(watched, [n])]
 
 
 def test_a_power_cut_leaves_any_part_of_what_was_not_fsynced(tmp_path):
@@ -247,7 +243,7 @@ def test_folders_are_made_and_renamed_with_what_is_in_them(tmp_path):
     watched.rename(tmp_path / "draft", tmp_path / "final")
     last = {"final": None, "final/deep": None, "final/deep/x": "é".encode()}
     assert images(watched, len(watched.log))[-4] == last
-    assert image_of(tmp_path) == last
+    assert folder_image(tmp_path) == last
 
 
 @pytest.mark.parametrize(
@@ -271,7 +267,7 @@ def test_the_modules_have_their_own_names_back_afterwards(tmp_path):
     module = ModuleType("module")
     module.os = os
     watched = FaultyOS(tmp_path)
-    with in_place_of_os(watched, [module]):
+    with replace_os(watched, [module]):
         assert module.os is watched
         left_open = module.open(tmp_path / "a", "xb")
     assert module.os is os

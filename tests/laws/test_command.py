@@ -121,7 +121,7 @@ def test_bad_input_names_the_program_that_was_called(capsys):
 
 
 def test_without_hypothesis_one_line_says_what_to_install():
-    script = "import sys; sys.modules['hypothesis'] = None; from tinygrad_gpt import laws; laws.check_sampler"
+    script = "import sys; sys.modules['hypothesis'] = None; from tinygrad_gpt import laws; laws.check"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
@@ -129,7 +129,7 @@ def test_without_hypothesis_one_line_says_what_to_install():
 
 
 def test_a_hypothesis_that_is_broken_is_not_called_missing():
-    script = "import sys; sys.modules['sortedcontainers'] = None; from tinygrad_gpt.laws import check_sampler"
+    script = "import sys; sys.modules['sortedcontainers'] = None; from tinygrad_gpt.laws import check"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     said = "ImportError: tinygrad_gpt.laws needs hypothesis, which cannot be loaded (ModuleNotFoundError: "
     assert done.stderr.splitlines()[-1].startswith(said)

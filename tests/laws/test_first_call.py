@@ -52,7 +52,7 @@ def test_an_op_that_is_not_for_the_default_arrays_is_one_finding_with_the_remedy
     assert {result.status for result in report.results} <= {"skipped", "not checked", "held"}
     assert not report.ok
     assert f"\n\n{sut.name}: the op fails on the default arrays\n\n  call      sut.op(np.array(0.5)" in str(report)
-    assert str(report).count("remedy    give domain=, a strategy of (arrays, settings) that it is for; or arity=") == 1
+    assert str(report).count("remedy    give domain=, a strategy of (arrays, settings) that it accepts; or arity=") == 1
     assert len(str(report).splitlines()) < len(report.results) + 10
     assert report.markdown().count("remedy") == 1
     with pytest.raises(AssertionError) as caught:

@@ -16,7 +16,7 @@ from tinygrad_gpt.laws.profiles import PROFILES, settings_for
 
 
 class Thing:
-    """An object under test that counts how often it was asked."""
+    """An object under test that counts its calls."""
 
     area = "sampling"
     policies: dict[str, object] = {"ties": "exact", "order": "first"}  # noqa: RUF012
@@ -110,7 +110,7 @@ def test_an_object_that_answers_now_so_now_so_is_found_out():
     sut = numbers(None)
     sut.answer = lambda x: x if sut.asked % 7 else -1
     broken = broken_by(sut)
-    assert broken.observed == "it failed, but held when run again on the very same case"
+    assert broken.observed == "it failed, but passed when run again on the very same case"
 
 
 def test_an_object_that_spoils_its_input_does_not_spoil_the_report():

@@ -188,15 +188,15 @@ def test_a_finding_says_what_was_seen_and_wanted_and_by_how_much_it_is_off():
     certain = np.tile([2000.0, 0.0], (3, 1)), np.zeros(3, int), np.ones(3, bool)
     seen, wanted = broken("L07", sut=mutated("mean-of-means"), batches=[level, certain], cuts=[])
     assert seen == "the loss of the text (batches of 1 + 3 tokens) = 0.34657359027997264, off by 0.173"
-    assert wanted == "0.17328679513998632, to within 1.0e-12: 0.693147 nats by 4 counted tokens"
+    assert wanted == "0.17328679513998632, to within 1.0e-12: 0.693147 nats / 4 counted tokens"
     seen, wanted = broken(
         "L12",
         sut=mutated("mask-missing-below"),
         **{"logits": np.zeros((2, 2)), "targets": np.zeros(2, int), "counted": np.array([True, False])},
         **{"garbage": np.full((2, 2), np.nan), "outside": -1},
     )
-    assert seen == "the loss, with anything in uncounted rows, = 0.34657359027997264, off by 0.347"
-    assert wanted == "0.6931471805599453, to within 1.0e-12: the mean over counted rows that cost [0.69314718]"
+    assert seen == "the loss (other values in uncounted rows) = 0.34657359027997264, off by 0.347"
+    assert wanted == "0.6931471805599453, to within 1.0e-12: the mean over counted rows with losses [0.69314718]"
 
 
 def mutated(name):

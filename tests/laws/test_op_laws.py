@@ -1,4 +1,4 @@
-"""The laws of ops on objects that are no NumPy op in float64: one dtype alone, answers in a wrong form."""
+"""The laws of ops on objects that are not NumPy ops in float64: other dtypes, results of a wrong form."""
 
 import functools
 import operator
@@ -15,7 +15,13 @@ from tinygrad_gpt.kernels import cpu
 from tinygrad_gpt.laws.law import LawBroken
 from tinygrad_gpt.laws.ops import memory, values
 from tinygrad_gpt.laws.ops.memory import empty_is_garbage
-from tinygrad_gpt.laws.ops.rounding import LIBRARY, Sensitivity, conditioning, input_sensitivity, owner_sum_tolerance
+from tinygrad_gpt.laws.ops.rounding import (
+    LIBRARY_ROUNDINGS,
+    Sensitivity,
+    input_sensitivity,
+    owner_sum_tolerance,
+    reference_sensitivity,
+)
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
@@ -49,7 +55,7 @@ def test_a_vjp_of_float32_alone_that_is_wrong_by_a_hundredth_is_found(id, factor
         laws.find(id).check(squares(factor, reference=square))
 
 
-# The mean of 67, 66, 66 is no number of float32: whoever computes the row in float32 is off by some 1e-5.
+# The mean of 67, 66, 66 is not a float32 number: a row computed in float32 is off by some 1e-5.
 CANCELS = tuple(np.array(x, np.float32) for x in ([[67.0, 66.0, 66.0]], [2.8554688, 0.0, 0.0], [0.0, 0.0, 0.0]))
 
 
@@ -74,22 +80,24 @@ def test_what_float32_cannot_know_is_held_against_nobody(id, dtypes):
         laws.find(id).replay(layer_norm(1.01, dtypes), arrays=CANCELS, settings={}, seed=0)
 
 
-def test_without_that_room_a_right_op_would_break_the_law(monkeypatch):
-    monkeypatch.setattr(values, "conditioning", lambda f, arrays: 0.0)
+def test_without_that_slack_a_right_op_would_break_the_law(monkeypatch):
+    monkeypatch.setattr(values, "reference_sensitivity", lambda f, arrays: 0.0)
     with pytest.raises(LawBroken, match="G02"):
         laws.find("G02").replay(
             replace(CASES["layer_norm"][0], dtypes=("float32",), op=cpu.layer_norm), arrays=CANCELS, settings={}, seed=0
         )
 
 
-def test_the_room_is_that_of_the_numbers_not_of_the_op():
+def test_the_slack_depends_on_the_numbers_not_on_the_op():
     x = (1000 + normal(0, (50,))).astype(np.float32)
     last_digit = 1000 * np.finfo(np.float32).eps
-    room = conditioning(lambda x: x - 1000, (x,))
-    assert LIBRARY * last_digit / 4 < room < LIBRARY * last_digit * 4
-    assert conditioning(lambda x: x - 1000, (x.astype(np.float64),)) == 0
+    slack = reference_sensitivity(lambda x: x - 1000, (x,))
+    assert LIBRARY_ROUNDINGS * last_digit / 4 < slack < LIBRARY_ROUNDINGS * last_digit * 4
+    assert reference_sensitivity(lambda x: x - 1000, (x.astype(np.float64),)) == 0
     pair = np.array([67.0, 66.0], np.float32)
-    assert conditioning(lambda x: x[:1] - x[1:], (pair,)) > 0, "neighbours move apart, whatever the random choices"
+    assert reference_sensitivity(lambda x: x[:1] - x[1:], (pair,)) > 0, (
+        "neighbours move apart, whatever the random choices"
+    )
 
 
 IN_ANY_DTYPE = ("G06", "G09", "G15", "G22", "G23")
@@ -134,7 +142,9 @@ def test_numbers_that_cancel_sway_a_result_and_float64_does_not():
     dy = np.ones(50, np.float32)
     found = input_sensitivity(op, (a, b), {}, dy)
     last_digit = 1000 * np.finfo(np.float32).eps
-    assert LIBRARY * last_digit / 4 < found.y < LIBRARY * last_digit * 4  # though y itself is near 1
+    assert (
+        LIBRARY_ROUNDINGS * last_digit / 4 < found.y < LIBRARY_ROUNDINGS * last_digit * 4
+    )  # though y itself is near 1
     assert max(found.gradients.values()) < 1e-4
     assert input_sensitivity(op, (a.astype(np.float64), b.astype(np.float64)), {}, dy.astype(np.float64)).y == 0
 
@@ -164,9 +174,9 @@ def test_without_float64_and_reference_there_is_nothing_to_differentiate():
 
 
 def test_a_bare_gradient_is_refused():
-    with pytest.raises(LawBroken, match="a vjp that answers float32") as broken:
+    with pytest.raises(LawBroken, match="a vjp that returns float32") as broken:
         laws.find("G05").check(squares(answer=lambda dx: dx))
-    assert broken.value.expected == "one gradient per array, in a tuple"
+    assert broken.value.expected == "a tuple of one gradient per array"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex128", "int16", "uint8", "bool", "datetime64[s]", "U3"])

@@ -69,7 +69,7 @@ FAR_OFF = [(law, mutant) for mutant in ADAMW_MUTANTS for law in killers(mutant)]
 
 
 @pytest.mark.parametrize(("law", "mutant"), FAR_OFF, ids=lambda x: getattr(x, "id", "") or x.name)
-def test_the_room_for_float32_lets_no_broken_optimizer_through(law, mutant):
+def test_the_slack_for_float32_lets_no_broken_optimizer_through(law, mutant):
     with pytest.raises(laws.LawBroken):
         law.without_shrinking().check(in_float32(mutant.sut), profile="mutants")
 
@@ -107,11 +107,11 @@ def test_ours_and_the_laws_recurrence_take_the_path_that_pytorch_took():
     settings = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.5}
     gradients, want = np.array(GOLDEN_GRADIENTS), np.array(GOLDEN_PATH)
     np.testing.assert_allclose(cases.adamw(want[0], gradients, **settings), want, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(cases.path_of_matrix(adamw, want[0], gradients, **settings), want, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(cases.parameter_path(adamw, want[0], gradients, **settings), want, rtol=0, atol=1e-15)
 
 
 def test_a_schedule_alone_is_enough():
-    report = laws.check_optimizer(laws.OptimizerUnderTest(name="cosine", schedule=cosine_schedule), profile="dev")
+    report = laws.check(laws.OptimizerUnderTest(name="cosine", schedule=cosine_schedule), profile="dev")
     assert [result.law.id for result in report.results if result.status == "held"] == ["A16"]
 
 

@@ -110,7 +110,7 @@ def test_a_sampler_that_only_shows_ids_is_judged_by_them():
         token_u=lambda logits, u, **settings: sampling.draw(sampling.probabilities(logits, **settings), u),
         capabilities={"temperature", "top_k"},
     )
-    report = laws.check_sampler(black_box, on_fail="report")
+    report = laws.check(black_box, on_fail="report")
     held = {"S05", "S24", "S25", "S26", "S27", "S28", "S38"}
     assert {r.law.id for r in report.results if r.status == "held"} == held
     assert report.ok
@@ -122,7 +122,7 @@ def test_a_sampler_that_only_shows_tokens_is_judged_by_them():
         return sampling.draw(sampling.probabilities(logits, **settings), u)
 
     black_box = laws.SamplerUnderTest(name="black box", token=token, capabilities={"temperature", "top_k"})
-    report = laws.check_sampler(black_box, on_fail="report")
+    report = laws.check(black_box, on_fail="report")
     assert {r.law.id for r in report.results if r.status == "held"} == {"S05", "S24", "S25", "S31", "S32", "S41"}
     assert report.ok
 
@@ -142,13 +142,13 @@ def test_a_broken_draw_is_found_through_token_u_too(mutant):
     if mutant.name == "draws-with-float32-u":
         pytest.skip("what it misses is too rare to be asked for through the rounding of a logarithm")
     hidden = laws.SamplerUnderTest(name=mutant.name, token_u=through_logits(mutant.sut.draw))
-    report = laws.check_sampler(hidden, profile="mutants", on_fail="report", only=["S26", "S27", "S28"])
+    report = laws.check(hidden, profile="mutants", on_fail="report", only=["S26", "S27", "S28"])
     assert report.bad
 
 
 def test_a_right_draw_in_float32_is_right_to_its_rtol():
     single = laws.SamplerUnderTest(name="float32", token_u=through_logits(reference.draw, np.float32), rtol=1e-5)
-    laws.check_sampler(single, profile="ci", only=["S26", "S27", "S28", "S38"])
+    laws.check(single, profile="ci", only=["S26", "S27", "S28", "S38"])
 
 
 @pytest.mark.parametrize("window", ["token_u", "token"])
@@ -160,7 +160,7 @@ def test_bad_answers_are_seen_through_every_window(window, id, setting):
         return reference.draw(p, where[0] if window == "token_u" else np.random.default_rng(where[0]).random(where[1]))
 
     sut = laws.SamplerUnderTest(name="wrong", **{window: wrong}, capabilities={setting})
-    assert laws.check_sampler(sut, profile="ci", on_fail="report", only=[id]).bad
+    assert laws.check(sut, profile="ci", on_fail="report", only=[id]).bad
 
 
 def test_the_support_has_to_be_the_same_in_float32():
@@ -226,7 +226,7 @@ def test_a_policy_that_is_not_kept_breaks_a_law(policy):
         name="ours", probabilities=sampling.probabilities, capabilities={"temperature", "top_k"}, **policy
     )
     with pytest.raises(AssertionError, match="broken by ours"):
-        laws.check_sampler(sut, profile="ci", only=["S05", "S15", "S25"])
+        laws.check(sut, profile="ci", only=["S05", "S15", "S25"])
 
 
 def test_digits_that_float32_does_not_have_are_not_asked_for_twice():
@@ -269,10 +269,10 @@ def test_temperature_last_is_another_right_order():
 
     fields = {"probabilities": temperature_last, "capabilities": {"temperature", "top_p", "min_p"}}
     last = laws.SamplerUnderTest(name="last", order="temperature last", **fields)
-    laws.check_sampler(last, only=["S14", "S20", "S21"])
+    laws.check(last, only=["S14", "S20", "S21"])
     first = laws.SamplerUnderTest(name="first", **fields)
     with pytest.raises(AssertionError, match="order='temperature first'"):
-        laws.check_sampler(first, profile="ci", only=["S20"])
+        laws.check(first, profile="ci", only=["S20"])
 
 
 @pytest.mark.parametrize(

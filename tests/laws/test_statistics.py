@@ -191,9 +191,9 @@ def test_a_statistical_law_of_samplers_makes_one_check_per_case(law, monkeypatch
 @pytest.mark.parametrize(
     ("id", "promise"),
     [
-        ("S31", detectable_variation(6, draws.DRAWS)),
-        ("S32", detectable_variation(4 * 4, draws.DRAWS // 2)),
-        ("S42", detectable_distance(draws.DRAWS)),
+        ("S31", detectable_variation(6, draws.N_DRAWS)),
+        ("S32", detectable_variation(4 * 4, draws.N_DRAWS // 2)),
+        ("S42", detectable_distance(draws.N_DRAWS)),
     ],
 )
 def test_a_sentence_promises_what_the_numbers_give(id, promise):
@@ -207,7 +207,7 @@ def test_two_seeds_are_alike_by_chance_less_often_than_alpha():
         for high in range(1, V):
             weights = np.exp([1.0] * high + [-1.0] * (V - high))
             alike = max(alike, float(((weights / weights.sum()) ** 2).sum()))
-    assert 3 * alike**draws.SEEDED < ALPHA
+    assert 3 * alike**draws.N_TOKENS_PER_SEED < ALPHA
 
 
 def test_a_known_source_says_what_it_detects():

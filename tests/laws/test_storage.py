@@ -1,4 +1,4 @@
-"""What Hypothesis keeps is not left in the folder in which somebody works."""
+"""Hypothesis does not save its files in the working directory."""
 
 import os
 import subprocess
@@ -48,22 +48,22 @@ def anywhere(monkeypatch, tmp_path):
 
 
 def test_within_a_check_it_is_the_cache_and_afterwards_as_before(anywhere):
-    before, seen = storage.folder(), []
+    before, seen = storage.storage_folder(), []
 
     def op(x):
-        seen.append(storage.folder())
+        seen.append(storage.storage_folder())
         return x * 1, lambda dy: (dy * 1,)
 
     laws.find("G04").check(laws.OpUnderTest(name="same", op=op), "dev")
     assert {*seen} == {anywhere / "tinygrad_gpt" / "hypothesis"}
-    assert storage.folder() == before
+    assert storage.storage_folder() == before
 
 
 def test_a_folder_that_the_environment_names_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path))
-    before = storage.folder()
+    before = storage.storage_folder()
     with storage.storage_in_cache():
-        assert storage.folder() == before
+        assert storage.storage_folder() == before
 
 
 def test_a_cache_that_cannot_be_written_is_replaced_by_a_folder_for_temporary_files(anywhere, monkeypatch):

@@ -1,6 +1,6 @@
 """python -m tests.mutants.page_of_kills > docs/law-mutant-matrix.md: the page of the measured matrix (minutes).
 
-Names of areas limit it to those: python -m tests.mutants.page_of_kills checkpoint
+Only some areas: python -m tests.mutants.page_of_kills checkpoint
 """
 
 import sys
@@ -14,15 +14,15 @@ INTRODUCTION = """# Which law kills which mutant
 
 <!-- Written by `python -m tests.mutants.page_of_kills`; it takes minutes.  Edit laws and mutants, not this page. -->
 
-Measured: every [law](laws.md) against every mutant of its area that has what the law needs, in 100 cases that are
-the same as long as the code is. A law *names* the mutants that it must kill, and CI tries those; what it kills
-*besides* is given by number, and may change with the cases. A `!` would mark a named mutant that survived. To kill more
-is no merit: a law about checks of the input breaks every mutant that was written without them.
+Measured: every [law](laws.md) on every mutant of its area that has what the law needs, in 100 cases, which are the same
+as long as the code is. A law *names* the mutants that it must kill, and CI tries these. The mutants that it kills
+*besides* are given by number, and may change with the cases. A `!` would mark a named mutant that survived. To kill
+more mutants is not better: a law about checks of the input kills every mutant that was written without them.
 """
 
 
 def page(zoo):
-    """An introduction, and each area's summary and table.  A line per area on stderr tells how far it is."""
+    """An introduction, and each area's summary and table.  Progress is reported on stderr, a line per area."""
     parts = [INTRODUCTION]
     for area, mutants in zoo.items():
         print(f"{area}: {len(LAWS[area])} laws, {len(mutants)} mutants", file=sys.stderr)

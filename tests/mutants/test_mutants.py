@@ -1,4 +1,4 @@
-"""The gate: every law kills the mutants it names, and every mutant is named."""
+"""Every law kills the mutants that it names, and every mutant is named by a law."""
 
 import re
 from dataclasses import replace

@@ -17,8 +17,8 @@ from tests.reliability.damage import state
 from tests.reliability.tally import Tally
 from tinygrad_gpt.checkpoints import Checkpoints, load_checkpoint
 from tinygrad_gpt.laws import LawBroken
-from tinygrad_gpt.laws.checkpoints.faults import MODES, FaultyOS, after_kills, after_power_cuts
-from tinygrad_gpt.laws.checkpoints.runs import image_of, write_image
+from tinygrad_gpt.laws.checkpoints.faults import FAULT_MODES, FaultyOS, folders_after_kills, folders_after_power_cuts
+from tinygrad_gpt.laws.checkpoints.runs import folder_image, write_image
 from tinygrad_gpt.laws.checkpoints.writing import watched_save
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.optim import AdamW
@@ -49,7 +49,7 @@ def failing_operations(folder: Path, full: bool) -> Tally:
     tally = Tally()
     for save in saves(full):
         for code in CODES if full else CODES[:1]:
-            for what, _, error in save.faults(MODES, code):
+            for what, _, error in save.faults(FAULT_MODES, code):
                 if error is not None and not isinstance(error, OSError):
                     tally.lost.append(f"{what}: {type(error).__name__}: {error}")
                 else:
@@ -62,9 +62,9 @@ def power_cuts(folder: Path, full: bool) -> Tally:
     tally = Tally()
     for save in saves(full):
         end = len(save.undisturbed.log)
-        for n, image in after_power_cuts(save.undisturbed, range(end + 1)):
+        for n, image in folders_after_power_cuts(save.undisturbed, range(end + 1)):
             count(tally, save, f"power cut after {n} operations", image, *(save.old, save.new))
-        for _, image in after_power_cuts(save.undisturbed, [end]):
+        for _, image in folders_after_power_cuts(save.undisturbed, [end]):
             count(tally, save, "power cut after the save", image, save.new)
     return tally
 
@@ -73,8 +73,8 @@ def power_cuts_after_failures(folder: Path, full: bool) -> Tally:
     """An operation of a save fails, and then the power."""
     tally = Tally()
     for save in saves(full):
-        for what, files, error in save.faults(MODES if full else MODES[:1], errno.EIO):
-            for _, image in after_power_cuts(files, [len(files.log)]):
+        for what, files, error in save.faults(FAULT_MODES if full else FAULT_MODES[:1], errno.EIO):
+            for _, image in folders_after_power_cuts(files, [len(files.log)]):
                 allowed = (save.new,) if error is None else (save.old, save.new)
                 count(tally, save, f"{what}, then a power cut", image, *allowed)
     return tally
@@ -84,7 +84,7 @@ def kills_at_operations(folder: Path, full: bool) -> Tally:
     """The process is killed after every operation of a save, or within a write; every file with a name is whole."""
     tally = Tally()
     for save in saves(full):
-        for n, image in after_kills(save.undisturbed):
+        for n, image in folders_after_kills(save.undisturbed):
             count(tally, save, f"killed after {n} operations", image, save.old, save.new)
             for path in Checkpoints(save.folder).paths():
                 load_checkpoint(path)
@@ -134,13 +134,13 @@ def full_disks(folder: Path, full: bool) -> Tally:
     optimizer = AdamW({"ln_f.bias": model.parameters()["ln_f.bias"]})  # of one alone: a short file has few lengths
     kept, tally = Checkpoints(folder), Tally()
     size = kept.save(model, optimizer, step=1).stat().st_size
-    before, old = image_of(folder), state(kept.newest()[0])
+    before, old = folder_image(folder), state(kept.newest()[0])
     for limit in range(0, size, 1 if full else size // 25):
         try:
             with disk_of(limit):
                 kept.save(model, optimizer, step=2)
         except OSError as error:
-            if error.errno == errno.EFBIG and image_of(folder) == before and state(kept.newest()[0]) == old:
+            if error.errno == errno.EFBIG and folder_image(folder) == before and state(kept.newest()[0]) == old:
                 tally.loaded += 1
                 continue
         tally.lost.append(f"files of at most {limit} bytes")

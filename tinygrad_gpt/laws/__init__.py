@@ -1,7 +1,7 @@
 """Laws that any sampler, op, loss, model, optimizer, loader or checkpoint can be checked against, whoever wrote it.
 
     sut = laws.SamplerUnderTest(name="mine", probabilities=my_probabilities, capabilities={"temperature", "top_k"})
-    laws.check_sampler(sut)
+    laws.check(sut)
 
 Needs NumPy and Hypothesis (the predicates, `holds_...`, NumPy alone), and sees NumPy's arrays only.  No module in here
 imports one of the engine's, so no law can lean on what it checks.

@@ -1,4 +1,4 @@
-"""Holding what was seen against what was wanted; a finding names the worst entry in full, and how far it may be."""
+"""Comparing observed with expected arrays; a finding names the worst entry in full, and the tolerance."""
 
 from typing import Any
 

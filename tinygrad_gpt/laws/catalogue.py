@@ -1,6 +1,6 @@
-"""All laws there are: one tuple per area, written in that area's module and listed here.
+"""All laws: one tuple per area, defined in that area's package and listed here.
 
-To add an area, import its tuple and give it a line in LAWS.
+To add an area, import its tuple and give it a line in LAWS and in TITLES.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ TITLES: dict[Area, str] = {
     "data": "Data",
     "checkpoint": "Checkpoints",
 }
-DROPPED: dict[str, str] = {**DROPPED_SAMPLER_LAWS}  # ids that were laws once, and why they are none
+DROPPED: dict[str, str] = {**DROPPED_SAMPLER_LAWS}  # ids of former laws, and why they were dropped
 ALL_LAWS: tuple[Law, ...] = tuple(law for laws in LAWS.values() for law in laws)
 
 
@@ -49,7 +49,10 @@ def find(id: str) -> Law:
 
 
 def laws_of(sut: UnderTest, only: Iterable[str] | None = None) -> tuple[Law, ...]:
-    """The laws of the object's area, or those of them with the ids in only (ValueError for an id that is not there)."""
+    """The laws of the object's area, or those with the ids in `only`.
+
+    Raises TypeError for anything that is not an object under test, ValueError for an unknown id.
+    """
     area = getattr(sut, "area", None)
     if area not in LAWS:
         raise TypeError(f"an object under test is made with an adapter such as laws.SamplerUnderTest; got {sut!r}")

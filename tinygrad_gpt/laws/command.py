@@ -1,6 +1,6 @@
-"""The command line, as `tinygrad-gpt laws` and `python -m tinygrad_gpt.laws`: check what a module holds under a name.
+"""The commands `tinygrad-gpt laws` and `python -m tinygrad_gpt.laws`: check an object of a module, given by name.
 
-Only checking needs Hypothesis; it is imported then, so that --help works without it.
+Hypothesis is imported only when an object is checked, so that --help works without it.
 """
 
 import argparse
@@ -17,39 +17,39 @@ PROGRAM = "python -m tinygrad_gpt.laws"
 _FORMATS = ("text", "markdown", "json")
 
 
-class ArgumentsError(ValueError):
-    """Arguments that the parser does not understand; the text says why."""
+class _ArgumentsError(ValueError):
+    """Invalid arguments; the text says why."""
 
 
-class HelpShown(Exception):  # noqa: N818 - nothing went wrong
+class _HelpShown(Exception):  # noqa: N818 - nothing went wrong
     """The help has been printed."""
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that raises where argparse ends the program."""
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises an exception where argparse ends the program."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise ArgumentsError."""
+        """Raise _ArgumentsError, where argparse exits."""
         missing = re.fullmatch(r"argument (\S+): expected one argument", message)
-        raise ArgumentsError(f"{missing[1]} needs a value" if missing else message)
+        raise _ArgumentsError(f"{missing[1]} needs a value" if missing else message)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Raise HelpShown: --help alone comes here."""
-        raise HelpShown
+        """Raise _HelpShown: only --help calls this."""
+        raise _HelpShown
 
     def refuse(self, argument: str) -> NoReturn:
-        """Raise ArgumentsError for what no option takes."""
+        """Raise _ArgumentsError for an argument that belongs to no option."""
         if not argument.startswith("-") or argument == "-":
-            raise ArgumentsError(f"unexpected argument {argument!r}")
+            raise _ArgumentsError(f"unexpected argument {argument!r}")
         option = argument.split("=")[0]
         known = [flag for flag in self._option_string_actions if flag.startswith("--")]
         near = get_close_matches(option, known, n=1, cutoff=0.8)
-        raise ArgumentsError(f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise _ArgumentsError(f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def parser(program: str) -> Parser:
+def parser(program: str) -> _Parser:
     """The parser of both programs."""
-    made = Parser(
+    made = _Parser(
         prog=program, description="Check an object, such as a sampler, by the laws it must keep.", allow_abbrev=False
     )
     made.add_argument(
@@ -71,19 +71,19 @@ def parser(program: str) -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
-    """Parse, check, print the report; the exit code: 0 every law held, 1 one was broken, 2 bad input."""
+    """Parse, check and print the report; returns the exit code: 0 all laws passed, 1 some failed, 2 bad input."""
     ours = parser(program)
     try:
         given, others = ours.parse_known_args(arguments)
         if others:
             ours.refuse(others[0])
         if given.format not in _FORMATS:
-            raise ArgumentsError(f"--format must be one of {', '.join(_FORMATS)}; got {given.format!r}")
+            raise _ArgumentsError(f"--format must be one of {', '.join(_FORMATS)}; got {given.format!r}")
         if given.name is None:
-            raise ArgumentsError("needs NAME, as pkg.module:name")
-    except HelpShown:
+            raise _ArgumentsError("needs NAME, as pkg.module:name")
+    except _HelpShown:
         return HELD
-    except ArgumentsError as error:
+    except _ArgumentsError as error:
         _print_error(program, error)
         return BAD_INPUT
     return check_by_name(given.name, profile=given.profile, format=given.format, only=given.only, program=program)
@@ -97,9 +97,12 @@ def check_by_name(
     only: str | None = None,
     program: str = "tinygrad-gpt laws",
 ) -> int:
-    """Check the object called pkg.module:name, print its report; 0 held, 1 broken, 2 bad input (a line on stderr)."""
+    """Check the object pkg.module:name and print its report; returns the exit code.
+
+    0: all laws passed; 1: some failed; 2: bad input, with one line on stderr.
+    """
     try:
-        from tinygrad_gpt.laws import check  # says what to do where Hypothesis is missing
+        from tinygrad_gpt.laws import check  # raises ImportError with a remedy where Hypothesis is missing
         from tinygrad_gpt.laws.profiles import default_profile, settings_for
 
         settings_for(profile)
@@ -115,7 +118,7 @@ def check_by_name(
 
 
 def _ids_in(only: str) -> list[str]:
-    """The laws' ids in a text with commas between them.  ValueError if there is none."""
+    """The ids in a comma-separated text.  Raises ValueError if there is none."""
     ids = [id.strip().upper() for id in only.split(",") if id.strip()]
     if not ids:
         raise ValueError(f"only must hold ids of laws, with commas between them; got {only!r}")
@@ -123,7 +126,7 @@ def _ids_in(only: str) -> list[str]:
 
 
 def _import_module(module: str) -> ModuleType:
-    """The module of this name.  ImportError, in one line, also for what goes wrong in it."""
+    """The module of this name.  Raises ImportError, in one line, also for an exception of the module's code."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -133,13 +136,13 @@ def _import_module(module: str) -> ModuleType:
 
 
 def _print_error(program: str, error: object) -> None:
-    """One line on stderr, as all commands write it: the program, and what is wrong."""
+    """Print one line on stderr, as all commands do: the program and the error."""
     line = " ".join(str(error).split())
     print(f"{program}: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", file=sys.stderr)
 
 
 def _objects_under_test(name: str) -> list[Any]:
-    """The objects under test that pkg.module:name holds.  ValueError if the name has no such form."""
+    """The objects under test that pkg.module:name is or contains.  Raises ValueError for a name of another form."""
     module, colon, attribute = name.partition(":")
     is_path = "" in module.split(".") or "/" in module or "\\" in module or module.endswith(".py")
     if not (colon and attribute) or is_path:

@@ -1,6 +1,6 @@
-"""A function that fails on its very first call breaks every law that calls it: one finding about it, none about laws.
+"""A function that fails on its very first call gives one finding about that call, instead of one for every law.
 
-An adapter has a list of such calls (`first_calls`), each on plain, small, finite numbers.
+An adapter has a list of first calls (`first_calls`), each on plain, small, finite numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,20 +19,20 @@ TARGETS = np.array([2, 0])
 
 @dataclass(frozen=True)
 class FirstCall:
-    """A plain call of one of an object's functions, as Python writes it, and what to do if it fails."""
+    """A plain call of one of an object's functions, its source, and the remedy if it fails."""
 
-    what: str  # fails ...
+    what: str  # the message is: `what` fails on `on`
     source: str
     run: Callable[[], object]
     remedy: str
-    on: str = "its first call"  # ... on this
-    decides_all: bool = False  # without it no law says anything
+    on: str = "its first call"
+    decides_all: bool = False  # if it fails, no law can be checked
 
 
 def call_text(
     function: Callable[..., Any] | None, name: str, form: str, *arguments: Any, **options: Any
 ) -> list[FirstCall]:
-    """The call of an adapter's field of this name, if there is such a function; `form` is how it is to be written."""
+    """The call of an adapter's field of this name, if it is given; `form` is the signature that it must have."""
     if function is None:
         return []
     given = [*map(_argument_text, arguments), *(f"{key}={_argument_text(value)}" for key, value in options.items())]
@@ -41,13 +41,13 @@ def call_text(
 
 
 def _argument_text(argument: Any) -> str:
-    """An argument as Python source; a function, or what an object has made of itself, by its type."""
+    """An argument as Python source; a function or another object by its type."""
     plain = isinstance(argument, np.ndarray | int | float | str | bool | tuple | list | dict)
     return literal(argument) if plain else f"<{type(argument).__name__}>"
 
 
 def failed_call(calls: Sequence[FirstCall]) -> tuple[FirstCall, Exception] | None:
-    """The first of the calls that raises, and what it raises.  A finding of a law's own is none of them."""
+    """The first call that raises, and its exception; LawBroken is not counted."""
     for call in calls:
         try:
             with np.errstate(all="ignore"):
@@ -60,7 +60,7 @@ def failed_call(calls: Sequence[FirstCall]) -> tuple[FirstCall, Exception] | Non
 
 
 def simplest_example(strategy: st.SearchStrategy[Any]) -> list[Any]:
-    """The example that Hypothesis tries first, in a list; an empty one if it finds none."""
+    """A list of the example that Hypothesis tries first; empty if it finds none."""
     found: list[Any] = []
 
     def look(example: Any) -> None:
@@ -77,6 +77,6 @@ def simplest_example(strategy: st.SearchStrategy[Any]) -> list[Any]:
     )
     try:
         once(given(strategy)(look))()
-    except Exception:  # a strategy that cannot be drawn from: the laws say so
+    except Exception:  # a strategy that cannot be drawn from: the laws report it
         return []
     return found

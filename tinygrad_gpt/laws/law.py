@@ -6,8 +6,8 @@
         ...
         raise LawBroken(observed, expected)
 
-`law.check(sut)` runs the body on many cases and raises one LawBroken, whose text holds all that is needed to act:
-the sentence, the smallest case found, what was seen and wanted, the policy in force, and the lines that replay it.
+`law.check(sut)` runs the body on many cases and raises one LawBroken.  Its text has the sentence, the smallest failing
+case, what was observed and expected, the policy in force, and the lines of Python that replay the case.
 """
 
 import copy
@@ -37,13 +37,13 @@ Area = Literal["ops", "engine", "model", "sampling", "loss", "optimizer", "data"
 
 
 class UnderTest(Protocol):
-    """What every adapter offers: its area, a name, what it can do, and the policies it declares (name -> value)."""
+    """What every adapter has: an area, a name, capabilities, and the declared policies (name -> value)."""
 
     area: ClassVar[Area]
 
     @property
     def name(self) -> str:
-        """How reports call the object."""
+        """The object's name in reports."""
 
     @property
     def capabilities(self) -> Set[str]:
@@ -55,7 +55,7 @@ class UnderTest(Protocol):
 
 
 class LawBroken(AssertionError):  # noqa: N818 - a finding about the object, not an error of the laws
-    """A case that breaks a law.  A body fills the first three fields, `Law.check` the others."""
+    """A case on which a law fails.  A body sets the first three fields, `Law.check` the others."""
 
     def __init__(
         self,
@@ -86,18 +86,18 @@ class LawBroken(AssertionError):  # noqa: N818 - a finding about the object, not
         return "\n".join([head, *(_field(name, text) for name, text in fields.items())])
 
     def policy_in_force(self) -> str:
-        """The policy the body named, or all that the object declares."""
+        """The policy that the body named, or else all that the object declares."""
         return self.policy or ", ".join(f"{name}={value!r}" for name, value in self.sut.policies.items()) or "(none)"
 
     def replay(self) -> str:
-        """Lines of Python that break the law again, on this case alone."""
+        """Lines of Python that check the law on this one case again."""
         imports = ["import numpy as np", "from tinygrad_gpt import laws", import_line(self.sut)]
         law = self.law.id if self.law else "?"
         return "\n".join([*imports, call(f'laws.find("{law}").replay', "sut", self.case)])
 
 
 class FirstCallFailed(LawBroken):
-    """A function of the object fails on its very first call, so no law that calls it says anything."""
+    """A function of the object fails on its very first call, so that no law that calls it can be checked."""
 
     def __init__(self, call: FirstCall, error: Exception, law: "Law", sut: Any) -> None:
         super().__init__(f"{type(error).__name__}: {error}", "no exception", law=law, sut=sut, case={})
@@ -105,7 +105,7 @@ class FirstCallFailed(LawBroken):
 
     @property
     def line(self) -> str:
-        """It in a few words."""
+        """The finding in a few words."""
         return f"{self.call.what} fails on {self.call.on}"
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ class FirstCallFailed(LawBroken):
 
 
 def _field(name: str, text: str) -> str:
-    """One named paragraph of a message, its further lines indented."""
+    """A named paragraph of a message, with its further lines indented."""
     return f"  {name:<9} " + text.replace("\n", "\n" + " " * 12)
 
 
@@ -130,7 +130,7 @@ class DoesNotApply(unittest.SkipTest):
 class Law:
     """One property that every object of an area must have.
 
-    case(sut) is a strategy of dicts, and body(sut, **case) raises LawBroken; any other exception breaks the law too.
+    case(sut) is a strategy of dicts.  body(sut, **case) raises LawBroken; with any other exception the law fails too.
     `mutants` are the names of the broken objects that it must kill, `cites` the published bugs it would have caught.
     """
 
@@ -144,7 +144,7 @@ class Law:
     needs: frozenset[str] = frozenset()
     mutants: tuple[str, ...] = ()
     cites: tuple[str, ...] = ()
-    examples: int | None = None  # at most so many, in any profile: for laws whose one case is large
+    examples: int | None = None  # at most so many in any profile, for laws with large cases
     shrink: bool = True
 
     def missing(self, sut: UnderTest) -> frozenset[str]:
@@ -156,50 +156,51 @@ class Law:
         return sut.area == self.area and not self.missing(sut)
 
     def check(self, sut: UnderTest, profile: str | settings | None = None) -> None:
-        """Raise LawBroken with the smallest case found, DoesNotApply if the object lacks what the law needs."""
+        """Raise LawBroken with the smallest failing case, or DoesNotApply if the object lacks what the law needs."""
         __tracebackhide__ = True
         if not self.applies_to(sut):
             raise DoesNotApply(f"{self.id} needs {', '.join(sorted(self.missing(sut))) or f'an object of {self.area}'}")
         with storage_in_cache():
-            self.search(sut, settings_for(profile))
+            self._search(sut, settings_for(profile))
 
-    def search(self, sut: UnderTest, chosen: settings) -> None:
-        """Try case after case."""
+    def _search(self, sut: UnderTest, chosen: settings) -> None:
         __tracebackhide__ = True
         tried: Case = {}
 
         def holds(case: Case) -> None:
             tried.clear()
             tried.update(case)
-            self.run(sut, case)
+            self._run(sut, case)
 
         holds.__annotations__["case"] = f"{self.id} of {sut.name}"  # part of Hypothesis's database key
         test = given(self.case(sut))(holds)
         if chosen.derandomize:
-            test = seed(zlib.crc32(self.id.encode()))(test)  # the same cases even after the body was edited
+            test = seed(zlib.crc32(self.id.encode()))(test)  # the same cases even after an edit of the body
         try:
-            self.settings(chosen)(test)()
+            self._limit(chosen)(test)()
         except LawBroken as broken:
             failed = failed_call(getattr(sut, "first_calls", ()))
             if failed and (failed[0].decides_all or type(failed[1]) is type(broken.__cause__)):
                 raise FirstCallFailed(*failed, self, sut) from failed[1]
-            raise self.located(broken, sut, tried) from broken.__cause__
+            raise self._locate(broken, sut, tried) from broken.__cause__
         except FlakyFailure:
-            unsteady = LawBroken("it failed, but held when run again on the very same case", "one result for one case")
-            raise self.located(unsteady, sut, tried) from None
+            unsteady = LawBroken(
+                "it failed, but passed when run again on the very same case", "one result for one case"
+            )
+            raise self._locate(unsteady, sut, tried) from None
 
     def replay(self, sut: UnderTest, **case: Any) -> None:
         """Check the law on this one case."""
         __tracebackhide__ = True
         try:
-            self.run(sut, case)
+            self._run(sut, case)
         except LawBroken as broken:
-            raise self.located(broken, sut, case) from broken.__cause__
+            raise self._locate(broken, sut, case) from broken.__cause__
 
-    def run(self, sut: UnderTest, case: Case) -> None:
-        """The body, without NumPy's warnings (laws judge results); an exception of the object breaks the law.
+    def _run(self, sut: UnderTest, case: Case) -> None:
+        """Run the body without NumPy's warnings, since laws check results; an exception of the object fails the law.
 
-        It gets a copy of the case: an object that writes to its input must spoil neither the report nor other cases.
+        The body gets a copy of the case: an object that writes to its input must not change the report or other cases.
         """
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -210,18 +211,18 @@ class Law:
         except Exception as error:
             raise LawBroken(f"{type(error).__name__}: {error}", "no exception") from error
 
-    def located(self, broken: LawBroken, sut: UnderTest, case: Case) -> LawBroken:
-        """The same finding, with the law, the object and the case it was found on."""
+    def _locate(self, broken: LawBroken, sut: UnderTest, case: Case) -> LawBroken:
+        """The same finding, with its law, object and case."""
         return LawBroken(broken.observed, broken.expected, broken.policy, law=self, sut=sut, case=case)
 
-    def settings(self, chosen: settings) -> settings:
-        """The profile's settings, limited to what this law allows."""
+    def _limit(self, chosen: settings) -> settings:
+        """The profile's settings, limited by this law's examples and shrinking."""
         examples = min(chosen.max_examples, self.examples or chosen.max_examples)
         phases = [phase for phase in chosen.phases if self.shrink or phase not in (Phase.shrink, Phase.explain)]
         return settings(chosen, max_examples=examples, phases=phases)
 
     def without_shrinking(self) -> "Law":
-        """The same law, content with the first failing case: for failures that are expected."""
+        """The same law, which stops at the first failing case: for expected failures."""
         return dataclasses.replace(self, shrink=False)
 
 
@@ -237,7 +238,7 @@ def law(
     cites: tuple[str, ...] = (),
     examples: int | None = None,
 ) -> Callable[[Callable[..., None]], Law]:
-    """Make a Law of a body; the body's docstring is the law's statement.  Nothing is registered anywhere."""
+    """Make a Law from a body, whose docstring is the law's statement.  Nothing is registered."""
 
     def make(body: Callable[..., None]) -> Law:
         return Law(

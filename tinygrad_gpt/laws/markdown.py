@@ -2,5 +2,5 @@
 
 
 def escape_cell(cell: str) -> str:
-    """Text that does not end a table's cell."""
+    """Text in which | does not end a table cell."""
     return cell.replace("|", "\\|")

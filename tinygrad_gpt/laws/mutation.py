@@ -1,4 +1,4 @@
-"""What a law is worth: mutants, small broken objects that it must kill, and the measured matrix of who kills whom."""
+"""Mutants, the small broken objects that a law must kill, and the measured matrix of laws and mutants."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tinygrad_gpt.laws.markdown import escape_cell
 class Mutant:
     """A broken object; the laws that must kill it name it in their `mutants`.
 
-    The story says what is wrong and what it does to its user; cites names a published bug of this kind.
+    story: what is wrong, and its effect for a user; cites: published bugs of this kind.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Mutant:
 
 
 def kills(law: Law, mutant: Mutant, profile: str = "mutants") -> bool:
-    """Whether the law is broken by the mutant."""
+    """Whether the law fails for the mutant."""
     try:
         law.check(mutant.sut, profile)
     except LawBroken:
@@ -32,7 +32,7 @@ def kills(law: Law, mutant: Mutant, profile: str = "mutants") -> bool:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Every law of an area tried on every mutant of it: pairs (law id, mutant's name)."""
+    """Every law of an area, tried on every mutant of the area: pairs (law id, mutant's name)."""
 
     area: Area
     laws: tuple[Law, ...]
@@ -40,31 +40,35 @@ class Matrix:
     tried: frozenset[tuple[str, str]]  # the mutant has what the law needs
     killed: frozenset[tuple[str, str]]
 
-    def named(self, law: Law) -> list[str]:
-        """The mutants that the law names; a ! follows those that survived it."""
+    def _named(self, law: Law) -> list[str]:
+        """The mutants that the law names; those that survived are marked with !."""
         return [name + ("" if (law.id, name) in self.killed else "!") for name in law.mutants]
 
-    def besides(self, law: Law) -> list[int]:
-        """The numbers, from 1, of the mutants that it kills without naming them."""
+    def _besides(self, law: Law) -> list[int]:
+        """The numbers, from 1, of the mutants that the law kills without naming them."""
         numbered = enumerate(self.mutants, start=1)
         return [i for i, mutant in numbered if mutant.name not in law.mutants and (law.id, mutant.name) in self.killed]
 
     def table(self) -> str:
-        """The laws, one a row, and the mutants by number, as Markdown."""
-        rows = [f"| {' | '.join(self.row(law))} |" for law in self.laws]
+        """The laws, one per row, and the numbered mutants, as Markdown."""
+        rows = [f"| {' | '.join(self._row(law))} |" for law in self.laws]
         legend = [f"{i}. `{mutant.name}`" for i, mutant in enumerate(self.mutants, start=1)]
         return "\n".join([_HEAD, *rows, "", *legend]) + "\n"
 
-    def row(self, law: Law) -> tuple[str, str, str]:
+    def _row(self, law: Law) -> tuple[str, str, str]:
         """A law's cells."""
-        return f"{law.id} {escape_cell(law.title)}", ", ".join(self.named(law)), ", ".join(map(str, self.besides(law)))
+        return (
+            f"{law.id} {escape_cell(law.title)}",
+            ", ".join(self._named(law)),
+            ", ".join(map(str, self._besides(law))),
+        )
 
     @property
     def summary(self) -> str:
-        """One sentence of counts."""
+        """The counts, in one sentence."""
         named = sum(len(law.mutants) for law in self.laws)
-        besides = sum(len(self.besides(law)) for law in self.laws)
-        survived = sum(name.endswith("!") for law in self.laws for name in self.named(law))
+        besides = sum(len(self._besides(law)) for law in self.laws)
+        survived = sum(name.endswith("!") for law in self.laws for name in self._named(law))
         return (
             f"{len(self.laws)} laws, {len(self.mutants)} mutants, {len(self.tried)} pairs tried: "
             f"{named - survived} of {named} named kills, {besides} besides."
@@ -75,9 +79,9 @@ _HEAD = "| law | kills, as it names them | kills besides |\n| --- | --- | --- |"
 
 
 def measure(area: Area, laws: Sequence[Law], mutants: Sequence[Mutant], profile: str = "mutants") -> Matrix:
-    """Try every law on every mutant that has what it needs (minutes).
+    """Try every law on every mutant that has what the law needs (takes minutes).
 
-    A pair on which the law itself goes wrong is told on stderr and left out: the rest of the run is not lost.
+    A pair on which the law itself raises an error is reported on stderr and left out.
     """
     outcome = {}
     for law in laws:

@@ -9,7 +9,7 @@ from tinygrad_gpt.laws.mutation import Mutant
 
 
 def page(zoo: Mapping[Area, Sequence[Mutant]] | None = None) -> str:
-    """Per area a table of id, law, level, bugs it would have caught, mutants it kills; then the zoo's mutants."""
+    """The page as Markdown: for every area a table of its laws, then its mutants."""
     areas = (
         f"\n## {TITLES[area]}\n\n{_table(laws)}{_stories((zoo or {}).get(area, ()))}" for area, laws in LAWS.items()
     )
@@ -21,12 +21,12 @@ _INTRODUCTION = """# The laws
 
 <!-- Written by `python -m tests.mutants.page_of_laws`; edit laws and mutants, not this page. -->
 
-What must be true of every object of an area, whoever wrote it. *exact* laws are algebra or bits, *stratified* ones use
-a fixed grid of numbers, *statistical* ones count random draws (a false alarm in one of
+What must be true of every object of an area, whoever wrote it. *exact* laws compare values or bits, *stratified* ones
+use a fixed grid of numbers, *statistical* ones count random draws (with a false alarm in one of
 1,000,000,000 checks, and in one of 1,000,000 runs at most).
-A law that needs a capability (in brackets) is skipped where the object lacks it. "Would have caught" lists published
-bugs as their authors reported them; "kills" names the broken objects of `tests/mutants/zoo` that this law must break,
-many of them small re-enactments of such bugs. [What each law kills besides was measured](law-mutant-matrix.md).
+A law that needs a capability (in brackets) is skipped if the object lacks it. "Would have caught" lists published
+bugs as their authors reported them; "kills" names the broken objects of `tests/mutants/zoo` that must fail this law,
+many of them small versions of such bugs. [What else each law kills was measured](law-mutant-matrix.md).
 """
 
 
@@ -37,13 +37,13 @@ def _table(laws: tuple[Law, ...]) -> str:
 
 
 def _stories(mutants: Sequence[Mutant]) -> str:
-    """One line per mutant: what is wrong with it."""
+    """One line per mutant: its story."""
     lines = (f"- `{mutant.name}`: {' '.join(mutant.story.split())}{_citations(mutant.cites)}\n" for mutant in mutants)
     return "\nThe mutants:\n\n" + "".join(lines) if mutants else ""
 
 
 def _citations(bugs: tuple[str, ...]) -> str:
-    """Published bugs in brackets, if there are any."""
+    """Published bugs in brackets, if any."""
     return f" ({', '.join(bugs)})" if bugs else ""
 
 

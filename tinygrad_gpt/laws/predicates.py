@@ -1,4 +1,4 @@
-"""The sampler's laws as plain questions, for those who bring their own cases.  They need NumPy alone, no Hypothesis.
+"""The sampler's laws as functions that return True or False, for cases of your own.  They need only NumPy.
 
 f is a function from logits (B, V) to probabilities (B, V).
 """
@@ -13,12 +13,12 @@ Probabilities = Callable[[Array], Array]
 
 
 def underflow_floor(rtol: float) -> float:
-    """The probability below which digits are lost to underflow: that of float64, or of float32 for a wide rtol."""
+    """The probability below which underflow loses digits: in float64, or in float32 for a wide rtol."""
     return 1e-300 if rtol <= 1e-9 else 1e-37
 
 
 def close_probabilities(p: Array, q: Array, rtol: float) -> bool:
-    """Whether two arrays of probabilities agree, each element to rtol; a nan equals a nan, for S01 looks for those."""
+    """Whether two arrays of probabilities agree within rtol; a nan equals a nan, which S01 reports."""
     return p.shape == q.shape and bool(np.allclose(p, q, rtol=rtol, atol=underflow_floor(rtol), equal_nan=True))
 
 
@@ -34,12 +34,12 @@ def holds_shift_invariance(f: Probabilities, x: Array, shift: float, rtol: float
 
 
 def holds_permutation_equivariance(f: Probabilities, x: Array, order: Sequence[int], rtol: float = 1e-12) -> bool:
-    """Whether renumbering the ids renumbers the probabilities."""
+    """Whether permuting the ids permutes the probabilities."""
     return close_probabilities(f(x[..., list(order)]), f(x)[..., list(order)], rtol)
 
 
 def holds_row_independence(f: Probabilities, x: Array, rtol: float = 1e-12) -> bool:
-    """Whether every row alone gets what it gets in the batch."""
+    """Whether every row has the same probabilities alone and in the batch."""
     together = f(x)
     return all(close_probabilities(f(x[i : i + 1])[0], together[i], rtol) for i in range(len(x)))
 
@@ -71,9 +71,9 @@ def holds_monotone_draw(draw: Callable[[Array, Array], Array], p: Array, u: Arra
 
 
 def holds_stratified_counts(ids: Array, p: Array, blur: float = 0.0) -> bool:
-    """Whether ids drawn by u = (j + 1/2) / N, j = 0 ... N - 1, hold every id N p times, give or take 1.
+    """Whether the ids drawn by u = (j + 1/2) / N, j = 0 ... N - 1, contain every id N p ± 1 times.
 
-    blur is how far both ends of an id's slice of [0, 1) may be moved.
+    blur: how far both ends of an id's slice of [0, 1) may be off.
     """
     if len(ids) and min(ids) < 0:
         return False

@@ -1,11 +1,11 @@
-"""How hard to look: the named Hypothesis settings that the laws run under, every field that matters made explicit.
+"""How thoroughly the laws are checked: named Hypothesis settings, with every relevant field explicit.
 
-    dev        25 cases, new ones every time, failures kept in a cache    (the default)
+    dev        25 cases, new ones every time, failures saved in a cache    (the default)
     ci         100 cases, the same every time
-    thorough   2000 cases, new ones every time, failures kept
-    mutants    100 cases, the same every time, no shrinking: only whether the law is broken
+    thorough   2000 cases, new ones every time, failures saved
+    mutants    100 cases, the same every time, no shrinking: only whether the law fails
 
-The same, that is, as long as the code is: Hypothesis draws some numbers from the constants in the modules imported.
+They are the same as long as the code is: Hypothesis draws some numbers from the constants in imported modules.
 
 The environment variable HYPOTHESIS_PROFILE names the default.
 """
@@ -18,7 +18,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tinygrad_gpt.laws.storage import examples_folder
 
-# No deadline, for first calls compile.  One cause at a time, or two arrive as an exception group.  Quiet: the laws
+# No deadline, since first calls may compile.  One finding at a time: two would be an exception group.  Quiet: the laws
 # write their own message.
 _COMMON: dict[str, Any] = {
     "deadline": None,
@@ -43,13 +43,15 @@ def default_profile() -> str:
 
 
 def settings_for(profile: str | settings | None = None) -> settings:
-    """Hypothesis's settings for a profile of ours, for one registered by the caller, or for settings as given."""
+    """Hypothesis's settings for one of PROFILES or a profile registered by the caller; settings are returned as they
+    are.
+    """
     if isinstance(profile, settings):
         return profile
     name = default_profile() if profile is None else profile
     if name in PROFILES:
         fields = PROFILES[name]
-        # A derandomised run keeps nothing: what it finds, it finds again.
+        # A derandomised run saves nothing: it finds the same failures again.
         database = None if fields["derandomize"] else DirectoryBasedExampleDatabase(examples_folder())
         return settings(**_COMMON, **fields, database=database)
     try:

@@ -1,27 +1,25 @@
-"""Check an object against all laws of its area, and say how each of them went."""
+"""Check an object by all laws of its area, and report the result of each."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec
+from typing import Any, Literal
 
 from hypothesis import settings
 
 from tinygrad_gpt.laws.catalogue import laws_of
-from tinygrad_gpt.laws.law import Area, FirstCallFailed, Law, LawBroken, UnderTest
+from tinygrad_gpt.laws.law import FirstCallFailed, Law, LawBroken, UnderTest
 from tinygrad_gpt.laws.profiles import default_profile, settings_for
 from tinygrad_gpt.laws.source import assignments
 from tinygrad_gpt.laws.statistics import BUDGET, false_alarm
 
-P = ParamSpec("P")
 Status = Literal["held", "broken", "skipped", "expected failure", "unexpected pass", "error", "not checked"]
-FAILING: frozenset[Status] = frozenset({"broken", "unexpected pass", "error", "not checked"})
+_FAILING: frozenset[Status] = frozenset({"broken", "unexpected pass", "error", "not checked"})
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one law went: its status and, where it did not hold, why."""
+    """The result of one law: its status and, unless it passed, why."""
 
     law: Law
     status: Status
@@ -53,17 +51,17 @@ class Report:
     sut: UnderTest
     profile: str
     results: tuple[Result, ...]
-    false_alarm: float = 0.0  # at most the chance that a right object failed a law that counts random draws
+    false_alarm: float = 0.0  # an upper bound of the chance that a correct object failed a law that counts random draws
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong: all laws held, were skipped, or failed as declared."""
+        """Whether all laws passed, were skipped, or failed as expected."""
         return not self.bad
 
     @property
     def bad(self) -> tuple[Result, ...]:
-        """The results that somebody has to look at."""
-        return tuple(result for result in self.results if result.status in FAILING)
+        """The results that need attention."""
+        return tuple(result for result in self.results if result.status in _FAILING)
 
     @property
     def summary(self) -> str:
@@ -74,14 +72,17 @@ class Report:
 
     @property
     def budget(self) -> list[str]:
-        """What chance can do, in a line, if laws that count random draws were checked."""
+        """The chance of a false alarm, in a line, if laws that count random draws were checked."""
         if not self.false_alarm:
             return []
-        return ["", f"A right object fails by chance in at most {self.false_alarm:.0e} of runs (budget {BUDGET:.0e})."]
+        return [
+            "",
+            f"A correct object fails by chance in at most {self.false_alarm:.0e} of runs (budget {BUDGET:.0e}).",
+        ]
 
     @property
     def findings(self) -> list[str]:
-        """Every law that is broken, in full, and once a first call that fails, whatever it leaves unchecked."""
+        """Every failed law in full, and each failed first call once."""
         return list(dict.fromkeys(str(r.broken) for r in self.results if r.status in ("broken", "not checked")))
 
     def __str__(self) -> str:
@@ -91,7 +92,7 @@ class Report:
 
     def markdown(self) -> str:
         """A table of laws, then every finding in full."""
-        rows = [f"| {r.law.id} | {r.law.title} | {r.status} | {result_cell(r)} |" for r in self.results]
+        rows = [f"| {r.law.id} | {r.law.title} | {r.status} | {_result_cell(r)} |" for r in self.results]
         details = [f"\n```text\n{finding}\n```" for finding in self.findings]
         head = [
             f"## {self.summary}",
@@ -115,8 +116,8 @@ class Report:
             raise AssertionError("\n\n".join([self.summary, *self.findings, *others]))
 
 
-def result_cell(result: Result) -> str:
-    """A result's last column in a Markdown table."""
+def _result_cell(result: Result) -> str:
+    """A result's last column in the Markdown table."""
     if result.broken is None or result.status != "broken":
         return result.reason
     return "`" + assignments(result.broken.case).replace("\n", "; ").replace("|", "\\|") + "`"
@@ -132,14 +133,14 @@ def check(
 ) -> Report:
     """Check every law of the object's area, or only those with these ids.
 
-    expected_failures: law id -> why it is known not to hold.  Such a law must fail; that it holds is a finding too.
-    on_fail="raise" raises AssertionError with all findings once every law was tried.
+    expected_failures: law id -> the reason why it fails.  Such a law must fail; if it passes, that is a finding too.
+    on_fail="raise" raises AssertionError with all findings after all laws were tried.
     """
     if on_fail not in ("raise", "report"):
         raise ValueError(f"on_fail must be 'raise' or 'report'; got {on_fail!r}")
     laws = laws_of(sut, only)
-    reasons = checked_reasons(sut, laws, expected_failures or {})
-    results = tuple(result_of(law, sut, profile, reasons.get(law.id)) for law in laws)
+    reasons = require_reasons(sut, laws, expected_failures or {})
+    results = tuple(_result_of(law, sut, profile, reasons.get(law.id)) for law in laws)
     name = profile if isinstance(profile, str) else default_profile() if profile is None else "given settings"
     checked = [result.law for result in results if result.status != "skipped"]
     report = Report(sut, name, results, false_alarm(checked, settings_for(profile).max_examples))
@@ -148,34 +149,12 @@ def check(
     return report
 
 
-def only_for(
-    area: Area, kind: str, check: Callable[Concatenate[UnderTest, P], Report]
-) -> Callable[Concatenate[UnderTest, P], Report]:
-    """check, named check_<kind>, which refuses an object of another area: TypeError."""
-
-    @wraps(check)
-    def check_one_area(sut: UnderTest, /, *args: P.args, **options: P.kwargs) -> Report:
-        found = getattr(sut, "area", None)
-        if found not in (area, None):  # what has no area at all is refused by check
-            raise TypeError(f"check_{kind} is for objects of area {area!r}; got {sut.name!r} of area {found!r}")
-        return check(sut, *args, **options)
-
-    check_one_area.__name__ = check_one_area.__qualname__ = f"check_{kind}"
-    return check_one_area
+check_sampler = check_op = check_engine = check_model = check  # other names of check, from before it knew the areas
+check_loss = check_optimizer = check_data = check_checkpoint = check
 
 
-check_sampler = only_for("sampling", "sampler", check)
-check_op = only_for("ops", "op", check)
-check_engine = only_for("engine", "engine", check)
-check_model = only_for("model", "model", check)
-check_loss = only_for("loss", "loss", check)
-check_optimizer = only_for("optimizer", "optimizer", check)
-check_data = only_for("data", "data", check)
-check_checkpoint = only_for("checkpoint", "checkpoint", check)
-
-
-def checked_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, str]) -> Mapping[str, str]:
-    """The expected failures, each with a reason and for a law that is checked; else ValueError."""
+def require_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """The expected failures.  Raises ValueError for one without a reason or of a law that is not checked."""
     checked = {law.id for law in laws if law.applies_to(sut)}
     for id, reason in reasons.items():
         if id not in checked:
@@ -185,8 +164,8 @@ def checked_reasons(sut: UnderTest, laws: Iterable[Law], reasons: Mapping[str, s
     return reasons
 
 
-def result_of(law: Law, sut: UnderTest, profile: str | settings | None, expected: str | None) -> Result:
-    """Check one law; expected is the reason why it should fail, if it should."""
+def _result_of(law: Law, sut: UnderTest, profile: str | settings | None, expected: str | None) -> Result:
+    """Check one law; expected is the reason why it should fail, or None."""
     if not law.applies_to(sut):
         return Result(law, "skipped", f"needs {', '.join(sorted(law.missing(sut)))}")
     try:
@@ -195,6 +174,6 @@ def result_of(law: Law, sut: UnderTest, profile: str | settings | None, expected
         return Result(law, "expected failure" if expected else "not checked", expected or failed.line, failed)
     except LawBroken as broken:
         return Result(law, "expected failure" if expected else "broken", expected or "", broken)
-    except Exception as error:  # the law itself went wrong: say so, and go on with the others
+    except Exception as error:  # the law itself has a fault: report it, and go on with the others
         return Result(law, "error", f"{type(error).__name__}: {error}")
     return Result(law, "unexpected pass", f"expected to fail: {expected}") if expected else Result(law, "held")

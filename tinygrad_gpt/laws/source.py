@@ -27,7 +27,7 @@ def literal(value: Any) -> str:
 
 
 def _array_literal(array: np.ndarray[Any, Any]) -> str:
-    """np.array(...) with the shortest numbers that read back as the same bits."""
+    """np.array(...) with the shortest numbers that give the same bits."""
     dtype = "" if array.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool)) else f", np.{array.dtype.name}"
     if array.size == 0:
         return f"np.zeros({array.shape}, np.{array.dtype.name})"
@@ -40,7 +40,7 @@ def _nested(array: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    """One number, inf and nan by NumPy's names."""
+    """One number; inf and nan by NumPy's names."""
     return str(value).replace("inf", "np.inf").replace("nan", "np.nan")
 
 
@@ -55,7 +55,7 @@ def call(function: str, first: str, case: Mapping[str, Any]) -> str:
 
 
 def import_line(sut: Any) -> str:
-    """The line that brings the object under test, if some module holds it by name."""
+    """The line that imports the object under test, if a module has it under a name."""
     for module_name, module in list(sys.modules.items()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             if value is sut and not name.startswith("_") and not module_name.startswith("__"):

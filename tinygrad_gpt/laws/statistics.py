@@ -1,6 +1,6 @@
-"""Counting without flakiness: one test of frequencies whose false alarms are one in a thousand million.
+"""Tests of frequencies that are not flaky: a false alarm in one of 1,000,000,000 checks.
 
-The bounds hold for every number of draws, and need nothing but NumPy: no table, no limit law.
+The bounds are true for every number of draws, and need only NumPy: no table, no limit theorem.
 """
 
 import math
@@ -11,12 +11,12 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Law, LawBroken
 
-ALPHA = 1e-9  # the chance that a right object fails one check; a statistical law makes one check per case
-BUDGET = 1e-6  # what these chances may add up to in one run
+ALPHA = 1e-9  # the chance that a correct object fails one check; a statistical law makes one check per case
+BUDGET = 1e-6  # the largest sum of these chances in one run
 
 
 def false_alarm(laws: Iterable[Law], examples: int) -> float:
-    """At most the chance that an object that keeps these laws is found to break one, with so many cases for each."""
+    """An upper bound of the chance that a correct object fails one of these laws, with so many cases for each."""
     counting = [law for law in laws if law.level == "statistical"]
     return ALPHA * sum(min(examples, law.examples or examples) for law in counting)
 
@@ -24,9 +24,9 @@ def false_alarm(laws: Iterable[Law], examples: int) -> float:
 def assert_frequencies(counts: Any, p: Any, alpha: float = ALPHA) -> None:
     """Raise LawBroken unless counts (V) look like sum(counts) draws from p (V).
 
-    A draw of an id with p = 0 fails at once.  Otherwise the test is of the relative entropy of the counts to p, and a
-    right sampler fails with a chance of at most alpha, however few the draws.  The message says how small a
-    discrepancy this many draws are sure to show.  ValueError unless both are finite and not negative.
+    A draw of an id with p = 0 fails at once.  Otherwise the relative entropy of the counts to p is tested; a correct
+    sampler fails with a chance of at most alpha, for any number of draws.  The message says which discrepancy this many
+    draws show.  Raises ValueError unless both are finite and not negative.
     """
     counts, p = np.asarray(counts), np.asarray(p, np.float64)
     for name, values in {"counts": counts, "p": p}.items():
@@ -53,7 +53,7 @@ def assert_frequencies(counts: Any, p: Any, alpha: float = ALPHA) -> None:
 
 
 def relative_entropy(counts: Any, p: Any) -> float:
-    """n KL(counts/n, p) = sum c log(c / (n p)) in nats, where counts that are 0 add nothing."""
+    """n KL(counts/n, p) = sum c log(c / (n p)) in nats; counts of 0 add nothing."""
     seen = counts > 0
     c = np.asarray(counts[seen], np.float64)
     return float((c * (np.log(c / c.sum()) - np.log(p[seen]) + np.log(p.sum()))).sum())
@@ -62,7 +62,7 @@ def relative_entropy(counts: Any, p: Any) -> float:
 def assert_uniform(u: Any, alpha: float = ALPHA) -> None:
     """Raise LawBroken unless u (n) looks like n uniform numbers in [0, 1): Kolmogorov-Smirnov.
 
-    The bound 2 exp(-2 n d^2) on the chance of a distance d holds for every n.
+    The bound 2 exp(-2 n d^2) on the chance of a distance d is true for every n.
     Source.  Massart 1990, "The tight constant in the Dvoretzky-Kiefer-Wolfowitz inequality".
     """
     u = np.sort(np.asarray(u, np.float64).reshape(-1))
@@ -81,7 +81,7 @@ def assert_uniform(u: Any, alpha: float = ALPHA) -> None:
 
 
 def detectable_distance(n: int, alpha: float = ALPHA, power: float = 0.99) -> float:
-    """A distance of distribution functions from uniform that n numbers show with at least this power: Massart twice."""
+    """The distance from uniform that n numbers show with at least this power (Massart's bound, twice)."""
     return (math.sqrt(math.log(2 / alpha)) + math.sqrt(math.log(2 / (1 - power)))) / math.sqrt(2 * n)
 
 
@@ -95,11 +95,11 @@ def relative_entropy_tail(t: float, cells: int) -> float:
 
 
 def detectable_variation(cells: int, n: int, alpha: float = ALPHA, power: float = 0.99) -> float:
-    """A total variation from p that n draws show with at least this power, in whatever direction, for every p.
+    """The total variation from p that n draws show with at least this power, in any direction, for every p.
 
-    The ids A that q makes likelier than p have the share q(A) = p(A) + TV.  At most 1 - power of runs see a share
-    below q(A) - sqrt(log(1 / (1 - power)) / 2n) (Hoeffding), and n KL >= 2n (seen share - p(A))^2 (Pinsker).
-    So it is a guarantee; many discrepancies show earlier.  ValueError unless cells and n are at least 1.
+    The ids A that q makes likelier than p have the share q(A) = p(A) + TV.  At most 1 - power of runs observe a share
+    below q(A) - sqrt(log(1 / (1 - power)) / 2n) (Hoeffding), and n KL >= 2n (observed share - p(A))^2 (Pinsker).
+    Many discrepancies show earlier.  Raises ValueError unless cells and n are at least 1.
     """
     if cells < 1 or n < 1:
         raise ValueError(f"cells and n must be at least 1; got {cells} and {n}")
@@ -108,14 +108,14 @@ def detectable_variation(cells: int, n: int, alpha: float = ALPHA, power: float 
 
 
 def _critical_entropy(cells: int, alpha: float) -> float:
-    """The t above which the tail is below alpha.  For one cell 0: whatever differs draws what is impossible."""
+    """The t above which the tail is below alpha; 0 for one cell, where any other id is impossible."""
     if cells == 1:
         return 0.0
     return _bisect(lambda t: relative_entropy_tail(t, cells) - alpha, 4.0 * cells - 2 * math.log(alpha))
 
 
 def _bisect(falling: Any, above: float) -> float:
-    """Where a falling function crosses zero, between 0 and above."""
+    """The zero of a falling function between 0 and above."""
     low, high = 0.0, above
     for _ in range(60):
         middle = (low + high) / 2

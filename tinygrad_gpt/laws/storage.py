@@ -1,4 +1,4 @@
-"""Where Hypothesis keeps what it has found and worked out: not in the folder in which somebody works."""
+"""Where Hypothesis saves its files: not in the working directory."""
 
 import os
 import tempfile
@@ -12,11 +12,11 @@ from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 @contextmanager
 def storage_in_cache() -> Iterator[None]:
-    """Within this block it keeps that in the user's cache folder, or where HYPOTHESIS_STORAGE_DIRECTORY says."""
+    """Within this block Hypothesis saves to the user's cache, unless HYPOTHESIS_STORAGE_DIRECTORY names a folder."""
     if os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"):
         yield
         return
-    before = folder()
+    before = storage_folder()
     set_hypothesis_home_dir(cache_folder())
     try:
         yield
@@ -25,21 +25,21 @@ def storage_in_cache() -> Iterator[None]:
 
 
 def examples_folder() -> Path:
-    """The folder of failing cases, which are tried first the next time."""
-    return folder() / "examples"
+    """The folder of saved failing cases, which are tried first the next time."""
+    return storage_folder() / "examples"
 
 
-def folder() -> Path:
-    """Where it keeps things now."""
+def storage_folder() -> Path:
+    """The folder that Hypothesis uses now."""
     found: Any = storage_directory(intent_to_write=False)
-    return Path(getattr(found, "path", found))  # older versions of Hypothesis answer the path itself
+    return Path(getattr(found, "path", found))  # older versions of Hypothesis return the path itself
 
 
 def cache_folder() -> Path:
-    """The user's folder for what may be deleted at any time; one for temporary files if it cannot be written."""
+    """The user's cache folder; a folder for temporary files if that cannot be written."""
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_gpt" / "hypothesis"
         cache.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: nobody knows of a home
+    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
         return Path(tempfile.gettempdir()) / "tinygrad_gpt" / "hypothesis"
     return cache

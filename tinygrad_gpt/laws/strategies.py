@@ -1,7 +1,7 @@
-"""Where cases come from: Hypothesis strategies, simplest first, small on purpose.
+"""Hypothesis strategies for cases, simplest first, small on purpose.
 
-Array elements are what costs time, so rows and vocabularies are small; a large array is a drawn seed that `normal`
-expands.  What the laws want to see often is forced, not hoped for: ties, masks, k from V, repeated ids.
+Drawing array elements takes time, so rows and vocabularies are small; a large array is a drawn seed that `normal`
+expands.  What the laws need often is drawn on purpose: ties, masks, k from V, repeated ids.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ Strategy = st.SearchStrategy[Any]
 
 GRID = (0.0, 1.0, -1.0, -2.0, 0.5, 3.0)  # few values, so that rows are full of ties
 _EXTREMES = (0.0, 88.0, -88.0, 1e4, -1e4, 1e30, -1e30)
-SEEDS = 2**64
+N_SEEDS = 2**64
 
 
 def arrays(shape: tuple[int, ...], elements: Strategy, dtype: Any = np.float64, unique: bool = False) -> Strategy:
-    """Arrays whose elements are all drawn on their own (Hypothesis would else repeat one value in most places)."""
+    """Arrays whose elements are all drawn separately (by default Hypothesis repeats one value in most of them)."""
     return hnp.arrays(dtype, shape, elements=elements, fill=st.nothing(), unique=unique)
 
 
 def ties() -> Strategy:
-    """Numbers from a grid so small that arrays hold many equal ones."""
+    """Numbers from a small grid, so that many are equal."""
     return st.sampled_from(GRID)
 
 
@@ -35,7 +35,7 @@ def floats(limit: float = 30.0) -> Strategy:
 
 
 def dyadic(limit: int = 32) -> Strategy:
-    """Multiples of 1/256 in [-limit, limit]: their sums and differences are exact, in float32 too."""
+    """Multiples of 1/256 in [-limit, limit]: their sums and differences are exact, also in float32."""
     return st.integers(-limit * 256, limit * 256).map(lambda n: n / 256)
 
 
@@ -57,7 +57,7 @@ def logits_of(
 ) -> Array:
     """Logits of this shape (B, V), float64: ties, floats or extremes; some ids forbidden by -inf, never a whole row.
 
-    The elements come last: then Hypothesis can make the shape smaller without changing the meaning of what follows.
+    The elements are drawn last, so that Hypothesis can shrink the shape without changing the other draws.
     """
     mask = draw(arrays(shape, st.booleans(), bool)) if masked and draw(st.booleans()) else np.zeros(shape, bool)
     mask[mask.all(-1), :1] = False
@@ -72,7 +72,7 @@ def logits(rows: tuple[int, int] = (1, 3), vocabulary: tuple[int, int] = (1, 8),
 
 
 def ks(vocabulary: int) -> Strategy:
-    """top_k drawn from V: 1 ... V - 1, and V, V + 1, V + 1000.  Drawn independently most k would exceed V."""
+    """top_k for a vocabulary of V: 1 ... V - 1, V, V + 1, V + 1000.  Drawn without V, most k would exceed V."""
     return st.integers(1, max(1, vocabulary - 1)) | st.sampled_from([vocabulary, vocabulary + 1, vocabulary + 1000])
 
 
@@ -82,28 +82,28 @@ def temperatures() -> Strategy:
 
 
 def fractions() -> Strategy:
-    """top_p and min_p: in (0, 1], with simple ones often."""
+    """top_p and min_p: in (0, 1], often simple ones."""
     return st.sampled_from([0.5, 0.9, 1.0, 0.25, 0.75]) | st.floats(0.01, 1.0)
 
 
 def unit() -> Strategy:
-    """u in [0, 1), both ends often."""
+    """u in [0, 1), often at its ends."""
     return st.sampled_from([0.0, 0.5, 1 - 2.0**-53, 2.0**-53]) | st.integers(0, 2**53 - 1).map(lambda n: n * 2.0**-53)
 
 
 def seeds() -> Strategy:
-    """A seed is part of the case, so that a random law replays: 0 ... 2**64 - 1, the corners often."""
-    return st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**63, SEEDS - 1]) | st.integers(0, SEEDS - 1)
+    """Seeds 0 ... 2**64 - 1, often at the limits.  A seed is part of the case, so that a random law can be replayed."""
+    return st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**63, N_SEEDS - 1]) | st.integers(0, N_SEEDS - 1)
 
 
 def cotangents(shape: tuple[int, ...]) -> Strategy:
-    """dLoss/dy of this shape: values that differ, none 0; under equal ones a wrong vjp can look right."""
+    """dLoss/dy of this shape: distinct values, none of them 0; with equal ones a wrong vjp can look right."""
     numbers = st.integers(-512, 511).map(lambda n: (n + (n >= 0)) / 128)
     return arrays(shape, numbers, unique=True)
 
 
 def index_arrays(shape: tuple[int, ...], below: int, distinct: int = 3) -> Strategy:
-    """Ids in [0, below) of int64, from a range so small that ids repeat."""
+    """Ids in [0, below) of int64, from a small range, so that ids repeat."""
     return arrays(shape, st.integers(0, min(below, distinct) - 1), np.int64)
 
 
@@ -111,7 +111,7 @@ _LAYOUTS = ("strided", "reversed", "transposed", "read-only", "fortran")
 
 
 def layouts() -> Strategy:
-    """The name of a way to lay an array out in memory; `laid_out` does it."""
+    """The name of a memory layout for `laid_out`."""
     return st.sampled_from(_LAYOUTS)
 
 
@@ -135,5 +135,5 @@ def laid_out(x: Array, layout: str) -> Array:
 
 
 def normal(seed: int, shape: tuple[int, ...]) -> Array:
-    """Standard normal numbers of float64 from a seed: a large array at the price of one drawn integer."""
+    """Standard normal numbers of float64 from a seed: a large array for one drawn integer."""
     return np.random.Generator(np.random.Philox(key=seed)).standard_normal(shape)

@@ -5,7 +5,7 @@ from typing import Any
 
 from tinygrad_gpt.laws.catalogue import laws_of
 from tinygrad_gpt.laws.law import Law, LawBroken, UnderTest
-from tinygrad_gpt.laws.report import checked_reasons
+from tinygrad_gpt.laws.report import require_reasons
 
 
 def _no_failures(sut: UnderTest) -> Mapping[str, str]:
@@ -21,8 +21,8 @@ def parametrize_with_laws(
 ) -> Any:
     """A decorator for `def test_law(sut, law): law.check(sut)`: every law that applies, ids like book-S13.
 
-    expected_failures(sut) maps law ids to reasons.  Such a law has to be broken, or its test fails; no time is spent
-    on shrinking what is known.  ValueError for an empty reason or a law that is not checked on the object.
+    expected_failures(sut) maps law ids to reasons.  Such a law must fail, or its test fails; its case is not shrunk.
+    Raises ValueError for an empty reason or a law that is not checked on the object.
     """
     import pytest
 
@@ -30,7 +30,7 @@ def parametrize_with_laws(
     tests = []
     for sut in suts:
         laws = laws_of(sut, wanted)
-        reasons = checked_reasons(sut, laws, expected_failures(sut))
+        reasons = require_reasons(sut, laws, expected_failures(sut))
         for law in laws:
             if not law.applies_to(sut):
                 continue

@@ -1,13 +1,17 @@
-"""Every gradient by hand: one file per op, or tight family: derivation, shapes, code.
+"""Every gradient by hand: one file per op or small family, with derivation, shapes and code.
 
 An op is a plain function on arrays that returns its result and its vjp:
 
     y, vjp = gelu(x)
     (dx,) = vjp(dy)
 
-`ALL_OPS` lists them; the laws are run on each.
+`FAMILIES` lists them; every law of ops is checked for each.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_gpt.backend import Vjp
 from tinygrad_gpt.ops.arithmetic import add as add
 from tinygrad_gpt.ops.arithmetic import divide as divide
 from tinygrad_gpt.ops.arithmetic import multiply as multiply
@@ -44,11 +48,15 @@ from tinygrad_gpt.ops.softmax import softmax as softmax
 from tinygrad_gpt.ops.where import masked_fill as masked_fill
 from tinygrad_gpt.ops.where import where as where
 
-ALL_OPS = (
-    *(add, subtract, multiply, divide, negative, power),
-    *(exp, log, sqrt, tanh, relu),
-    *(sum, mean, max, var),
-    *(reshape, transpose, broadcast_to, getitem, split, concatenate, where, masked_fill),
-    *(matmul, softmax, log_softmax),
-    *(embedding, linear, gelu, layer_norm, causal_attention, dropout, cross_entropy, linear_cross_entropy),
-)
+Op = Callable[..., tuple[Any, Vjp]]
+FAMILIES: dict[str, tuple[Op, ...]] = {
+    "Arithmetic": (add, subtract, multiply, divide, negative, power),
+    "Functions of one number": (exp, log, sqrt, tanh, relu, gelu),
+    "Reductions": (sum, mean, max, var),
+    "Moving entries": (reshape, transpose, broadcast_to, getitem, split, concatenate),
+    "Choosing": (where, masked_fill, dropout),
+    "Products and probabilities": (matmul, softmax, log_softmax),
+    "Layers": (embedding, linear, layer_norm, causal_attention),
+    "Losses": (cross_entropy, linear_cross_entropy),
+}
+ALL_OPS = tuple(op for family in FAMILIES.values() for op in family)

@@ -1,4 +1,4 @@
-"""Element by element: add, subtract, multiply, divide, negative, power, with NumPy's broadcasting.
+"""Arithmetic, element by element with NumPy's broadcasting: add, subtract, multiply, divide, negative, power.
 
     y = a + b      da = dy                 db = dy
     y = a - b      da = dy                 db = -dy
@@ -8,16 +8,16 @@
     y = a^b        da = dy b a^(b-1)       db = dy a^b ln a
 
 Gradient.  Each y depends on one a and one b, so the rules of one variable hold entry by entry.  Broadcasting repeats
-an entry; what is used several times receives the sum of what its copies receive.  `unbroadcast` takes that sum, here
-and nowhere else.  Where arrays of two dtypes meet, y has the wider one and each gradient that of its own array.
+an entry; the gradient of a repeated entry is the sum of its copies' gradients.  `unbroadcast` takes that sum, only
+here.  If a and b have two dtypes, y has the wider one, and each gradient has its own array's.
 
 Shapes.   a, b: any two that broadcast together; y: their common shape.
-Saved.    add, subtract: shapes alone.  multiply: a, b.  divide: b, y.  power: a, b, y.
+Saved.    add, subtract: only shapes.  multiply: a, b.  divide: b, y.  power: a, b, y.
 Errors.   ValueError if the shapes do not broadcast (NumPy's own text).
-Numerics. divide: -dy a / b² is computed as -da y, which overflows only where y or da does.  power: where b is 0 the
-          slope in a is 0, also at a = 0; ln a is taken only where a > 0, elsewhere db is 0: for a < 0 the exponent has
-          to be a whole number, hence a constant.  An exponent from 0 to 1 has no finite slope at a = 0; as for
-          sqrt, (a + ε)^b has.
+Numerics. divide: -dy a / b² is computed as -da y, which overflows only where y or da does.  power: where b is 0, the
+          slope in a is 0, also at a = 0.  ln a is taken only where a > 0; elsewhere db is 0, because for a < 0 the
+          exponent must be a whole number, so it is a constant.  With an exponent between 0 and 1 the slope at a = 0
+          is not finite; that of (a + ε)^b is.
 Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
     >>> import numpy as np
@@ -32,8 +32,11 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Sum: y = a + b."""
-    a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)  # keep these, let the arrays go
+    """Sum: y = a + b.
+
+    Backward: both terms receive the gradient unchanged; a term that was broadcast receives the sum over its copies.
+    """
+    a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)  # saved by the vjp instead of the arrays
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
         return unbroadcast(dy, *a_like), unbroadcast(dy, *b_like)
@@ -42,7 +45,10 @@ def add(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def subtract(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Difference: y = a - b."""
+    """Difference: y = a - b.
+
+    Backward: a receives the gradient unchanged, b receives it with the opposite sign.
+    """
     a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
@@ -52,7 +58,10 @@ def subtract(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Product: y = a b."""
+    """Product: y = a b.
+
+    Backward: each factor receives the gradient times the other factor.
+    """
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
         return unbroadcast(dy * b, a.shape, a.dtype), unbroadcast(dy * a, b.shape, b.dtype)
@@ -61,7 +70,11 @@ def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def divide(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Quotient: y = a / b."""
+    """Quotient: y = a / b.
+
+    Backward: the numerator receives the gradient divided by b; the denominator receives minus that, times the
+    quotient.
+    """
     a_like, y = (a.shape, a.dtype), a / b
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
@@ -72,12 +85,18 @@ def divide(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def negative(x: Array) -> tuple[Array, Vjp]:
-    """Negation: y = -x."""
+    """Negation: y = -x.
+
+    Backward: the gradient changes its sign.
+    """
     return -x, lambda dy: (-dy,)
 
 
 def power(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Power: y = a^b, for a > 0, or whole-numbered b (and b >= 1 where a is 0)."""
+    """Power: y = a^b, for a > 0, or whole-numbered b (and b >= 1 where a is 0).
+
+    Backward: the base follows the power rule; the exponent receives the gradient times y ln a.
+    """
     xp, y = array_module(a, b), a**b
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:

@@ -6,15 +6,15 @@
     y = tanh x       dx = dy (1 - y²)
     y = max(x, 0)    dx = dy where x > 0, else 0
 
-Gradient.  y_i depends on x_i alone, so dx_i = dy_i · dy_i/dx_i.  Where the derivative can be written in y (exp, sqrt,
-tanh) y is kept and x is let go.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
+Gradient.  y_i depends only on x_i, so dx_i = dy_i · dy_i/dx_i.  Where the derivative can be written in y (exp, sqrt,
+tanh), y is saved and x is not.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
 
 Shapes.   x, y: any, the same.
 Saved.    exp, sqrt, tanh: y.  log: x.  relu: where x > 0.
-Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and gives -inf or nan.  Where a
-          root may be of 0 (a norm, a deviation), put a small number under it, √(x + ε): sqrt answers dx = inf at 0,
-          and times the slope 0 of the square before it that is nan, in every gradient from there on.
-          relu has no derivative at 0; we take 0, as everybody does.
+Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and returns -inf or nan.  If a
+          root can be of 0 (a norm, a standard deviation), add a small number, √(x + ε).  Otherwise sqrt gives dx = inf
+          at 0; times the slope 0 of the square before it that is nan, and so is every gradient that depends on it.
+          relu has no derivative at 0; we take 0, as is usual.
 Check.    √4 = 2 with slope 1/4:
 
     >>> import numpy as np
@@ -27,30 +27,45 @@ from tinygrad_gpt.backend import Array, Vjp, array_module
 
 
 def exp(x: Array) -> tuple[Array, Vjp]:
-    """Exponential: y = e^x."""
+    """Exponential: y = e^x.
+
+    Backward: e^x is its own slope: the gradient is multiplied by the result.
+    """
     y = array_module(x).exp(x)
     return y, lambda dy: (dy * y,)
 
 
 def log(x: Array) -> tuple[Array, Vjp]:
-    """Natural logarithm: y = ln x, x > 0."""
+    """Natural logarithm: y = ln x, x > 0.
+
+    Backward: the gradient is divided by the input.
+    """
     return array_module(x).log(x), lambda dy: (dy / x,)
 
 
 def sqrt(x: Array) -> tuple[Array, Vjp]:
-    """Square root: y = √x, x > 0."""
+    """Square root: y = √x, x > 0.
+
+    Backward: the gradient is divided by twice the root.
+    """
     y = array_module(x).sqrt(x)
     return y, lambda dy: (dy / (2 * y),)
 
 
 def tanh(x: Array) -> tuple[Array, Vjp]:
-    """Hyperbolic tangent: y = tanh x."""
+    """Hyperbolic tangent: y = tanh x.
+
+    Backward: the slope is 1 at 0 and goes to 0 where tanh saturates at 1 or -1.
+    """
     y = array_module(x).tanh(x)
     return y, lambda dy: (dy * (1 - y * y),)
 
 
 def relu(x: Array) -> tuple[Array, Vjp]:
-    """Rectifier: y = max(x, 0)."""
+    """Rectifier: y = max(x, 0).
+
+    Backward: the gradient passes where x was positive and stops elsewhere.
+    """
     xp = array_module(x)
     positive = x > 0
     return xp.where(positive | xp.isnan(x), x, 0), lambda dy: (xp.where(positive, dy, 0),)

@@ -1,12 +1,12 @@
-"""The mutant zoo: small broken objects, each re-enacting a published bug or one that is easily made.
+"""The mutant zoo: small broken objects, each with a published bug or one that is easily made.
 
-A suite of laws is worth what it kills: every mutant is named by the laws that must break it, and every law names one.
-To add one, write the broken object in its area's module, below `@mutant(...)`; its docstring is its story: what is
-wrong, and what it does to its user.
+A law is worth what it kills: every mutant is named by the laws that must kill it, and every law names one.  To add a
+mutant, write the broken object in its area's module, below `@mutant(...)`; its docstring is its story: what is wrong,
+and its effect for a user.
 """
 
 from tests.mutants.zoo.checkpoints import CHECKPOINT_MUTANTS
-from tests.mutants.zoo.clipping_and_schedule import AROUND_MUTANTS
+from tests.mutants.zoo.clipping_and_schedule import CLIPPING_AND_SCHEDULE_MUTANTS
 from tests.mutants.zoo.data import DATA_MUTANTS
 from tests.mutants.zoo.draws import DRAW_MUTANTS
 from tests.mutants.zoo.engine import ENGINE_MUTANTS
@@ -23,7 +23,7 @@ MUTANTS = {
     "model": MODEL_MUTANTS,
     "sampling": PROBABILITY_MUTANTS + DRAW_MUTANTS,
     "loss": LOSS_MUTANTS,
-    "optimizer": ADAMW_MUTANTS + AROUND_MUTANTS,
+    "optimizer": ADAMW_MUTANTS + CLIPPING_AND_SCHEDULE_MUTANTS,
     "data": DATA_MUTANTS,
     "checkpoint": CHECKPOINT_MUTANTS,
 }

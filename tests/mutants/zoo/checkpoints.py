@@ -1,4 +1,4 @@
-"""Checkpoints that differ from the small right ones in one piece, and what each does to its user."""
+"""Checkpoints that differ from the small right ones in one piece, and the effect of each for a user."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def mutant(name, *cites):
 
 @mutant("forgets-the-moments")
 class ForgetsTheMoments(Right):
-    """Parameters are restored, the optimizer starts from nothing."""
+    """Parameters are restored, but the optimizer starts anew."""
 
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         run = super().restored(pieces, config)
@@ -40,7 +40,7 @@ class ForgetsTheMoments(Right):
 
 @mutant("starts-counting-anew")
 class StartsCountingAnew(Right):
-    """Warm-up and bias correction begin again."""
+    """The step count is lost: warm-up and bias correction begin again."""
 
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         return super().restored(dict(pieces) | {"step": 0}, config)
@@ -66,7 +66,7 @@ class KeepsSixDigits(Right):
 
 @mutant("draws-from-the-global-generator")
 class DrawsFromTheGlobalGenerator(Right):
-    """Noise comes from NumPy's global generator, which no checkpoint holds."""
+    """Noise comes from NumPy's global generator, whose state is not in the checkpoint."""
 
     def start(self, seed: int, **config: Any) -> Run:
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -84,7 +84,7 @@ class DrawsFromTheGlobalGenerator(Right):
 
 @mutant("keeps-the-order-in-a-global")
 class KeepsTheOrderInAGlobal(Right):
-    """The epoch's order stays in a variable of the process; a new process, or another run in this one, has another."""
+    """The epoch's order is a global variable: a new process, or another run in this one, has another order."""
 
     order: list[int]
 
@@ -117,7 +117,7 @@ class ResumesFromTheOldest(Right):
 
 @mutant("deletes-what-it-loaded")
 class DeletesWhatItLoaded(Right):
-    """A crash soon after a resume leaves nothing."""
+    """Loading deletes the checkpoint: a crash soon after a resume loses the run."""
 
     def load(self, folder: Path, **config: Any) -> Run:
         run = super().load(folder, **config)
@@ -127,12 +127,12 @@ class DeletesWhatItLoaded(Right):
 
 @mutant("hands-out-its-cache")
 class HandsOutItsCache(Right):
-    """A second load returns the object that the first one has trained on since."""
+    """Loads are cached: a second load returns the object that was trained on after the first."""
 
     cached: tuple[bytes, Run] | None = None
 
     def load(self, folder: Path, **config: Any) -> Run:
-        run = super().load(folder, **config)  # which finds whatever is wrong with the file
+        run = super().load(folder, **config)  # which finds every fault of the file
         key = self.files(folder)[-1].read_bytes() + str(folder).encode()
         if self.cached is None or self.cached[0] != key:
             self.cached = key, run
@@ -149,7 +149,7 @@ class SavingDraws(Right):
 
 @mutant("saving-rounds-the-run")
 class SavingRounds(Right):
-    """Parameters are made float32 for the file, and stay so."""
+    """Saving converts the run's own parameters to float32."""
 
     def pieces_of(self, run: Run) -> dict[str, Any]:
         run.p = run.p.astype(np.float32).astype(float)
@@ -158,7 +158,7 @@ class SavingRounds(Right):
 
 @mutant("saving-starts-an-epoch")
 class SavingStartsAnEpoch(Right):
-    """Saving rewinds the data."""
+    """Saving restarts the data from the beginning."""
 
     def save(self, run: Run, folder: Path) -> None:
         run.place = 0
@@ -175,7 +175,7 @@ class EvaluatingDraws(Right):
 
 @mutant("sampling-takes-a-batch")
 class SamplingTakesABatch(Right):
-    """Printing a sample changes the order of what is to come."""
+    """Printing a sample changes the order of later batches."""
 
     def sample(self, run: Run) -> Array:
         run.order[run.place * BATCH :] = run.order[run.place * BATCH :][::-1]
@@ -197,7 +197,7 @@ class MissingMomentsAreAWarning(Right):
 
 @mutant("missing-generator-is-a-new-one")
 class MissingGeneratorIsANewOne(Right):
-    """A checkpoint without the generator's state resumes, without a word, with a generator at its start."""
+    """A checkpoint without the generator's state resumes silently with a new generator."""
 
     needed = ("config", "seed", "step", "p", "m", "v", "order", "place")
 
@@ -216,7 +216,7 @@ class StartsTheDataOver(Right):
 
 @mutant("repeats-the-last-batch")
 class RepeatsTheLastBatch(Right):
-    """The batch of the last step is taken once more."""
+    """The batch of the last step is used again."""
 
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         return super().restored(dict(pieces) | {"place": max(0, pieces["place"] - 1)}, config)
@@ -224,7 +224,7 @@ class RepeatsTheLastBatch(Right):
 
 @mutant("shuffles-again-on-resume")
 class ShufflesAgain(Right):
-    """Some items of the epoch come twice, others never."""
+    """The epoch is shuffled anew on resume: some items come twice, others never."""
 
     def restored(self, pieces: Mapping[str, Any], config: dict[str, Any]) -> Run:
         run = super().restored(pieces, config)
@@ -234,7 +234,7 @@ class ShufflesAgain(Right):
 
 @mutant("takes-the-new-configuration")
 class TakesTheNewConfiguration(Right):
-    """Half of the run has another learning rate."""
+    """A changed configuration is accepted: half of the run has another learning rate."""
 
     def check_config(self, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         pass
@@ -242,7 +242,7 @@ class TakesTheNewConfiguration(Right):
 
 @mutant("refuses-without-a-word")
 class RefusesWithoutAWord(Right):
-    """The configuration differs, but nobody says in what."""
+    """The error says that the configuration differs, but not in what."""
 
     def check_config(self, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if saved != now:
@@ -251,7 +251,7 @@ class RefusesWithoutAWord(Right):
 
 @mutant("names-the-first-difference-only")
 class NamesTheFirstOnly(Right):
-    """One difference is told, one attempt at a time."""
+    """Only the first difference is reported: one failed attempt for each."""
 
     def check_config(self, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name in saved:
@@ -272,7 +272,7 @@ class WritesInPlace(Right):
 
 @mutant("writes-under-the-final-name", "KempnerInstitute/KempnerForge#177")
 class WritesUnderTheFinalName(Right):
-    """Half a file has a checkpoint's name until it is a whole one."""
+    """The file is written under its final name: an incomplete file looks like a checkpoint."""
 
     def write(self, path: Path, data: bytes) -> None:
         self.write_file(path, data)
@@ -281,7 +281,7 @@ class WritesUnderTheFinalName(Right):
 
 @mutant("deletes-the-old-one-first")
 class DeletesTheOldOneFirst(Right):
-    """To save space; then the disk is full, or the power off."""
+    """The old checkpoint is removed first, to save space; then the disk is full, or the power goes off."""
 
     def save(self, run: Run, folder: Path) -> None:
         for path in self.files(folder):
@@ -291,7 +291,7 @@ class DeletesTheOldOneFirst(Right):
 
 @mutant("ignores-short-writes")
 class IgnoresShortWrites(Right):
-    """os.write says that it wrote less; nobody listens."""
+    """os.write reports that it wrote less; its result is ignored."""
 
     def write_bytes(self, file: int, data: bytes) -> None:
         os.write(file, data)
@@ -299,7 +299,7 @@ class IgnoresShortWrites(Right):
 
 @mutant("swallows-the-error")
 class SwallowsTheError(Right):
-    """The disk has been full for a week, and training went on."""
+    """Errors of a save are ignored: the disk has been full for a week, and training went on."""
 
     def save(self, run: Run, folder: Path) -> None:
         with suppress(OSError):
@@ -308,7 +308,7 @@ class SwallowsTheError(Right):
 
 @mutant("leaves-its-draft", "PrimeIntellect-ai/prime-rl#2992")
 class LeavesItsDraft(Right):
-    """Every failed save leaves a temporary file, until the disk is full of them."""
+    """Every failed save leaves a temporary file, until they fill the disk."""
 
     def clean_up(self, draft: Path) -> None:
         pass
@@ -316,7 +316,7 @@ class LeavesItsDraft(Right):
 
 @mutant("no-fsync")
 class NoFsync(Right):
-    """The name is on the disk, the bytes may not be: after a power cut the file is zeros."""
+    """The file is not fsynced: after a power cut it may be full of zeros."""
 
     def sync(self, file: int) -> None:
         pass
@@ -324,14 +324,14 @@ class NoFsync(Right):
 
 @mutant("no-fsync-and-one-file")
 class NoFsyncAndOneFile(NoFsync):
-    """The old checkpoint is removed, while the new one's bytes are not on the disk."""
+    """The old checkpoint is removed before the new one's bytes are on the disk."""
 
     keep = 1
 
 
 @mutant("no-fsync-of-the-folder")
 class NoFsyncOfTheFolder(Right):
-    """The bytes are on the disk, the name may not be."""
+    """The folder is not fsynced: the bytes are on the disk, but the name may not be."""
 
     def sync_folder(self, folder: Path) -> None:
         pass
@@ -339,7 +339,7 @@ class NoFsyncOfTheFolder(Right):
 
 @mutant("an-empty-file-is-a-new-run")
 class AnEmptyFileIsANewRun(Right):
-    """Weeks of training start over, without a word."""
+    """If no checkpoint can be loaded, weeks of training silently start over."""
 
     def load(self, folder: Path, **config: Any) -> Run:
         if not self.newest_first(folder)[0].read_bytes():
@@ -349,7 +349,7 @@ class AnEmptyFileIsANewRun(Right):
 
 @mutant("any-exception-will-do")
 class AnyExceptionWillDo(Right):
-    """A damaged file ends in an IndexError that no caller expects."""
+    """A damaged file raises an IndexError that no caller expects."""
 
     def decoded(self, data: bytes) -> dict[str, Any]:
         if data.count(b"\n") == 0:
@@ -359,7 +359,7 @@ class AnyExceptionWillDo(Right):
 
 @mutant("no-checksum")
 class NoChecksum(Right):
-    """A flipped bit is a number like any other."""
+    """There is no checksum: a flipped bit gives another number."""
 
     def decoded(self, data: bytes) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""Gradient clipping and learning-rate schedules, right (clip, schedule) and broken, with what each does to its user."""
+"""Gradient clipping and learning-rate schedules, right and broken, with the effect of each for a user."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
 
 
 def clip(gradients: Arrays, max_norm: float) -> tuple[Arrays, float]:
-    """One factor for all, the norm in float64, as it should be."""
+    """The right one: one factor for all gradients, the norm in float64."""
     norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients.values()))
     if not math.isfinite(norm):
         raise FloatingPointError("the gradient's norm is not finite")
@@ -22,22 +22,22 @@ def clip(gradients: Arrays, max_norm: float) -> tuple[Arrays, float]:
 
 
 def schedule(step: int, *, peak_lr: float, total_steps: int, warmup_steps: int, min_lr: float) -> float:
-    """Warm-up, half a cosine, minimum, as it should be."""
+    """The right one: warm-up, half a cosine, minimum."""
     if step <= warmup_steps:
         return peak_lr * step / (warmup_steps + 1)
     done = min(1.0, (step - warmup_steps - 1) / max(1, total_steps - warmup_steps - 1))
     return min_lr + (peak_lr - min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-AROUND_MUTANTS: list[Mutant] = []
+CLIPPING_AND_SCHEDULE_MUTANTS: list[Mutant] = []
 
 
 def mutant(name, field, made=lambda broken: broken):
-    """The function below, in place of the right one, is the mutant of this name; its docstring is the story."""
+    """The function below replaces the right one in the mutant; its docstring is the story."""
 
     def add(broken):
         sut = OptimizerUnderTest(name=name, **{"clip": clip, "schedule": schedule} | {field: made(broken)})
-        AROUND_MUTANTS.append(Mutant(name, sut, cleandoc(broken.__doc__)))
+        CLIPPING_AND_SCHEDULE_MUTANTS.append(Mutant(name, sut, cleandoc(broken.__doc__)))
         return broken
 
     return add
@@ -51,7 +51,7 @@ def clip_each_tensor(gradients: Arrays, max_norm: float) -> tuple[Arrays, float]
 
 @mutant("clips-each-entry", "clip")
 def clip_each_entry(gradients: Arrays, max_norm: float) -> tuple[Arrays, float]:
-    """Clipping by value where the norm was promised."""
+    """Clipping by value instead of by norm."""
     return {name: g.clip(-max_norm, max_norm) for name, g in gradients.items()}, clip(gradients, max_norm)[1]
 
 
@@ -74,7 +74,7 @@ def clip_always(gradients: Arrays, max_norm: float) -> tuple[Arrays, float]:
 
 @mutant("clips-nan", "clip")
 def clip_nan(gradients: Arrays, max_norm: float) -> tuple[Arrays, float]:
-    """NaN compares as not above the bound, and passes."""
+    """NaN is not greater than the bound, so it passes."""
     norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients.values()))
     return ({name: g * (max_norm / norm) for name, g in gradients.items()} if norm > max_norm else gradients), norm
 
@@ -105,7 +105,7 @@ def schedule_from_0(step: int, *, warmup_steps: int, **plan: Any) -> float:
 
 @mutant("jump-after-warmup", "schedule")
 def schedule_jumps(step: int, *, warmup_steps: int, **plan: Any) -> float:
-    """The cosine is not where the warm-up ends."""
+    """The cosine does not start at the end of the warm-up: the learning rate jumps."""
     if step <= warmup_steps:
         return schedule(step, warmup_steps=warmup_steps, **plan)
     return schedule(step, warmup_steps=0, **plan)
@@ -123,7 +123,7 @@ def schedule_rises(step: int, **plan: Any) -> float:
 
 @mutant("remembers-steps", "schedule", made=lambda factory: factory())
 def schedule_remembers() -> Callable[..., float]:
-    """Counts its calls: a resumed run, or a log that asks, shifts it."""
+    """Counts its calls: a resumed run, or a call for the log, shifts it."""
     calls = 0
 
     def remembering(step: int, **plan: Any) -> float:

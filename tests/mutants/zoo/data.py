@@ -1,4 +1,4 @@
-"""A right data loader, and broken ones: each with one piece written wrong, and what it does to its user."""
+"""A right data loader, and broken ones: each with one piece written wrong, and its effect for a user."""
 
 import random
 import unicodedata
@@ -14,7 +14,7 @@ from tinygrad_gpt.laws.mutation import Mutant
 
 
 class Right:
-    """A loader as it should be, in pieces that a mutant can override."""
+    """The right loader, in methods that a mutant can override."""
 
     def __init__(self, tokens: Array, *, context_length: int, batch_size: int, stride: int, seed: int) -> None:
         self.tokens, self.T, self.B, self.stride, self.seed = tokens, context_length, batch_size, stride, seed
@@ -27,7 +27,7 @@ class Right:
             raise ValueError(f"{len(self.tokens)} tokens do not hold a window of {self.T} and its last target")
 
     def usable(self) -> int:
-        """How many places a window can start at."""
+        """The number of possible starts of a window."""
         return len(self.tokens) - self.T
 
     @property
@@ -56,13 +56,13 @@ class Right:
 
 
 def split(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
-    """First training, then validation, as it should be."""
+    """The right split: first training, then validation."""
     n_train = len(tokens) - round(len(tokens) * val_fraction)
     return tokens[:n_train], tokens[n_train:]
 
 
 def store(ids: Array, vocab_size: int) -> Array:
-    """The smallest dtype that holds every id, and no id outside the vocabulary, as it should be."""
+    """The right store: the smallest dtype for all ids; an id outside the vocabulary is an error."""
     if ids.min() < 0 or ids.max() >= vocab_size:
         raise ValueError(f"ids must be below {vocab_size}")
     return ids.astype(np.uint16 if vocab_size <= 2**16 else np.uint32)
@@ -70,7 +70,7 @@ def store(ids: Array, vocab_size: int) -> Array:
 
 @dataclass(frozen=True)
 class Utf8:
-    """Bytes as ids, as it should be."""
+    """The right tokenizer: bytes are the ids."""
 
     errors: str = "strict"
 
@@ -79,7 +79,7 @@ class Utf8:
         return np.frombuffer(self.prepared(text).encode("utf-8", self.errors), np.uint8)
 
     def prepared(self, text: str) -> str:
-        """The text as it is."""
+        """The text unchanged."""
         return text
 
     def decode(self, ids: Array) -> str:
@@ -105,7 +105,7 @@ DATA_MUTANTS: list[Mutant] = []
 
 
 def mutant(name, *cites, field="loader"):
-    """What stands below, in place of the right one, is the mutant of this name; its docstring is the story."""
+    """The class or function below replaces the right one in the mutant; its docstring is the story."""
 
     def add(broken):
         made = (lambda text: broken()) if field == "tokenizer" else broken
@@ -117,7 +117,7 @@ def mutant(name, *cites, field="loader"):
 
 @mutant("targets-not-shifted")
 class NotShifted(Right):
-    """The model learns to repeat its input, at a loss of 0."""
+    """Targets are not shifted: the model learns to repeat its input, at a loss of 0."""
 
     def windows(self, starts: Array) -> tuple[Array, Array]:
         ids, _ = super().windows(starts)
@@ -135,7 +135,7 @@ class Rolled(Right):
 
 @mutant("last-start-missing", "AOSSIE-Org/OpenVerifiableLLM#92")
 class LastMissing(Right):
-    """Starts end one too early: the text's last token is never a target."""
+    """The last start is missing: the text's last token is never a target."""
 
     def usable(self) -> int:
         return max(1, super().usable() - 1)
@@ -143,7 +143,7 @@ class LastMissing(Right):
 
 @mutant("repeats-within-an-epoch")
 class WithReplacement(Right):
-    """Windows drawn with replacement, called an epoch: a third is never seen."""
+    """Windows of an epoch are drawn with replacement: a third of them is missing."""
 
     def order(self, epoch: int) -> Array:
         return self.generator(epoch).integers(0, self.n_windows, self.n_windows)
@@ -160,7 +160,7 @@ class NeedsOneMore(Right):
 
 @mutant("says-nothing", "karpathy/nanoGPT#292")
 class SaysNothing(Right):
-    """A text that is too short ends in 'high <= 0'."""
+    """The error for a short text is 'high <= 0', which explains nothing."""
 
     def check(self) -> None:
         if len(self.tokens) <= self.T:
@@ -169,7 +169,7 @@ class SaysNothing(Right):
 
 @mutant("global-generator")
 class GlobalGenerator(Right):
-    """The order comes from a global generator that everybody else draws from."""
+    """The order comes from the global generator, which other code uses too."""
 
     def order(self, epoch: int) -> Array:
         order = list(range(self.n_windows))
@@ -179,7 +179,7 @@ class GlobalGenerator(Right):
 
 @mutant("iterator-in-disguise")
 class Iterator(Right):
-    """The next batch, whatever step is asked for: a resumed run starts over."""
+    """Returns the next batch, whatever the step: a resumed run starts over."""
 
     taken = 0
 
@@ -205,7 +205,7 @@ def split_overlaps(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
 
 @mutant("split-from-the-front", field="split")
 def split_from_the_front(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
-    """A validation share of 0.1 leaves a tenth to train on."""
+    """The shares are swapped: with a validation share of 0.1, a tenth is left for training."""
     return split(tokens, 1 - val_fraction)
 
 
@@ -218,7 +218,7 @@ def uint16_for_all(ids: Array, vocab_size: int) -> Array:
 
 @mutant("signed-16-bits")
 class SignedBits(Right):
-    """A map of uint16 read as int16: ids above 32,767 are negative."""
+    """A map of uint16 is read as int16: ids above 32,767 are negative."""
 
     def windows(self, starts: Array) -> tuple[Array, Array]:
         if self.tokens.dtype.itemsize == 2:
@@ -228,7 +228,7 @@ class SignedBits(Right):
 
 @mutant("reads-from-the-start")
 class FromTheStart(Right):
-    """The map's file is opened again, and its offset forgotten."""
+    """The map's file is opened again without its offset."""
 
     def check(self) -> None:
         super().check()
@@ -238,7 +238,7 @@ class FromTheStart(Right):
 
 @mutant("ids-unchecked", field="store")
 def unchecked(ids: Array, vocab_size: int) -> Array:
-    """An id beyond the vocabulary fails at some later step, or wraps on a GPU."""
+    """An id outside the vocabulary is stored: it fails at a later step, or wraps on a GPU."""
     return ids.astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Broken draws and broken random numbers, and what each does to its user."""
+"""Broken draws and broken random numbers, and the effect of each for a user."""
 
 from inspect import cleandoc
 from typing import Any
@@ -16,7 +16,7 @@ GLOBAL = np.random.default_rng(0)
 
 
 def mutant(field, *, name=None, cites=(), **others):
-    """A sampler with the function below as this field is a mutant named like it; its docstring is the story."""
+    """The function below becomes this field of a mutant with the same name; its docstring is the story."""
 
     def add(broken):
         named = name or broken.__name__.replace("_", "-")
@@ -29,14 +29,14 @@ def mutant(field, *, name=None, cites=(), **others):
 
 @mutant("draw", cites=("pytorch/pytorch#13867",))
 def draws_with_side_left(p: Array, u: Array) -> Array:
-    """searchsorted from the left: u = 0 draws id 0, be it forbidden or not."""
+    """searchsorted from the left: u = 0 draws id 0 even if it is forbidden."""
     sums = np.cumsum(p, dtype=np.float64)
     return np.minimum(np.searchsorted(sums, u * sums[-1], side="left"), np.flatnonzero(p)[-1])
 
 
 @mutant("draw", cites=("hunkim/word-rnn-tensorflow#67",))
 def draws_with_u_unscaled(p: Array, u: Array) -> Array:
-    """Takes the last running sum for 1: where it is less, a large u draws id V."""
+    """Assumes that the last running sum is 1: where it is less, a large u draws id V."""
     return np.searchsorted(np.cumsum(p, dtype=np.float64), u, side="right")
 
 
@@ -48,38 +48,38 @@ def draws_scaled_by_the_sum(p: Array, u: Array) -> Array:
 
 @mutant("draw", cites=("vllm-project/vllm#43150",))
 def draws_by_float32_sums(p: Array, u: Array) -> Array:
-    """Running sums in float32: over 50,257 ids thousands of possible ids get no slice."""
+    """Running sums in float32: of 50,257 ids, thousands of possible ones are never drawn."""
     sums = np.cumsum(p, dtype=np.float32).astype(np.float64)
     return np.minimum(np.searchsorted(sums, u * sums[-1], side="right"), np.flatnonzero(p)[-1])
 
 
 @mutant("draw")
 def draws_with_float32_u(p: Array, u: Array) -> Array:
-    """u in float32 comes in steps of 2^-24: rarer ids are skipped."""
+    """u is rounded to float32, in steps of 2^-24: rarer ids are skipped."""
     return reference.draw(p, np.minimum(np.asarray(u, np.float32), np.float32(1 - 2**-24)))
 
 
 @mutant("draw")
 def draws_the_argmax(p: Array, u: Array) -> Array:
-    """Greedy, under the name of draw."""
+    """draw is greedy: u has no effect."""
     return np.full(np.shape(u), np.argmax(p))
 
 
 @mutant("token_u")
 def ids_count_from_one(logits: Array, u: Array, **settings: Any) -> Array:
-    """Counts the ids that u has passed, and one more: every token is its neighbour."""
+    """An index that is off by one: every token is the next one."""
     return reference.draw(reference.probabilities(logits, **settings), u) + 1
 
 
 @mutant("uniforms", **RIGHT)
 def uniforms_from_the_global_generator(seed: int, rows: Array, positions: Array) -> Array:
-    """Draws from a generator that remembers: nothing can be replayed."""
+    """Draws from a generator with state: nothing can be replayed."""
     return GLOBAL.random(np.broadcast(rows, positions).shape)
 
 
 @mutant("uniforms", **RIGHT, cites=("tenstorrent/tt-metal#53802",))
 def uniforms_ignore_the_row(seed: int, rows: Array, positions: Array) -> Array:
-    """One number per position: all rows of a batch say the same."""
+    """One number per position: all rows of a batch draw the same."""
     return reference.uniforms(seed, np.asarray(rows) * 0, positions)
 
 
@@ -93,7 +93,7 @@ def uniforms_keyed_by_seed_plus_row(seed: int, rows: Array, positions: Array) ->
 
 @mutant("uniforms", **RIGHT)
 def uniforms_keyed_through_floats(seed: int, rows: Array, positions: Array) -> Array:
-    """The key is a list of integers, which NumPy makes floats once one exceeds 2^63: 1,000 seeds become one."""
+    """The key is a list of integers, which NumPy turns into floats above 2^63: 1,000 seeds become one."""
     places = np.broadcast(rows, positions)
     words = [np.random.Philox(key=[seed, 0], counter=[t, r, 0, 0]).random_raw() for r, t in places]
     return reference.to_uniform(np.array(words, np.uint64)).reshape(places.shape)
@@ -128,7 +128,7 @@ def every_uniform_number_twice(seed: int, rows: Array, positions: Array) -> Arra
 
 @mutant("uniforms", **RIGHT)
 def uniforms_added_up(seed: int, rows: Array, positions: Array) -> Array:
-    """The mean of two: random enough to look at, but ids at both ends of the vocabulary are drawn too rarely."""
+    """The mean of two uniform numbers: it looks random, but ids at both ends of the vocabulary are drawn too rarely."""
     return (
         reference.uniforms(seed, rows, positions) + reference.uniforms(seed, rows, np.asarray(positions) + 2**20)
     ) / 2
@@ -136,13 +136,13 @@ def uniforms_added_up(seed: int, rows: Array, positions: Array) -> Array:
 
 @mutant("token")
 def tokens_ignore_the_seed(logits: Array, seed: int, n: int) -> Array:
-    """Takes a seed and always starts from 0: every request says the same."""
+    """Ignores the seed: every request gets the same tokens."""
     return reference.draw(reference.probabilities(logits), np.random.default_rng(0).random(n))
 
 
 @mutant("token")
 def tokens_from_the_global_generator(logits: Array, seed: int, n: int) -> Array:
-    """Takes a seed and goes on with a generator that remembers: nothing can be replayed."""
+    """Uses the seed only once, then goes on with that generator: nothing can be replayed."""
     return reference.draw(reference.probabilities(logits), GLOBAL.random(n))
 
 

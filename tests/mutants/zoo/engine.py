@@ -1,4 +1,4 @@
-"""Engines that differ from the small right one in one method, and what each does to its user."""
+"""Engines that differ from the small right one in one method, and the effect of each for a user."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,19 +27,19 @@ def mutant(name, *cites, **claims):
 
 @mutant("the-last-use-wins", "karpathy/micrograd#64", "apache/mxnet#17989")
 class LastUseWins(Engine):
-    """A value used twice gets the gradient of one use."""
+    """A value that is used twice gets the gradient of one use."""
 
     def collect(self, grads: dict[Node, Array], parent: Node, grad: Array) -> None:
-        """Forget what came before."""
+        """Forget the earlier gradient."""
         grads[parent] = grad
 
 
 @mutant("adds-in-place")
 class AddsInPlace(Engine):
-    """Adds into an array that add has handed to two parents: (a + b) + a gives b a gradient of 2."""
+    """Adds in place into an array that add returned for two parents: (a + b) + a gives b a gradient of 2."""
 
     def collect(self, grads: dict[Node, Array], parent: Node, grad: Array) -> None:
-        """Write into what may be another's gradient."""
+        """Write into an array that may be another gradient too."""
         if parent in grads:
             grads[parent] += grad
         else:
@@ -66,10 +66,10 @@ class Recursive(Engine):
 
 @mutant("nearest-first", "karpathy/micrograd#68")
 class NearestFirst(Engine):
-    """Visits a node before all its gradients have come, so those of deeper uses are lost."""
+    """Visits a node before all its gradients have arrived, so that those of deeper uses are lost."""
 
     def order(self, loss: Node) -> list[Node]:
-        """In the order of meeting."""
+        """In the order of discovery."""
         found = {loss: None}
         for node in (queue := [loss]):
             fresh = [p for p in dict.fromkeys(node.parents) if p.asks and p not in found]
@@ -78,7 +78,7 @@ class NearestFirst(Engine):
         return list(found)
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
-        """What arrives after a node was dealt with is lost."""
+        """What arrives after a node was processed is lost."""
         grads, answers = {loss: dloss}, {}
         for node in self.order(loss):
             grad = grads.pop(node, np.zeros_like(node.data))
@@ -94,7 +94,7 @@ class NearestFirst(Engine):
 
 @mutant("every-path-by-itself")
 class EveryPath(Engine):
-    """Thirty levels of x + x take a thousand million steps."""
+    """Every path is followed: thirty levels of x + x take a thousand million steps."""
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
         """Follow all paths to the leaves."""
@@ -150,7 +150,7 @@ class Circular(Engine):
     """Reference cycles: memory grows until the collector runs."""
 
     def apply(self, op: Callable[..., tuple[Array, Vjp]], *nodes: Node) -> Node:
-        """Point both ways."""
+        """Parents and children point to each other."""
         node = super().apply(op, *nodes)
         for parent in nodes:
             if parent.vjp is not None:
@@ -160,10 +160,10 @@ class Circular(Engine):
 
 @mutant("a-second-walk-is-silent")
 class SilentSecondWalk(Engine):
-    """A second backward does nothing, or half, without a word."""
+    """A second backward silently does nothing, or half."""
 
     def leave(self, node: Node) -> None:
-        """Forget the way back."""
+        """Delete the graph."""
         node.vjp, node.parents = (lambda dy: ()), ()
 
 
@@ -172,7 +172,7 @@ class DoublingSecondWalk(Engine):
     """A second backward adds another amount."""
 
     def leave(self, node: Node) -> None:
-        """A second walk hands on twice as much."""
+        """A second backward pass passes on twice as much."""
         first = node.vjp
         assert first is not None
         node.vjp = lambda dy: tuple(2 * dx for dx in first(dy))
@@ -189,7 +189,7 @@ class RecordsConstants(Engine):
 
 @mutant("an-error-stops-recording")
 class ErrorStopsRecording(Engine):
-    """After one failed operation nothing learns any more."""
+    """An operation that raises leaves recording off: nothing learns any more."""
 
     def apply(self, op: Callable[..., tuple[Array, Vjp]], *nodes: Node) -> Node:
         """No finally."""
@@ -201,7 +201,7 @@ class ErrorStopsRecording(Engine):
 
 @mutant("saves-by-reference")
 class SavesByReference(Engine):
-    """Gradients change with arrays written to since, though declared safe."""
+    """A saved array is not copied: writing into it changes gradients, though it is declared safe."""
 
     def saved(self, data: Array) -> Array:
         """Not a copy."""
@@ -222,7 +222,7 @@ class ZerosForAll(Engine):
         return self.leaves[-1]
 
     def backward(self, loss: Node, dloss: Array | None = None) -> None:
-        """Zeros where nothing came."""
+        """Zeros where no gradient arrived."""
         super().backward(loss, dloss)
         for leaf in self.leaves:
             if leaf.grad is None:
@@ -231,7 +231,7 @@ class ZerosForAll(Engine):
 
 @mutant("constants-get-gradients")
 class GradientsForConstants(Engine):
-    """Constants are given gradients nobody asked for."""
+    """Constants get gradients."""
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
         """Constants included."""
@@ -241,7 +241,7 @@ class GradientsForConstants(Engine):
 
 @mutant("integers-may-ask")
 class IntegersMayAsk(Engine):
-    """An integer leaf may ask for a gradient."""
+    """An integer leaf may require a gradient."""
 
     def leaf(self, data: Array) -> Node:
         """No check."""
@@ -250,7 +250,7 @@ class IntegersMayAsk(Engine):
 
 @mutant("one-switch-for-all-threads")
 class OneSwitch(Engine):
-    """One thread evaluates, and another stops learning."""
+    """The switch is global: one thread evaluates, and another stops learning."""
 
     switched_off = False
 
@@ -292,7 +292,7 @@ class SwitchesOn(Engine):
 
 @mutant("a-guard-without-a-name")
 class Nameless(Engine):
-    """Says nan, and not where."""
+    """The error says nan, but not where."""
 
     def complaint(self, op: Any) -> str:
         """Not what."""
@@ -301,7 +301,7 @@ class Nameless(Engine):
 
 @mutant("a-factor-off")
 class FactorOff(Engine):
-    """One of two gradients of a product is half as large again."""
+    """One of the two gradients of a product is 1.5 times too large."""
 
     @staticmethod
     def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
@@ -326,7 +326,7 @@ class KeepsGradients(Engine):
 
 @mutant("keeps-every-loss")
 class KeepsLosses(Engine):
-    """A list of all losses grows with every step: slowly, and for ever."""
+    """A list of all losses grows with every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -340,7 +340,7 @@ class KeepsLosses(Engine):
 
 @mutant("keeps-what-a-vjp-returned")
 class KeepsAnswers(Engine):
-    """Stores the array that a vjp returned, which the operation may have saved for another walk."""
+    """Stores the array that a vjp returned, which the operation may have saved for another backward pass."""
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
         """Look for the same array among the others."""

@@ -1,4 +1,4 @@
-"""A right loss, and broken ones: each with one function replaced, and what it does to its user."""
+"""A right loss, and broken ones: each with one function replaced, and its effect for a user."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Rows = Callable[[Array, Array], Array]  # logits (N, V), targets (N) -> nll (N)
 
 
 def nll_rows(x: Array, targets: Array) -> Array:
-    """nll (N) row by row, as it should be."""
+    """The right nll (N), row by row."""
     checked(x, targets)
     shifted = x - x.max(-1, keepdims=True)
     return np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(x)), targets]
@@ -37,7 +37,7 @@ def softmax(x: Array) -> Array:
 
 
 def mean_over(rows: Rows) -> Any:
-    """The mean of a row loss over the rows that count, as it should be."""
+    """The right mean: of a row loss over the counted rows."""
 
     def loss(logits: Array, targets: Array, mask: Array | None = None) -> float:
         counted = np.ones(len(targets), bool) if mask is None else mask
@@ -49,30 +49,30 @@ def mean_over(rows: Rows) -> Any:
 
 
 def gradient(logits: Array, targets: Array, mask: Array | None = None) -> Array:
-    """The gradient of the mean, as it should be."""
+    """The right gradient of the mean."""
     counted = np.ones(len(targets), bool) if mask is None else mask
     return gradient_sum(logits, targets, counted) / counted.sum()
 
 
 def gradient_sum(logits: Array, targets: Array, counted: Array) -> Array:
-    """p - onehot, and 0 in rows that do not count."""
+    """p - onehot; 0 in rows that are not counted."""
     return np.where(counted[:, None], softmax(logits) - np.eye(logits.shape[1])[targets], 0.0)
 
 
 def evaluate(batches: list[Batch]) -> float:
-    """Sums and counts, as it should be."""
+    """The right evaluation: by sums and counts."""
     total = math.fsum(value for x, y, counted in batches for value in nll_rows(x[counted], y[counted]))
     return total / sum(int(counted.sum()) for _, _, counted in batches)
 
 
 def accumulate(batches: list[Batch]) -> list[Array]:
-    """One denominator, known before the first micro-batch, as it should be."""
+    """The right accumulation: one denominator, known before the first micro-batch."""
     total = sum(int(counted.sum()) for _, _, counted in batches)
     return [gradient_sum(x, y, counted) / total for x, y, counted in batches]
 
 
 def perplexity(nlls: Array, counts: Array) -> float:
-    """exp of the mean, as it should be."""
+    """The right perplexity: exp of the mean."""
     mean = float(nlls.sum() / counts.sum())
     return math.exp(mean) if mean < 709.78 else math.inf
 
@@ -80,7 +80,7 @@ def perplexity(nlls: Array, counts: Array) -> float:
 def score(
     model: Callable[[Array], Array], tokens: Array, *, context_length: int, stride: int, batch_size: int
 ) -> tuple[float, int]:
-    """A sliding window that scores what no window before it has scored, as it should be."""
+    """The right sliding window: it scores only tokens that no window before it has scored."""
     total, number, scored_to, start = 0.0, 0, 0, 0
     while scored_to < len(tokens) - 1:
         end = min(start + context_length, len(tokens) - 1)
@@ -92,7 +92,7 @@ def score(
 
 
 def run(seed: int, steps: int, evaluate_after: tuple[int, ...], own_stream: bool) -> Array:
-    """Losses of a pretended training run with random masks; evaluation draws too, from its own stream or not."""
+    """Losses of a simulated training run with random masks; evaluation has its own stream or draws from training's."""
     training = np.random.Generator(np.random.Philox(key=seed))
     evaluating = np.random.Generator(np.random.Philox(key=seed ^ 1)) if own_stream else training
     losses = []
@@ -122,7 +122,7 @@ LOSS_MUTANTS: list[Mutant] = []
 
 
 def mutant(name, *cites, field="loss", rows=False):
-    """The function below, in place of the right one, is the mutant of this name; its docstring is the story."""
+    """The function below replaces the right one in the mutant; its docstring is the story."""
 
     def add(broken):
         made = mean_over(broken) if rows else broken  # rows: a function of rows, whose mean is the loss
@@ -142,14 +142,14 @@ def log_of_softmax(x: Array, targets: Array) -> Array:
 
 @mutant("clipped-logits", rows=True)
 def clipped(x: Array, targets: Array) -> Array:
-    """Logits cut to +-50 against overflow: shifted logits cost something else."""
+    """Logits are clipped to +-50 against overflow: shifted logits have another loss."""
     checked(x, targets)
     return nll_rows(x.clip(-50, 50), targets)
 
 
 @mutant("id-0-is-padding")
 def padded(logits: Array, targets: Array, mask: Array | None = None) -> float:
-    """Targets of id 0 silently do not count."""
+    """Targets of id 0 are silently ignored."""
     checked(logits, targets)
     counted = (np.ones(len(targets), bool) if mask is None else mask) & (targets != 0)
     return float(nll_rows(logits[counted], targets[counted]).mean()) if counted.any() else 0.0
@@ -196,7 +196,7 @@ def gradient_of_the_sum(logits: Array, targets: Array, mask: Array | None = None
 
 @mutant("gradient-of-all-rows", field="gradient")
 def gradient_of_all_rows(logits: Array, targets: Array, mask: Array | None = None) -> Array:
-    """Padding is left out of the loss, and pushes the weights all the same."""
+    """Padding is left out of the loss, but not of the gradient."""
     counted = np.ones(len(targets), bool) if mask is None else mask
     return gradient_sum(logits, targets, np.ones_like(counted)) / counted.sum()
 
@@ -218,13 +218,13 @@ def float32_sum(batches: list[Batch]) -> float:
 
 @mutant("mean-per-micro-batch", "huggingface/transformers#34191", field="accumulate")
 def mean_per_micro_batch(batches: list[Batch]) -> list[Array]:
-    """Each micro-batch is a mean of its own: tokens of a padded one weigh more."""
+    """Each micro-batch is averaged separately: tokens of a padded one weigh more."""
     return [gradient_sum(x, y, c) / max(1, c.sum()) / len(batches) for x, y, c in batches]
 
 
 @mutant("counts-as-it-goes", field="accumulate")
 def counts_as_it_goes(batches: list[Batch]) -> list[Array]:
-    """The denominator is what was seen so far: the first micro-batch weighs too much."""
+    """The denominator is the count so far: the first micro-batch weighs too much."""
     seen = np.cumsum([c.sum() for _, _, c in batches])
     return [gradient_sum(x, y, c) / n for (x, y, c), n in zip(batches, seen, strict=True)]
 
@@ -251,7 +251,7 @@ def overflowing(nlls: Array, counts: Array) -> float:
 def overlap_twice(
     model: Callable[[Array], Array], tokens: Array, *, context_length: int, stride: int, batch_size: int
 ) -> tuple[float, int]:
-    """With a stride below the window's length tokens are scored several times."""
+    """With a stride below the window's length, tokens are scored several times."""
     total, number = 0.0, 0
     for start in range(0, len(tokens) - 1, stride):
         end = min(start + context_length, len(tokens) - 1)
@@ -296,7 +296,7 @@ def mask_times_loss(logits: Array, targets: Array, mask: Array | None = None) ->
 
 @mutant("mask-missing-below")
 def mask_missing_below(logits: Array, targets: Array, mask: Array | None = None) -> float:
-    """The mean is by all rows, padding included: more padding, less loss."""
+    """The mean is over all rows, padding included: more padding, less loss."""
     counted = np.ones(len(targets), bool) if mask is None else mask
     if not counted.any():
         raise ValueError("no row counts")

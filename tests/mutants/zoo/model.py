@@ -1,4 +1,4 @@
-"""A small right model, and models that differ from it in one method, with what each does to its user."""
+"""A small right model, and models that differ from it in one method, with the effect of each for a user."""
 
 from inspect import cleandoc
 from typing import Any
@@ -14,7 +14,7 @@ V, T, C = 7, 4, 8
 
 
 class Model:
-    """Embeds tokens and places, sums the past, bends it, and compares the result with the head's rows.
+    """Embeds tokens and positions, sums the past, applies tanh, and multiplies by the head's rows.
 
     h_t = tanh(Σ_{s ≤ t} a_ts (wte[ids_s] + wpe_s)),   logits = h headᵀ,   a_ts = decay^(t - s)
     """
@@ -43,7 +43,7 @@ class Model:
         """Take over."""
         self.weights = {name: weights[name].copy() for name in self.weights}
 
-    # ---- what the mutants change
+    # ---- methods that the mutants override
 
     def past(self, length: int) -> Array:
         """a (T, T): what position t (row) takes of position s (column)."""
@@ -51,15 +51,15 @@ class Model:
         return np.where(age >= 0, 0.7 ** abs(age), 0.0)
 
     def past_backward(self, length: int) -> Array:
-        """The same, as the way back sees it."""
+        """The same, for the backward pass."""
         return self.past(length)
 
     def places(self, length: int) -> Array:
-        """The number of each token's place."""
+        """The position of each token."""
         return np.arange(length)
 
     def mixed(self, x: Array) -> Array:
-        """What happens between the rows: nothing."""
+        """An operation between rows: none."""
         return x
 
     def bent(self, x: Array) -> Array:
@@ -87,12 +87,12 @@ class Model:
         return np.stack(steps, axis=1)
 
     def embedding_gradient(self, ids: Array, dlogits: Array) -> Array:
-        """dlogits (B, T, V) -> the gradient in the embedded tokens (B, T, C)."""
+        """dlogits (B, T, V) -> the gradient of the embedded tokens (B, T, C)."""
         slope = self.slope(self.hidden(ids))
         return self.past_backward(ids.shape[1]).T @ (dlogits @ self.weights[self.head] * slope)
 
     def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
-        """The mean loss and its gradients, by hand."""
+        """The mean loss and its analytic gradients."""
         length, rows = ids.shape[1], ids.size
         h, head = self.hidden(ids), self.weights[self.head]
         logits = h @ head.T
@@ -115,7 +115,7 @@ class TiedModel(Model):
 
 
 def under_test(name: str, model: type[Model], **claims: Any) -> ModelUnderTest:
-    """A model of this file, with the claims that hold for the right one."""
+    """A model of this file, with the claims of the right one."""
     return ModelUnderTest(
         name=name,
         vocab_size=V,
@@ -132,7 +132,7 @@ def under_test(name: str, model: type[Model], **claims: Any) -> ModelUnderTest:
 
 
 def golden() -> Golden:
-    """What the right model gives for a certain seed."""
+    """The right model's logits for one seed."""
     model, ids = Model(3), np.array([[0, 1, 2, 3]])
     return model.weights, ids, model.logits(ids)
 
@@ -155,7 +155,7 @@ def mutant(name, **claims):
 
 @mutant("peeks-ahead")
 class PeeksAhead(Model):
-    """The mask is off by one: training looks wonderful, generation does not."""
+    """The mask is off by one: training looks very good, but generation does not."""
 
     def past(self, length: int) -> Array:
         """One diagonal too many."""
@@ -165,7 +165,7 @@ class PeeksAhead(Model):
 
 @mutant("backward-peeks-ahead")
 class PeeksBackward(Model):
-    """A kernel's way back forgets the mask: logits are right, and tokens learn from what came before them."""
+    """A kernel's backward pass forgets the mask: logits are right, but tokens get gradients from logits before them."""
 
     def past_backward(self, length: int) -> Array:
         """No mask."""
@@ -175,7 +175,7 @@ class PeeksBackward(Model):
 
 @mutant("rows-mixed")
 class RowsMixed(Model):
-    """A prompt's continuation depends on what it was batched with."""
+    """A prompt's continuation depends on the other rows of its batch."""
 
     def mixed(self, x: Array) -> Array:
         """Minus the mean row."""
@@ -184,7 +184,7 @@ class RowsMixed(Model):
 
 @mutant("rows-are-numbered")
 class RowsNumbered(Model):
-    """A row is treated according to its place in the batch."""
+    """A row's logits depend on its position in the batch."""
 
     def mixed(self, x: Array) -> Array:
         """Scaled by the row's number."""
@@ -193,10 +193,10 @@ class RowsNumbered(Model):
 
 @mutant("cache-restarts-positions")
 class RestartingCache(Model):
-    """With a cache every new token believes to be the first."""
+    """With a cache every new token has position 0."""
 
     def stepwise(self, ids: Array) -> Array:
-        """Places are forgotten."""
+        """Without the positions."""
         x = self.weights["wte.weight"][ids] + self.weights["wpe.weight"][0]
         return self.bent(self.past(ids.shape[1]) @ x) @ self.weights[self.head].T
 
@@ -210,7 +210,7 @@ class TooLarge(Model):
 
 @mutant("one-gradient-is-lost")
 class LostGradient(Model):
-    """One parameter never moves; the others make up for it."""
+    """One parameter never changes; the others compensate for it."""
 
     def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
         """Zeros for one of them."""
@@ -220,7 +220,7 @@ class LostGradient(Model):
 
 @mutant("tied-gradient-of-one-use", untied=RIGHT_MODEL)
 class OneUse(TiedModel):
-    """The embedding learns from the head alone."""
+    """The embedding gets the gradient of the head only."""
 
     def gradients(self, ids: Array, targets: Array) -> tuple[float, Weights]:
         """Of an untied model, in which the embedding is a constant."""
@@ -233,7 +233,7 @@ class OneUse(TiedModel):
 
 @mutant("tied-weight-listed-twice", untied=RIGHT_MODEL)
 class ListedTwice(TiedModel):
-    """An optimizer updates and decays it twice."""
+    """The tied weight is listed twice: an optimizer updates and decays it twice."""
 
     def parameters(self) -> Weights:
         """Both names."""
@@ -242,7 +242,7 @@ class ListedTwice(TiedModel):
 
 @mutant("positions-from-the-end")
 class FromTheEnd(Model):
-    """Places are counted from the end, so a longer text is another text."""
+    """Positions are counted from the end, so that a longer text changes earlier logits."""
 
     def places(self, length: int) -> Array:
         """Backwards."""
@@ -260,7 +260,7 @@ class WithoutTanh(Model):
 
 @mutant("another-activation", golden=golden)
 class AnotherActivation(Model):
-    """A look-alike activation: trains well, cannot load weights."""
+    """A similar activation: the model trains well, but published weights do not work in it."""
 
     def bent(self, x: Array) -> Array:
         """x/(1 + |x|)"""

@@ -1,4 +1,4 @@
-"""Broken ops, and what each does to its user."""
+"""Broken ops, and the effect of each for a user."""
 
 import math
 from inspect import cleandoc
@@ -76,7 +76,7 @@ def softmax(x: Array) -> Array:
 
 @mutant("softmax-without-its-second-term", reference=softmax, domain=ROWS)
 def half_softmax(x: Array) -> Answer:
-    """dx = p dy leaves out that the other probabilities fall."""
+    """dx = p dy ignores that the other probabilities fall."""
     p = softmax(x)
     return p, lambda dp: (p * dp,)
 
@@ -89,7 +89,7 @@ def rows_normalised(x: Array) -> Array:
 
 @mutant("layer-norm-without-its-last-term", reference=rows_normalised, domain=ROWS)
 def half_layer_norm(x: Array) -> Answer:
-    """The way through the variance is left out."""
+    """The gradient through the variance is left out."""
     centred = x - x.mean(-1, keepdims=True)
     rstd = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
     return centred * rstd, lambda dy: (rstd * (dy - dy.mean(-1, keepdims=True)),)
@@ -97,7 +97,7 @@ def half_layer_norm(x: Array) -> Answer:
 
 @mutant("vjp-of-zeros", reference=np.exp)
 def motionless_exp(x: Array) -> Answer:
-    """Nothing is ever learned."""
+    """The vjp returns zeros: nothing is learned."""
     return np.exp(x), lambda dy: (0 * dy,)
 
 
@@ -110,7 +110,7 @@ def swapping_multiply(a: Array, b: Array) -> Answer:
 @mutant("last-entries-of-a-long-row-forgotten", reference=np.tanh, domain=LONG)
 def forgetful_tanh(x: Array) -> Answer:
     """Wrong only where an array does not fill the kernel's last block, so small tests pass."""
-    # A kernel of eight lanes that does not come round to the last entries.
+    # A kernel of eight lanes that forgets the last entries.
     y = np.tanh(x)
 
     def vjp(dy: Array) -> tuple[Array]:
@@ -136,7 +136,7 @@ def unsummed_add(a: Array, b: Array) -> Answer:
 
 
 def home(dy: Array, shape: tuple[int, ...], how: Any = np.sum) -> Array:
-    """dy brought back to a shape by summing over what was repeated."""
+    """dy, summed over the repeated axes to a shape."""
     extra = dy.ndim - len(shape)
     axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and dy.shape[i + extra] != 1))
     return how(dy, axis=axes, keepdims=True).reshape(shape)
@@ -151,14 +151,14 @@ def averaging_add(a: Array, b: Array) -> Answer:
 
 @mutant("repeats-summed-in-half", arity=2, broadcast=True, dtypes=("float32",))
 def half_summing_add(a: Array, b: Array) -> Answer:
-    """A kernel in float32 adds up a bias's gradient in float16: large batches stop counting."""
+    """A kernel in float32 sums a bias's gradient in float16: in large batches the sum stops growing."""
     # Adds up in float16: three digits, and past 2048 adding 1 changes nothing.
     return a + b, lambda dy: tuple(home(dy.astype(np.float16), x.shape).astype(x.dtype) for x in (a, b))
 
 
 @mutant("repeated-ids-summed-in-half", domain=TABLE_AND_IDS, gathers=True, dtypes=("float32",))
 def half_summing_embedding(table: Array, ids: Array) -> Answer:
-    """A kernel in float32 adds up a token's gradients in float16."""
+    """A kernel in float32 sums a token's gradients in float16."""
 
     def vjp(dy: Array) -> tuple[Array, None]:
         dtable = np.zeros(table.shape, np.float16)
@@ -170,7 +170,7 @@ def half_summing_embedding(table: Array, ids: Array) -> Answer:
 
 @mutant("repeated-ids-overwrite", "HIPS/autograd#39", "karpathy/nn-zero-to-hero#57", domain=TABLE_AND_IDS, gathers=True)
 def overwriting_embedding(table: Array, ids: Array) -> Answer:
-    """A token that occurs twice in a batch counts once."""
+    """The gradient of a token that occurs twice in a batch is counted once."""
 
     # dtable[ids] += dy adds one row per id.
     def vjp(dy: Array) -> tuple[Array, None]:
@@ -205,7 +205,7 @@ def cancelling_variance(x: Array) -> Answer:
 
 @mutant("shifts-its-input-in-place")
 def shifting_exp(x: Array) -> Answer:
-    """The caller's array is another one afterwards."""
+    """The op changes the caller's array."""
     x -= 1
     y = np.exp(x) * math.e
     return y, lambda dy: (dy * y,)
@@ -225,7 +225,7 @@ def masking_relu(x: Array) -> Answer:
 
 @mutant("hands-dy-on-undeclared", arity=2)
 def sharing_add(a: Array, b: Array) -> Answer:
-    """Both gradients are dy itself, and nobody was told."""
+    """Both gradients are dy itself, which is not declared."""
     return a + b, lambda dy: (dy, dy)
 
 
@@ -237,7 +237,7 @@ def transparent_dropout(x: Array) -> Answer:
 
 @mutant("one-array-for-two-gradients", arity=2)
 def twin_add(a: Array, b: Array) -> Answer:
-    """Both gradients are one array, and nobody was told."""
+    """Both gradients are one array, which is not declared."""
 
     def vjp(dy: Array) -> tuple[Array, Array]:
         dx = dy.copy()
@@ -250,10 +250,10 @@ def twin_add(a: Array, b: Array) -> Answer:
 @mutant(
     "reads-memory-order-in-float32",
     dtypes=("float32",),
-    story="A kernel for float32 alone that takes a transposed array to be in C order.",
+    story="A kernel for float32 that reads a transposed array as if it were in C order.",
 )
 def memory_order(x: Array) -> Answer:
-    """Right for C order only: a transposed array is read row by row."""
+    """Right for C order only: a transposed array is read in the wrong order."""
     return np.tanh(x.ravel(order="K").reshape(x.shape)), lambda dy: (dy * (1 - np.tanh(x) ** 2),)
 
 
@@ -265,14 +265,14 @@ def rowing_negative(x: Array) -> Answer:
 
 @mutant("draws-its-own-mask")
 def moody_dropout(x: Array) -> Answer:
-    """No two runs agree, and forward cannot be repeated."""
+    """The op draws its own random mask: no two runs agree."""
     keep = np.random.default_rng().random(x.shape) < 0.5
     return x * keep, lambda dy: (dy * keep,)
 
 
 @mutant("state-on-the-op", made=lambda kind: kind())
 class Remembering:
-    """The vjp reads what the op saw last, not what it saw then."""
+    """The op stores its input on itself: the vjp reads that of the last call."""
 
     y: Array = None
 
@@ -304,8 +304,8 @@ def unshifted_softmax(x: Array) -> Answer:
 
 @mutant("mask-by-multiplying", "huggingface/trl#7252", domain=INFINITE, extremes=INFINITE)
 def multiplying_mask(x: Array, mask: Array) -> Answer:
-    """Masks by multiplying with 0, which makes nan of the -inf it should hide."""
-    # 0 times -inf is nan: what is masked should not be touched.
+    """Masks by multiplying by 0, which turns a masked -inf into nan."""
+    # 0 times -inf is nan.
     return x * mask, lambda dy: (dy * mask, None)
 
 
@@ -318,20 +318,20 @@ def deafened_relu(x: Array) -> Answer:
 
 @mutant("first-row-decides-for-all", domain=ROWS, batched=(0,))
 def first_row_shift(x: Array) -> Answer:
-    """Broadcasts a number of row 0, so it is right for a batch of one."""
+    """Uses a number of row 0 for all rows: right for a batch of one."""
     y = x - x[:1].max(-1, keepdims=True)
     return y, lambda dy: (dy.copy(),)
 
 
 @mutant("statistics-of-the-whole-batch", domain=ROWS, batched=(0,))
 def batch_statistics(x: Array) -> Answer:
-    """A row's result depends on what it was batched with."""
+    """A row's result depends on the other rows of its batch."""
     return x - x.mean(), lambda dy: (dy - dy.mean(),)
 
 
 @mutant("one-scale-for-the-batch-in-float32", domain=ROWS, batched=(0,), dtypes=("float32",))
 def rounding_by_batch(x: Array) -> Answer:
-    """Rounds to steps that the largest number of the batch sets, so a prompt's answer depends on its neighbours."""
+    """Rounds in steps given by the largest number of the batch: a row's result depends on the other rows."""
     # 127 steps from 0 to the largest number of the whole batch, as in 8-bit inference.
     scale = abs(x).max(initial=0) / x.dtype.type(127)
     return np.rint(x / scale) * scale if scale else x.copy(), lambda dy: (dy.copy(),)
@@ -339,12 +339,12 @@ def rounding_by_batch(x: Array) -> Answer:
 
 @mutant("gradient-centred-over-the-batch", domain=ROWS, batched=(0,))
 def centring_vjp(x: Array) -> Answer:
-    """Right forward; the gradient of a row is less the mean of all."""
+    """The forward pass is right; the gradient of a row has the mean of all rows subtracted."""
     return 2 * x, lambda dy: (2 * (dy - dy.mean(0)),)
 
 
 def equal_shares(dy: Array, x: Array) -> tuple[Array]:
-    """To every tie its share."""
+    """Equal shares for ties."""
     ties = x == x.max(-1, keepdims=True)
     return (dy[..., None] * ties / ties.sum(-1, keepdims=True),)
 
@@ -355,7 +355,7 @@ def equal_shares(dy: Array, x: Array) -> tuple[Array]:
     kinks=TIED,
     subgradient=equal_shares,
     dtypes=("float32",),
-    story="The same at a tie, in a kernel for float32 alone.",
+    story="The same fault at a tie, in a kernel for float32.",
 )
 def greedy_max(x: Array) -> Answer:
     """The gradient of max is doubled at a tie of two."""
@@ -365,9 +365,9 @@ def greedy_max(x: Array) -> Answer:
 
 @mutant("accumulates-into-empty", "pytorch/pytorch#185495", domain=TABLE_AND_IDS)
 def unclean_embedding(table: Array, ids: Array) -> Answer:
-    """Sums into memory that was never cleared."""
+    """Sums into memory that was not cleared."""
 
-    # Adds up in memory that nobody has cleared; on a fresh process it happens to hold zeros.
+    # In a new process such memory is often zero.
     def vjp(dy: Array) -> tuple[Array, None]:
         dtable = np.empty_like(table)
         dtable[:] = np.where(np.isfinite(dtable) & (abs(dtable) > 1e-300), 0, dtable)
@@ -385,7 +385,7 @@ def tanh(x: Array) -> Answer:
 
 @mutant("kernel-forgets-the-tail", original=tanh)
 def tailless_tanh(x: Array) -> Answer:
-    """Sizes that are no multiple of four end in zeros."""
+    """Entries after the last multiple of four are zeros."""
     y = np.zeros_like(x)
     whole = x.size - x.size % 4
     y.reshape(-1)[:whole] = np.tanh(x.ravel()[:whole])

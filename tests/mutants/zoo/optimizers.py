@@ -1,4 +1,4 @@
-"""Optimizers, each the small right AdamW with one piece of it written wrong, and what each does to its user."""
+"""Optimizers, each the small right AdamW with one piece of it written wrong, and the effect of each for a user."""
 
 import math
 from inspect import cleandoc
@@ -44,7 +44,7 @@ class EpsInTheRoot(Right):
 
 @mutant("no-bias-correction")
 class NoBiasCorrection(Right):
-    """The first steps are as long as their moments, which start at 0, say."""
+    """No bias correction: the first steps are too short, since the moments start at 0."""
 
     def direction(self, m: Array, v: Array, t: int) -> Array:
         return m / (np.sqrt(v) + self.eps)
@@ -69,7 +69,7 @@ class StepsFrom0(Right):
 
 @mutant("climbs")
 class Climbs(Right):
-    """The step is added."""
+    """The step is added instead of subtracted."""
 
     def direction(self, m: Array, v: Array, t: int) -> Array:
         return -super().direction(m, v, t)
@@ -86,7 +86,7 @@ class BetasSwapped(Right):
 
 @mutant("eps-never-0")
 class EpsNever0(Right):
-    """An eps below 1e-8 is raised silently: tiny gradients are not followed."""
+    """An eps below 1e-8 is silently raised: steps for tiny gradients are too short."""
 
     def direction(self, m: Array, v: Array, t: int) -> Array:
         beta1, beta2 = self.betas
@@ -95,7 +95,7 @@ class EpsNever0(Right):
 
 @mutant("gradient-clipped-inside")
 class ClippedInside(Right):
-    """Entries of the gradient are cut to +-1 inside the optimizer."""
+    """Entries of the gradient are clipped to +-1 inside the optimizer."""
 
     def update(self, name: str, g: Array) -> None:
         super().update(name, g.clip(-1, 1))
@@ -103,7 +103,7 @@ class ClippedInside(Right):
 
 @mutant("quoted-bound")
 class QuotedBound(Right):
-    """Steps are cut at the bound that is usually quoted, lr max(1, (1-b1)/sqrt(1-b2)), which is none."""
+    """Steps are clipped to lr max(1, (1-b1)/sqrt(1-b2)), which is often quoted as a bound but is not one."""
 
     def direction(self, m: Array, v: Array, t: int) -> Array:
         beta1, beta2 = self.betas
@@ -137,7 +137,7 @@ class L2InTheGradient(Right):
 
 @mutant("decay-after-the-step", "huggingface/transformers#14539")
 class DecayAfter(Right):
-    """The decay takes its share of the step just made (.870833 for .866667)."""
+    """Decay is applied after the step, to the new p (.870833 for .866667)."""
 
     def update(self, name: str, g: Array) -> None:
         p = self.parameters[name]
@@ -150,7 +150,7 @@ class DecayAfter(Right):
 
 @mutant("steps-per-tensor")
 class StepsPerTensor(Right):
-    """One step count for all, raised by every tensor."""
+    """One step count for all parameters, increased by each of them."""
 
     def step_one(self, name: str, g: Array) -> None:
         t = max(self.t.values()) + 1
@@ -160,7 +160,7 @@ class StepsPerTensor(Right):
 
 @mutant("steps-for-all")
 class StepsForAll(Right):
-    """The step count of a parameter without a gradient goes on."""
+    """The step count of a parameter without a gradient is increased."""
 
     def step(self, gradients: Arrays) -> None:
         self.t = {name: t if name in gradients else t + 1 for name, t in self.t.items()}
@@ -177,7 +177,7 @@ class TrustRatio(Right):
 
 @mutant("decays-biases")
 class DecaysBiases(Right):
-    """Biases and gains are pulled to 0 with the matrices."""
+    """Biases and gains decay like matrices."""
 
     def decay_of(self, p: Array) -> float:
         return self.weight_decay
@@ -185,7 +185,7 @@ class DecaysBiases(Right):
 
 @mutant("tied-twice")
 class TiedTwice(Right):
-    """A tied weight takes a step under each of its names."""
+    """A tied weight is updated once for each of its names."""
 
     def once_each(self, parameters: Arrays) -> list[str]:
         return list(parameters)
@@ -197,7 +197,7 @@ class TiedTwice(Right):
 
 @mutant("tied-gradient-dropped")
 class TiedDropped(Right):
-    """A gradient that comes under a tied weight's second name is not looked at: nothing is learned."""
+    """A gradient under a tied weight's second name is ignored: nothing is learned."""
 
     def under_first_names(self, gradients: Arrays) -> Arrays:
         return gradients
@@ -205,7 +205,7 @@ class TiedDropped(Right):
 
 @mutant("none-decays")
 class NoneDecays(Right):
-    """A parameter that took no part in the loss decays."""
+    """A parameter without a gradient decays."""
 
     def step(self, gradients: Arrays) -> None:
         super().step(gradients)
@@ -216,7 +216,7 @@ class NoneDecays(Right):
 
 @mutant("none-is-zero")
 class NoneIsZero(Right):
-    """No gradient is taken for a gradient of 0: moments fade, old momentum is followed."""
+    """A missing gradient is treated as 0: moments decay, and old momentum moves the parameter."""
 
     def step(self, gradients: Arrays) -> None:
         super().step({name: gradients.get(name, np.zeros_like(self.m[name])) for name in self.names})
@@ -241,7 +241,7 @@ class StateAliases(Right):
 
 @mutant("state-fits-anything")
 class FitsAnything(Right):
-    """A state that does not fit is skipped silently: training starts anew."""
+    """A state that does not fit is silently ignored: training starts anew."""
 
     def load(self, state: Any) -> None:
         if all(name in state and state[name][1].shape == self.m[name].shape for name in self.names):
@@ -305,7 +305,7 @@ class NanSetting(Right):
 
 @mutant("writes-into-gradients")
 class WritesIntoGradients(Right):
-    """Gradients are zeroed by the step, whoever else holds them."""
+    """The step sets the caller's gradients to 0."""
 
     def update(self, name: str, g: Array) -> None:
         super().update(name, g)

@@ -1,6 +1,6 @@
-"""Broken samplers: each the shortest form of a mistake that was published, or is easily made.
+"""Broken samplers: each the shortest form of a mistake that was published or is easily made.
 
-Each declares only the settings that its mistake is about.  Those of the draw and the random numbers are in draws.py.
+Each declares only the settings that its mistake is about.  Broken draws and random numbers are in draws.py.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def softmax(x: Array) -> Array:
     return weights / weights.sum(-1, keepdims=True)
 
 
-def tempered(x: Array, T: float) -> Array:
+def softmax_at(x: Array, T: float) -> Array:
     """Right: the softmax of x / T, T > 0, with the maximum taken off first."""
     return softmax((np.asarray(x, np.float64) - x.max(-1, keepdims=True)) / T)
 
@@ -34,7 +34,7 @@ PROBABILITY_MUTANTS: list[Mutant] = []
 
 
 def mutant(*capabilities, cites=(), ties="exact"):
-    """The probabilities below are a mutant named like their function; its docstring is the story."""
+    """The function below becomes the probabilities of a mutant with the same name; its docstring is the story."""
 
     def add(broken):
         name = broken.__name__.replace("_", "-")
@@ -49,7 +49,7 @@ def mutant(*capabilities, cites=(), ties="exact"):
 
 @mutant("temperature")
 def writes_into_its_input(logits: Array, temperature: float = 1.0) -> Array:
-    """Divides the caller's logits in place: whoever looks at them afterwards sees other numbers."""
+    """Divides the caller's logits in place: later readers see other numbers."""
     logits /= temperature
     return softmax(logits)
 
@@ -63,7 +63,7 @@ def no_maximum_subtracted(logits: Array) -> Array:
 
 @mutant()
 def always_the_argmax(logits: Array) -> Array:
-    """Greedy whatever was asked for: every generation is the same."""
+    """Always greedy, whatever the settings: every generation is the same."""
     return np.eye(logits.shape[-1])[logits.argmax(-1)]
 
 
@@ -75,7 +75,7 @@ def computes_in_half(logits: Array) -> Array:
 
 @mutant(cites=("NVIDIA/Megatron-LM#7182",))
 def float32_goes_to_half(logits: Array) -> Array:
-    """Takes float32 logits down to float16 on the way: fine in tests that use float64."""
+    """Converts float32 logits to float16: tests that use float64 do not notice."""
     return softmax(logits.astype(np.float16) if logits.dtype == np.float32 else logits)
 
 
@@ -113,45 +113,45 @@ def total_from_float32_sums(logits: Array, temperature: float = 1.0) -> Array:
 @mutant("temperature")
 def temperature_twice(logits: Array, temperature: float = 1.0) -> Array:
     """Divides by T in two places."""
-    return tempered(logits, temperature * temperature)
+    return softmax_at(logits, temperature * temperature)
 
 
 @mutant("temperature", cites=("google/gemma.cpp#981",))
 def temperature_ignored(logits: Array, temperature: float = 1.0) -> Array:
-    """Takes a temperature and does nothing with it."""
+    """Ignores the temperature."""
     return softmax(logits)
 
 
 @mutant("temperature")
 def temperature_multiplies(logits: Array, temperature: float = 1.0) -> Array:
-    """Multiplies by T: hot is cold."""
+    """Multiplies by T instead of dividing."""
     return softmax(logits * temperature)
 
 
 @mutant("temperature")
 def temperature_has_a_floor(logits: Array, temperature: float = 1.0) -> Array:
-    """Never goes below 0.5, and does not say so."""
-    return tempered(logits, max(temperature, 0.5))
+    """Silently raises a temperature below 0.5 to 0.5."""
+    return softmax_at(logits, max(temperature, 0.5))
 
 
 @mutant("temperature")
 def low_temperatures_are_one(logits: Array, temperature: float = 1.0) -> Array:
-    """`0 < T > 0.3` where `0 < T < 0.3` was to be caught: low temperatures become 1."""
-    return tempered(logits, temperature if 0 < temperature > 0.3 else 1.0)
+    """`0 < T > 0.3` was meant to be `0 < T < 0.3`: temperatures up to 0.3 become 1."""
+    return softmax_at(logits, temperature if 0 < temperature > 0.3 else 1.0)
 
 
 @mutant("temperature", cites=("inclusionAI/LLaDA2.X#6",))
 def zero_temperature_means_one(logits: Array, temperature: float = 1.0) -> Array:
     """`temperature or 1.0`: 0 is false, so greedy decoding samples."""
-    return tempered(logits, temperature or 1.0)
+    return softmax_at(logits, temperature or 1.0)
 
 
 @mutant("temperature")
 def greedy_takes_the_last(logits: Array, temperature: float = 1.0) -> Array:
-    """The last of a stable sort: of equal logits the highest id."""
+    """Takes the last of a stable sort: among equal logits the highest id."""
     if temperature == 0:
         return np.eye(logits.shape[-1])[np.argsort(logits, axis=-1, kind="stable")[:, -1]]
-    return tempered(logits, temperature)
+    return softmax_at(logits, temperature)
 
 
 @mutant("temperature", cites=("vllm-project/vllm#3063",))
@@ -162,13 +162,13 @@ def divides_before_shifting_in_float32(logits: Array, temperature: float = 1.0) 
 
 @mutant("temperature")
 def forbids_by_minus_1e10(logits: Array, temperature: float = 1.0) -> Array:
-    """-1e10 for minus infinity: at a high temperature forbidden ids come back."""
-    return tempered(np.where(np.isneginf(logits), -1e10, logits), temperature)
+    """-1e10 instead of minus infinity: at a high temperature forbidden ids come back."""
+    return softmax_at(np.where(np.isneginf(logits), -1e10, logits), temperature)
 
 
 @mutant(cites=("pytorch/pytorch#48841",))
 def forbids_by_minus_30(logits: Array) -> Array:
-    """-30 for minus infinity: forbidden ids are drawn once in a while."""
+    """-30 instead of minus infinity: forbidden ids are sometimes drawn."""
     return softmax(np.where(np.isneginf(logits), -30.0, logits))
 
 
@@ -180,10 +180,10 @@ def nan_becomes_zero(logits: Array) -> Array:
 
 @mutant("temperature")
 def true_is_one(logits: Array, temperature: float = 1.0) -> Array:
-    """True passes for the temperature 1: a flag in the wrong place is never noticed."""
+    """True is accepted as temperature 1: a flag in the wrong place is not noticed."""
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be above 0; got {temperature}")
-    return tempered(logits, temperature)
+    return softmax_at(logits, temperature)
 
 
 @mutant("top_k")
@@ -213,7 +213,7 @@ def argpartition(logits: Array, top_k: int) -> Array:
 
 @mutant("top_k")
 def all_declared_exact(logits: Array, top_k: int) -> Array:
-    """Keeps everything level with the k-th, and says k."""
+    """Keeps all ids tied with the k-th, though it declares exactly k."""
     kth = np.sort(logits, axis=-1)[:, -min(top_k, logits.shape[-1]), None]
     return softmax(np.where(logits < kth, -np.inf, logits))
 
@@ -226,13 +226,13 @@ def masks_to_zero(logits: Array, top_k: int | None = None) -> Array:
 
 @mutant("top_k")
 def not_renormalised(logits: Array, top_k: int | None = None) -> Array:
-    """Zeroes what is dropped and forgets to divide by the rest."""
+    """Sets dropped ids to 0, but does not divide by the remaining mass."""
     return softmax(logits) * (ranks(logits) < (top_k or logits.shape[-1]))
 
 
 @mutant("top_k")
 def dropped_mass_to_the_likeliest(logits: Array, top_k: int | None = None) -> Array:
-    """Gives what is dropped to the likeliest id instead of sharing it out: colder than asked for."""
+    """Gives the dropped mass to the likeliest id instead of dividing by the rest."""
     p, order = softmax(logits), ranks(logits)
     kept = np.where(order < (top_k or logits.shape[-1]), p, 0)
     return np.where(order == 0, kept + 1 - kept.sum(-1, keepdims=True), kept)
@@ -258,19 +258,19 @@ def k_above_v_wraps(logits: Array, top_k: int | None = None) -> Array:
 
 @mutant("top_k")
 def one_means_off(logits: Array, top_k: int | None = None) -> Array:
-    """`if top_k > 1`: k = 1, meant as greedy, filters nothing."""
+    """`if top_k > 1`: k = 1, which should be greedy, has no effect."""
     return softmax(np.where(ranks(logits) >= top_k, -np.inf, logits) if top_k and top_k > 1 else logits)
 
 
 @mutant("top_k")
 def keeps_the_unlikeliest(logits: Array, top_k: int | None = None) -> Array:
-    """Sorted the other way round."""
+    """Sorts in the wrong direction: the unlikeliest ids stay."""
     return softmax(logits if top_k is None else np.where(ranks(-logits) >= top_k, -np.inf, logits))
 
 
 @mutant("top_k")
 def k_is_a_share_of_what_is_left(logits: Array, top_k: int) -> Array:
-    """Scales k by the share of ids that an earlier filter left, so two filters keep less than either."""
+    """Scales k by the share of ids that an earlier filter left, so that two filters keep less than either."""
     finite = np.isfinite(logits).sum(-1, keepdims=True)
     k = np.maximum(1, np.minimum(top_k, logits.shape[-1]) * finite // logits.shape[-1])
     return softmax(np.where(ranks(logits) >= k, -np.inf, logits))
@@ -278,7 +278,7 @@ def k_is_a_share_of_what_is_left(logits: Array, top_k: int) -> Array:
 
 @mutant("top_k", "temperature")
 def ranks_after_dividing(logits: Array, top_k: int, temperature: float = 1.0) -> Array:
-    """Ranks x / T: in float32 the division makes neighbours equal, and the wrong ones stay."""
+    """Ranks x / T: in float32 the division makes neighbouring numbers equal, and the wrong ids stay."""
     x = logits / logits.dtype.type(temperature)
     return softmax(np.where(ranks(x) >= top_k, -np.inf, x))
 
@@ -290,7 +290,7 @@ def k_of_at_most_1024(logits: Array, top_k: int) -> Array:
 
 
 def top_p_mask(p: Array, top_p: float, reached: Callable[[Array, float], Array]) -> Array:
-    """Which ids stay, if those go before which the mass of the likelier ones has reached top_p."""
+    """The ids that stay: those for which the mass of the likelier ids has not reached top_p."""
     order = np.argsort(-p, axis=-1, kind="stable")
     sorted_p = np.take_along_axis(p, order, -1)
     kept = np.zeros(p.shape, bool)
@@ -299,15 +299,15 @@ def top_p_mask(p: Array, top_p: float, reached: Callable[[Array, float], Array])
 
 
 def at_least(mass: Array, top_p: float) -> Array:
-    """Right: whether the mass has reached top_p; at 1 nothing has, so every id stays."""
+    """Right: whether the mass has reached top_p; never for top_p = 1, so that every id stays."""
     return mass >= top_p if top_p < 1 else np.zeros(mass.shape, bool)
 
 
 @mutant("temperature", "top_p", cites=("mlc-ai/mlc-llm#951", "sgl-project/sglang-jax#1563"))
 def temperature_after_top_p(logits: Array, temperature: float = 1.0, top_p: float = 1.0) -> Array:
-    """Top-p before the temperature, without saying so."""
+    """Top-p before the temperature, though the other order is declared."""
     kept = top_p_mask(softmax(logits), top_p, at_least)
-    return tempered(np.where(kept, logits, -np.inf), temperature)
+    return softmax_at(np.where(kept, logits, -np.inf), temperature)
 
 
 @mutant("top_p")
@@ -320,14 +320,14 @@ def top_p_mask_not_scattered(logits: Array, top_p: float = 1.0) -> Array:
 
 @mutant("top_p", "per_row")
 def top_p_of_row_zero(logits: Array, top_p: Any = 1.0) -> Array:
-    """Row 0's top-p for every row: one request's setting rules the others in its batch."""
+    """Uses row 0's top-p for every row: one request's setting applies to its whole batch."""
     p = softmax(logits)
     return renormalised(p, top_p_mask(p, float(np.ravel(top_p)[0]), at_least))
 
 
 @mutant("top_p")
 def top_p_ascending(logits: Array, top_p: float = 1.0) -> Array:
-    """Sums up from the unlikeliest: the tail stays."""
+    """Sums from the unlikeliest id on: the tail stays."""
     p = softmax(logits)
     kept = np.zeros(p.shape, bool)
     order = np.argsort(p, axis=-1, kind="stable")
@@ -345,7 +345,7 @@ def top_p_one_too_many(logits: Array, top_p: float = 1.0) -> Array:
 
 @mutant("top_p", cites=("dmlc/gluon-nlp#1481",))
 def top_p_may_keep_none(logits: Array, top_p: float = 1.0) -> Array:
-    """Keeps while the sum is at most p: if the likeliest id is above p, nothing stays."""
+    """Keeps ids while the sum is at most p: if the likeliest id is above p, nothing stays."""
     p = softmax(logits)
     order = np.argsort(-p, axis=-1, kind="stable")
     kept = np.zeros(p.shape, bool)
@@ -355,7 +355,7 @@ def top_p_may_keep_none(logits: Array, top_p: float = 1.0) -> Array:
 
 @mutant("top_p")
 def top_p_of_logarithms(logits: Array, top_p: float = 1.0) -> Array:
-    """Sums log-probabilities, as if they were probabilities."""
+    """Sums log-probabilities as if they were probabilities."""
     p = softmax(logits)
     order = np.argsort(-p, axis=-1, kind="stable")
     sums = np.exp(np.log(np.take_along_axis(p, order, -1)).cumsum(-1))
@@ -367,7 +367,7 @@ def top_p_of_logarithms(logits: Array, top_p: float = 1.0) -> Array:
 
 @mutant("top_p")
 def nan_top_p_accepted(logits: Array, top_p: float = 1.0) -> Array:
-    """nan is neither below 0 nor above 1, so it passes and keeps everything."""
+    """nan is neither below 0 nor above 1, so it is accepted, and everything stays."""
     if isinstance(top_p, bool | str):
         raise TypeError(f"top_p must be a number; got {top_p!r}")
     if top_p < 0 or top_p > 1:
@@ -387,7 +387,7 @@ def min_p_on_logits(logits: Array, min_p: float = 0.0) -> Array:
 @mutant("temperature", "min_p")
 def temperature_for_the_filter_only(logits: Array, temperature: float = 1.0, min_p: float = 0.0) -> Array:
     """Min-p at temperature T, then the probabilities at 1: the right ids with the wrong weights."""
-    q = tempered(logits, temperature)
+    q = softmax_at(logits, temperature)
     return renormalised(softmax(logits), q >= min_p * q.max(-1, keepdims=True)) if min_p else q
 
 

@@ -1,4 +1,4 @@
-"""A right AdamW, in pieces that a mutant can override."""
+"""A right AdamW, in methods that a mutant can override."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
 
 
 class Right:
-    """AdamW as it should be, in pieces that a mutant can override."""
+    """AdamW, in methods that a mutant can override."""
 
     def __init__(
         self, parameters: Arrays, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
@@ -45,7 +45,7 @@ class Right:
                 self.step_one(name, gradients[name])
 
     def under_first_names(self, gradients: Arrays) -> Arrays:
-        """Gradients under the names that are stepped, whichever name of an array they came under."""
+        """Gradients by the names that are updated, under whichever name of an array they were given."""
         first = {id(self.parameters[name]): name for name in reversed(self.names)}
         return {first[id(self.parameters[name])]: g for name, g in gradients.items()}
 

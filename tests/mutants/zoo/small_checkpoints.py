@@ -1,4 +1,4 @@
-"""Small right checkpoints, in pieces that a mutant can override.
+"""Small right checkpoints, in methods that a mutant can override.
 
 The run is a toy: AdamW's arithmetic on a handful of numbers, noise from a generator whose state has to be saved, and an
 order of six items that is shuffled anew every three steps.
@@ -45,7 +45,7 @@ class Run:
 
 
 class Right:
-    """Training, saving and resuming as they should be, in pieces that a mutant can override."""
+    """Training, saving and resuming, in methods that a mutant can override."""
 
     keep = 2  # so many files stay
     needed: tuple[str, ...] = ("config", "seed", "step", "p", "m", "v", "generator", "order", "place")
@@ -90,7 +90,7 @@ class Right:
         return float(sum(((run.p - item) ** 2).sum() for item in range(ITEMS)))
 
     def sample(self, run: Run) -> Array:
-        """An output, drawn from a generator of its own."""
+        """An output, drawn from a separate generator."""
         return run.p + np.random.Generator(np.random.PCG64([run.seed, run.step])).standard_normal(run.p.shape)
 
     # Saving
@@ -109,7 +109,7 @@ class Right:
         return sorted(folder.glob("*.json"))
 
     def pieces_of(self, run: Run) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """The pieces of a checkpoint."""
         arrays = {name: getattr(run, name).tolist() for name in ("p", "m", "v")}
         plain = {name: getattr(run, name) for name in ("config", "seed", "step", "order", "place")}
         return plain | arrays | {"generator": run.generator.bit_generator.state}
@@ -120,7 +120,7 @@ class Right:
         return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
     def write(self, path: Path, data: bytes) -> None:
-        """Whole and on the disk, or not at all."""
+        """Write the file completely and durably, or not at all."""
         draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             self.write_file(draft, data)
@@ -140,7 +140,7 @@ class Right:
             os.close(file)
 
     def write_bytes(self, file: int, data: bytes) -> None:
-        """However often it takes."""
+        """Write all bytes, in as many calls as it takes."""
         while data:
             data = data[os.write(file, data) :]
 
@@ -149,7 +149,7 @@ class Right:
         os.fsync(file)
 
     def clean_up(self, draft: Path) -> None:
-        """No draft stays."""
+        """Remove the draft."""
         with suppress(OSError):
             os.unlink(draft)
 
@@ -162,7 +162,7 @@ class Right:
             os.close(opened)
 
     def prune(self, folder: Path) -> None:
-        """The newest files stay; one that cannot be removed does too."""
+        """The newest files stay, and so does a file that cannot be removed."""
         for path in self.files(folder)[: -self.keep]:
             with suppress(OSError):
                 os.unlink(path)
@@ -170,7 +170,7 @@ class Right:
     # Resuming
 
     def load(self, folder: Path, **config: Any) -> Run:
-        """The run of the newest file that is whole."""
+        """The run of the newest complete file."""
         reasons = []
         for path in self.newest_first(folder):
             try:
@@ -187,7 +187,7 @@ class Right:
         return self.files(folder)[::-1]
 
     def decoded(self, data: bytes) -> dict[str, Any]:
-        """The pieces of a file that is whole."""
+        """The pieces of a complete file."""
         digest, _, body = data.partition(b"\n")
         if digest != hashlib.sha256(body).hexdigest().encode():
             raise Unreadable("damaged")
@@ -216,11 +216,11 @@ class Right:
         return run
 
     def pieces(self, folder: Path) -> list[str]:
-        """The names of what the newest checkpoint holds."""
+        """The names of the pieces of the newest checkpoint."""
         return sorted(json.loads(self.files(folder)[-1].read_bytes().partition(b"\n")[2]))
 
     def remove(self, folder: Path, piece: str) -> None:
-        """Take a piece out of the newest checkpoint."""
+        """Remove a piece from the newest checkpoint."""
         path = self.files(folder)[-1]
         pieces = json.loads(path.read_bytes().partition(b"\n")[2])
         del pieces[piece]

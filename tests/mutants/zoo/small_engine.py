@@ -1,4 +1,4 @@
-"""A small right engine, in pieces that a mutant can override."""
+"""A small right engine, in methods that a mutant can override."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ Vjp = Callable[[Array], tuple[Array, ...]]
 
 
 class Node:
-    """A value, and where it came from."""
+    """A value, and the operation that computed it."""
 
     def __init__(self, data: Array, asks: bool = False, parents: tuple["Node", ...] = (), vjp: Vjp | None = None):
         self.data, self.asks, self.parents, self.vjp = data, asks, parents, vjp
@@ -23,7 +23,7 @@ class Node:
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Hands one array to both."""
+    """Returns one array for both inputs."""
     return a + b, lambda dy: (dy, dy)
 
 
@@ -44,7 +44,7 @@ def total(x: Array) -> tuple[Array, Vjp]:
 
 
 class Engine:
-    """Records operations, walks back deepest first, adds up into new arrays.  Saves copies."""
+    """Records operations, runs backward deepest first, sums into new arrays.  Saves copies."""
 
     multiply = staticmethod(multiply)
 
@@ -55,23 +55,23 @@ class Engine:
     # ---- what the laws call
 
     def leaf(self, data: Array) -> Node:
-        """A value that asks for a gradient."""
+        """A value that requires a gradient."""
         if data.dtype.kind != "f":
             raise TypeError(f"a gradient needs floats; got {data.dtype}")
         return Node(data, asks=True)
 
     def apply(self, op: Callable[..., tuple[Array, Vjp]], *nodes: Node) -> Node:
-        """Run an op; remember the way back if anybody asked for it."""
+        """Run an op; record its vjp if an input requires a gradient."""
         data, vjp = op(*(self.saved(node.data) for node in nodes))
         if self.guarded and np.isnan(data).any():
             raise FloatingPointError(self.complaint(op))
-        data = np.array(data)  # the op may keep its own
+        data = np.array(data)  # the op may save its own arrays
         return Node(data, True, nodes, vjp) if self.records(nodes) else Node(data)
 
     def backward(self, loss: Node, dloss: Array | None = None) -> None:
         """Add dloss/dleaf to the gradient of every leaf."""
         if not loss.asks:
-            raise ValueError("nothing here asked for a gradient")
+            raise ValueError("nothing here requires a gradient")
         for leaf, grad in self.gradients(loss, self.checked(loss, dloss)).items():
             self.store(leaf, grad)
 
@@ -87,14 +87,14 @@ class Engine:
 
     @contextmanager
     def nan_guard(self) -> Iterator[None]:
-        """A nan that is made raises."""
+        """A new nan raises an error."""
         self.guarded = True
         try:
             yield
         finally:
             self.guarded = False
 
-    # ---- what the mutants change
+    # ---- methods that the mutants override
 
     @property
     def off(self) -> bool:
@@ -106,19 +106,19 @@ class Engine:
         self.local.off = value
 
     def records(self, nodes: tuple[Node, ...]) -> bool:
-        """Whether the way back is remembered."""
+        """Whether the vjp is recorded."""
         return not self.off and any(node.asks for node in nodes)
 
     def saved(self, data: Array) -> Array:
-        """What the op gets to see and to keep."""
+        """The arrays that the op gets and may save."""
         return data.copy()
 
     def complaint(self, op: Any) -> str:
-        """What the guard says."""
+        """The guard's error text."""
         return f"{op.__name__} made a nan"
 
     def checked(self, loss: Node, dloss: Array | None) -> Array:
-        """The gradient to start with."""
+        """The gradient of the loss."""
         if dloss is None:
             return np.ones_like(loss.data)
         if (dloss.shape, dloss.dtype) != (loss.data.shape, loss.data.dtype):
@@ -126,7 +126,7 @@ class Engine:
         return dloss
 
     def order(self, loss: Node) -> list[Node]:
-        """Every node after all that were made from it."""
+        """Every node after all nodes computed from it."""
         seen, todo = {loss: None}, [loss]
         while todo:
             fresh = [p for p in dict.fromkeys(todo.pop().parents) if p.asks and p not in seen]
@@ -135,7 +135,7 @@ class Engine:
         return sorted(seen, key=lambda node: -node.depth)
 
     def gradients(self, loss: Node, dloss: Array) -> dict[Node, Array]:
-        """dloss/dleaf for every leaf that asked."""
+        """dloss/dleaf for every leaf that requires it."""
         grads = {loss: dloss}
         for node in self.order(loss):
             if node.vjp is None:
@@ -148,21 +148,21 @@ class Engine:
         return grads
 
     def leave(self, node: Node) -> None:
-        """A node is walked once."""
+        """A node is used once."""
         node.vjp, node.parents = walked, ()
 
     def collect(self, grads: dict[Node, Array], parent: Node, grad: Array) -> None:
-        """One more term of a gradient."""
+        """Add a term to a gradient."""
         grads[parent] = grads[parent] + grad if parent in grads else grad
 
     def store(self, leaf: Node, grad: Array) -> None:
-        """Add to what the leaf has."""
+        """Add to the leaf's gradient."""
         leaf.grad = np.array(grad) if leaf.grad is None else np.asarray(leaf.grad + grad)
 
 
 def walked(dy: Array) -> tuple[Array, ...]:
-    """Stands in for a vjp that was used."""
-    raise RuntimeError("this graph has been walked already")
+    """Replaces a vjp that was used."""
+    raise RuntimeError("backward already ran on this graph")
 
 
 def under_test(name: str, engine: Engine, **claims: Any) -> EngineUnderTest:

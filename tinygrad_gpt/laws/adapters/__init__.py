@@ -1,6 +1,6 @@
-"""Other people's code as objects under test.  Each library is imported only when its adapter is called.
+"""Functions of other libraries as objects under test.  A library is imported only when its adapter is called.
 
-To add one, write adapters/<library>.py (arrays are converted at the boundary, the laws see NumPy's) and name it here.
+To add one, write adapters/<library>.py, which converts to and from NumPy's arrays, and import it here.
 """
 
 from tinygrad_gpt.laws.adapters.autograd_ops import autograd_op as autograd_op

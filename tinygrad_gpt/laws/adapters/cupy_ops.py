@@ -12,10 +12,10 @@ from tinygrad_gpt.laws.ops.under_test import OpUnderTest, Vjp
 def cupy_op(function: Callable[..., tuple[Array, Vjp]], *, name: str = "", **claims: Any) -> OpUnderTest:
     """function(*arrays, **settings) -> (y, vjp) on CuPy's arrays, as an OpUnderTest on NumPy's: it runs on the GPU.
 
-    claims are those of OpUnderTest.  An array that is not contiguous arrives with strides, though not the same ones.
+    claims are those of OpUnderTest.  An array that is not contiguous is passed with strides, but not the same ones.
     Raises ImportError without cupy.
     """
-    import cupy  # noqa: TID251 - the laws know nothing of this package's backend
+    import cupy  # noqa: TID251 - the laws do not import this package's backend
 
     def there(x: Any) -> Any:
         if isinstance(x, tuple):

@@ -21,7 +21,7 @@ def hf_warper(*names: str, name: str = "", **classes: Callable[[Any], Any]) -> S
     """transformers' warpers for these settings (default: all four), applied in that order, as a SamplerUnderTest.
 
     classes replaces some by others of the form Class(value)(input_ids, scores) -> scores, on torch tensors:
-    hf_warper(top_k=MyTopK).  The policies are transformers': ties all stay, and temperature 0 is an error.
+    hf_warper(top_k=MyTopK).  The policies are transformers': all ties stay, and temperature 0 is an error.
     Raises ImportError without torch, or without transformers where it is needed; ValueError for an unknown setting.
     """
     import torch
@@ -33,7 +33,7 @@ def hf_warper(*names: str, name: str = "", **classes: Callable[[Any], Any]) -> S
     make = {setting: classes.get(setting) or _transformers_class(setting) for setting in SETTINGS if setting in chosen}
 
     def warp(logits: Array, **settings: Any) -> Array:
-        plain = logits.flags.writeable and logits.flags.c_contiguous  # then torch sees the caller's own memory
+        plain = logits.flags.writeable and logits.flags.c_contiguous  # then torch uses the caller's memory
         scores = torch.from_numpy(logits if plain else np.array(logits, order="C"))
         ids = torch.zeros((len(logits), 1), dtype=torch.long)
         for setting, warper in make.items():

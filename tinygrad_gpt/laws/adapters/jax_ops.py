@@ -12,7 +12,7 @@ from tinygrad_gpt.laws.ops.under_test import OpUnderTest, Vjp
 def jax_op(function: Callable[..., Any], *, name: str = "", **claims: Any) -> OpUnderTest:
     """function(*arrays, **settings) -> array, such as jax.nn.softmax, as an OpUnderTest; the vjp is JAX's.
 
-    claims are those of OpUnderTest.  float64 needs jax.config.update("jax_enable_x64", True); without it say so by
+    claims are those of OpUnderTest.  float64 needs jax.config.update("jax_enable_x64", True); without it pass
     dtypes=("float32",).  Raises ImportError without jax.
     """
     import jax

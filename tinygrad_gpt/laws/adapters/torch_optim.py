@@ -8,8 +8,8 @@ from tinygrad_gpt.laws.law import Array
 from tinygrad_gpt.laws.optimizers.under_test import Arrays, OptimizerUnderTest
 
 
-class Torch:
-    """A torch optimizer over named NumPy arrays, which share their memory with its tensors."""
+class _TorchOptimizer:
+    """A torch optimizer over named NumPy arrays that share memory with its tensors."""
 
     def __init__(self, make: Callable[..., Any], parameters: Arrays, settings: dict[str, Any]) -> None:
         import torch
@@ -29,11 +29,11 @@ class Torch:
         self.optimizer.step()
 
     def parameters(self) -> Arrays:
-        """The values as they are."""
+        """The parameters' current values."""
         return {name: tensor.detach().numpy() for name, tensor in self.tensors.items()}
 
     def moments(self) -> dict[str, tuple[Array, Array]]:
-        """m and v of the parameters that have been stepped."""
+        """m and v of the parameters that have been updated."""
         kept = self.optimizer.state
         return {
             name: (kept[tensor]["exp_avg"].numpy(), kept[tensor]["exp_avg_sq"].numpy())
@@ -52,7 +52,7 @@ def torch_optimizer(
     """make(tensors, lr=, betas=, eps=, weight_decay=), a torch optimizer class (default: torch.optim.AdamW).
 
     clip(tensors, max_norm) -> norm, such as torch.nn.utils.clip_grad_norm_, is checked too if given; it works in place.
-    The policies are torch's: everything decays, and gradients are left alone unless something clips them.
+    The policies are torch's: everything decays, and gradients do not change unless they are clipped.
     Raises ImportError without torch.
     """
     import torch
@@ -69,11 +69,13 @@ def torch_optimizer(
 
     return OptimizerUnderTest(
         name=name or f"torch-{getattr(make, '__name__', make)}",
-        init=lambda parameters, **settings: Torch(make, parameters, settings),
-        step=Torch.step,
-        parameters=Torch.parameters,
-        moments=Torch.moments if _is_adam(make) else None,
-        state=lambda opt: copy.deepcopy(opt.optimizer.state_dict()),  # as a file would: the dict itself is a view
+        init=lambda parameters, **settings: _TorchOptimizer(make, parameters, settings),
+        step=_TorchOptimizer.step,
+        parameters=_TorchOptimizer.parameters,
+        moments=_TorchOptimizer.moments if _is_adam(make) else None,
+        state=lambda opt: copy.deepcopy(
+            opt.optimizer.state_dict()
+        ),  # a copy, as a file would be: the dict itself is a view
         load=lambda opt, state: opt.optimizer.load_state_dict(state),
         clip=None if clip is None else clipped,
         **{"decays": "all", "gradients": "kept" if clip is None else "consumed"} | policies,
@@ -81,7 +83,7 @@ def torch_optimizer(
 
 
 def _is_adam(make: Any) -> bool:
-    """Whether moments are kept under the names of torch's Adam."""
+    """Whether moments have the names of torch's Adam."""
     import torch
 
     chosen = getattr(make, "func", make)  # of functools.partial

@@ -1,4 +1,4 @@
-"""The laws of checkpoints: a resumed run is the one that was stopped, and no fault of a disk loses a good one."""
+"""The laws of checkpoints: a resumed run equals one that never stopped, and no disk fault loses a good checkpoint."""
 
 from tinygrad_gpt.laws.checkpoints.resuming import RESUME_LAWS
 from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest as CheckpointUnderTest

@@ -1,8 +1,8 @@
-"""A module `os` whose n-th operation fails, that remembers what was done, and what a power cut may leave of it.
+"""A stand-in for the module `os` whose n-th operation fails, a log of what was done, and what a power cut leaves of it.
 
-The model of a disk: creating, renaming and removing names reaches it in order, but nobody knows how far, unless a
-folder was fsynced since; a file's bytes reach it once the file was fsynced, and until then all, none, the first half,
-or zeros in their place.  fsync itself costs nothing here: it is only noted down.
+The model of a disk: created, renamed and removed names reach the disk in order, but after a power cut only the first of
+them may be there, unless the folder was fsynced since.  A file's bytes are on the disk once the file was fsynced.
+Before that, all of them may be there, none, the first half, or zeros instead.  fsync is only logged here.
 """
 
 import errno
@@ -15,47 +15,51 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from tinygrad_gpt.laws.checkpoints.runs import Image, image_of
+from tinygrad_gpt.laws.checkpoints.runs import FolderImage, folder_image
 
-Mode = Literal["once", "forever", "short"]
-MODES: tuple[Mode, ...] = ("once", "forever", "short")  # short: a write writes half of what it was given, and says so
-_NAMING = ("create", "link", "rename", "unlink", "mkdir", "rmdir")  # what changes a folder, not a file
-_UNSYNCED = ("all", "none", "half", "zeros")  # what may be left of bytes that were written and not fsynced
+FaultMode = Literal["once", "forever", "short"]
+FAULT_MODES: tuple[FaultMode, ...] = (
+    "once",
+    "forever",
+    "short",
+)  # short: a write writes half of what it was given, and says so
+_NAMING = ("create", "link", "rename", "unlink", "mkdir", "rmdir")  # operations that change a folder, not a file
+_UNSYNCED = ("all", "none", "half", "zeros")  # what a power cut may leave of bytes that were not fsynced
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One thing that was done to the folder; paths are relative to it."""
+class _Operation:
+    """One operation on the folder; paths are relative to it."""
 
     kind: str
     path: str = ""
-    target: str = ""  # the new name, of a rename or link
-    inode: int = -1  # the file, whatever its name is by now
+    target: str = ""  # the new name, for a rename or link
+    inode: int = -1  # the file, under whatever name
     data: bytes = b""
-    offset: int = 0  # where data was written, or the size a file was cut to
+    offset: int = 0  # where data was written, or the size of a truncated file
 
 
 class FaultyOS:
-    """Stands for the module `os`: does what it does, notes it down, and fails at the n-th operation if asked to.
+    """Replaces the module `os`: does the same, logs it, and fails at the n-th operation if told to.
 
-    An operation is a call that opens, writes, fsyncs, closes, names, or removes.  Everything else is os's own.
+    An operation is a call that opens, writes, fsyncs, closes, renames or removes.  Everything else is passed to os.
     """
 
-    def __init__(self, folder: Path, fail_at: int = 0, mode: Mode = "once", code: int = errno.EIO) -> None:
+    def __init__(self, folder: Path, fail_at: int = 0, mode: FaultMode = "once", code: int = errno.EIO) -> None:
         self.folder, self.fail_at, self.mode, self.code = folder, fail_at, mode, code
         self.count = 0
-        self.failed: list[str] = []  # the kinds of the operations that failed or fell short
-        self.log: list[Operation] = []
-        self.before = image_of(folder)
+        self.failed: list[str] = []  # the kinds of the operations that failed or wrote only half
+        self.log: list[_Operation] = []
+        self.before = folder_image(folder)
         self.inodes = {path: inode for inode, path in enumerate(self.before)}
         self.next_inode = len(self.before)
-        self.handles: dict[int, Handle] = {}
+        self.handles: dict[int, _Handle] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def attempt(self, kind: str) -> bool:
-        """Count an operation, fail if it is its turn; whether a write has to fall short."""
+    def _count(self, kind: str) -> bool:
+        """Count an operation and raise OSError if this one must fail; returns whether a write must be cut short."""
         self.count += 1
         due = self.count == self.fail_at or (self.mode == "forever" and 0 < self.fail_at < self.count)
         if not due or (self.mode == "short" and kind != "write"):
@@ -65,51 +69,51 @@ class FaultyOS:
             return True
         raise OSError(self.code, os.strerror(self.code))
 
-    def relative(self, path: Any) -> str:
-        """A path as the log writes it."""
+    def _relative(self, path: Any) -> str:
+        """A path as the log has it."""
         return os.path.relpath(os.path.abspath(os.fsdecode(path)), self.folder)
 
     def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
         """os.open"""
-        self.attempt("open")
-        name = self.relative(path)
+        self._count("open")
+        name = self._relative(path)
         existed = os.path.lexists(path)
         fd = os.open(path, flags, mode)
         if os.path.isdir(path):
-            self.handles[fd] = Handle(None)
+            self.handles[fd] = _Handle(None)
         elif flags & (os.O_WRONLY | os.O_RDWR):
             if not existed:
                 self.inodes[name], self.next_inode = self.next_inode, self.next_inode + 1
-                self.log.append(Operation("create", name, inode=self.inodes[name]))
+                self.log.append(_Operation("create", name, inode=self.inodes[name]))
             elif flags & os.O_TRUNC:
-                self.log.append(Operation("truncate", inode=self.inodes[name]))
-            self.handles[fd] = Handle(self.inodes[name], os.fstat(fd).st_size if flags & os.O_APPEND else 0)
+                self.log.append(_Operation("truncate", inode=self.inodes[name]))
+            self.handles[fd] = _Handle(self.inodes[name], os.fstat(fd).st_size if flags & os.O_APPEND else 0)
         return fd
 
     def write(self, fd: int, data: Any) -> int:
         """os.write"""
         block = bytes(memoryview(data).cast("B"))
-        if self.attempt("write") and len(block) > 1:
+        if self._count("write") and len(block) > 1:
             block = block[: len(block) // 2]
         count = os.write(fd, block)
         if (handle := self.handles.get(fd)) and handle.inode is not None:
-            self.log.append(Operation("write", inode=handle.inode, data=block[:count], offset=handle.position))
+            self.log.append(_Operation("write", inode=handle.inode, data=block[:count], offset=handle.position))
             handle.position += count
         return count
 
     def fsync(self, fd: int) -> None:
         """os.fsync of a file or a folder"""
-        self.attempt("fsync")
+        self._count("fsync")
         if handle := self.handles.get(fd):
-            self.log.append(Operation("sync names" if handle.inode is None else "sync", inode=handle.inode or 0))
+            self.log.append(_Operation("sync names" if handle.inode is None else "sync", inode=handle.inode or 0))
 
     fdatasync = fsync
 
     def close(self, fd: int) -> None:
-        """os.close; the descriptor is gone even if it fails"""
+        """os.close; the descriptor is closed even if this fails"""
         self.handles.pop(fd, None)
         os.close(fd)
-        self.attempt("close")
+        self._count("close")
 
     def lseek(self, fd: int, offset: int, how: int = os.SEEK_SET) -> int:
         """os.lseek"""
@@ -120,38 +124,38 @@ class FaultyOS:
 
     def ftruncate(self, fd: int, size: int) -> None:
         """os.ftruncate"""
-        self.attempt("truncate")
+        self._count("truncate")
         os.ftruncate(fd, size)
         if (handle := self.handles.get(fd)) and handle.inode is not None:
-            self.log.append(Operation("truncate", inode=handle.inode, offset=size))
+            self.log.append(_Operation("truncate", inode=handle.inode, offset=size))
 
     def replace(self, source: Any, target: Any) -> None:
         """os.replace"""
-        self.attempt("rename")
+        self._count("rename")
         os.replace(source, target)
-        self.named(Operation("rename", self.relative(source), self.relative(target)))
+        self._log_names(_Operation("rename", self._relative(source), self._relative(target)))
 
     rename = replace
 
     def link(self, source: Any, target: Any) -> None:
         """os.link"""
-        self.attempt("link")
+        self._count("link")
         os.link(source, target)
-        self.named(Operation("link", self.relative(source), self.relative(target)))
+        self._log_names(_Operation("link", self._relative(source), self._relative(target)))
 
     def unlink(self, path: Any) -> None:
         """os.unlink"""
-        self.attempt("unlink")
+        self._count("unlink")
         os.unlink(path)
-        self.named(Operation("unlink", self.relative(path)))
+        self._log_names(_Operation("unlink", self._relative(path)))
 
     remove = unlink
 
     def mkdir(self, path: Any, mode: int = 0o777) -> None:
         """os.mkdir"""
-        self.attempt("mkdir")
+        self._count("mkdir")
         os.mkdir(path, mode)
-        self.named(Operation("mkdir", self.relative(path), inode=-1))
+        self._log_names(_Operation("mkdir", self._relative(path), inode=-1))
 
     def makedirs(self, path: Any, mode: int = 0o777, exist_ok: bool = False) -> None:
         """os.makedirs"""
@@ -163,12 +167,12 @@ class FaultyOS:
 
     def rmdir(self, path: Any) -> None:
         """os.rmdir"""
-        self.attempt("rmdir")
+        self._count("rmdir")
         os.rmdir(path)
-        self.named(Operation("rmdir", self.relative(path)))
+        self._log_names(_Operation("rmdir", self._relative(path)))
 
-    def named(self, operation: Operation) -> None:
-        """Note down a change of names, and follow it."""
+    def _log_names(self, operation: _Operation) -> None:
+        """Log a change of names, and keep track of it."""
         self.log.append(operation)
         self.inodes = _apply_rename(self.inodes, operation)
 
@@ -177,13 +181,13 @@ class FaultyOS:
         return self.open_file(fd, mode, *args, **options)
 
     def open_file(self, file: Any, mode: str = "r", buffering: int = -1, *args: Any, **options: Any) -> Any:
-        """The built-in open.  Files to read are its own; those to write go through the operations above."""
+        """Replaces the built-in open.  Files to read are opened by it; files to write use the operations above."""
         letter = next((letter for letter in _FLAGS if letter in mode), "")
         if not letter:
             return open(file, mode, buffering, *args, **options)
         if "+" in mode:
-            raise io.UnsupportedOperation(f"mode {mode!r}: reading what is being written is not modelled")
-        written = WrittenFile(self, file if isinstance(file, int) else self.open(file, _FLAGS[letter], 0o666))
+            raise io.UnsupportedOperation(f"mode {mode!r}: reading and writing one file is not supported")
+        written = _WrittenFile(self, file if isinstance(file, int) else self.open(file, _FLAGS[letter], 0o666))
         return written if "b" in mode else io.TextIOWrapper(written, *args, **options)
 
 
@@ -195,15 +199,15 @@ _FLAGS = {
 
 
 @dataclass
-class Handle:
-    """An open file's number and the place of the next write; no number for a folder."""
+class _Handle:
+    """An open file's inode and the position of the next write; no inode for a folder."""
 
     inode: int | None
     position: int = 0
 
 
-class WrittenFile(io.BufferedIOBase):
-    """A file object over FaultyOS.  No io.FileIO: NumPy would write past that with the descriptor alone."""
+class _WrittenFile(io.BufferedIOBase):
+    """A file object over FaultyOS.  It is not an io.FileIO, since NumPy would write to the descriptor directly."""
 
     def __init__(self, files: FaultyOS, fd: int) -> None:
         self.files, self.fd, self.waiting = files, fd, b""
@@ -217,19 +221,19 @@ class WrittenFile(io.BufferedIOBase):
         return self.fd
 
     def write(self, data: Any) -> int:
-        """Keep for the next flush, or write once it is much."""
+        """Buffer for the next flush; write if the buffer is large."""
         self.waiting += bytes(memoryview(data).cast("B"))
         if len(self.waiting) > io.DEFAULT_BUFFER_SIZE:
             self.flush()
         return memoryview(data).nbytes
 
     def flush(self) -> None:
-        """Write all that waits, however often it takes."""
+        """Write the whole buffer, in as many writes as it takes."""
         while self.waiting:
             self.waiting = self.waiting[self.files.write(self.fd, self.waiting) :]
 
     def close(self) -> None:
-        """Flush, and close the descriptor whether or not that worked."""
+        """Flush, and close the descriptor even if flushing fails."""
         if not self.closed:
             try:
                 super().close()
@@ -238,8 +242,8 @@ class WrittenFile(io.BufferedIOBase):
 
 
 @contextmanager
-def in_place_of_os(files: FaultyOS, modules: Sequence[ModuleType]) -> Iterator[None]:
-    """Within the block the modules' names `os` and `open` are those of files; what was left open is closed after it."""
+def replace_os(files: FaultyOS, modules: Sequence[ModuleType]) -> Iterator[None]:
+    """Within the block the modules' names `os` and `open` are replaced; files left open are closed after it."""
     before = [(module, dict(vars(module))) for module in modules]
     for module in modules:
         module.__dict__.update(
@@ -259,18 +263,18 @@ def in_place_of_os(files: FaultyOS, modules: Sequence[ModuleType]) -> Iterator[N
                 os.close(fd)
 
 
-def after_kills(files: FaultyOS) -> Iterator[tuple[int, Image]]:
-    """(operations done, folder) after the process was killed there, the last write perhaps done by half."""
+def folders_after_kills(files: FaultyOS) -> Iterator[tuple[int, FolderImage]]:
+    """(number of operations, folder) for a kill after each operation, or within a write."""
     for n in range(len(files.log) + 1):
         yield n, _folder_image(files, n, files.log[:n])
         if n and files.log[n - 1].kind == "write":
             last = files.log[n - 1]
-            half = Operation("write", inode=last.inode, data=last.data[: len(last.data) // 2], offset=last.offset)
+            half = _Operation("write", inode=last.inode, data=last.data[: len(last.data) // 2], offset=last.offset)
             yield n, _folder_image(files, n, [*files.log[: n - 1], half])
 
 
-def after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, Image]]:
-    """(operations done, folder) for every folder that may be found after a cut there, each different one once."""
+def folders_after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, FolderImage]]:
+    """(number of operations, folder) for every different folder that a power cut after them may leave."""
     known = set()
     for n in at:
         done = files.log[:n]
@@ -285,8 +289,8 @@ def after_power_cuts(files: FaultyOS, at: Sequence[int]) -> Iterator[tuple[int, 
                     yield n, found
 
 
-def _folder_image(files: FaultyOS, named: int, done: Sequence[Operation], unsynced: str = "all") -> Image:
-    """The folder if names changed by the first `named` operations, and files by those that are done."""
+def _folder_image(files: FaultyOS, named: int, done: Sequence[_Operation], unsynced: str = "all") -> FolderImage:
+    """The folder with the names after the first `named` operations, and the bytes after all that are done."""
     inodes = {path: inode for inode, path in enumerate(files.before)}
     content = dict(enumerate(files.before.values()))
     for operation in files.log[:named]:
@@ -295,8 +299,8 @@ def _folder_image(files: FaultyOS, named: int, done: Sequence[Operation], unsync
     return {path: _bytes_of(inode, content.get(inode, b""), done, unsynced) for path, inode in inside.items()}
 
 
-def _apply_rename(inodes: dict[str, int], operation: Operation) -> dict[str, int]:
-    """Names after one operation; a folder takes along what is in it."""
+def _apply_rename(inodes: dict[str, int], operation: _Operation) -> dict[str, int]:
+    """Names after one operation; renaming a folder renames what is in it."""
     path, target = operation.path, operation.target
     if operation.kind in ("create", "mkdir"):
         return {**inodes, path: operation.inode}
@@ -312,7 +316,7 @@ def _apply_rename(inodes: dict[str, int], operation: Operation) -> dict[str, int
     return inodes
 
 
-def _bytes_of(inode: int, before: bytes | None, done: Sequence[Operation], unsynced: str) -> bytes | None:
+def _bytes_of(inode: int, before: bytes | None, done: Sequence[_Operation], unsynced: str) -> bytes | None:
     """A file's bytes on the disk, or None for a folder."""
     if inode < 0 or before is None:
         return None
@@ -326,12 +330,12 @@ def _bytes_of(inode: int, before: bytes | None, done: Sequence[Operation], unsyn
     if unsynced == "half":
         return _apply_writes(data, rest, limit=sum(len(operation.data) for operation in rest) // 2)
     if unsynced == "zeros":
-        rest = [Operation(o.kind, inode=inode, data=bytes(len(o.data)), offset=o.offset) for o in rest]
+        rest = [_Operation(o.kind, inode=inode, data=bytes(len(o.data)), offset=o.offset) for o in rest]
     return _apply_writes(data, rest)
 
 
-def _apply_writes(before: bytes, operations: Sequence[Operation], limit: int | None = None) -> bytes:
-    """A file's bytes after these writes and truncations, or after as many bytes of them as limit."""
+def _apply_writes(before: bytes, operations: Sequence[_Operation], limit: int | None = None) -> bytes:
+    """A file's bytes after these writes and truncations, or after the first `limit` bytes of them."""
     data = bytearray(before)
     for operation in operations:
         if operation.kind == "truncate":

@@ -1,4 +1,4 @@
-"""The laws of resuming: a run that was stopped and taken up again is the run that was never stopped, bit by bit."""
+"""The laws of resuming: a resumed run equals a run that was never stopped, bit by bit."""
 
 import warnings
 from pathlib import Path
@@ -10,30 +10,30 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.checkpoints.runs import (
     another_process,
     config,
-    image_of,
+    folder_image,
     new_folder,
     observe,
+    observe_steps,
     require_same_run,
     resume_run,
     start_run,
     train_run,
-    trajectory,
 )
 from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
 from tinygrad_gpt.laws.law import Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import seeds
 
-Strategy = st.SearchStrategy[Case]
+_Strategy = st.SearchStrategy[Case]
 
 
-def _seed_and_steps(sut: CheckpointUnderTest) -> Strategy:
-    """A run to make: its seed, and how many steps it has."""
+def _seed_and_steps(sut: CheckpointUnderTest) -> _Strategy:
+    """A run's seed and number of steps."""
     return cases(seed=seeds(), steps=st.integers(2, sut.max_steps))
 
 
 @law(
     "R1",
-    "a resumed run is the uninterrupted one",
+    "a resumed run equals the uninterrupted one",
     area="checkpoint",
     case=_seed_and_steps,
     mutants=(
@@ -48,10 +48,10 @@ def _seed_and_steps(sut: CheckpointUnderTest) -> Strategy:
     examples=50,
 )
 def resuming_is_exact(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
-    """For every a, a steps, a save, a load where another run was made meanwhile and other random states are set, and
-    n - a steps observe bit by bit what n steps do.
+    """For every a: a steps, a save, a load (after another run, with other random states) and n - a steps observe the
+    same bits as n steps.
     """
-    want = trajectory(sut, seed, steps)
+    want = observe_steps(sut, seed, steps)
     for stop in range(1, steps + 1):
         with new_folder() as folder:
             sut.save(start_run(sut, seed, stop), folder)
@@ -76,8 +76,8 @@ def resuming_is_exact(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     examples=50,
 )
 def resuming_twice_over(sut: CheckpointUnderTest, seed: int, stops: list[int]) -> None:
-    """A run that is saved, dropped and resumed several times in one folder observes what an uninterrupted one does."""
-    want = trajectory(sut, seed, stops[-1] + 1)
+    """A run that is saved and resumed several times in one folder observes the same as an uninterrupted run."""
+    want = observe_steps(sut, seed, stops[-1] + 1)
     with new_folder() as folder:
         run, reached = start_run(sut, seed), 0
         for stop in stops:
@@ -86,7 +86,7 @@ def resuming_twice_over(sut: CheckpointUnderTest, seed: int, stops: list[int]) -
                 run, reached = resume_run(sut, folder), stop
                 require_same_run(f"resumed after steps {stops[: stops.index(stop) + 1]}", observe(sut, run), want[stop])
         run = sut.step(run)
-        require_same_run(f"a step further, resumed after steps {stops}", observe(sut, run), want[reached + 1])
+        require_same_run(f"one step later, resumed after steps {stops}", observe(sut, run), want[reached + 1])
 
 
 @law(
@@ -98,17 +98,17 @@ def resuming_twice_over(sut: CheckpointUnderTest, seed: int, stops: list[int]) -
     examples=50,
 )
 def resuming_the_same_file(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
-    """Two runs resumed from one checkpoint observe the same, though the first went on training before the second was
-    loaded; loading and training change no byte of the folder.
+    """Two runs resumed from one checkpoint observe the same, even if the first trains on before the second is loaded.
+    Loading and training change no byte of the folder.
     """
     with new_folder() as folder:
         sut.save(start_run(sut, seed, 1), folder)
-        before = image_of(folder)
+        before = folder_image(folder)
         first = train_run(sut, resume_run(sut, folder), steps - 1)
         seen = observe(sut, first)
-        if image_of(folder) != before:
+        if folder_image(folder) != before:
             raise LawBroken(
-                f"after a load the folder holds {sorted(image_of(folder))}, changed", "the folder as it was"
+                f"after a load the folder holds {sorted(folder_image(folder))}, changed", "the folder unchanged"
             )
         second = train_run(sut, resume_run(sut, folder), steps - 1)
         require_same_run("resumed a second time", observe(sut, second), seen)
@@ -123,8 +123,8 @@ def resuming_the_same_file(sut: CheckpointUnderTest, seed: int, steps: int) -> N
     examples=50,
 )
 def saving_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, saved: list[bool]) -> None:
-    """A run that is saved after any of its steps observes, step by step, what one that is never saved does."""
-    want = trajectory(sut, seed, len(saved) + 1)
+    """A run that is saved after any of its steps observes, step by step, the same as a run that is never saved."""
+    want = observe_steps(sut, seed, len(saved) + 1)
     with new_folder() as folder:
         run = start_run(sut, seed)
         for step, save in enumerate(saved, start=1):
@@ -137,7 +137,7 @@ def saving_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, saved: list
 
 @law(
     "R5",
-    "looking does not touch the run",
+    "observing does not touch the run",
     area="checkpoint",
     case=lambda sut: cases(
         seed=seeds(),
@@ -149,11 +149,9 @@ def saving_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, saved: list
     mutants=("evaluating-draws-from-the-generator", "sampling-takes-a-batch"),
     examples=50,
 )
-def looking_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list[list[str]]) -> None:
-    """Whatever is done between two steps (evaluating, sampling, writing a log), however often, each step observes what
-    it does in a run where nothing is.
-    """
-    want = trajectory(sut, seed, len(done) + 1)
+def observing_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list[list[str]]) -> None:
+    """Evaluating, sampling or logging between two steps, any number of times, does not change what a step observes."""
+    want = observe_steps(sut, seed, len(done) + 1)
     run = start_run(sut, seed)
     for step, names in enumerate(done, start=1):
         run = sut.step(run)
@@ -165,7 +163,7 @@ def looking_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list
 
 @law(
     "R6",
-    "what cannot be restored is an error",
+    "an incomplete checkpoint is an error",
     area="checkpoint",
     case=_seed_and_steps,
     needs=("pieces",),
@@ -174,7 +172,7 @@ def looking_leaves_the_run_alone(sut: CheckpointUnderTest, seed: int, done: list
     examples=5,
 )
 def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
-    """A checkpoint that lacks any one of its pieces is refused with a declared error; a warning is not enough."""
+    """Loading a checkpoint that lacks any of its pieces raises a declared error; a warning is not enough."""
     assert sut.pieces is not None
     assert sut.remove is not None
     run = start_run(sut, seed, steps)
@@ -182,7 +180,7 @@ def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
         sut.save(run, folder)
         names = sorted(sut.pieces(folder))
     if not names:
-        raise LawBroken("a checkpoint without pieces", "the names of what it holds")
+        raise LawBroken("a checkpoint without pieces", "the names of its pieces")
     for name in names:
         with new_folder() as folder:
             sut.save(run, folder)
@@ -203,7 +201,7 @@ def missing_pieces(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     examples=50,
 )
 def batches_go_on(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
-    """After a stop at any step, also within an epoch, the resumed run takes the batches that were still to come."""
+    """After a stop at any step, also within an epoch, the resumed run takes the remaining batches."""
     assert sut.batch is not None
     run = start_run(sut, seed)
     want = [np.array(sut.batch(run))]
@@ -239,24 +237,24 @@ def batches_go_on(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
     examples=10,
 )
 def another_configuration(sut: CheckpointUnderTest, seed: int, changed: list[str]) -> None:
-    """Resuming with other settings than the run was started with is refused with a declared error that names each
-    changed setting and both of its values, and changes no byte of the folder.
+    """Resuming with changed settings raises a declared error that names each changed setting and both of its values. It
+    changes no byte of the folder.
     """
     with new_folder() as folder:
         sut.save(start_run(sut, seed, 1), folder)
-        before = image_of(folder)
+        before = folder_image(folder)
         other = config(sut) | {name: sut.config[name][1] for name in changed}
         message = str(_require_refused(sut, folder, f"a run resumed with {changed} changed", other))
         wanted = [str(word) for name in changed for word in (name, *sut.config[name])]
         unsaid = [word for word in wanted if word not in message]
         if unsaid:
-            raise LawBroken(f"the error {message!r}", f"one that says {', '.join(wanted)}")
-        if image_of(folder) != before:
-            raise LawBroken("a folder changed by a load that was refused", "the folder as it was")
+            raise LawBroken(f"the error {message!r}", f"one that contains {', '.join(wanted)}")
+        if folder_image(folder) != before:
+            raise LawBroken("a folder changed by a load that was refused", "the folder unchanged")
 
 
 def _require_refused(sut: CheckpointUnderTest, folder: Path, what: str, settings: dict[str, Any]) -> Exception:
-    """The declared error of a load; LawBroken if there is another, or none."""
+    """The declared error of a load.  Raises LawBroken for another error, or none."""
     declared = " or ".join(error.__name__ for error in sut.load_errors)
     try:
         sut.load(folder, **settings)
@@ -272,7 +270,7 @@ RESUME_LAWS = (
     resuming_twice_over,
     resuming_the_same_file,
     saving_leaves_the_run_alone,
-    looking_leaves_the_run_alone,
+    observing_leaves_the_run_alone,
     missing_pieces,
     batches_go_on,
     another_configuration,

@@ -1,4 +1,4 @@
-"""Runs and folders for the laws of checkpoints: train, look, save, resume, compare."""
+"""Runs and folders for the laws of checkpoints: train, observe, save, resume, compare."""
 
 import random
 import tempfile
@@ -13,19 +13,19 @@ from tinygrad_gpt.laws.assertions import require_same
 from tinygrad_gpt.laws.checkpoints.under_test import CheckpointUnderTest
 from tinygrad_gpt.laws.law import LawBroken
 
-Observed = Mapping[str, Any]
-Image = Mapping[str, bytes | None]  # a folder's files by relative path; None is a folder in it
+Observation = Mapping[str, Any]
+FolderImage = Mapping[str, bytes | None]  # bytes of a folder's files by relative path; None for a folder in it
 
 
 @contextmanager
 def new_folder() -> Iterator[Path]:
-    """An empty folder that is gone afterwards."""
+    """A temporary folder, empty, deleted after the block."""
     with tempfile.TemporaryDirectory(prefix="laws-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def config(sut: CheckpointUnderTest) -> dict[str, Any]:
-    """The settings that start and load get."""
+    """The settings for start and load."""
     return {name: value for name, (value, _) in sut.config.items()}
 
 
@@ -35,7 +35,7 @@ def start_run(sut: CheckpointUnderTest, seed: int, steps: int = 0) -> Any:
 
 
 def resume_run(sut: CheckpointUnderTest, folder: Path) -> Any:
-    """The run of the newest checkpoint."""
+    """The run, loaded from the newest checkpoint."""
     return sut.load(folder, **config(sut))
 
 
@@ -46,15 +46,15 @@ def train_run(sut: CheckpointUnderTest, run: Any, steps: int) -> Any:
     return run
 
 
-def observe(sut: CheckpointUnderTest, run: Any) -> Observed:
-    """What must be the same after resuming, as copies: a run may train in place."""
+def observe(sut: CheckpointUnderTest, run: Any) -> Observation:
+    """What must be the same after resuming, as copies, since a run may train in place."""
     return {name: value if isinstance(value, str) else np.array(value) for name, value in sut.observe(run).items()}
 
 
-def trajectory(sut: CheckpointUnderTest, seed: int, steps: int) -> list[Observed]:
-    """What is observed of an uninterrupted run after 0, 1, ... steps.
+def observe_steps(sut: CheckpointUnderTest, seed: int, steps: int) -> list[Observation]:
+    """The observations of an uninterrupted run after 0, 1, ... steps.
 
-    Raises LawBroken where a step changes nothing of it: every law would hold of such a run.
+    Raises LawBroken if a step changes none of them: such a run would pass every law.
     """
     run = start_run(sut, seed)
     seen = [observe(sut, run)]
@@ -62,12 +62,14 @@ def trajectory(sut: CheckpointUnderTest, seed: int, steps: int) -> list[Observed
         run = sut.step(run)
         seen.append(observe(sut, run))
         if is_same_run(seen[-1], seen[-2]):
-            raise LawBroken(f"step {step} changes nothing that observe tells", "parameters and a step count that move")
+            raise LawBroken(
+                f"step {step} changes nothing that observe returns", "parameters and a step count that change"
+            )
     return seen
 
 
-def require_same_run(when: str, got: Observed, want: Observed) -> None:
-    """Raise LawBroken unless both were observed alike, bit by bit."""
+def require_same_run(when: str, got: Observation, want: Observation) -> None:
+    """Raise LawBroken unless both observations are equal, bit by bit."""
     if got.keys() != want.keys():
         raise LawBroken(f"{when}: {sorted(got)}", f"{sorted(want)}")
     for name in want:
@@ -77,8 +79,8 @@ def require_same_run(when: str, got: Observed, want: Observed) -> None:
             raise LawBroken(f"{when}: {name} is {got[name]!r}", f"{want[name]!r}")
 
 
-def is_same_run(got: Observed, want: Observed) -> bool:
-    """Whether both were observed alike, bit by bit."""
+def is_same_run(got: Observation, want: Observation) -> bool:
+    """Whether both observations are equal, bit by bit."""
     try:
         require_same_run("", got, want)
     except LawBroken:
@@ -88,9 +90,9 @@ def is_same_run(got: Observed, want: Observed) -> bool:
 
 @contextmanager
 def another_process(sut: CheckpointUnderTest, seed: int) -> Iterator[None]:
-    """As much of a new process as one process can give: other random states, and another run in between.
+    """Imitates a new process within this one: other random states, and another run in between.
 
-    What a run keeps in a global variable, or draws from a global generator, is not what it was.
+    A run that uses a global variable or a global generator then differs.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed + 1)
@@ -103,13 +105,13 @@ def another_process(sut: CheckpointUnderTest, seed: int) -> Iterator[None]:
         np.random.set_state(of_numpy)  # noqa: NPY002
 
 
-def image_of(folder: Path) -> Image:
-    """All that is in a folder."""
+def folder_image(folder: Path) -> FolderImage:
+    """The content of a folder."""
     found = sorted(folder.rglob("*"))
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in found}
 
 
-def write_image(image: Image, folder: Path) -> None:
+def write_image(image: FolderImage, folder: Path) -> None:
     """Make the folder's content that of the image."""
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

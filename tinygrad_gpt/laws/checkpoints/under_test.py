@@ -11,28 +11,28 @@ from tinygrad_gpt.laws.law import Area, Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CheckpointUnderTest:
-    """A training run, how it is saved into a folder, and how it comes back.  Arrays are NumPy's.
+    """A training run, how it is saved into a folder, and how it is loaded.  Arrays are NumPy's.
 
     start(seed, **config)      a new run; the same seed gives the same run
     step(run)                  the run one training step later (it may be the same object)
     save(run, folder)          write a checkpoint; the folder exists and may hold earlier ones of the same run
     load(folder, **config)     the run of the newest checkpoint, or one of `load_errors`
-    observe(run)               name -> array, number or text: all that must be the same after resuming, and nothing
-                               that a checkpoint need not hold (parameters, moments, step, the loss of the next batch)
+    observe(run)               name -> array, number or text: all that must be the same after resuming (parameters,
+                               moments, step, the loss of the next batch), and nothing else
 
-    These are needed; each of the following makes more laws apply:
+    These are required; each of the following makes more laws apply:
 
     batch(run)                 ids of the next batch                                          (R7)
-    between                    name -> f(run), what may happen between two steps: evaluation, sampling     (R5)
-    pieces(folder), remove(folder, piece)    what the newest checkpoint holds, and a way to take one out of it   (R6)
-    config                     name -> (value, another value): what a resumed run may not change (R8); start and load
-                               get the first values, as keywords
-    modules                    those that write the files: their names `os` and `open` are replaced for the time of a
-                               save (F1 - F5), so what they write in another way (pathlib, shutil) is not seen
-    verify(path)               raises one of `load_errors` unless this file is a whole checkpoint          (F5)
+    between                    name -> f(run), what may be done between two steps: evaluation, sampling     (R5)
+    pieces(folder), remove(folder, piece)    the pieces of the newest checkpoint, and a way to remove one   (R6)
+    config                     name -> (value, another value): settings that a resumed run may not change (R8); start
+                               and load get the first values, as keywords
+    modules                    the modules that write the files: their names `os` and `open` are replaced during a save
+                               (F1 - F5); what they write in another way (pathlib, shutil) is not noticed
+    verify(path)               raises one of `load_errors` unless this file is a complete checkpoint          (F5)
     checksum                   whether load notices a single flipped bit                      (F7)
 
-    max_steps is the longest run that the laws make: more than an epoch of it, if there are epochs.
+    max_steps is the length of the laws' longest run; it should be more than an epoch.
     """
 
     area: ClassVar[Area] = "checkpoint"
@@ -62,13 +62,13 @@ class CheckpointUnderTest:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The names of the optional fields that are there."""
+        """The names of the given optional fields."""
         optional = ("batch", "between", "pieces", "config", "modules", "verify", "checksum")
         return frozenset(name for name in optional if getattr(self, name))
 
     @property
     def policies(self) -> Mapping[str, object]:
-        """The declared choices."""
+        """The declared choices where several are right."""
         errors = {name: "|".join(error.__name__ for error in getattr(self, name)) for name in _ERRORS}
         return {"checksum": self.checksum, **errors}
 

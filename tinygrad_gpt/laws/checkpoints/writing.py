@@ -1,6 +1,6 @@
-"""The laws of writing and reading: a save that fails, a power cut, a kill, a damaged file lose no good checkpoint.
+"""The laws of writing and reading: no failed save, power cut, kill or damaged file loses a good checkpoint.
 
-Every operation of a save is made to fail in turn, as SQLite's tests do, instead of hoping for a bad moment.
+Every operation of a save is made to fail in turn, as in SQLite's tests.
 """
 
 import errno
@@ -14,17 +14,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.checkpoints.faults import (
-    MODES,
+    FAULT_MODES,
+    FaultMode,
     FaultyOS,
-    Mode,
-    after_kills,
-    after_power_cuts,
-    in_place_of_os,
+    folders_after_kills,
+    folders_after_power_cuts,
+    replace_os,
 )
 from tinygrad_gpt.laws.checkpoints.runs import (
-    Image,
-    Observed,
-    image_of,
+    FolderImage,
+    Observation,
+    folder_image,
     is_same_run,
     new_folder,
     observe,
@@ -38,57 +38,57 @@ from tinygrad_gpt.laws.law import Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import fractions, seeds
 
 _CODES = ("EIO", "ENOSPC", "EDQUOT")
-_FIRST_BYTES = 16  # so many first bytes of a file are cut off and flipped one by one; the others by chance
+_FIRST_BYTES = 16  # a file is cut, and bits are flipped, at each of its first so many bytes; at later ones by chance
 
 
 def _seed_and_earlier(sut: CheckpointUnderTest) -> st.SearchStrategy[Case]:
-    """A run, and how many checkpoints of it there are before the one that meets a fault."""
+    """A run's seed, and the number of checkpoints before the save that meets a fault."""
     return cases(seed=seeds(), earlier=st.integers(1, min(3, sut.max_steps - 1)))
 
 
 @dataclass(frozen=True)
-class Save:
-    """One save to be disturbed: the run, the folder before it, what old and new checkpoint hold, and its operations."""
+class _Save:
+    """A save to repeat with faults: the run, the folder before it, the old and the new state, and its operations."""
 
     sut: CheckpointUnderTest
     run: Any
     folder: Path
-    before: Image
-    old: Observed
-    new: Observed
+    before: FolderImage
+    old: Observation
+    new: Observation
     undisturbed: FaultyOS
-    after: Image
+    after: FolderImage
 
-    def disturbed(self, fail_at: int, mode: Mode, code: int) -> tuple[FaultyOS, Exception | None]:
-        """Save into the folder as it was, the n-th operation failing; what was done, and the error that save raised."""
+    def _save_with_fault(self, fail_at: int, mode: FaultMode, code: int) -> tuple[FaultyOS, Exception | None]:
+        """Save into the folder as it was, with the n-th operation failing; returns the log and the error of save."""
         write_image(self.before, self.folder)
         files = FaultyOS(self.folder, fail_at, mode, code)
-        with in_place_of_os(files, self.sut.modules):
+        with replace_os(files, self.sut.modules):
             try:
                 self.sut.save(self.run, self.folder)
             except Exception as error:
                 return files, error
         return files, None
 
-    def faults(self, modes: Sequence[Mode], code: int) -> Iterator[tuple[str, FaultyOS, Exception | None]]:
-        """Every operation failing in turn, in every mode: (what was done to it, operations, save's error)."""
+    def faults(self, modes: Sequence[FaultMode], code: int) -> Iterator[tuple[str, FaultyOS, Exception | None]]:
+        """Every operation failing in turn, in every mode: (the fault, the log, the error of save)."""
         for mode in modes:
             for n in count(1):
-                files, error = self.disturbed(n, mode, code)
+                files, error = self._save_with_fault(n, mode, code)
                 if files.count < n:
                     break
                 if files.failed:
                     yield f"operation {n} ({files.failed[0]}) failing {mode}", files, error
 
-    def require(self, what: str, image: Image | None, *allowed: Observed) -> None:
-        """Raise LawBroken unless the folder, made like the image, loads as one of these."""
+    def require(self, what: str, image: FolderImage | None, *allowed: Observation) -> None:
+        """Raise LawBroken unless a folder with this content loads as one of the allowed states."""
         if image is not None:
             write_image(image, self.folder)
         wanted = f"the {' or the '.join('new' if state is self.new else 'old' for state in allowed)} checkpoint"
         try:
             found = observe(self.sut, resume_run(self.sut, self.folder))
         except Exception as error:
-            files = {name: data if data is None else len(data) for name, data in image_of(self.folder).items()}
+            files = {name: data if data is None else len(data) for name, data in folder_image(self.folder).items()}
             raise LawBroken(f"{what}: {type(error).__name__}: {error}; files {files}", wanted) from error
         if not any(is_same_run(found, state) for state in allowed):
             which = "the old checkpoint" if is_same_run(found, self.old) else "another state"
@@ -96,29 +96,29 @@ class Save:
 
 
 @contextmanager
-def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[Save]:
-    """A save after so many earlier ones, which have been on the disk for long; it was watched once, without a fault.
+def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[_Save]:
+    """A save after so many earlier ones, which are on the disk; it ran once without a fault.
 
-    What old and new checkpoint hold is what load makes of them: whether that is right, the laws of resuming ask.
+    The old and the new state are what load returns; whether they are right, the laws of resuming check.
     """
     with new_folder() as folder:
         run = start_run(sut, seed)
         for _ in range(earlier):
             run = sut.step(run)
             sut.save(run, folder)
-        before = image_of(folder)
+        before = folder_image(folder)
         old = observe(sut, resume_run(sut, folder))
         write_image(before, folder)
         run = sut.step(run)
         files = FaultyOS(folder)
-        with in_place_of_os(files, sut.modules):
+        with replace_os(files, sut.modules):
             sut.save(run, folder)
         if not any(operation.kind == "write" for operation in files.log):
             modules = ", ".join(module.__name__ for module in sut.modules)
             raise LawBroken("a save that writes nothing there", f"writes through the names os or open of {modules}")
-        after = image_of(folder)
+        after = folder_image(folder)
         new = observe(sut, resume_run(sut, folder))
-        yield Save(sut, run, folder, before, old, new, files, after)
+        yield _Save(sut, run, folder, before, old, new, files, after)
 
 
 @law(
@@ -134,11 +134,11 @@ def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[
     examples=3,
 )
 def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code: str) -> None:
-    """Whichever file operation of a save fails (once; from then on; a write that falls short), the old or the new
-    checkpoint loads; the new one if save returned; and if it did not, its error is a declared one.
+    """If any file operation of a save fails (once, or from then on, or a write is cut short), the old or the new
+    checkpoint loads. If save returned, it is the new one; if save raised, its error is a declared one.
     """
     with watched_save(sut, seed, earlier) as save:
-        for what, _, error in save.faults(MODES, getattr(errno, code)):
+        for what, _, error in save.faults(FAULT_MODES, getattr(errno, code)):
             if error is not None and not isinstance(error, sut.save_errors):
                 declared = " or ".join(error.__name__ for error in sut.save_errors)
                 raise LawBroken(f"{what}: {type(error).__name__}: {error}", declared) from error
@@ -148,7 +148,7 @@ def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code:
 
 @law(
     "F2",
-    "an error leaves no litter",
+    "an error leaves no extra files",
     area="checkpoint",
     case=_seed_and_earlier,
     needs=("modules",),
@@ -157,14 +157,14 @@ def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code:
     examples=3,
 )
 def no_litter(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
-    """After a file operation failed once, there are no files but those before the save and those it makes undisturbed,
-    unless it was a removal that failed.
+    """After a file operation failed once, the folder has no files but those from before the save and those of a save
+    without a fault, unless the operation was a removal.
     """
     with watched_save(sut, seed, earlier) as save:
         for what, files, _ in save.faults(("once",), errno.ENOSPC):
-            strange = sorted(image_of(save.folder).keys() - save.before.keys() - save.after.keys())
+            strange = sorted(folder_image(save.folder).keys() - save.before.keys() - save.after.keys())
             if strange and files.failed != ["unlink"]:
-                raise LawBroken(f"{what}: {', '.join(strange)} is left", "no file but whole checkpoints")
+                raise LawBroken(f"{what}: {', '.join(strange)} is left", "no file but complete checkpoints")
 
 
 @law(
@@ -177,17 +177,17 @@ def no_litter(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     examples=3,
 )
 def power_cuts_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
-    """After a power cut at any operation of a save the old or the new checkpoint loads, whatever became of names and
+    """After a power cut at any operation of a save, the old or the new checkpoint loads, whatever happens to names and
     bytes that were not fsynced.
     """
     with watched_save(sut, seed, earlier) as save:
-        for n, image in after_power_cuts(save.undisturbed, range(len(save.undisturbed.log) + 1)):
+        for n, image in folders_after_power_cuts(save.undisturbed, range(len(save.undisturbed.log) + 1)):
             save.require(f"power cut after {_last_operations(save.undisturbed, n)}", image, save.old, save.new)
 
 
 @law(
     "F4",
-    "what was saved is on the disk",
+    "a returned save is on the disk",
     area="checkpoint",
     case=_seed_and_earlier,
     needs=("modules",),
@@ -196,15 +196,15 @@ def power_cuts_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int) -
     examples=3,
 )
 def saved_is_saved(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
-    """After a power cut when save has returned the new checkpoint loads: its bytes and its name were fsynced."""
+    """After a power cut after save has returned, the new checkpoint loads: its bytes and its name were fsynced."""
     with watched_save(sut, seed, earlier) as save:
-        for n, image in after_power_cuts(save.undisturbed, [len(save.undisturbed.log)]):
-            save.require(f"power cut after save, that is {_last_operations(save.undisturbed, n)}", image, save.new)
+        for n, image in folders_after_power_cuts(save.undisturbed, [len(save.undisturbed.log)]):
+            save.require(f"power cut after save: {_last_operations(save.undisturbed, n)}", image, save.new)
 
 
 @law(
     "F5",
-    "a file with a checkpoint's name is whole",
+    "a file with a checkpoint's name is complete",
     area="checkpoint",
     case=_seed_and_earlier,
     needs=("modules", "verify"),
@@ -213,13 +213,13 @@ def saved_is_saved(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
     examples=3,
 )
 def names_mean_whole(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
-    """When the process is killed at any operation of a save, or within a write, every file with a name that files have
-    after an undisturbed save verifies.
+    """If the process is killed at any operation of a save, or within a write, every file with the name of a
+    checkpoint's file is complete.
     """
     assert sut.verify is not None
     with watched_save(sut, seed, earlier) as save:
         final = save.before.keys() | save.after.keys()
-        for n, image in after_kills(save.undisturbed):
+        for n, image in folders_after_kills(save.undisturbed):
             write_image(image, save.folder)
             for name in sorted(name for name in final & image.keys() if image[name] is not None):
                 try:
@@ -228,7 +228,7 @@ def names_mean_whole(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
                     what = (
                         f"killed after {_last_operations(save.undisturbed, n)}: {name}: {type(error).__name__}: {error}"
                     )
-                    raise LawBroken(what, "no file of that name, or a whole checkpoint") from error
+                    raise LawBroken(what, "no file of that name, or a complete checkpoint") from error
 
 
 def _last_operations(files: FaultyOS, n: int) -> str:
@@ -239,7 +239,7 @@ def _last_operations(files: FaultyOS, n: int) -> str:
 
 @law(
     "F6",
-    "a file cut short is refused",
+    "a truncated file is refused",
     area="checkpoint",
     case=lambda sut: cases(seed=seeds(), places=st.lists(fractions(), min_size=1, max_size=8)),
     mutants=("an-empty-file-is-a-new-run", "any-exception-will-do"),
@@ -247,7 +247,7 @@ def _last_operations(files: FaultyOS, n: int) -> str:
     examples=20,
 )
 def truncated_files(sut: CheckpointUnderTest, seed: int, places: list[float]) -> None:
-    """The only checkpoint, any of its files cut short, loads as it was or is refused with a declared error."""
+    """With any file of the only checkpoint truncated, load returns the saved run or raises a declared error."""
     with _saved_once(sut, seed) as (folder, whole, want):
         for name, data in _files_of(whole):
             for size in {*range(min(_FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
@@ -265,7 +265,7 @@ def truncated_files(sut: CheckpointUnderTest, seed: int, places: list[float]) ->
     examples=20,
 )
 def flipped_bits(sut: CheckpointUnderTest, seed: int, places: list[float], bit: int) -> None:
-    """The only checkpoint, one bit of any of its files flipped, loads as it was or is refused with a declared error."""
+    """With a bit of any file of the only checkpoint flipped, load returns the saved run or raises a declared error."""
     with _saved_once(sut, seed) as (folder, whole, want):
         for name, data in _files_of(whole):
             for place in {*range(min(_FIRST_BYTES, len(data))), *(int(place * (len(data) - 1)) for place in places)}:
@@ -275,21 +275,21 @@ def flipped_bits(sut: CheckpointUnderTest, seed: int, places: list[float], bit: 
 
 
 @contextmanager
-def _saved_once(sut: CheckpointUnderTest, seed: int) -> Iterator[tuple[Path, dict[str, bytes | None], Observed]]:
-    """A folder with one checkpoint in it, what is in it, and what was observed of the run."""
+def _saved_once(sut: CheckpointUnderTest, seed: int) -> Iterator[tuple[Path, dict[str, bytes | None], Observation]]:
+    """A folder with one checkpoint, the folder's content, and the observations of the run."""
     with new_folder() as folder:
         run = start_run(sut, seed, 1)
         sut.save(run, folder)
-        yield folder, dict(image_of(folder)), observe(sut, run)
+        yield folder, dict(folder_image(folder)), observe(sut, run)
 
 
-def _files_of(image: Image) -> list[tuple[str, bytes]]:
-    """The files of a folder that hold a byte at least."""
+def _files_of(image: FolderImage) -> list[tuple[str, bytes]]:
+    """The files of a folder that are not empty."""
     return [(name, data) for name, data in image.items() if data]
 
 
-def _require_original(sut: CheckpointUnderTest, folder: Path, what: str, want: Observed) -> None:
-    """Raise LawBroken unless the folder loads as it was, or not at all and with a declared error."""
+def _require_original(sut: CheckpointUnderTest, folder: Path, what: str, want: Observation) -> None:
+    """Raise LawBroken unless load returns the saved run or raises a declared error."""
     try:
         run = resume_run(sut, folder)
     except sut.load_errors:

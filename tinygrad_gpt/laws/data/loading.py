@@ -12,7 +12,7 @@ from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import seeds
 
 _LOADER = ("load", "batch")
-STARTS, DRAWS = 16, 400  # of a random loader: some start is missing with a chance below 16 (15/16)^400 < 1e-9
+STARTS, DRAWS = 16, 400  # of a random loader: the chance that some start is missing is below 16 (15/16)^400 < 1e-9
 
 
 @st.composite
@@ -21,7 +21,7 @@ def _corpora(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
     context_length, batch_size = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     stride = 1 if sut.order == "random" else draw(st.integers(1, 6))
     windows = draw(st.integers(batch_size, STARTS if sut.order == "random" else 8))
-    rest = draw(st.integers(0, stride - 1))  # tokens behind the last window that no window reaches
+    rest = draw(st.integers(0, stride - 1))  # tokens after the last window that are in no window
     return {
         "n_tokens": (windows - 1) * stride + context_length + 1 + rest,
         "context_length": context_length,
@@ -32,7 +32,7 @@ def _corpora(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
 
 
 def _text(n_tokens: int) -> Array:
-    """Distinct tokens, so that a window tells where it starts; none is its own place in the text."""
+    """Distinct tokens, so that a window shows where it starts; no token equals its position."""
     return 3 * np.arange(n_tokens) + 7
 
 
@@ -44,13 +44,13 @@ def _batch(sut: LoaderUnderTest, loader: Any, step: int) -> tuple[Array, Array]:
 
 
 def _first_steps(sut: LoaderUnderTest, loader: Any, epochs: int = 1) -> range:
-    """The steps of the first epochs, or as many steps of a loader without epochs."""
+    """The steps of the first epochs; for a loader without epochs, as many steps."""
     per_epoch = 3 if sut.steps_per_epoch is None else sut.steps_per_epoch(loader)
     return range(1, epochs * per_epoch + 1)
 
 
 def _bits(batches: list[tuple[Array, Array]]) -> list[Any]:
-    """Batches as values that compare."""
+    """Batches as values that can be compared."""
     return [(ids.tolist(), targets.tolist()) for ids, targets in batches]
 
 
@@ -63,7 +63,9 @@ def _bits(batches: list[tuple[Array, Array]]) -> list[Any]:
     mutants=("targets-not-shifted", "targets-wrap-around"),
 )
 def next_tokens(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
-    """ids and targets are (batch_size, context_length), each row a slice of the text, targets one token further on."""
+    """ids and targets are (batch_size, context_length). Each row of ids is a slice of the text; its targets start one
+    token later.
+    """
     assert sut.load is not None
     tokens, length = _text(n_tokens), sizes["context_length"]
     loader = sut.load(tokens, seed=seed, **sizes)
@@ -80,7 +82,7 @@ def next_tokens(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) ->
 
 @law(
     "D2",
-    "every window, the last one too",
+    "every window, also the last one",
     area="data",
     case=_corpora,
     needs=_LOADER,
@@ -88,8 +90,9 @@ def next_tokens(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) ->
     cites=("AOSSIE-Org/OpenVerifiableLLM#92", "spro/char-rnn.pytorch#3"),
 )
 def every_window(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
-    """Windows start at 0, stride, 2 stride ... up to and including N - context_length - 1; an epoch takes each once,
-    or as many as fill whole batches; 400 draws of a random loader take each of up to 16, but once in 10^9 runs.
+    """Windows start at 0, stride, 2 stride, ... up to and including N - context_length - 1. An epoch has each window
+    once, or as many as fill whole batches. A random loader with up to 16 windows draws each within 400 draws, except
+    once in 10^9 runs.
     """
     assert sut.load is not None
     possible = list(range(0, n_tokens - sizes["context_length"], sizes["stride"]))
@@ -120,7 +123,7 @@ def every_window(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -
     cites=("karpathy/nanoGPT#292",),
 )
 def shortest_text(sut: LoaderUnderTest, context_length: int, missing: int, stride: int, seed: int) -> None:
-    """A text of context_length + 1 tokens gives one window; a shorter one is an error that names both numbers."""
+    """A text of context_length + 1 tokens gives one window; a shorter text is an error that names both numbers."""
     assert sut.load is not None
     sizes = {"context_length": context_length, "batch_size": 1, "stride": stride}
     loader = sut.load(_text(context_length + 1), seed=seed, **sizes)
@@ -147,7 +150,7 @@ def shortest_text(sut: LoaderUnderTest, context_length: int, missing: int, strid
     mutants=("global-generator", "iterator-in-disguise", "one-order-for-all"),
 )
 def function_of_the_step(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
-    """A step's batch depends on (seed, step) alone, whatever was asked before; epochs and seeds differ in order."""
+    """A step's batch depends on (seed, step) alone, not on earlier calls. Epochs differ in order, and so do seeds."""
     assert sut.load is not None
     tokens = _text(n_tokens)
     loader, other = (sut.load(tokens.copy(), seed=seed, **sizes) for _ in range(2))
@@ -155,7 +158,7 @@ def function_of_the_step(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes
     forwards = [_batch(sut, loader, step) for step in steps]
     backwards = [_batch(sut, other, step) for step in reversed(steps)][::-1]
     if _bits(forwards) != _bits(backwards):
-        raise LawBroken(f"{_bits(backwards)} asked backwards", f"{_bits(forwards)}")
+        raise LawBroken(f"{_bits(backwards)} in reverse order", f"{_bits(forwards)}")
     if sut.order == "sequential":
         return
     sizes = {"context_length": 1, "batch_size": 1, "stride": 1}
@@ -165,12 +168,12 @@ def function_of_the_step(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes
         for first in (1, 17)
     ]
     if any(orders[i] == orders[j] for i in range(4) for j in range(i)):  # by chance once in 10^12 runs
-        raise LawBroken("two epochs or two seeds in one order of 16 windows", "orders of their own")
+        raise LawBroken("two epochs or two seeds in one order of 16 windows", "different orders")
 
 
 @law(
     "D5",
-    "training never sees validation",
+    "training and validation are disjoint",
     area="data",
     case=lambda sut: cases(
         n_tokens=st.integers(1, 200), val_fraction=st.sampled_from([0.0, 0.1, 0.5]) | st.floats(0, 0.9)
@@ -179,8 +182,8 @@ def function_of_the_step(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes
     mutants=("split-overlaps", "split-from-the-front"),
 )
 def split_is_disjoint(sut: LoaderUnderTest, n_tokens: int, val_fraction: float) -> None:
-    """Training and validation share no token and lose none, the text in order; validation is val_fraction of it, give
-    or take one token.
+    """Training and validation are the text, cut once: no token is shared or lost. Validation is val_fraction of the
+    text, within one token.
     """
     assert sut.split is not None
     train, val = (np.asarray(part) for part in sut.split(_text(n_tokens), val_fraction))
@@ -195,15 +198,15 @@ _VOCABULARIES = st.sampled_from([2, 255, 256, 257, 32768, 32769, 50257, 65535, 6
 
 @st.composite
 def _kept_ids(draw: st.DrawFn, sut: LoaderUnderTest) -> Case:
-    """A vocabulary at the edge of a dtype, and ids of it, the last one among them."""
+    """A vocabulary size at the limit of a dtype, and ids, among them the last one."""
     vocab_size = draw(_VOCABULARIES)
     ids = draw(st.lists(st.integers(0, vocab_size - 1), max_size=4))
     return {"ids": np.array([*ids, vocab_size - 1]), "vocab_size": vocab_size}
 
 
-@law("D6", "ids fit where they are kept", area="data", case=_kept_ids, needs=("store",), mutants=("uint16-for-all",))
+@law("D6", "stored ids fit their dtype", area="data", case=_kept_ids, needs=("store",), mutants=("uint16-for-all",))
 def ids_fit(sut: LoaderUnderTest, ids: Array, vocab_size: int) -> None:
-    """Every id up to V - 1 is kept as it is, also beyond a dtype's end (65,536 does not fit 16 bits)."""
+    """Every id up to V - 1 is stored unchanged, also beyond the limit of a dtype (65,536 does not fit into 16 bits)."""
     assert sut.store is not None
     kept = np.asarray(sut.store(ids, vocab_size))
     if kept.tolist() != ids.tolist():
@@ -220,7 +223,7 @@ def ids_fit(sut: LoaderUnderTest, ids: Array, vocab_size: int) -> None:
     examples=25,
 )
 def memory_map(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> None:
-    """A loader gives the same batches from a memory map of uint16 as from the array of the same numbers."""
+    """A loader gives the same batches from a memory map of uint16 as from an array of the same numbers."""
     assert sut.load is not None
     tokens = 65535 - _text(n_tokens)
     with tempfile.TemporaryDirectory() as folder:
@@ -230,7 +233,7 @@ def memory_map(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> 
         here, there = (sut.load(source, seed=seed, **sizes) for source in (tokens, mapped))
         steps = _first_steps(sut, here)
         want, got = (_bits([_batch(sut, loader, step) for step in steps]) for loader in (here, there))
-        del there, mapped  # a map that is open cannot be deleted everywhere
+        del there, mapped  # on some systems an open map cannot be deleted
     if got != want:
         raise LawBroken(f"{got} from the map", f"{want}")
 
@@ -248,7 +251,7 @@ def memory_map(sut: LoaderUnderTest, n_tokens: int, seed: int, **sizes: int) -> 
     mutants=("ids-unchecked",),
 )
 def no_id_beyond(sut: LoaderUnderTest, ids: Array, vocab_size: int, beyond: int) -> None:
-    """An id outside [0, V) is an error when the text is prepared, not a wrong embedding at some later step."""
+    """An id outside [0, V) is an error when the text is stored, not a wrong embedding at a later step."""
     assert sut.store is not None
     bad = ids.copy()
     bad[-1] = beyond if beyond < 0 else vocab_size + beyond
@@ -256,7 +259,7 @@ def no_id_beyond(sut: LoaderUnderTest, ids: Array, vocab_size: int, beyond: int)
         kept = sut.store(bad, vocab_size)
     except Exception:
         return
-    raise LawBroken(f"{bad} kept as {np.asarray(kept)} for V = {vocab_size}", "an error")
+    raise LawBroken(f"{bad} stored as {np.asarray(kept)} for V = {vocab_size}", "an error")
 
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
@@ -286,8 +289,8 @@ _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sam
     mutants=("normalises-line-ends", "normalises-unicode", "strips", "replaces-surrogates"),
 )
 def round_trip(sut: LoaderUnderTest, text: str, place: int) -> None:
-    """Decoding what was encoded gives every valid text back, character by character; half of a UTF-16 pair is an error,
-    or comes back if that is declared.
+    """Encoding and decoding gives back every valid text, character by character. Half of a UTF-16 pair is an error, or
+    is given back if that is declared.
     """
     assert sut.tokenizer is not None
     tokenizer = sut.tokenizer(text)

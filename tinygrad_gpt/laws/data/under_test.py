@@ -12,19 +12,19 @@ from tinygrad_gpt.laws.law import Area, Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LoaderUnderTest:
-    """What stands between a text and a training step.  All functions are optional; arrays are NumPy's.
+    """What prepares a text for training steps.  All functions are optional; arrays are NumPy's.
 
     load(tokens, *, context_length, batch_size, stride, seed)
                                        tokens (N,) of int -> a loader, or an error if they are too few for one window
-    batch(loader, step)                ids, targets, each (B, T) of int, of a step counted from 1 across epochs
-    steps_per_epoch(loader)            how many batches an epoch has (needed unless the order is "random")
+    batch(loader, step)                ids, targets, each (B, T) of int; steps are counted from 1 across epochs
+    steps_per_epoch(loader)            number of batches of an epoch (required unless the order is "random")
     split(tokens, val_fraction)        (train, validation)
-    store(ids, vocab_size)             the ids as they are kept: an array, perhaps of another dtype or on disk
-    tokenizer(text)                    something with encode(str) -> ids and decode(ids) -> str that suits this text
+    store(ids, vocab_size)             the ids as they are stored: an array, possibly of another dtype or on disk
+    tokenizer(text)                    an object with encode(str) -> ids and decode(ids) -> str for this text
 
     `order`: "epochs" (every window once, shuffled anew each epoch), "sequential" (once, in order), "random" (windows
-    drawn with replacement; stride is then ignored, every start being possible).  `drop_last`: whether windows that do
-    not fill a batch are left out of an epoch.  `surrogates`: what encode does with half of a UTF-16 pair.
+    drawn with replacement; stride is ignored, and every start is possible).  `drop_last`: whether windows that do not
+    fill a batch are left out of an epoch.  `surrogates`: what encode does with half of a UTF-16 pair.
     """
 
     area: ClassVar[Area] = "data"
@@ -47,7 +47,7 @@ class LoaderUnderTest:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The names of the functions there are."""
+        """The names of the given functions."""
         return frozenset(field.name for field in fields(self) if callable(getattr(self, field.name)))
 
     @property
@@ -70,10 +70,10 @@ class LoaderUnderTest:
             *of_a_loader("steps_per_epoch", "(loader)"),
             *call_text(self.split, "split", "(tokens, val_fraction) -> (train, validation)", tokens, 0.2),
             *call_text(self.store, "store", "(ids, vocab_size)", tokens, 5),
-            *call_text(self.tokenizer, "tokenizer", "(text), something with encode and decode", "To be, or not"),
+            *call_text(self.tokenizer, "tokenizer", "(text) -> an object with encode and decode", "To be, or not"),
         ]
 
     @property
     def policies(self) -> Mapping[str, object]:
-        """The declared choices."""
+        """The declared choices where several are right."""
         return {"order": self.order, "drop_last": self.drop_last, "surrogates": self.surrogates}

@@ -1,4 +1,4 @@
-"""Laws on gradients through a graph: whatever its shape, they are those of the composed function."""
+"""Laws on gradients through a graph: whatever its shape, they are the derivatives of the composed function."""
 
 import operator
 from functools import partial
@@ -10,29 +10,29 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.engine.under_test import EngineUnderTest, Node
 from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.ops.assertions import require_close
-from tinygrad_gpt.laws.ops.derivatives import directional, unit
+from tinygrad_gpt.laws.ops.derivatives import directional_derivative, one_hot
 from tinygrad_gpt.laws.strategies import arrays, cotangents, dyadic, normal, seeds
 
-Program = list[tuple[str, int, int]]  # an operation, and the two values it takes (tanh takes the first)
-VECTOR = (3,)
+_Program = list[tuple[str, int, int]]  # an operation, and the two values it takes (tanh takes the first)
+VECTOR_SHAPE = (3,)
 
 
 def vectors() -> st.SearchStrategy[Array]:
     """Three numbers in [-2, 2]."""
-    return arrays(VECTOR, dyadic(2))
+    return arrays(VECTOR_SHAPE, dyadic(2))
 
 
 @st.composite
-def _programs(draw: st.DrawFn) -> Program:
-    """A few operations on three inputs and on what came before; values are used several times, once or never."""
-    steps: Program = []
+def _programs(draw: st.DrawFn) -> _Program:
+    """A few operations on three inputs and earlier values; a value is used several times, once or never."""
+    steps: _Program = []
     for n in range(3, 3 + draw(st.integers(1, 7))):
         recent = st.integers(0, n - 1).map(partial(operator.sub, n - 1))
         steps.append((draw(st.sampled_from(["add", "multiply", "tanh"])), draw(recent), draw(recent)))
     return steps
 
 
-def _run(program: Program, inputs: list[Any], operations: Any) -> Any:
+def _run(program: _Program, inputs: list[Any], operations: Any) -> Any:
     """The last value of a program."""
     values = list(inputs)
     for name, i, j in program:
@@ -62,20 +62,20 @@ def used_twice(sut: EngineUnderTest, x: Array, name: str) -> None:
     "G08",
     "gradients add up over backward passes",
     area="engine",
-    case=lambda sut: cases(x=vectors(), w=cotangents(VECTOR)),
+    case=lambda sut: cases(x=vectors(), w=cotangents(VECTOR_SHAPE)),
     mutants=("backward-replaces",),
 )
 def backward_adds(sut: EngineUnderTest, x: Array, w: Array) -> None:
-    """A second loss adds its gradient to what is there; each backward pass by itself starts from nothing."""
+    """A second backward pass adds its gradients to those of the first."""
     leaf = sut.leaf(x.copy())
     sut.backward(sut.sum(sut.multiply(leaf, sut.constant(w))))
     sut.backward(sut.sum(sut.multiply(leaf, leaf)))
-    require_close("the gradient after two losses", grad_of(sut, leaf), w + 2 * x, 1e-12)
+    require_close("the gradient after two losses", require_grad(sut, leaf), w + 2 * x, 1e-12)
 
 
 @law(
     "G24",
-    "a gradient to start with has to fit",
+    "a given dloss must fit the loss",
     area="engine",
     case=lambda sut: cases(
         shape=st.sampled_from([(2,), (3, 1), (1, 3), ()]) | st.just((3,)), dtype=st.sampled_from(["float32", "float64"])
@@ -85,7 +85,7 @@ def backward_adds(sut: EngineUnderTest, x: Array, w: Array) -> None:
     cites=("pytorch/pytorch#1198",),
 )
 def dloss_has_to_fit(sut: EngineUnderTest, shape: tuple[int, ...], dtype: str) -> None:
-    """A dloss of another shape or dtype than the loss is an error that names both; one that fits is used."""
+    """A dloss whose shape or dtype differs from the loss's raises an error that names both; one that fits is used."""
     leaf = sut.leaf(np.ones(3))
     loss = sut.multiply(leaf, leaf)
     dloss = np.full(shape, 0.5, dtype)
@@ -99,7 +99,7 @@ def dloss_has_to_fit(sut: EngineUnderTest, shape: tuple[int, ...], dtype: str) -
         return
     if (shape, dtype) != ((3,), "float64"):
         raise LawBroken(f"dloss of {dtype}{shape} for a loss of float64(3,) was accepted", "an error naming both")
-    require_close("the gradient", grad_of(sut, leaf), np.ones(3), 1e-12)
+    require_close("the gradient", require_grad(sut, leaf), np.ones(3), 1e-12)
 
 
 @law(
@@ -107,18 +107,20 @@ def dloss_has_to_fit(sut: EngineUnderTest, shape: tuple[int, ...], dtype: str) -
     "the gradient of a composition",
     area="engine",
     case=lambda sut: cases(
-        program=_programs(), inputs=st.tuples(vectors(), vectors(), vectors()), w=cotangents(VECTOR)
+        program=_programs(), inputs=st.tuples(vectors(), vectors(), vectors()), w=cotangents(VECTOR_SHAPE)
     ),
     mutants=("nearest-first", "the-last-use-wins"),
 )
-def composition(sut: EngineUnderTest, program: Program, inputs: tuple[Array, ...], w: Array) -> None:
-    """For random small graphs, gradients equal derivatives of the same composition on numbers, by the complex step."""
+def composition(sut: EngineUnderTest, program: _Program, inputs: tuple[Array, ...], w: Array) -> None:
+    """For small random graphs, the gradients equal the complex-step derivatives of the same composition."""
     got = sut.slopes(
         lambda *leaves: sut.multiply(_run(program, list(leaves), sut.operations), sut.constant(w)), *inputs
     )
     for i, x in enumerate(inputs):
         moves = [
-            directional(lambda *values: _run(program, list(values), _NUMPY), inputs, {i: unit(x.shape, k)}, True)
+            directional_derivative(
+                lambda *values: _run(program, list(values), _NUMPY), inputs, {i: one_hot(x.shape, k)}, True
+            )
             for k in np.ndindex(x.shape)
         ]
         want = np.array([float(np.sum(w * move)) for move in moves])
@@ -135,7 +137,7 @@ def composition(sut: EngineUnderTest, program: Program, inputs: tuple[Array, ...
     examples=1,
 )
 def long_chain(sut: EngineUnderTest, length: int) -> None:
-    """A chain of 100,000 operations can be walked, and another can be dropped without being walked."""
+    """backward works on a chain of 100,000 operations, and such a chain can be deleted without a backward pass."""
     leaf, one = sut.leaf(np.array(0.0)), sut.constant(np.array(1.0))
     for walked in (True, False):
         x = leaf
@@ -144,7 +146,7 @@ def long_chain(sut: EngineUnderTest, length: int) -> None:
         if walked:
             sut.backward(x)
         del x
-    require_close("the gradient", grad_of(sut, leaf), np.array(1.0), 0.0)
+    require_close("the gradient", require_grad(sut, leaf), np.array(1.0), 0.0)
 
 
 @law(
@@ -157,7 +159,7 @@ def long_chain(sut: EngineUnderTest, length: int) -> None:
     cites=("karpathy/micrograd#68", "karpathy/micrograd#64"),
 )
 def shared_values(sut: EngineUnderTest, levels: int, b: float) -> None:
-    """x + x, n levels deep, has gradient 2ⁿ after n calls of a vjp; b (b b), used at two depths, has 3 b²."""
+    """x + x, n levels deep, has gradient 2ⁿ after n vjp calls; b (b b), with b used at two depths, has 3 b²."""
     calls = 0
 
     def counted(x: Array, y: Array) -> tuple[Array, Any]:
@@ -175,7 +177,7 @@ def shared_values(sut: EngineUnderTest, levels: int, b: float) -> None:
     for _ in range(levels):
         x = sut.apply(counted, x, x)
     sut.backward(x)
-    require_close(f"the gradient of {levels} doublings", grad_of(sut, leaf), np.array(2.0**levels), 0.0)
+    require_close(f"the gradient of {levels} doublings", require_grad(sut, leaf), np.array(2.0**levels), 0.0)
     (slope,) = sut.slopes(lambda t: sut.multiply(t, sut.multiply(t, t)), np.array(b))
     require_close("the gradient of b (b b)", slope, np.array(3 * b * b), 1e-12)
 
@@ -187,13 +189,13 @@ def shared_values(sut: EngineUnderTest, levels: int, b: float) -> None:
     case=lambda sut: cases(program=_programs(), x=vectors(), seed=seeds()),
     mutants=("a-factor-off",),
 )
-def hessian_is_symmetric(sut: EngineUnderTest, program: Program, x: Array, seed: int) -> None:
-    """uᵀ∇(∇L·v) = vᵀ∇(∇L·u), by differences of gradients: a wrong vjp shows without trust in the forward pass."""
-    h, (u, v) = 1e-5, normal(seed, (2, *VECTOR))
+def hessian_is_symmetric(sut: EngineUnderTest, program: _Program, x: Array, seed: int) -> None:
+    """uᵀ∇(∇L·v) = vᵀ∇(∇L·u), by differences of gradients, whether the forward pass is right or not."""
+    h, (u, v) = 1e-5, normal(seed, (2, *VECTOR_SHAPE))
     w = np.array([0.5, 1.0, -2.0])
 
     def loss(t: Node) -> Node:
-        mixed = sut.add(t, sut.multiply(sut.sum(t), sut.constant(w)))  # every entry meets every other
+        mixed = sut.add(t, sut.multiply(sut.sum(t), sut.constant(w)))  # every entry is combined with every other
         return sut.multiply(
             _run(program, [t, mixed, sut.multiply(t, sut.constant(w))], sut.operations), sut.constant(w)
         )
@@ -215,7 +217,9 @@ def hessian_is_symmetric(sut: EngineUnderTest, program: Program, x: Array, seed:
     mutants=("adds-in-place",),
 )
 def returned_arrays_are_left_alone(sut: EngineUnderTest, a: Array, b: Array) -> None:
-    """(a + b) + a has gradients 2 and 1, though add hands one array to both; such arrays stay as they were."""
+    """The engine does not write to an array that a vjp returned: (a + b) + a has gradients 2 and 1, though add returns
+    one array for both inputs.
+    """
     handed: list[tuple[Array, Array]] = []
 
     def add(x: Array, y: Array) -> tuple[Array, Any]:
@@ -227,14 +231,14 @@ def returned_arrays_are_left_alone(sut: EngineUnderTest, a: Array, b: Array) -> 
 
     for combine in (sut.add, lambda x, y: sut.apply and sut.apply(add, x, y)):
         da, db = sut.slopes(lambda x, y, combine=combine: combine(combine(x, y), x), a, b)
-        require_close("da", da, np.full(VECTOR, 2.0), 0.0)
-        require_close("db", db, np.full(VECTOR, 1.0), 0.0)
+        require_close("da", da, np.full(VECTOR_SHAPE, 2.0), 0.0)
+        require_close("db", db, np.full(VECTOR_SHAPE, 1.0), 0.0)
     for array, before in handed:
         require_close("an array that a vjp returned", array, before, 0.0)
 
 
-def grad_of(sut: EngineUnderTest, leaf: Node) -> Array:
-    """The gradient, which has to be there."""
+def require_grad(sut: EngineUnderTest, leaf: Node) -> Array:
+    """The leaf's gradient.  Raises LawBroken if there is none."""
     grad = sut.grad(leaf)
     if grad is None:
         raise LawBroken("no gradient", "a gradient")

@@ -1,4 +1,4 @@
-"""Laws on an engine's memory: what it lets go of, what it may share, what may be written to meanwhile."""
+"""Laws on an engine's memory: what it frees, what it may share, and what may be overwritten before backward."""
 
 import gc
 import tracemalloc
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.engine.graphs import VECTOR, grad_of, vectors
+from tinygrad_gpt.laws.engine.graphs import VECTOR_SHAPE, require_grad, vectors
 from tinygrad_gpt.laws.engine.under_test import ERRORS, EngineUnderTest, Node
 from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.ops.assertions import require_close
 from tinygrad_gpt.laws.strategies import cotangents
 
-_LEAST_LEAK = 16  # bytes a step: a number takes 24
+_LEAST_LEAK = 16  # bytes per step: a Python number takes 24
 
 
 @law(
@@ -27,8 +27,8 @@ _LEAST_LEAK = 16  # bytes a step: a number takes 24
     mutants=("remembers-everything", "points-at-its-children"),
 )
 def intermediates_die(sut: EngineUnderTest, steps: int, walked: bool) -> None:
-    """Without the garbage collector, every tensor of a graph is gone once the loss is, whether it was walked or not."""
-    leaf = sut.leaf(np.ones(VECTOR))
+    """Without the garbage collector, a graph's tensors are freed with the loss, with or without a backward pass."""
+    leaf = sut.leaf(np.ones(VECTOR_SHAPE))
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -42,7 +42,7 @@ def intermediates_die(sut: EngineUnderTest, steps: int, walked: bool) -> None:
 
 
 def _graph(sut: EngineUnderTest, leaf: Node, steps: int, walked: bool) -> list[Any]:
-    """Weak references to all tensors of a graph that nobody holds any more."""
+    """Weak references to all tensors of a graph to which no other references are left."""
     x, watched = leaf, []
     for _ in range(steps):
         x = sut.tanh(sut.multiply(x, x))
@@ -63,10 +63,12 @@ def _graph(sut: EngineUnderTest, leaf: Node, steps: int, walked: bool) -> list[A
     examples=1,
 )
 def memory_is_flat(sut: EngineUnderTest, steps: int) -> None:
-    """Of ten times 500 steps, forward and back, without the garbage collector, one leaves less than 16 bytes a step."""
-    leaf, grown = sut.leaf(np.ones(VECTOR)), []
+    """Without the garbage collector, at least one of ten runs of 500 steps (forward and backward) leaves less than 16
+    bytes per step.
+    """
+    leaf, grown = sut.leaf(np.ones(VECTOR_SHAPE)), []
     with _traced_memory() as in_use:
-        for _ in range(10):  # Python keeps some freed objects for later, and is done with that sooner or later
+        for _ in range(10):  # Python keeps some freed objects for reuse, up to a limit
             before = in_use()
             _train(sut, leaf, steps)
             grown.append(in_use() - before)
@@ -76,14 +78,14 @@ def memory_is_flat(sut: EngineUnderTest, steps: int) -> None:
 
 
 def _train(sut: EngineUnderTest, leaf: Node, steps: int) -> None:
-    """So many steps, no tensor of which is kept."""
+    """Run so many steps and keep none of their tensors."""
     for _ in range(steps):
         sut.backward(sut.sum(sut.tanh(sut.multiply(leaf, leaf))))
 
 
 @contextmanager
 def _traced_memory() -> Iterator[Callable[[], int]]:
-    """How many bytes Python and NumPy hold at the moment; the garbage collector is off meanwhile."""
+    """The bytes that Python and NumPy have allocated, measured with the garbage collector off."""
     enabled, tracing = gc.isenabled(), tracemalloc.is_tracing()
     gc.collect()
     gc.disable()
@@ -107,7 +109,9 @@ def _traced_memory() -> Iterator[Callable[[], int]]:
     mutants=("saves-by-reference",),
 )
 def saved_arrays_are_safe(sut: EngineUnderTest, x: Array, which: str) -> None:
-    """Writing into an array between forward and backward raises, there or in backward, or does not change gradients."""
+    """Writing into an array between forward and backward raises an error, at once or in backward, or does not
+    change the gradients.
+    """
     leaf = sut.leaf(x.copy())
     y = sut.tanh(leaf)
     loss = sut.sum(sut.multiply(y, sut.multiply(leaf, leaf)))
@@ -117,21 +121,21 @@ def saved_arrays_are_safe(sut: EngineUnderTest, x: Array, which: str) -> None:
     except ERRORS:
         return
     want = (1 - np.tanh(x) ** 2) * x * x + 2 * x * np.tanh(x)
-    require_close(f"the gradient after {which} was overwritten", grad_of(sut, leaf), want, 1e-12)
+    require_close(f"the gradient after {which} was overwritten", require_grad(sut, leaf), want, 1e-12)
 
 
 @law(
     "E14",
     "a gradient is the leaf's own array",
     area="engine",
-    case=lambda sut: st.sampled_from([VECTOR, ()]).flatmap(
+    case=lambda sut: st.sampled_from([VECTOR_SHAPE, ()]).flatmap(
         lambda shape: cases(w=cotangents(shape), times=st.integers(1, 2))
     ),
     mutants=("one-gradient-for-two-leaves", "keeps-what-a-vjp-returned"),
 )
 def gradients_share_nothing(sut: EngineUnderTest, w: Array, times: int) -> None:
-    """Gradients share memory with no other gradient, no values, no dloss and nothing an operation saved, and can be
-    written to.
+    """A gradient can be written to, and does not share memory with another gradient, with values, with dloss or with a
+    saved array.
     """
     a, b, c = (sut.leaf(np.ones(w.shape)) for _ in range(3))
     others = [w, *(sut.data(leaf) for leaf in (a, b, c))]

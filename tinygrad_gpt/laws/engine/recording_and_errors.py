@@ -1,4 +1,4 @@
-"""Laws on how an engine behaves: switches, errors, second walks, and leaves that have no part in a loss."""
+"""Laws on how an engine behaves: switches, errors, second backward passes, and leaves that the loss does not use."""
 
 import threading
 import weakref
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_gpt.laws.engine.graphs import VECTOR, grad_of, vectors
+from tinygrad_gpt.laws.engine.graphs import VECTOR_SHAPE, require_grad, vectors
 from tinygrad_gpt.laws.engine.under_test import ERRORS, EngineUnderTest
 from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.ops.assertions import require_close
@@ -23,34 +23,36 @@ from tinygrad_gpt.laws.strategies import cotangents
     case=lambda sut: cases(x=vectors(), shared=st.booleans()),
     mutants=("a-second-walk-is-silent", "a-second-walk-doubles"),
 )
-def second_walk(sut: EngineUnderTest, x: Array, shared: bool) -> None:
-    """Walking a graph again, or a part of it from another loss, is an error or adds the same once more, as declared."""
+def second_backward(sut: EngineUnderTest, x: Array, shared: bool) -> None:
+    """A second backward pass through a graph, or through a part of it, raises an error or adds the same gradients
+    again, as declared.
+    """
     leaf = sut.leaf(x.copy())
     square = sut.multiply(leaf, leaf)
-    loss, other = sut.sum(square), sut.sum(sut.multiply(square, sut.constant(np.ones(VECTOR))))
+    loss, other = sut.sum(square), sut.sum(sut.multiply(square, sut.constant(np.ones(VECTOR_SHAPE))))
     sut.backward(loss)
-    once = grad_of(sut, leaf).copy()
+    once = require_grad(sut, leaf).copy()
     try:
         sut.backward(other if shared else loss)
     except ERRORS as error:
         if sut.second_backward != "error":
-            raise LawBroken(f"{type(error).__name__}: {error}", "the same gradient once more") from error
-        require_close("the gradient after the error", grad_of(sut, leaf), once, 0.0)
+            raise LawBroken(f"{type(error).__name__}: {error}", "the same gradient added again") from error
+        require_close("the gradient after the error", require_grad(sut, leaf), once, 0.0)
         return
     if sut.second_backward == "error":
         raise LawBroken(f"no error, and a gradient of {sut.grad(leaf)!r} after {once!r}", "an error")
-    require_close("the gradient after the second walk", grad_of(sut, leaf), 2 * once, 0.0)
+    require_close("the gradient after the second backward pass", require_grad(sut, leaf), 2 * once, 0.0)
 
 
 @law(
     "E05",
-    "no gradient asked, no graph built",
+    "constants build no graph",
     area="engine",
     case=lambda sut: cases(after_an_error=st.booleans()),
     mutants=("records-constants", "an-error-stops-recording"),
 )
 def constants_build_no_graph(sut: EngineUnderTest, after_an_error: bool) -> None:
-    """What was made from constants alone holds on to none of them, also after an operation has raised."""
+    """A result of constants alone holds no reference to them, also after an operation has raised an error."""
     if after_an_error:
         try:
             sut.add(sut.leaf(np.ones(2)), sut.constant(np.ones(3)))
@@ -58,26 +60,26 @@ def constants_build_no_graph(sut: EngineUnderTest, after_an_error: bool) -> None
             pass
         else:
             raise LawBroken("arrays of 2 and 3 entries were added", "an error")
-    x = sut.constant(np.ones(VECTOR))
+    x = sut.constant(np.ones(VECTOR_SHAPE))
     y = sut.multiply(x, x)
     z = sut.tanh(y)
     watched = weakref.ref(y)
     del x, y
     if watched() is not None:
         raise LawBroken("tanh of a constant keeps that constant alive", "no reference to it")
-    (slope,) = sut.slopes(lambda t: sut.multiply(t, z), np.ones(VECTOR))
-    require_close("a gradient recorded afterwards", slope, np.tanh(np.ones(VECTOR)), 1e-12)
+    (slope,) = sut.slopes(lambda t: sut.multiply(t, z), np.ones(VECTOR_SHAPE))
+    require_close("a gradient recorded afterwards", slope, np.tanh(np.ones(VECTOR_SHAPE)), 1e-12)
 
 
 @law("E07", "a leaf outside the graph", area="engine", case=lambda sut: cases(x=vectors()), mutants=("zeros-for-all",))
 def leaf_outside(sut: EngineUnderTest, x: Array) -> None:
-    """A leaf the loss does not depend on has no gradient at all, so an optimizer can leave it alone."""
+    """A leaf that the loss does not depend on has no gradient at all, so that an optimizer can skip it."""
     inside, outside = sut.leaf(x.copy()), sut.leaf(x.copy())
     unused = sut.multiply(outside, inside)
     sut.backward(sut.sum(sut.multiply(inside, inside)))
     if sut.grad(outside) is not None:
         raise LawBroken(f"a gradient {sut.grad(outside)!r}", "None")
-    require_close("the gradient of the leaf inside", grad_of(sut, inside), 2 * x, 1e-12)
+    require_close("the gradient of the leaf inside", require_grad(sut, inside), 2 * x, 1e-12)
     del unused
 
 
@@ -85,33 +87,33 @@ def leaf_outside(sut: EngineUnderTest, x: Array) -> None:
     "E08",
     "constants and integers",
     area="engine",
-    case=lambda sut: cases(x=vectors(), w=cotangents(VECTOR)),
+    case=lambda sut: cases(x=vectors(), w=cotangents(VECTOR_SHAPE)),
     mutants=("constants-get-gradients", "integers-may-ask"),
 )
 def constants_and_integers(sut: EngineUnderTest, x: Array, w: Array) -> None:
-    """A constant gets no gradient, and an integer leaf that asks for one is an error."""
+    """A constant gets no gradient, and an integer leaf that requires one is an error."""
     leaf, constant = sut.leaf(x.copy()), sut.constant(w.copy())
     sut.backward(sut.sum(sut.multiply(leaf, constant)))
     if sut.grad(constant) is not None:
         raise LawBroken(f"a constant's gradient is {sut.grad(constant)!r}", "None")
-    require_close("the gradient", grad_of(sut, leaf), w, 1e-12)
+    require_close("the gradient", require_grad(sut, leaf), w, 1e-12)
     try:
         asking = sut.leaf(np.arange(3))
     except ERRORS:
         return
-    raise LawBroken(f"a leaf of {sut.data(asking).dtype} that asks for a gradient", "an error")
+    raise LawBroken(f"a leaf of {sut.data(asking).dtype} that requires a gradient", "an error")
 
 
 @law(
     "E09",
-    "the switch is this thread's, and is restored",
+    "no_grad is for one thread, and is restored",
     area="engine",
     case=lambda sut: cases(x=vectors(), nested=st.booleans()),
     needs=("no_grad",),
     mutants=("one-switch-for-all-threads", "an-error-leaves-the-switch-off", "the-inner-block-switches-on"),
 )
 def switch_is_isolated(sut: EngineUnderTest, x: Array, nested: bool) -> None:
-    """Under no_grad nothing is recorded in this thread alone; after it, also left by an error, recording goes on."""
+    """no_grad stops recording in its own thread only. After it, also after an error, recording continues."""
     assert sut.no_grad is not None
     recorded = 2 * x
     leaf = sut.leaf(x.copy())
@@ -129,13 +131,13 @@ def switch_is_isolated(sut: EngineUnderTest, x: Array, nested: bool) -> None:
         sut.backward(silent)
     if sut.grad(leaf) is not None:
         raise LawBroken(f"a gradient {sut.grad(leaf)!r} through what was made under no_grad", "none")
-    require_close("a gradient recorded by another thread meanwhile", elsewhere, recorded, 1e-12)
+    require_close("a gradient recorded by another thread at the same time", elsewhere, recorded, 1e-12)
     require_close("a gradient recorded afterwards", sut.slopes(lambda t: sut.multiply(t, t), x)[0], recorded, 1e-12)
 
 
 def _in_another_thread(work: Callable[[], Array]) -> Array:
-    """What work returns there; nan if it raises."""
-    found = [np.full(VECTOR, np.nan)]
+    """What work returns in a new thread; nan if it raises."""
+    found = [np.full(VECTOR_SHAPE, np.nan)]
 
     def run() -> None:
         try:
@@ -158,7 +160,7 @@ def _in_another_thread(work: Callable[[], Array]) -> Array:
     mutants=("a-guard-without-a-name",),
 )
 def nan_guard_names_the_op(sut: EngineUnderTest, x: Array) -> None:
-    """Under the guard the operation that makes the first nan raises an error with its name; others do not."""
+    """Under the guard, the operation that produces the first nan raises an error with its name; others do not."""
     assert sut.nan_guard is not None
     assert sut.apply is not None
 
@@ -176,8 +178,8 @@ def nan_guard_names_the_op(sut: EngineUnderTest, x: Array) -> None:
     raise LawBroken("nan from poison, and no error", "an error that names poison")
 
 
-CONDUCT_LAWS = (
-    second_walk,
+RECORDING_AND_ERROR_LAWS = (
+    second_backward,
     constants_build_no_graph,
     leaf_outside,
     constants_and_integers,

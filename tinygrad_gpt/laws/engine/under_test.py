@@ -1,4 +1,4 @@
-"""An engine under test: tensors that remember how they were made, and the walk back."""
+"""An engine under test: tensors that record how they were computed, and a backward pass."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -9,24 +9,24 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Area, Array
 
-Node = Any  # the engine's own tensor
+Node = Any  # a tensor of the engine
 _NEEDED = ("add", "multiply", "tanh", "sum")
-ERRORS = (ValueError, TypeError, RuntimeError)  # what an engine may raise where it has to refuse
+ERRORS = (ValueError, TypeError, RuntimeError)  # what an engine may raise to refuse something
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EngineUnderTest:
-    """How to make tensors, combine them and walk back.  Arrays are NumPy's, of float64.
+    """How to make tensors, combine them and run backward.  Arrays are NumPy's, of float64.
 
-    leaf(array), constant(array)    a tensor that asks for a gradient, and one that does not
+    leaf(array), constant(array)    a tensor that requires a gradient, and one that does not
     operations                      "add", "multiply" (of two tensors), "tanh", "sum" (of one; over all axes)
     backward(loss)                  adds dloss/dleaf to the gradient of every leaf; backward(loss, dloss) if `seeded`
     grad(leaf), data(tensor)        the gradient itself or None; the values
-    apply(op, *tensors)             for an op(*arrays) -> (y, vjp) of the laws' own; optional
-    no_grad(), nan_guard()          context managers: nothing is recorded; a nan that is made raises.  Optional
+    apply(op, *tensors)             for an op(*arrays) -> (y, vjp) written by the laws; optional
+    no_grad(), nan_guard()          context managers: nothing is recorded; a new nan raises an error.  Optional
 
-    A second backward through the same graph is an error, or gives the same once more.  Writing into an array between
-    forward and backward is undetected, or is safe: it raises, or has no effect.
+    Policies: a second backward through the same graph raises an error, or adds the same gradients again; writing into a
+    saved array between forward and backward is not noticed, or is safe (it raises, or has no effect).
     """
 
     area: ClassVar[Area] = "engine"
@@ -51,7 +51,7 @@ class EngineUnderTest:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What is there beyond the least."""
+        """The optional parts that are there."""
         there = {
             "apply": self.apply is not None,
             "no_grad": self.no_grad is not None,
@@ -63,7 +63,7 @@ class EngineUnderTest:
 
     @property
     def policies(self) -> dict[str, object]:
-        """The declared choices."""
+        """The declared choices where several are right."""
         return {"second_backward": self.second_backward, "saved_writes": self.saved_writes}
 
     def add(self, a: Node, b: Node) -> Node:

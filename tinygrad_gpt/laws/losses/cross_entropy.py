@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.assertions import require_within
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.losses.cases import (
-    FINITE,
-    GARBAGE,
-    SMALL,
+    FINITE_LOGITS,
+    GARBAGE_NUMBERS,
+    SMALL_LOGITS,
+    expected_gradient,
     logits_and_targets,
-    nlls,
+    nll_by_row,
     reduce_nll,
     require_close,
     require_error,
     softmax,
-    wanted_gradient,
 )
 from tinygrad_gpt.laws.losses.under_test import LossUnderTest
 from tinygrad_gpt.laws.strategies import arrays, dyadic, floats
@@ -32,15 +32,15 @@ from tinygrad_gpt.laws.strategies import arrays, dyadic, floats
     mutants=("log-of-softmax", "label-smoothing"),
 )
 def log_sum_exp(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
-    """The loss of a row is log sum(exp(x)) - x[target], to 1e-12 or the declared rtol, for logits up to 1e4 in size."""
-    rows = nlls(logits, targets)
-    want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over rows that cost {rows[counted]}"
+    """The loss of a row is log sum(exp(x)) - x[target], to 1e-12 or the declared rtol, for logits in [-1e4, 1e4]."""
+    rows = nll_by_row(logits, targets)
+    want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over rows with losses {rows[counted]}"
     require_close("the loss", sut.loss_of(logits, targets, counted), want, sut.tolerance(1e-12, logits), why)
 
 
 @st.composite
 def _rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
-    """Labelled rows, a shift per row, an order of the classes and one of the rows."""
+    """Rows with targets, a shift per row, a permutation of the classes and one of the rows."""
     case = draw(logits_and_targets(sut, elements=(dyadic(256),)))
     n, v = case["logits"].shape
     shifts = draw(arrays((n, 1), dyadic(256)))
@@ -59,13 +59,13 @@ def _rearranged(draw: st.DrawFn, sut: LossUnderTest) -> Case:
 def symmetries(
     sut: LossUnderTest, logits: Array, targets: Array, counted: Array, shifts: Array, classes: Array, rows: Array
 ) -> None:
-    """Adding a constant to a row, renaming the classes, or reordering the rows changes no loss (1e-12)."""
+    """Adding a constant to a row, renumbering the classes, or reordering the rows does not change a loss (1e-12)."""
     plain, tolerance = sut.loss_of(logits, targets, counted), sut.tolerance(1e-12, logits, logits + shifts)
     shifted = sut.loss_of(logits + shifts, targets, counted)
     require_close("the loss of shifted logits", shifted, plain, tolerance, "as before the shift")
     renamed = np.argsort(classes)[targets]  # class c of the new logits is class classes[c] of the old
     other = sut.loss_of(logits[:, classes], renamed, counted)
-    require_close("the loss of renamed classes", other, plain, tolerance, "as under their old names")
+    require_close("the loss of renumbered classes", other, plain, tolerance, "as under their old numbers")
     reordered, order = sut.loss_of(logits[rows], targets[rows], counted[rows]), f"as in the order before {rows}"
     want = plain[rows] if sut.reduction == "none" else plain
     require_close("the loss of reordered rows", reordered, want, tolerance, order)
@@ -75,20 +75,22 @@ def symmetries(
     "L03",
     "never negative, never NaN",
     area="loss",
-    case=lambda sut: logits_and_targets(sut, elements=(*FINITE, st.sampled_from([1e30, -1e30, 0.0])), masked=True),
+    case=lambda sut: logits_and_targets(
+        sut, elements=(*FINITE_LOGITS, st.sampled_from([1e30, -1e30, 0.0])), masked=True
+    ),
     needs=("loss",),
     mutants=("zero-times-infinity", "eps-inside-the-log"),
     cites=("huggingface/trl#7252",),
 )
 def never_negative(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
-    """A loss is at least 0, never NaN; a target whose logit is -inf costs inf; a row of -inf alone is an error."""
+    """A loss is at least 0 and never NaN. A target whose logit is -inf has loss inf. A row of only -inf is an error."""
     loss = sut.loss_of(logits, targets, counted)
     if not (loss >= 0).all():
         raise LawBroken(f"{loss}", "at least 0, not NaN")
     forbidden = counted & np.isneginf(logits[np.arange(len(targets)), targets])
     infinite = forbidden if sut.reduction == "none" else forbidden.any()
     if not np.isposinf(loss[infinite]).all():
-        raise LawBroken(f"{loss}", "inf: the logit of a target that counts is -inf")
+        raise LawBroken(f"{loss}", "inf: the logit of a counted target is -inf")
     impossible = np.full_like(logits, -np.inf)
     if sut.impossible_row == "nan":
         hopeless = sut.loss_of(impossible, targets, counted)
@@ -110,12 +112,14 @@ def never_negative(sut: LossUnderTest, logits: Array, targets: Array, counted: A
     examples=24,
 )
 def uniform_logits(sut: LossUnderTest, vocabulary: int, level: float) -> None:
-    """Equal logits over V classes cost log V (10.8249 at 50,257), which is a perplexity of V."""
+    """Equal logits over V classes have loss log V (10.8249 for 50,257), a perplexity of V."""
     x, targets = np.full((2, vocabulary), level), np.array([0, vocabulary - 1])
     want = np.full(2, math.log(vocabulary))
     counted = np.ones(2, bool)
     loss = reduce_nll(sut, want, counted)
-    bound = 4 * np.spacing(loss) + 2**-52 * abs(level)  # the level is added to log V and taken off again: it is rounded
+    bound = 4 * np.spacing(loss) + 2**-52 * abs(
+        level
+    )  # the logits' common value is added and subtracted again, which rounds
     if sut.rtol > 1e-12:
         bound += sut.tolerance(1e-12, x) * np.maximum(1, loss)
     require_within("the loss", sut.loss_of(x, targets, counted), loss, bound)
@@ -125,7 +129,7 @@ def uniform_logits(sut: LossUnderTest, vocabulary: int, level: float) -> None:
 
 @st.composite
 def _beliefs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
-    """A source q (V), some classes perhaps impossible, and logits (V) of a model."""
+    """A source q (V), in which some classes may be impossible, and logits (V) of a model."""
     v = draw(st.integers(2, 6))
     weights = draw(arrays((v,), st.integers(0, 20), np.int64))
     weights[0] += not weights.any()
@@ -141,7 +145,7 @@ def _beliefs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     mutants=("label-smoothing", "tempered"),
 )
 def gibbs(sut: LossUnderTest, q: Array, x: Array) -> None:
-    """Over targets drawn from q the expected loss is q's entropy if p is q, else at least 2 TV(p, q)^2 more (1e-12)."""
+    """For targets from q, the expected loss is the entropy of q if p = q, else at least 2 TV(p, q)^2 more (1e-12)."""
     possible = np.flatnonzero(q)
 
     def expected_loss(x: Array) -> float:
@@ -154,7 +158,7 @@ def gibbs(sut: LossUnderTest, q: Array, x: Array) -> None:
         raise LawBroken(f"{expected_loss(x)}", f"at least the entropy {entropy} and {excess:.6g}")
     logq = np.log(q)
     why = f"the entropy of q = {q}"
-    require_close("the loss expected of q itself", expected_loss(logq), entropy, sut.tolerance(1e-12, logq), why)
+    require_close("the expected loss of q itself", expected_loss(logq), entropy, sut.tolerance(1e-12, logq), why)
 
 
 @law(
@@ -166,20 +170,22 @@ def gibbs(sut: LossUnderTest, q: Array, x: Array) -> None:
     mutants=("gradient-of-the-sum", "gradient-of-all-rows"),
 )
 def gradient_law(sut: LossUnderTest, logits: Array, targets: Array, counted: Array) -> None:
-    """dloss/dlogits is (p - onehot) / n, for a sum without n; rows sum to 0, and are 0 if they do not count (1e-12)."""
+    """dloss/dlogits is (p - onehot) / n; for a sum, without / n. Every row sums to 0. A row that is not counted is 0
+    (1e-12).
+    """
     dx = sut.gradient_of(logits, targets, counted)
     divisor, tolerance = int(counted.sum()) if sut.reduction == "mean" else 1, sut.tolerance(1e-12, logits)
-    require_close("the gradient", dx, wanted_gradient(logits, targets, counted, divisor), tolerance, f"n = {divisor}")
+    require_close("the gradient", dx, expected_gradient(logits, targets, counted, divisor), tolerance, f"n = {divisor}")
     require_close("the sum of a row of the gradient", dx.sum(-1), np.zeros(len(logits)), tolerance)
 
 
 @st.composite
 def _left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
-    """Labelled rows, what else the uncounted ones may hold, and a target outside the vocabulary."""
-    case = draw(logits_and_targets(sut, elements=SMALL))
+    """Rows with targets, other values for the uncounted rows, and a target outside the vocabulary."""
+    case = draw(logits_and_targets(sut, elements=SMALL_LOGITS))
     shape = case["logits"].shape
     outside = draw(st.sampled_from([-1, -100, shape[1], shape[1] + 1000, -shape[1]]))
-    return case | {"garbage": draw(arrays(shape, GARBAGE)), "outside": outside}
+    return case | {"garbage": draw(arrays(shape, GARBAGE_NUMBERS)), "outside": outside}
 
 
 @law(
@@ -194,8 +200,8 @@ def _left_out(draw: st.DrawFn, sut: LossUnderTest) -> Case:
 def only_counted_rows(
     sut: LossUnderTest, logits: Array, targets: Array, counted: Array, garbage: Array, outside: int
 ) -> None:
-    """What uncounted rows hold (NaN too) is irrelevant, no counted row is an error of a mean, and a target outside
-    [0, V) is an error unless this very call said that such rows do not count.
+    """The values in uncounted rows do not matter, even NaN. A mean without any counted row is an error. A target
+    outside [0, V) is an error, unless the call says that rows with this target are not counted.
     """
     require_error(
         f"target {outside}", lambda: sut.loss_of(logits, np.full_like(targets, outside), np.ones_like(counted))
@@ -203,15 +209,15 @@ def only_counted_rows(
     if sut.mask is None:
         return
     spoilt, tolerance = np.where(counted[:, None], logits, garbage), sut.tolerance(1e-12, logits)
-    rows = nlls(logits, targets)
-    want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over counted rows that cost {rows[counted]}"
+    rows = nll_by_row(logits, targets)
+    want, why = reduce_nll(sut, rows, counted), f"the {sut.reduction} over counted rows with losses {rows[counted]}"
     require_close(
-        "the loss, with anything in uncounted rows,", sut.loss_of(spoilt, targets, counted), want, tolerance, why
+        "the loss (other values in uncounted rows)", sut.loss_of(spoilt, targets, counted), want, tolerance, why
     )
     if sut.gradient is not None:
         plain, other = (sut.gradient_of(x, targets, counted) for x in (logits, spoilt))
         why = "as with plain numbers in uncounted rows"
-        require_close("the gradient, with anything in uncounted rows,", other, plain, tolerance, why)
+        require_close("the gradient (other values in uncounted rows)", other, plain, tolerance, why)
     if not counted.all():
         nothing = np.zeros_like(counted)
         if sut.reduction == "mean":

@@ -1,4 +1,4 @@
-"""The laws of what is made of losses: means over a text, perplexity, evaluation."""
+"""The laws of what is computed from losses: means over a text, perplexity, evaluation."""
 
 import math
 
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tinygrad_gpt.laws.law import Array, Case, LawBroken, cases, law
 from tinygrad_gpt.laws.losses.cases import (
     batches_of_a_text,
-    nlls,
+    expected_gradient,
+    nll_by_row,
     require_close,
     softmax,
-    wanted_gradient,
 )
 from tinygrad_gpt.laws.losses.under_test import Batch, LossUnderTest
 from tinygrad_gpt.laws.statistics import ALPHA
@@ -19,8 +19,8 @@ from tinygrad_gpt.laws.strategies import normal, seeds
 
 
 def _sum_and_count(batches: list[Batch]) -> tuple[float, int]:
-    """Summed nll over counted rows, and their number."""
-    values = [value for x, targets, counted in batches for value in nlls(x, targets)[counted]]
+    """The sum of nll over counted rows, and their number."""
+    values = [value for x, targets, counted in batches for value in nll_by_row(x, targets)[counted]]
     return math.fsum(values), len(values)
 
 
@@ -40,11 +40,13 @@ def _sum_and_count(batches: list[Batch]) -> tuple[float, int]:
     ),
 )
 def sums_and_counts(sut: LossUnderTest, batches: list[Batch], cuts: list[int]) -> None:
-    """The loss of a text is its summed nll by its number of counted tokens, however it is cut into batches (1e-12)."""
+    """The loss of a text is its summed nll divided by its number of counted tokens, for any division into batches
+    (1e-12).
+    """
     assert sut.evaluate is not None
     total, tokens = _sum_and_count(batches)
     tolerance = sut.tolerance(1e-12, *(x for x, _, _ in batches))
-    why = f"{total:.6g} nats by {tokens} counted tokens"
+    why = f"{total:.6g} nats / {tokens} counted tokens"
     ways = {"": batches, ", cut elsewhere": _recut_batches(batches, cuts), ", last batch first": batches[::-1]}
     for way, same in ways.items():
         sizes = " + ".join(str(int(counted.sum())) for _, _, counted in same)
@@ -53,7 +55,7 @@ def sums_and_counts(sut: LossUnderTest, batches: list[Batch], cuts: list[int]) -
 
 
 def _recut_batches(batches: list[Batch], cuts: list[int]) -> list[Batch]:
-    """The same rows cut elsewhere."""
+    """The same rows in other batches."""
     x, targets, counted = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     places = sorted({cut for cut in cuts if 0 < cut < len(x)})
     return list(zip(np.split(x, places), np.split(targets, places), np.split(counted, places), strict=True))
@@ -74,17 +76,19 @@ def _recut_batches(batches: list[Batch], cuts: list[int]) -> list[Batch]:
     ),
 )
 def micro_batches(sut: LossUnderTest, batches: list[Batch]) -> None:
-    """Gradients accumulated over micro-batches, ragged and masked, are those of one mean over all counted tokens."""
+    """Gradients accumulated over micro-batches of different sizes and masks equal those of one mean over all counted
+    tokens.
+    """
     assert sut.accumulate is not None
     total = sum(int(counted.sum()) for _, _, counted in batches)
     for got, (x, targets, counted) in zip(sut.accumulate(batches), batches, strict=True):
-        want, why = wanted_gradient(x, targets, counted, total), f"{total} tokens count in all micro-batches"
+        want, why = expected_gradient(x, targets, counted, total), f"{total} tokens count in all micro-batches"
         require_close("a micro-batch's gradient", got, want, sut.tolerance(1e-12, x), why)
 
 
 @st.composite
 def _token_counts_and_nll(draw: st.DrawFn, sut: LossUnderTest) -> Case:
-    """A text in pieces: tokens of each, and their summed nll, at 0 to 30 nats per token."""
+    """A text in pieces: the number of tokens of each, and their summed nll, at 0 to 30 nats per token."""
     counts = draw(st.lists(st.integers(1, 1000), min_size=1, max_size=5))
     means = draw(st.lists(st.floats(0, 30), min_size=len(counts), max_size=len(counts)))
     return {"nlls": np.array(counts) * np.array(means), "counts": np.array(counts)}
@@ -104,7 +108,9 @@ def exp_of_the_mean(sut: LossUnderTest, nlls: Array, counts: Array) -> None:
     assert sut.perplexity is not None
     total, tokens = math.fsum(nlls), int(counts.sum())
     want, got = math.exp(total / tokens), float(sut.perplexity(nlls, counts))
-    if not abs(got - want) <= sut.tolerance(1e-12, nlls / counts) * want:  # exp makes of the mean's error a share
+    if (
+        not abs(got - want) <= sut.tolerance(1e-12, nlls / counts) * want
+    ):  # exp turns the mean's absolute error into a relative one
         raise LawBroken(f"{got}, off by {abs(got - want):.3g}", f"{want}: exp({total:.6g} nats / {tokens} tokens)")
 
 
@@ -116,21 +122,22 @@ def exp_of_the_mean(sut: LossUnderTest, nlls: Array, counts: Array) -> None:
     needs=("perplexity",),
     mutants=("perplexity-overflows",),
 )
-def require_inf_perplexity(sut: LossUnderTest, mean: float, count: int) -> None:
-    """A mean loss above 709.78 nats is a perplexity of inf, without an exception; at 709 (at 88 in less than float64,
-    for which an rtol stands) it is finite."""
+def _require_inf_perplexity(sut: LossUnderTest, mean: float, count: int) -> None:
+    """A mean loss above 709.78 nats gives a perplexity of inf without an exception; at 709 nats the perplexity is
+    finite (at 88 nats for a loss that computes in float32).
+    """
     assert sut.perplexity is not None
     got = sut.perplexity(np.array([mean * count]), np.array([count]))
     if got != math.inf:
         raise LawBroken(f"{got}", "inf")
     highest = 709.0 if sut.rtol <= 1e-9 else 88.0
     if not sut.perplexity(np.array([highest]), np.array([1])) < math.inf:
-        raise LawBroken(f"inf at {highest:g} nats", f"e^{highest:g}, which a number can hold")
+        raise LawBroken(f"inf at {highest:g} nats", f"e^{highest:g}, which is finite")
 
 
 @st.composite
 def _scored_texts(draw: st.DrawFn, sut: LossUnderTest) -> Case:
-    """Tokens of a vocabulary of 4, a context length, a stride up to it, a batch size; a model by its seed."""
+    """Tokens of a vocabulary of 4, a context length, a stride up to it, a batch size, and a model's seed."""
     length = draw(st.integers(1, 5))
     tokens = draw(st.lists(st.integers(0, 3), min_size=2, max_size=16))
     stride, batch_size = draw(st.integers(1, length)), draw(st.integers(1, 3))
@@ -154,8 +161,12 @@ def _scored_texts(draw: st.DrawFn, sut: LossUnderTest) -> Case:
 def every_token_once(
     sut: LossUnderTest, tokens: Array, context_length: int, stride: int, batch_size: int, model_seed: int
 ) -> None:
-    """A sliding window over N tokens scores N - 1 of them, each once, at any stride and batch size (1e-9)."""
-    table = normal(model_seed, (4, 4))  # a model that looks one token back: its scores do not depend on the window
+    """A sliding window over N tokens scores each token but the first exactly once, for any stride and batch size
+    (1e-9).
+    """
+    table = normal(
+        model_seed, (4, 4)
+    )  # a model that depends on the last token only: its scores do not depend on the window
     longest = 0
 
     def bigram(ids: Array) -> Array:
@@ -167,7 +178,7 @@ def every_token_once(
     total, number = sut.score(bigram, tokens, context_length=context_length, stride=stride, batch_size=batch_size)
     if number != len(tokens) - 1:
         raise LawBroken(f"{number} tokens scored of {len(tokens)}", f"{len(tokens) - 1}")
-    require_close("the summed nll", total, math.fsum(nlls(table[tokens[:-1]], tokens[1:])), sut.tolerance(1e-9))
+    require_close("the summed nll", total, math.fsum(nll_by_row(table[tokens[:-1]], tokens[1:])), sut.tolerance(1e-9))
     if longest > context_length:
         raise LawBroken(f"the model was given {longest} tokens", f"at most context_length {context_length}")
 
@@ -181,14 +192,14 @@ def every_token_once(
     mutants=("nats-per-byte",),
 )
 def bits_per_byte(sut: LossUnderTest, nll: float, n_bytes: int) -> None:
-    """Bits per byte are the summed nll by (log 2 times the text's bytes), to 1e-12."""
+    """Bits per byte are the summed nll divided by (log 2 times the text's bytes), within 1e-12."""
     assert sut.bits_per_byte is not None
     require_close("bits per byte", sut.bits_per_byte(nll, n_bytes), nll / (math.log(2) * n_bytes), sut.tolerance(1e-12))
 
 
 @st.composite
 def _evaluated_runs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
-    """A seed, a number of steps, and after which of them to evaluate: at least one is still to come."""
+    """A seed, a number of steps, and after which of them to evaluate: at least one step follows."""
     steps = draw(st.integers(2, 4))
     after = draw(st.sets(st.integers(1, steps - 1), min_size=1))
     return {"seed": draw(seeds()), "steps": steps, "evaluate_after": after}
@@ -196,7 +207,7 @@ def _evaluated_runs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
 
 @law(
     "L14",
-    "evaluation disturbs nothing",
+    "evaluation does not change training",
     area="loss",
     case=_evaluated_runs,
     needs=("trajectory",),
@@ -204,7 +215,7 @@ def _evaluated_runs(draw: st.DrawFn, sut: LossUnderTest) -> Case:
     examples=10,
 )
 def disturbs_nothing(sut: LossUnderTest, seed: int, steps: int, evaluate_after: set[int]) -> None:
-    """The losses of a training run are the same bits whether, and after which steps, it is evaluated."""
+    """Evaluating after any steps does not change one bit of the losses of a training run."""
     assert sut.trajectory is not None
     plain = np.asarray(sut.trajectory(seed, steps, ()))
     evaluated = np.asarray(sut.trajectory(seed, steps, tuple(sorted(evaluate_after))))
@@ -217,7 +228,7 @@ MARKOV_TOKENS = 4000
 
 @law(
     "L15",
-    "a known source costs its entropy",
+    "the loss on a known source is its entropy",
     area="loss",
     case=lambda sut: cases(seed=seeds()),
     level="statistical",
@@ -226,10 +237,10 @@ MARKOV_TOKENS = 4000
     examples=1,
 )
 def known_source(sut: LossUnderTest, seed: int) -> None:
-    """Tokens of a Markov chain, scored by the chain itself, cost its entropy at the states they leave, within the
-    distance that 4,000 bounded steps exceed once in 10^9 runs (Azuma's inequality).
+    """The loss of a Markov chain on its own tokens is the chain's entropy at the visited states, within a distance that
+    4,000 bounded steps exceed once in 10^9 runs (Azuma's inequality).
     """
-    forward = np.roll(np.eye(3), 1, axis=1)  # from each state mostly to the next: what came before matters
+    forward = np.roll(np.eye(3), 1, axis=1)  # from each state mostly to the next: the last token matters
     logp = np.log(softmax(2 * forward + normal(seed, (3, 3)) / 2))
     states = _markov_chain(np.exp(logp), seed, MARKOV_TOKENS)
     assert sut.score is not None
@@ -241,14 +252,14 @@ def known_source(sut: LossUnderTest, seed: int) -> None:
         seen = (slack + spread * math.sqrt(len(states) / 2 * math.log(100))) / len(states)  # Azuma once more
         raise LawBroken(
             f"{total:.1f} nats, off by {abs(total - entropy):.1f}",
-            f"{entropy:.1f} nats, give or take {slack:.1f}; {len(states)} tokens show a score that is off by more than "
+            f"{entropy:.1f} ± {slack:.1f} nats; {len(states)} tokens show a score that is off by more than "
             f"{seen:.2f} nats per token in 99 of 100 runs",
         )
 
 
 def _markov_chain(p: Array, seed: int, n: int) -> Array:
-    """n tokens, each drawn from the row of p (V, V) that the one before it names; the first is 0."""
-    cdf = np.cumsum(p, axis=-1)[:, :-1]  # without the last, which may end below 1
+    """n tokens, each drawn from row (token before it) of p (V, V); the first is 0."""
+    cdf = np.cumsum(p, axis=-1)[:, :-1]  # without the last, which rounding may leave below 1
     tokens = np.zeros(n, np.int64)
     for i, u in enumerate(np.random.Generator(np.random.Philox(key=seed)).random(n - 1), start=1):
         tokens[i] = (cdf[tokens[i - 1]] <= u).sum()
@@ -259,7 +270,7 @@ TEXT_LAWS = (
     sums_and_counts,
     micro_batches,
     exp_of_the_mean,
-    require_inf_perplexity,
+    _require_inf_perplexity,
     every_token_once,
     bits_per_byte,
     disturbs_nothing,

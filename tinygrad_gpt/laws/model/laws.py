@@ -1,4 +1,4 @@
-"""Laws on what a model may look at, and on how it starts and learns."""
+"""Laws on which tokens a logit may depend on, on the loss at the start, and on learning."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ def _texts(draw: st.DrawFn, sut: ModelUnderTest, min_rows: int = 1) -> Case:
 
 
 def _text_and(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Case]:
-    """The same, and what else a law draws."""
+    """Those cases, and what else a law draws."""
     return st.tuples(_texts(sut, min_rows), cases(**drawn)).map(lambda found: found[0] | found[1])
 
 
@@ -37,7 +37,7 @@ def _text_and(sut: ModelUnderTest, min_rows: int = 1, **drawn: st.SearchStrategy
     mutants=("peeks-ahead",),
 )
 def causality(sut: ModelUnderTest, ids: Array, seed: int, at: int, shift: int) -> None:
-    """Changing the tokens from a position on leaves all logits before it as they were."""
+    """Changing the tokens from a position on does not change the logits before it."""
     at = min(at, ids.shape[1] - 1)
     model = sut.build(seed)
     changed = ids.copy()
@@ -48,15 +48,15 @@ def causality(sut: ModelUnderTest, ids: Array, seed: int, at: int, shift: int) -
 
 @law(
     "M11",
-    "no gradient comes from the past",
+    "no gradient reaches later tokens",
     area="model",
     case=lambda sut: _text_and(sut, at=st.integers(1, sut.context_length - 1)),
     needs=("embedding_gradient",),
     mutants=("backward-peeks-ahead", "peeks-ahead"),
 )
 def no_gradient_from_the_past(sut: ModelUnderTest, ids: Array, seed: int, at: int) -> None:
-    """The gradient of the logits before a position, in the embeddings from that position on, is exactly 0; in those
-    before it is not.
+    """The gradient of the logits before a position with respect to the embeddings from that position on is exactly 0;
+    with respect to the embeddings before it, it is not 0.
     """
     assert sut.embedding_gradient is not None
     at = min(at, ids.shape[1] - 1)
@@ -67,9 +67,9 @@ def no_gradient_from_the_past(sut: ModelUnderTest, ids: Array, seed: int, at: in
     if grad.shape[:2] != ids.shape:
         raise LawBroken(f"a gradient of shape {grad.shape}", f"({', '.join(map(str, ids.shape))}, C)")
     later = grad[:, at:]
-    require_close(f"the gradient in the embeddings from position {at} on", later, np.zeros_like(later), 0.0)
+    require_close(f"the gradient of the embeddings from position {at} on", later, np.zeros_like(later), 0.0)
     if not grad[:, :at].any(axis=-1).all():
-        raise LawBroken("a gradient of 0 in an embedding that earlier logits depend on", "another number")
+        raise LawBroken("a gradient of 0 of an embedding that earlier logits depend on", "another number")
 
 
 @law(
@@ -80,7 +80,7 @@ def no_gradient_from_the_past(sut: ModelUnderTest, ids: Array, seed: int, at: in
     mutants=("rows-mixed",),
 )
 def rows_are_independent(sut: ModelUnderTest, ids: Array, seed: int) -> None:
-    """A row alone has the logits that it has in any batch."""
+    """A row has the same logits alone and in any batch."""
     model = sut.build(seed)
     together = sut.logits(model, ids)
     for row in range(len(ids)):
@@ -129,8 +129,8 @@ def cache_changes_nothing(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     examples=5,
 )
 def loss_at_the_start(sut: ModelUnderTest, seed: int) -> None:
-    """An untrained model's loss on n random targets is log V + σ²/2 ± (0.1 + 6.2 √(σ²/n)), σ² the variance its
-    logits should have.
+    """An untrained model's loss on n random targets is log V + σ²/2 ± (0.1 + 6.2 √(σ²/n)), where σ² is the variance
+    that its logits should have.
     """
     assert sut.gradients is not None
     assert sut.logit_variance is not None
@@ -153,7 +153,7 @@ def loss_at_the_start(sut: ModelUnderTest, seed: int) -> None:
 
 @law(
     "M6",
-    "one batch can be learned by heart",
+    "one batch can be memorised",
     area="model",
     case=lambda sut: cases(seed=st.integers(0, 3)),
     needs=("gradients", "weights"),
@@ -161,14 +161,14 @@ def loss_at_the_start(sut: ModelUnderTest, seed: int) -> None:
     examples=1,
 )
 def one_batch_is_overfitted(sut: ModelUnderTest, seed: int) -> None:
-    """300 steps of Adam on one batch bring its loss below 0.05 nats, and every parameter moves."""
+    """300 steps of Adam on one batch bring its loss below 0.05 nats and change every parameter."""
     assert sut.gradients is not None
     assert sut.load is not None
     assert sut.parameters is not None
     model = sut.build(seed)
     random = np.random.Generator(np.random.Philox(key=seed))
     ids, targets = (random.integers(0, sut.vocab_size, (2, sut.context_length)) for _ in range(2))
-    ids[:, 0] = [0, 1]  # no two positions have the same past, so nothing has to be guessed
+    ids[:, 0] = [0, 1]  # no two positions have the same past, so every token can be predicted
     weights = start = sut.parameters(model)
     m = {name: np.zeros(w.shape) for name, w in weights.items()}
     v = dict(m)
@@ -182,7 +182,7 @@ def one_batch_is_overfitted(sut: ModelUnderTest, seed: int) -> None:
     if loss >= _OVERFITTED:
         raise LawBroken(f"a loss of {loss:.3f} after {step - 1} steps on one batch", f"below {_OVERFITTED}")
     if still := [name for name, w in weights.items() if np.array_equal(w, start[name])]:
-        raise LawBroken(f"{', '.join(still)} did not move", "every parameter learns")
+        raise LawBroken(f"{', '.join(still)} did not move", "every parameter changes")
 
 
 def _adam_step(m: Array, v: Array, step: int) -> Array:
@@ -199,7 +199,9 @@ def _adam_step(m: Array, v: Array, step: int) -> Array:
     mutants=("tied-gradient-of-one-use", "tied-weight-listed-twice"),
 )
 def tied_weights(sut: ModelUnderTest, ids: Array, seed: int) -> None:
-    """Its gradient is the sum of those of embedding and head in the same model untied; it is listed once."""
+    """The gradient of a tied weight is the sum of the gradients of embedding and head in the untied model. The weight
+    is listed once.
+    """
     assert sut.untied is not None
     assert sut.gradients is not None
     assert sut.parameters is not None
@@ -221,7 +223,7 @@ def tied_weights(sut: ModelUnderTest, ids: Array, seed: int) -> None:
 
 @law("M8", "a prefix has the prefix's logits", area="model", case=_texts, mutants=("positions-from-the-end",))
 def prefixes(sut: ModelUnderTest, ids: Array, seed: int) -> None:
-    """The logits of a text's beginning are the beginning of the text's logits, for every length."""
+    """For every length, the logits of the first tokens of a text are the first logits of the text."""
     model = sut.build(seed)
     whole = sut.logits(model, ids)
     for length in range(1, ids.shape[1]):
@@ -239,7 +241,7 @@ def prefixes(sut: ModelUnderTest, ids: Array, seed: int) -> None:
     examples=10,
 )
 def whole_gradient(sut: ModelUnderTest, ids: Array, seed: int) -> None:
-    """In eight random directions through all parameters at once, <gradient, v> is the slope of the loss (float64)."""
+    """In eight random directions v over all parameters, <gradient, v> is the slope of the loss (in float64)."""
     assert sut.gradients is not None
     assert sut.load is not None
     assert sut.parameters is not None
@@ -265,7 +267,7 @@ def _random_like(w: Array, seed: int) -> Array:
 def _loss_at(
     sut: ModelUnderTest, model: Model, here: Weights, v: Weights, step: float, ids: Array, targets: Array
 ) -> float:
-    """The loss a step away."""
+    """The loss after a step along v."""
     assert sut.gradients is not None
     assert sut.load is not None
     sut.load(model, {name: w + step * v[name] for name, w in here.items()})
@@ -282,8 +284,8 @@ def _loss_at(
     examples=1,
 )
 def published_logits(sut: ModelUnderTest, seed: int) -> None:
-    """Certain weights and ids give the logits that another implementation gives, to 1e-4 (a model with, say, another
-    activation keeps every other law).
+    """Published weights and ids give the logits of another implementation, within 1e-4. (A model with another
+    activation, for example, passes every other law.)
     """
     assert sut.golden is not None
     assert sut.load is not None

@@ -8,7 +8,7 @@ from tinygrad_gpt.laws.law import Area, Array
 
 Model = Any
 Weights = dict[str, Array]  # parameters, or their gradients, by name
-Golden = tuple[Weights, Array, Array]  # weights, ids (B, T), and the logits (B, T, V) they are known to give
+Golden = tuple[Weights, Array, Array]  # weights, ids (B, T), and their known logits (B, T, V)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -17,16 +17,16 @@ class ModelUnderTest:
 
     build(seed)                         a fresh model with random weights
     logits(model, ids)                  ids (B, T) of int -> (B, T, V)
-    gradients(model, ids, targets)      mean loss in nats, and its gradients; without it, laws of learning are skipped
+    gradients(model, ids, targets)      mean loss in nats, and its gradients; needed by the laws on learning
     parameters(model)                   copies of the weights, each once
-    load(model, weights)                take over all of them
+    load(model, weights)                set all weights
     embedding_gradient(model, ids, dlogits)
-                                        the gradient of sum(dlogits * logits) in what the tokens were embedded as:
-                                        (B, T, C), one row per token and place
+                                        the gradient of sum(dlogits * logits) with respect to the embedded tokens:
+                                        (B, T, C), one row per token
     stepwise(model, ids)                the same logits, computed token by token with a cache
     logit_variance                      of the untrained model's logits, by derivation: 0.02² emb_dim for GPT-2
-    untied, tied                        the same model with a head of its own, and the names (embedding, head) in it
-    golden                              weights, and the logits that they give in another implementation, or published
+    untied, tied                        the same model with a separate head, and the names (embedding, head) in it
+    golden                              weights, and their logits in another implementation or a publication
     """
 
     area: ClassVar[Area] = "model"
@@ -49,7 +49,7 @@ class ModelUnderTest:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What is there beyond logits."""
+        """The optional parts that are there."""
         there = {
             "gradients": self.gradients is not None,
             "weights": self.parameters is not None and self.load is not None,
@@ -63,5 +63,5 @@ class ModelUnderTest:
 
     @property
     def policies(self) -> dict[str, object]:
-        """The declared choices."""
+        """The declared choices where several are right."""
         return {"vocab_size": self.vocab_size, "context_length": self.context_length, "tied": self.untied is not None}

@@ -1,4 +1,4 @@
-"""Holding what was seen against what was wanted."""
+"""Comparing what an op computed with what is expected."""
 
 from typing import Any
 
@@ -8,11 +8,15 @@ from tinygrad_gpt.laws.assertions import require_within
 from tinygrad_gpt.laws.law import Array
 from tinygrad_gpt.laws.strategies import normal
 
-UNIT = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2}  # how closely two ways of computing agree, in each dtype
+DTYPE_RTOL = {
+    "float64": 1e-12,
+    "float32": 1e-5,
+    "float16": 1e-2,
+}  # how closely two ways of computing agree, in each dtype
 
 
 def distinct_dy(seed: int, y: Array) -> Array:
-    """A dLoss/dy for y: distinct numbers, none 0, none beyond 2.  Under equal ones a wrong vjp can look right."""
+    """A dLoss/dy for y: distinct numbers in [-2, 2], none of them 0.  With equal numbers a wrong vjp can look right."""
     n = int(np.size(y))
     whole = np.random.Generator(np.random.Philox(key=seed)).permutation(2 * n)[:n] - n
     whole += whole >= 0
@@ -20,14 +24,15 @@ def distinct_dy(seed: int, y: Array) -> Array:
 
 
 def gaussian_dy(seed: int, y: Array) -> Array:
-    """A dLoss/dy of Gaussian numbers: no sum of them is exact, so it shows in which precision they were added up."""
+    """A dLoss/dy of Gaussian numbers: none of their sums is exact, so the precision of the summation shows."""
     return np.asarray(normal(seed, y.shape), y.dtype)
 
 
-def require_close(what: str, got: Array, want: Array, rtol: float, scale: float = 1.0, room: Any = 0.0) -> None:
-    """Raise LawBroken unless shapes agree, and entries within rtol of the largest (of scale if that is more), plus
-    room: a number, or one per entry.
+def require_close(what: str, got: Array, want: Array, rtol: float, scale: float = 1.0, slack: Any = 0.0) -> None:
+    """Raise LawBroken unless the shapes agree and every entry is within rtol * max(scale, largest entry) + slack.
+
+    slack is one number, or one per entry.
     """
     got, want = np.asarray(got), np.asarray(want)
     largest = float(np.max(np.abs(want), initial=0, where=np.isfinite(want)))
-    require_within(what, got, want, rtol * max(scale, largest) + room, nan_is_nan=True)
+    require_within(what, got, want, rtol * max(scale, largest) + slack, nan_is_nan=True)

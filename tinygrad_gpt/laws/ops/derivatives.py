@@ -1,4 +1,4 @@
-"""Derivatives by other means, to hold a vjp against.
+"""Numerical derivatives, with which a vjp is compared.
 
 The complex step.  For an analytic f of real numbers, f(x + ihv) = f(x) + ih f'(x)v + O(h²): the imaginary part over h
 is the derivative.  Nothing is subtracted, so nothing cancels, and h = 1e-30 makes the error vanish in float64.  It
@@ -21,7 +21,7 @@ Function = Callable[..., Array]
 Directions = dict[int, Array]  # position of an array -> v, of its shape
 
 
-def directional(f: Function, arrays: tuple[Array, ...], directions: Directions, analytic: bool) -> Array:
+def directional_derivative(f: Function, arrays: tuple[Array, ...], directions: Directions, analytic: bool) -> Array:
     """J v: how f(*arrays) changes as the arrays at these positions move along v.  Float64, y's shape."""
     if analytic:
         moved = f(*[x + 1j * _TINY_STEP * directions[i] if i in directions else x for i, x in enumerate(arrays)])
@@ -36,14 +36,14 @@ def directional(f: Function, arrays: tuple[Array, ...], directions: Directions, 
 def jacobian(f: Function, arrays: tuple[Array, ...], position: int, analytic: bool) -> Array:
     """dy/dx of one array, an entry of x at a time: (*y.shape, *x.shape)."""
     shape = arrays[position].shape
-    columns = [directional(f, arrays, {position: unit(shape, k)}, analytic) for k in np.ndindex(shape)]
+    columns = [directional_derivative(f, arrays, {position: one_hot(shape, k)}, analytic) for k in np.ndindex(shape)]
     if not columns:
         return np.zeros((*np.shape(f(*arrays)), *shape))
     return np.stack(columns, axis=-1).reshape((*columns[0].shape, *shape))
 
 
-def unit(shape: tuple[int, ...], place: tuple[int, ...]) -> Array:
-    """1 in one place, else 0."""
+def one_hot(shape: tuple[int, ...], place: tuple[int, ...]) -> Array:
+    """1 at one index, 0 elsewhere."""
     e = np.zeros(shape)
     e[place] = 1
     return e

@@ -17,8 +17,8 @@ from tinygrad_gpt.laws.strategies import dyadic, seeds
 Arrays = tuple[Array, ...]
 Shape = tuple[int, ...]
 Settings = dict[str, Any]
-Gradients = Any  # a sequence: dLoss/dx, or None, per array
-Vjp = Callable[[Array], Gradients]
+_Gradients = Any  # a sequence: dLoss/dx, or None, per array
+Vjp = Callable[[Array], _Gradients]
 Strategy = st.SearchStrategy[tuple[Arrays, Settings]]
 SHAPES: tuple[Shape, ...] = ((), (1,), (3,), (2, 3), (3, 1), (2, 1, 3), (2, 2, 2))
 SHAPE_EXAMPLES = 40  # examples where shapes and settings decide, not numbers
@@ -28,10 +28,10 @@ _FLOATS = ("float64", "float32", "float16")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OpUnderTest:
-    """op(*arrays, **settings) -> (y, vjp) with vjp(dy) -> gradients, or the two apart, and what is claimed of them.
+    """An op and its vjp, together or as two functions, and what is claimed about them.
 
-    Strategies draw (arrays, settings), float arrays as float64; where none is given, small arrays of numbers in
-    [-3, 3].  What is not declared is not claimed, and laws that need it are skipped.
+    op(*arrays, **settings) -> (y, vjp), with vjp(dy) -> gradients.  Strategies draw (arrays, settings), float arrays as
+    float64; the default is small arrays of numbers in [-3, 3].  A law that needs a claim is skipped without it.
     """
 
     area: ClassVar[Area] = "ops"
@@ -44,13 +44,13 @@ class OpUnderTest:
     """vjp(dy, *arrays, **settings) -> gradients, instead of op"""
 
     reference: Callable[..., Array] | None = None
-    """an independent forward(*arrays, **settings); it also serves to differentiate numerically"""
+    """an independent forward(*arrays, **settings); numerical derivatives are taken of it"""
     analytic: bool = True
-    """whether the reference takes complex numbers; if not, derivatives come from differences, less exactly"""
+    """whether the reference takes complex numbers; if not, derivatives are differences, which are less exact"""
     domain: Strategy | None = None
     """cases where the op is smooth"""
     arity: int = 1
-    """how many arrays, where no domain is given"""
+    """number of arrays, where no domain is given"""
     broadcast: bool = False
     """whether the arrays broadcast together, as NumPy's do"""
     constants: tuple[int, ...] = ()
@@ -64,20 +64,20 @@ class OpUnderTest:
     kinks: Strategy | None = None
     """cases where the op has no derivative"""
     subgradient: Callable[..., Any] | None = None
-    """subgradient(dy, *arrays, **settings) -> what vjp(dy) answers there, by declaration"""
+    """subgradient(dy, *arrays, **settings) -> what vjp(dy) returns there, as declared"""
     extremes: Strategy | None = None
-    """cases with huge, tiny and -inf entries for which nothing may overflow or become nan"""
+    """cases with huge, tiny and -inf entries, for which nothing may overflow or become nan"""
     edges: Strategy | None = None
-    """cases of 0-d and 0-size arrays; given by itself where no domain is"""
+    """cases of 0-d and 0-size arrays; there is a default where no domain is given"""
     original: Callable[..., tuple[Array, Vjp]] | None = None
-    """the op that this one computes in another way"""
+    """the op whose results this one must have, if it is a kernel"""
 
     aliasing: frozenset[str] = frozenset()
-    """what may share memory: "y" (with an array that went in), "dx" (with dy)"""
+    """what may share memory: "y" (with an input), "dx" (with dy)"""
     atomics: bool = False
-    """whether sums are taken in an order that changes from run to run"""
+    """whether the order of summation changes from run to run"""
     dtypes: tuple[str, ...] = _FLOATS
-    """dtypes it is made for; cases come in float64 if that is one of them, else in the first"""
+    """dtypes that it supports; cases are in float64 if that is one of them, else in the first"""
     rtol: float = 1e-12
     """how closely y in float64 agrees with the reference"""
 
@@ -91,7 +91,7 @@ class OpUnderTest:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The claims that laws ask for."""
+        """The claims that laws require."""
         claims = {
             "reference": self.reference,
             "broadcast": self.broadcast,
@@ -99,7 +99,7 @@ class OpUnderTest:
             "gathers": self.gathers,
             "kinks": self.kinks,
             "extremes": self.extremes if set(self.dtypes) - {"float16"} else None,
-            "edges": self.edges_drawn,
+            "edges": self.edge_cases,
             "original": self.original,
             "deterministic": not self.atomics,
             "float64": "float64" in self.dtypes,
@@ -110,26 +110,28 @@ class OpUnderTest:
 
     @property
     def policies(self) -> dict[str, object]:
-        """What was declared where several choices are right."""
+        """The declared choices where several are right."""
         return {"aliasing": set(self.aliasing) or "none", "constants": self.constants, "atomics": self.atomics}
 
     def run(self, arrays: Arrays, settings: Settings) -> tuple[Array, Vjp]:
-        """y and the vjp, whose gradients are counted."""
+        """y and the vjp, which checks the number of gradients."""
         if self.op is not None:
             y, vjp = self.op(*arrays, **settings)
-            return y, lambda dy: self.counted(vjp(dy), arrays)
+            return y, lambda dy: self._check_gradients(vjp(dy), arrays)
         assert self.forward is not None
         assert self.vjp is not None
         answer = self.vjp
-        return self.forward(*arrays, **settings), lambda dy: self.counted(answer(dy, *arrays, **settings), arrays)
+        return self.forward(*arrays, **settings), lambda dy: self._check_gradients(
+            answer(dy, *arrays, **settings), arrays
+        )
 
-    def counted(self, answer: Gradients, arrays: Arrays) -> Gradients:
-        """The gradients a vjp answered, if there is one per array."""
+    def _check_gradients(self, answer: _Gradients, arrays: Arrays) -> _Gradients:
+        """The gradients that a vjp returned.  Raises LawBroken unless there is one per array."""
         if not isinstance(answer, tuple | list):
-            raise LawBroken(f"a vjp that answers {type(answer).__name__}", "one gradient per array, in a tuple")
+            raise LawBroken(f"a vjp that returns {type(answer).__name__}", "a tuple of one gradient per array")
         if len(answer) != len(arrays):
             raise LawBroken(
-                f"{len(answer)} gradients of {len(arrays)} arrays", "one per array, None where there is none"
+                f"{len(answer)} gradients for {len(arrays)} arrays", "one per array, None for an array without one"
             )
         for i in self.differentiable(arrays):
             if answer[i] is None:
@@ -137,12 +139,12 @@ class OpUnderTest:
         return answer
 
     def oracle(self, arrays: Arrays, settings: Settings) -> Array:
-        """y by the reference, or by the op itself where there is none."""
+        """y by the reference; without one, by the op itself."""
         return self.run(arrays, settings)[0] if self.reference is None else self.reference(*arrays, **settings)
 
     @property
     def exact(self) -> bool:
-        """Whether the oracle can be differentiated by the complex step."""
+        """Whether the complex step works on the oracle."""
         return self.analytic and self.reference is not None
 
     def differentiable(self, arrays: Arrays) -> tuple[int, ...]:
@@ -151,39 +153,41 @@ class OpUnderTest:
 
     @property
     def cases(self) -> Strategy:
-        """The domain, or small arrays."""
+        """The domain; by default small arrays."""
         if self.domain is not None:
             return self.domain
         return shapes(self.arity, self.broadcast).flatmap(_of_shapes)
 
     @property
     def first_calls(self) -> list[FirstCall]:
-        """Forward and back on default arrays of each shape; where a domain is given, on its simplest case."""
+        """Forward and backward on the simplest case of the domain; without one, on default arrays of each shape."""
         cases: list[tuple[Arrays, Settings]]
         if self.domain is not None:
             cases, on = simplest_example(self.domain), "the simplest case of its domain"
-            remedy = "mend the op there, or leave such cases out of the domain"
+            remedy = "fix the op there, or leave such cases out of the domain"
         else:
             cases, on = [((*[np.resize([0.5, -1.0, 2.0], shape)] * self.arity,), {}) for shape in SHAPES], _DEFAULT
-            remedy = "give domain=, a strategy of (arrays, settings) that it is for; or arity=, if it takes more arrays"
-        return [self.first_call(arrays, settings, on, remedy) for arrays, settings in cases]
+            remedy = (
+                "give domain=, a strategy of (arrays, settings) that it accepts; or arity=, if it takes more arrays"
+            )
+        return [self._first_call(arrays, settings, on, remedy) for arrays, settings in cases]
 
-    def first_call(self, arrays: Arrays, settings: Settings, on: str, remedy: str) -> FirstCall:
-        """Forward and back on one case."""
+    def _first_call(self, arrays: Arrays, settings: Settings, on: str, remedy: str) -> FirstCall:
+        """Forward and backward on one case."""
         arrays = in_dtype(arrays, "float64" if "float64" in self.dtypes else self.dtypes[0])
 
-        def there_and_back() -> None:
+        def forward_and_backward() -> None:
             y, vjp = self.run(arrays, settings)
             vjp(np.ones_like(y))
 
         arguments = [*map(literal, arrays), *(f"{name}={literal(value)}" for name, value in settings.items())]
         name = "op" if self.op is not None else "forward"
         source = f"sut.{name}({', '.join(arguments)}), and its vjp"
-        return FirstCall("the op", source, there_and_back, remedy, on, decides_all=self.domain is None)
+        return FirstCall("the op", source, forward_and_backward, remedy, on, decides_all=self.domain is None)
 
     @property
-    def edges_drawn(self) -> Strategy | None:
-        """The edges, or arrays without axes or entries where no domain is given."""
+    def edge_cases(self) -> Strategy | None:
+        """The edges; without a domain, arrays without axes or entries."""
         if self.edges is not None or self.domain is not None:
             return self.edges
         shape = st.sampled_from([(), (0,), (2, 0), (0, 3)])
@@ -191,7 +195,7 @@ class OpUnderTest:
 
 
 def shapes(count: int, broadcast: bool) -> st.SearchStrategy[tuple[Shape, ...]]:
-    """Shapes that broadcast together, or so many times the same."""
+    """`count` shapes that broadcast together, or are all the same."""
     whole = st.sampled_from(SHAPES)
     if broadcast:
         return whole.flatmap(lambda shape: st.tuples(*[st.sampled_from(_shapes_within(shape))] * count))
@@ -210,14 +214,14 @@ def _of_shapes(shapes: tuple[tuple[int, ...], ...]) -> Strategy:
 
 
 def plain_cases(sut: OpUnderTest, drawn: Strategy | None = None, **more: st.SearchStrategy[Any]) -> Any:
-    """arrays and settings, from the domain unless told otherwise, and what else a law draws."""
+    """Cases of arrays, settings and what else a law draws; `drawn` instead of the domain if it is given."""
     both = st.tuples(sut.cases if drawn is None else drawn, cases(**more))
     dtype = "float64" if "float64" in sut.dtypes else sut.dtypes[0]
     return both.map(lambda found: {"arrays": in_dtype(found[0][0], dtype), "settings": found[0][1], **found[1]})
 
 
 def op_cases(sut: OpUnderTest, drawn: Strategy | None = None, **more: st.SearchStrategy[Any]) -> Any:
-    """The same with a seed, from which dy is made."""
+    """plain_cases with a seed, from which dy is made."""
     return plain_cases(sut, drawn, **more, seed=seeds())
 
 

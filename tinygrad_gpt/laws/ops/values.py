@@ -1,16 +1,16 @@
-"""Laws on what an op computes: its result, its vjp, and how arrays that broadcast or repeat share a gradient."""
+"""Laws on what an op computes: its result, its vjp, and the gradients of arrays that are broadcast or gathered."""
 
 import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_gpt.laws.law import Array, LawBroken, law
 from tinygrad_gpt.laws.ops.assertions import distinct_dy, gaussian_dy, require_close
-from tinygrad_gpt.laws.ops.derivatives import Directions, directional, jacobian, unit
+from tinygrad_gpt.laws.ops.derivatives import Directions, directional_derivative, jacobian, one_hot
 from tinygrad_gpt.laws.ops.rounding import (
-    conditioning,
     dtype_tolerance,
     input_sensitivity,
     owner_sum_tolerance,
+    reference_sensitivity,
     sum_tolerance,
     unit_roundoff,
 )
@@ -25,11 +25,11 @@ from tinygrad_gpt.laws.ops.under_test import (
 )
 from tinygrad_gpt.laws.strategies import normal
 
-_FULL_JACOBIAN = 24  # entries of x, and of y, up to which every derivative is looked at
+_FULL_JACOBIAN = 24  # most entries of x, and of y, for which every derivative is compared
 _PROJECTIONS = (
     8  # of one wrong entry among 10,000 one Gaussian projection misses a quarter, eight miss 2 % (at rtol 1e-3)
 )
-EXACT, DIFFERENCED = 1e-11, 1e-6
+_EXACT_RTOL, _DIFFERENCES_RTOL = 1e-11, 1e-6
 
 
 @law(
@@ -41,11 +41,11 @@ EXACT, DIFFERENCED = 1e-11, 1e-6
     mutants=("gelu-of-the-other-form", "matmul-in-float32"),
 )
 def result_is_right(sut: OpUnderTest, arrays: Arrays, settings: Settings) -> None:
-    """y equals an independent reference, in float64 or else, with that dtype's rounding, in the op's first dtype."""
+    """y equals an independent reference, up to the rounding of its dtype."""
     y, _ = sut.run(arrays, settings)
     want = sut.oracle(in_dtype(arrays, "float64"), settings)
-    room = conditioning(lambda *x: sut.oracle(x, settings), arrays)
-    require_close("y", y, want, max(sut.rtol, dtype_tolerance(arrays)), room=room)
+    slack = reference_sensitivity(lambda *x: sut.oracle(x, settings), arrays)
+    require_close("y", y, want, max(sut.rtol, dtype_tolerance(arrays)), slack=slack)
 
 
 @law(
@@ -57,13 +57,13 @@ def result_is_right(sut: OpUnderTest, arrays: Arrays, settings: Settings) -> Non
     mutants=("softmax-without-its-second-term", "layer-norm-without-its-last-term", "vjp-of-zeros", "factors-swapped"),
 )
 def vjp_is_the_transposed_jacobian(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
-    """Each row of the Jacobian, got as vjp of a one-hot dy, equals the numerical derivative of every entry of x."""
+    """The vjp of each one-hot dy is a row of the Jacobian, and equals the numerical derivatives of that entry of y."""
     y, vjp = sut.run(arrays, settings)
     if np.size(y) > _FULL_JACOBIAN or any(x.size > _FULL_JACOBIAN for x in arrays):
-        return  # left to G03
-    tolerance = max(EXACT if sut.exact else DIFFERENCED, dtype_tolerance(arrays))
+        return  # G03 covers larger arrays
+    tolerance = max(_EXACT_RTOL if sut.exact else _DIFFERENCES_RTOL, dtype_tolerance(arrays))
     wide = in_dtype(arrays, "float64")
-    rows = [vjp(np.asarray(unit(y.shape, k), y.dtype)) for k in np.ndindex(y.shape)]
+    rows = [vjp(np.asarray(one_hot(y.shape, k), y.dtype)) for k in np.ndindex(y.shape)]
     for i in sut.differentiable(arrays):
 
         def of_x(*arrays: Array, i: int = i) -> Array:
@@ -71,7 +71,7 @@ def vjp_is_the_transposed_jacobian(sut: OpUnderTest, arrays: Arrays, settings: S
 
         want = of_x(*wide)
         got = np.array([row[i] for row in rows]).reshape(want.shape)
-        require_close(f"dy/dx{i}", got, want, tolerance, room=conditioning(of_x, arrays))
+        require_close(f"dy/dx{i}", got, want, tolerance, slack=reference_sensitivity(of_x, arrays))
 
 
 @law(
@@ -83,25 +83,25 @@ def vjp_is_the_transposed_jacobian(sut: OpUnderTest, arrays: Arrays, settings: S
     mutants=("last-entries-of-a-long-row-forgotten",),
 )
 def projections_agree(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
-    """<dy, J v> = <vjp(dy), v> for eight pairs of Gaussian v and dy, every array moving at once, at any size."""
+    """<dy, J v> = <vjp(dy), v> for eight random pairs of v and dy, over all arrays at once, at any size."""
     y, vjp = sut.run(arrays, settings)
     random = np.random.Generator(np.random.Philox(key=seed))
     where = sut.differentiable(arrays)
-    tolerance = max(EXACT if sut.exact else DIFFERENCED, dtype_tolerance(arrays))
+    tolerance = max(_EXACT_RTOL if sut.exact else _DIFFERENCES_RTOL, dtype_tolerance(arrays))
     wide = in_dtype(arrays, "float64")
     for _ in range(_PROJECTIONS):
         v = {i: random.standard_normal(arrays[i].shape) for i in where}
         dy = np.asarray(random.standard_normal(y.shape), y.dtype)
 
         def along_v(*arrays: Array, dy: Array = dy, v: Directions = v) -> Array:
-            return dy * directional(lambda *x: sut.oracle(x, settings), arrays, v, sut.exact)
+            return dy * directional_derivative(lambda *x: sut.oracle(x, settings), arrays, v, sut.exact)
 
         products = along_v(*wide)
-        answer = vjp(dy)
-        got = sum(float(np.sum(np.asarray(answer[i]) * v[i])) for i in where)
+        grads = vjp(dy)
+        got = sum(float(np.sum(np.asarray(grads[i]) * v[i])) for i in where)
         scale = 1 + float(np.sum(np.abs(products)))
-        room = products.size * conditioning(along_v, arrays)
-        require_close("<vjp(dy), v>", np.array(got), np.sum(products), tolerance, scale, room)
+        slack = products.size * reference_sensitivity(along_v, arrays)
+        require_close("<vjp(dy), v>", np.array(got), np.sum(products), tolerance, scale, slack)
 
 
 @law(
@@ -140,12 +140,12 @@ def vjp_is_linear(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: in
     examples=SHAPE_EXAMPLES,
 )
 def gradients_have_their_arrays_shapes(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
-    """dx.shape = x.shape, also where x was repeated to meet another array."""
+    """dx.shape = x.shape, also where x was broadcast."""
     y, vjp = sut.run(arrays, settings)
-    answer = vjp(distinct_dy(seed, y))
+    grads = vjp(distinct_dy(seed, y))
     for i in sut.differentiable(arrays):
-        if np.shape(answer[i]) != arrays[i].shape:
-            raise LawBroken(f"gradient {i} of shape {np.shape(answer[i])}", f"{arrays[i].shape}, that of array {i}")
+        if np.shape(grads[i]) != arrays[i].shape:
+            raise LawBroken(f"gradient {i} of shape {np.shape(grads[i])}", f"{arrays[i].shape}, that of array {i}")
 
 
 @law(
@@ -158,23 +158,21 @@ def gradients_have_their_arrays_shapes(sut: OpUnderTest, arrays: Arrays, setting
     cites=("HIPS/autograd#376", "HIPS/autograd#384"),
 )
 def broadcasting_is_repeating(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
-    """Arrays repeated beforehand give the same y; the gradient of an entry is the sum of those of its copies, to
-    within n u Σ|copies|, u the roundoff of y's dtype.
+    """Arrays that are broadcast give the same y as full copies of them. The gradient of an entry is the sum of the
+    gradients of its n copies, within n u Σ|copies|, where u is the unit roundoff of y's dtype.
     """
     whole = tuple(np.array(x) for x in np.broadcast_arrays(*arrays))
     (y, vjp), (z, whole_vjp) = sut.run(arrays, settings), sut.run(whole, settings)
-    rtol = max(
-        sut.rtol, sum_tolerance((), y)
-    )  # a broadcast op computes entry by entry: nothing but the copies is summed
+    rtol = max(sut.rtol, sum_tolerance((), y))  # a broadcast op computes entry by entry: only the copies are summed
     dy = gaussian_dy(seed, y)
-    answer, copies, free = vjp(dy), whole_vjp(dy), input_sensitivity(sut, whole, settings, dy)
-    require_close("y", y, z, rtol, room=free.y)
+    grads, copies, free = vjp(dy), whole_vjp(dy), input_sensitivity(sut, whole, settings, dy)
+    require_close("y", y, z, rtol, slack=free.y)
     for i in sut.differentiable(arrays):
         shape, terms = arrays[i].shape, np.asarray(copies[i], np.float64)
         owners = np.broadcast_to(np.arange(arrays[i].size).reshape(shape), z.shape)
         sums = np.bincount(owners.ravel(), terms.ravel(), minlength=arrays[i].size).reshape(shape)
-        room = owner_sum_tolerance(terms, owners, arrays[i].size, y).reshape(shape) + free.gradients[i]
-        require_close(f"gradient {i}", np.asarray(answer[i]), sums, rtol, room=room)
+        slack = owner_sum_tolerance(terms, owners, arrays[i].size, y).reshape(shape) + free.gradients[i]
+        require_close(f"gradient {i}", np.asarray(grads[i]), sums, rtol, slack=slack)
 
 
 @law(
@@ -194,18 +192,18 @@ def broadcasting_is_repeating(sut: OpUnderTest, arrays: Arrays, settings: Settin
     ),
 )
 def repeated_ids_accumulate(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
-    """For y = table[ids], row v of the gradient is the sum of dy over all places where ids is v, to within n u Σ|dy|,
-    u the roundoff of y's dtype.
+    """For y = table[ids], row v of the gradient is the sum of dy over all n positions where ids is v, within n u Σ|dy|,
+    where u is the unit roundoff of y's dtype.
     """
     table, ids = arrays
     y, vjp = sut.run(arrays, settings)
     dy = gaussian_dy(seed, y)
-    want, room = np.zeros(table.shape), np.zeros(table.shape)
+    want, slack = np.zeros(table.shape), np.zeros(table.shape)
     for place in np.ndindex(ids.shape):
         want[ids[place]] += dy[place]
-        room[ids[place]] += ids.size * unit_roundoff(y) * np.abs(dy[place])
+        slack[ids[place]] += ids.size * unit_roundoff(y) * np.abs(dy[place])
     rtol = sut.rtol if y.dtype == np.float64 else 0.0
-    require_close("the table's gradient", np.asarray(vjp(dy)[0]), want, rtol, room=room)
+    require_close("the table's gradient", np.asarray(vjp(dy)[0]), want, rtol, slack=slack)
 
 
 @law(
@@ -218,7 +216,7 @@ def repeated_ids_accumulate(sut: OpUnderTest, arrays: Arrays, settings: Settings
     cites=("Theano/Theano#4568", "microsoft/CNTK#3855", "pytorch/pytorch#184572"),
 )
 def kinks_follow_the_declaration(sut: OpUnderTest, arrays: Arrays, settings: Settings, seed: int) -> None:
-    """Where there is no derivative, the vjp answers the declared subgradient (equal shares among ties, say), which is
+    """Where there is no derivative, the vjp returns the declared subgradient (equal shares among ties, for example),
     computed from the same numbers in float64.
     """
     y, vjp = sut.run(arrays, settings)

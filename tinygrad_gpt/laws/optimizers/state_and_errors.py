@@ -1,4 +1,4 @@
-"""The laws of how an optimizer behaves: tensors, names, missing and faulty gradients, settings, states."""
+"""The laws of how an optimizer behaves: tensors, names, missing and invalid gradients, settings, states."""
 
 import math
 from typing import Any
@@ -11,15 +11,15 @@ from tinygrad_gpt.laws.law import Array, LawBroken, cases, law
 from tinygrad_gpt.laws.optimizers.cases import (
     STEP,
     VALUES,
+    declared_slack,
+    exception_of,
     new_optimizer,
+    parameter_path,
     parameters_by_step,
     parameters_of,
-    path_of_matrix,
-    raised_by,
-    require_near,
+    require_close,
     runs,
     settings,
-    slack,
     step_once,
 )
 from tinygrad_gpt.laws.optimizers.under_test import OptimizerUnderTest
@@ -36,7 +36,7 @@ from tinygrad_gpt.laws.strategies import arrays
     mutants=("steps-per-tensor", "trust-ratio"),
 )
 def tensors_apart(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[str, Any]) -> None:
-    """Two tensors step as the one tensor that holds both, and in any order: the same bits."""
+    """Two tensors, in any order, are updated to the same bits as one tensor that holds both."""
     together = parameters_by_step(
         sut,
         {"ab": np.concatenate([p, 2 * p])},
@@ -58,18 +58,18 @@ def tensors_apart(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dic
     mutants=("decays-biases", "tied-twice", "tied-gradient-dropped"),
 )
 def what_decays(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[str, Any]) -> None:
-    """Biases, gains and other 1-D parameters do not decay (or all do, if declared); a tied weight is stepped
-    once, under whichever of its names the gradient comes.
+    """Biases, gains and other 1-D parameters do not decay (or all parameters do, if declared). A tied weight is updated
+    once, with the gradient under any of its names.
     """
     bias = p.reshape(-1)
     end = parameters_by_step(sut, {"w": p, "b": bias}, [{"b": np.zeros_like(bias)}] * len(grads), **settings)[-1]["b"]
     decayed = bias * (1 - settings["lr"] * settings["weight_decay"]) ** len(grads)
     want = decayed if sut.decays == "all" else bias
     policy = f"decays={sut.decays!r}"
-    require_near("a parameter of one axis", end, want, 1e-12, 1 + abs(bias), policy, room=slack(sut, bias))
+    require_close("a parameter of one axis", end, want, 1e-12, 1 + abs(bias), policy, slack=declared_slack(sut, bias))
     if sut.tied:
         alone = parameters_by_step(sut, {"w": p}, [{"w": grad} for grad in grads], **settings)[-1]["w"]
-        for given in ("w", "head"):  # an array's gradient may come under any of its names
+        for given in ("w", "head"):  # an array's gradient may be given under any of its names
             tied = parameters_by_step(sut, {"w": p, "head": p}, [{given: grad} for grad in grads], **settings)[-1]
             for name in ("w", "head"):
                 require_same(f"{name}, tied, its gradient given as {given}", tied.get(name, tied["w"]), alone)
@@ -89,10 +89,10 @@ def what_decays(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[
     mutants=("none-decays", "none-is-zero", "steps-for-all"),
 )
 def no_gradient(sut: OptimizerUnderTest, p: Array, grads: Array, there: list[bool], settings: dict[str, Any]) -> None:
-    """A parameter without a gradient is left alone, decay, moments and step count too: as if the step had not been."""
+    """A step does not change a parameter without a gradient: no decay, and the same moments and step count."""
     others = [{"other": grad} for grad in grads]
     given = [other | ({"w": other["other"]} if here else {}) for other, here in zip(others, there, strict=True)]
-    want = path_of_matrix(sut, p, grads[np.array(there)], **settings)[-1]
+    want = parameter_path(sut, p, grads[np.array(there)], **settings)[-1]
     require_same(
         "with steps left out", parameters_by_step(sut, {"w": p, "other": p.copy()}, given, **settings)[-1]["w"], want
     )
@@ -100,7 +100,7 @@ def no_gradient(sut: OptimizerUnderTest, p: Array, grads: Array, there: list[boo
 
 @law(
     "A10",
-    "state is all there is",
+    "the saved state is complete",
     area="optimizer",
     case=lambda sut: cases(
         p=arrays((2, 2), VALUES), grads=arrays((5, 2, 2), VALUES), stop=st.integers(0, 5), settings=settings()
@@ -109,12 +109,12 @@ def no_gradient(sut: OptimizerUnderTest, p: Array, grads: Array, there: list[boo
     mutants=("step-count-lost", "state-aliases-moments"),
 )
 def state_is_all(sut: OptimizerUnderTest, p: Array, grads: Array, stop: int, settings: dict[str, Any]) -> None:
-    """Some steps, save, a fresh optimizer, load, the other steps: the same bits as without the break, even if the old
-    optimizer went on after saving.
+    """Saving after some steps and loading into a new optimizer gives the same bits as going on without a break, even if
+    the old optimizer goes on after saving.
     """
     assert sut.state is not None
     assert sut.load is not None
-    whole = path_of_matrix(sut, p, grads, **settings)
+    whole = parameter_path(sut, p, grads, **settings)
     old = new_optimizer(sut, {"w": p}, **settings)
     for grad in grads[:stop]:
         step_once(sut, old, {"w": grad})
@@ -146,12 +146,12 @@ _BAD_SETTINGS = [
     examples=10,
 )
 def bad_settings(sut: OptimizerUnderTest, settings: dict[str, Any]) -> None:
-    """A learning rate, beta, eps or decay that is negative, NaN or too large is an error when the optimizer is made."""
+    """A learning rate, beta, eps or decay that is negative, NaN or too large is an error of init."""
     p = np.ones((2, 2))
     accepted = [
         bad
         for bad in _BAD_SETTINGS
-        if raised_by(lambda bad=bad: new_optimizer(sut, {"w": p}, **settings | bad)) is None
+        if exception_of(lambda bad=bad: new_optimizer(sut, {"w": p}, **settings | bad)) is None
     ]
     if accepted:
         raise LawBroken(f"accepted {', '.join(map(literal, accepted))}", "an error")
@@ -166,7 +166,7 @@ def bad_settings(sut: OptimizerUnderTest, settings: dict[str, Any]) -> None:
     mutants=("writes-into-gradients",),
 )
 def callers_gradients(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dict[str, Any]) -> None:
-    """A step leaves the caller's gradient arrays as they were, or the object declares otherwise."""
+    """A step does not change the caller's gradient arrays, unless the object declares otherwise."""
     if sut.gradients == "consumed":
         return
     assert sut.step is not None
@@ -187,7 +187,7 @@ def callers_gradients(sut: OptimizerUnderTest, p: Array, grads: Array, settings:
     mutants=("state-fits-anything",),
 )
 def state_of_a_stranger(sut: OptimizerUnderTest, p: Array, grad: Array, settings: dict[str, Any]) -> None:
-    """The state of an optimizer over other names or other shapes is refused."""
+    """Loading the state of an optimizer with other names or shapes is an error."""
     assert sut.state is not None
     assert sut.load is not None
     optimizer = new_optimizer(sut, {"w": p}, **settings)
@@ -195,8 +195,8 @@ def state_of_a_stranger(sut: OptimizerUnderTest, p: Array, grad: Array, settings
     saved = sut.state(optimizer)
     for what, other in (("names", {"x": p}), ("shapes", {"w": p.reshape(-1)}), ("more names", {"w": p, "x": p.copy()})):
         stranger = new_optimizer(sut, other, **settings)
-        if raised_by(lambda stranger=stranger: sut.load(stranger, saved)) is None:
-            raise LawBroken(f"the state was taken by an optimizer of other {what}", "an error")
+        if exception_of(lambda stranger=stranger: sut.load(stranger, saved)) is None:
+            raise LawBroken(f"an optimizer with other {what} accepted the state", "an error")
 
 
 @law(
@@ -216,8 +216,8 @@ def state_of_a_stranger(sut: OptimizerUnderTest, p: Array, grad: Array, settings
 def not_finite(
     sut: OptimizerUnderTest, p: Array, grads: Array, value: float, place: int, settings: dict[str, Any]
 ) -> None:
-    """A NaN or infinite gradient is an error that names its parameter, and nothing has changed: neither that parameter,
-    nor one before it, nor what later steps do.
+    """A NaN or infinite gradient is an error that names its parameter. It changes nothing: not this parameter, not one
+    before it, not the later steps.
     """
     spoilt = grads[1].copy()
     spoilt.flat[place] = value
@@ -225,7 +225,7 @@ def not_finite(
     good = [{"first": grads[0], "second": grads[1]}] * 2
     optimizer = new_optimizer(sut, parameters, **settings)
     before = step_once(sut, optimizer, good[0])
-    error = raised_by(lambda: step_once(sut, optimizer, {"first": grads[0], "second": spoilt}))
+    error = exception_of(lambda: step_once(sut, optimizer, {"first": grads[0], "second": spoilt}))
     if error is None or "second" not in str(error):
         seen = "no error" if error is None else repr(error)
         raise LawBroken(f"{seen} for a gradient of second with {value}", "an error that names second")
@@ -234,7 +234,7 @@ def not_finite(
         require_same(f"{name} after a refused step (before it {before[name]})", end[name], want[name])
 
 
-CONDUCT_LAWS = (
+STATE_AND_ERROR_LAWS = (
     tensors_apart,
     what_decays,
     no_gradient,

@@ -11,30 +11,29 @@ from tinygrad_gpt.laws.law import Area, Array
 from tinygrad_gpt.laws.source import literal
 
 Arrays = dict[str, Array]
-_LAYERS = ("step", "init", "parameters")  # one capability together
+_LAYERS = ("step", "init", "parameters")  # these three are one capability
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OptimizerUnderTest:
-    """An AdamW, the clipping before it and the schedule around it.  Arrays are NumPy's, by parameter name.
+    """AdamW, gradient clipping and a learning-rate schedule.  Arrays are NumPy's, by parameter name.
 
     init(parameters, *, lr, betas, eps, weight_decay)    a new optimizer; the laws treat it as opaque
     step(optimizer, gradients)                           one update; a name that is missing has no gradient
     parameters(optimizer)                                the parameters as they are now
     moments(optimizer)                                   name -> (m, v), if they can be seen
-    state(optimizer), load(optimizer, state)             what a fresh optimizer needs to go on; taking it over
+    state(optimizer), load(optimizer, state)             what a new optimizer needs to go on; setting it
     clip(gradients, max_norm)                            (clipped gradients, norm before)
     schedule(step, *, peak_lr, total_steps, warmup_steps, min_lr)    learning rate of a step, counted from 1
 
-    Parameters and gradients come in float64, and in float32 where a law is about that; `dtypes` says so if only one of
-    them will do.  The laws' tolerances are those of float64; `rtol` is added to them, relative to the largest number of
-    a path: 1e-5 for an optimizer that computes in float32 whatever it is given.
+    Parameters and gradients are float64, and float32 where a law is about that; `dtypes` restricts this to one of them.
+    The laws' tolerances are for float64; `rtol` is added to them, relative to the largest number of a path: 1e-5 for an
+    optimizer that always computes in float32.
 
-    Two names may hold one and the same array (`tied`): it is stepped once, with the gradient under either name.
-
-    `decays` says what weight decay is for: "matrices" (two axes or more) or "all".  `in_place`: the arrays given to
-    init are the ones that change.  `gradients`: whether step and clip leave the caller's arrays alone ("kept") or may
-    write into them ("consumed").
+    `tied`: two names may be the same array, which is updated once, with the gradient under either name.  `decays`:
+    which parameters weight decay applies to, "matrices" (two axes or more) or "all".  `in_place`: the arrays given to
+    init are the ones that change.  `gradients`: step and clip do not change the caller's arrays ("kept"), or may write
+    into them ("consumed").
     """
 
     area: ClassVar[Area] = "optimizer"
@@ -65,13 +64,13 @@ class OptimizerUnderTest:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The names of the functions there are, and of the dtypes; "tied"."""
+        """The names of the given functions and of the dtypes, and "tied"."""
         there = {field.name for field in fields(self) if callable(getattr(self, field.name))}
         return frozenset(there | set(self.dtypes) | ({"tied"} if self.tied and self.step else set()))
 
     @property
     def first_calls(self) -> list[FirstCall]:
-        """Each function on one parameter: a new optimizer for each, for a step may spoil it."""
+        """Each function on one parameter, with a new optimizer for each, since a failing step may leave it unusable."""
         w = np.array([[0.5, -1.0], [2.0, 0.25]], self.dtype)
         hyper = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 0.1, "weight_decay": 0.01}
         rates = {"peak_lr": 0.1, "total_steps": 10, "warmup_steps": 2, "min_lr": 0.01}
@@ -96,10 +95,10 @@ class OptimizerUnderTest:
 
     @property
     def dtype(self) -> str:
-        """The one that laws use which are not about dtypes."""
+        """The dtype for laws that are not about dtypes."""
         return "float64" if "float64" in self.dtypes else self.dtypes[0]
 
     @property
     def policies(self) -> Mapping[str, object]:
-        """The declared choices."""
+        """The declared choices where several are right."""
         return {"decays": self.decays, "in_place": self.in_place, "gradients": self.gradients, "rtol": self.rtol}

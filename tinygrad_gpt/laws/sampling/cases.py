@@ -1,4 +1,4 @@
-"""What the sampler's laws draw: logits with settings that the sampler takes, k from V, and how they show numbers."""
+"""Cases for the laws of samplers: logits with settings that the sampler takes, k from V; and numbers as text."""
 
 from typing import Any
 
@@ -26,7 +26,9 @@ def logits_and_settings(
     vocabulary: tuple[int, int] = (1, 8),
     **options: Any,
 ) -> Case:
-    """logits (options as in `strategies.logits_of`) and settings, those named (default: all) that the sampler takes."""
+    """logits (options as in `strategies.logits_of`) and those of the named settings (default: all) that the sampler
+    takes.
+    """
     shape = draw(strategies.shapes(rows, vocabulary))
     settings = draw(settings_for(sut, shape[-1], names or sut.settings, always))
     return {"logits": draw(strategies.logits_of(shape, **options)), "settings": settings}
@@ -36,7 +38,7 @@ def logits_and_settings(
 def settings_for(
     draw: st.DrawFn, sut: SamplerUnderTest, vocabulary: int, names: tuple[str, ...], always: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Good values for some of these settings, and for all of those in always, as far as the sampler takes them."""
+    """Allowed values of some of these settings, and of all in `always`, as far as the sampler takes them."""
     taken = [name for name in names if name in sut.capabilities]
     return {
         name: draw(setting_values(sut, name, vocabulary)) for name in taken if name in always or draw(st.booleans())
@@ -53,17 +55,17 @@ def setting_values(sut: SamplerUnderTest, name: str, vocabulary: int) -> st.Sear
 
 
 def allowed_k(sut: SamplerUnderTest, k: int, vocabulary: int) -> int:
-    """k, or at most V for a sampler that by policy refuses more."""
+    """k; at most V for a sampler whose policy is to refuse more."""
     return min(k, vocabulary) if sut.large_k == "error" else k
 
 
 def format_array(values: Any, digits: int = 6) -> str:
-    """Numbers in a message, rounded to so many digits; long arrays abridged."""
+    """Numbers for a message, rounded to so many digits; long arrays are abridged."""
     return np.array2string(np.asarray(values), precision=digits, threshold=40, max_line_width=90, separator=", ")
 
 
 def row_difference(seen: Any, wanted: Any, note: str = "", first_row: int = 0) -> tuple[str, str]:
-    """Two arrays of rows as observed and expected: the row where they differ most, in the digits it takes to see it."""
+    """(observed, expected) for two arrays: the row where they differ most, with enough digits to see it."""
     seen, wanted = np.asarray(seen, np.float64), np.asarray(wanted, np.float64)
     if seen.shape != wanted.shape:
         return f"shape {seen.shape}{note}", f"shape {wanted.shape}"
@@ -76,11 +78,11 @@ def row_difference(seen: Any, wanted: Any, note: str = "", first_row: int = 0) -
     return f"row {first_row + row}: {texts[0]}{note}", texts[1]
 
 
-def support(p: Array) -> list[int]:
+def allowed_ids(p: Array) -> list[int]:
     """The ids that can be drawn from p (V)."""
     return [int(i) for i in np.flatnonzero(p > 0)]
 
 
-def grid(n: int) -> Array:
-    """n numbers in the middles of n equal parts of [0, 1)."""
+def uniform_grid(n: int) -> Array:
+    """The midpoints of n equal parts of [0, 1)."""
     return (np.arange(n) + 0.5) / n

@@ -32,14 +32,14 @@ _UNDERFLOW = 746.0  # exp(-746) is 0 in float64
 
 @law(
     "S01",
-    "the answer is a distribution",
+    "the result is a distribution",
     area="sampling",
     case=lambda sut: logits_and_settings(sut),
     needs=("probabilities",),
     mutants=("writes-into-its-input", "no-maximum-subtracted", "not-renormalised"),
 )
 def is_a_distribution(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """The probabilities are finite, not negative, of the logits' shape, and sum to 1; the logits stay as they were."""
+    """The probabilities are finite, not negative, have the logits' shape and sum to 1. The logits do not change."""
     before = logits.copy()
     p = sut.p(logits, **settings)
     if logits.tobytes() != before.tobytes():
@@ -52,7 +52,7 @@ def is_a_distribution(sut: SamplerUnderTest, logits: Array, settings: dict[str, 
 
 @st.composite
 def _shifted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """Multiples of 1/256 and a temperature that is a power of 2: the shift loses nothing."""
+    """Multiples of 1/256 and a temperature that is a power of 2, so that the shift is exact."""
     case = draw(logits_and_settings(sut, "top_k", "top_p", elements=TIED_LOGITS))
     if "temperature" in sut.capabilities:
         case["settings"]["temperature"] = draw(st.sampled_from([1.0, 0.5, 2.0]))
@@ -71,7 +71,7 @@ def _shifted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     cites=("MoonshotAI/Kimi-Audio#161",),
 )
 def shift_invariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], shift: float) -> None:
-    """Adding a constant to a row of logits changes no probability; so log-probabilities serve as logits."""
+    """Adding a constant to a row of logits changes no probability. So log-probabilities can be used as logits."""
 
     def f(x: Array) -> Array:
         return sut.p(x, **settings)
@@ -82,7 +82,7 @@ def shift_invariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, A
 
 @st.composite
 def _permuted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """Distinct logits, for which id stays must then not depend on its number."""
+    """Distinct logits: which id stays must then not depend on its number."""
     case = draw(logits_and_settings(sut, elements=EXACT_LOGITS, unique=True))
     return case | {"order": draw(st.permutations(range(case["logits"].shape[-1])))}
 
@@ -96,18 +96,18 @@ def _permuted_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     mutants=("top-p-mask-not-scattered",),
 )
 def permutation_equivariance(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], order: list[int]) -> None:
-    """Where no two logits are equal, renumbering the ids renumbers the probabilities and does nothing else."""
+    """If no two logits are equal, permuting the ids permutes the probabilities."""
 
     def f(x: Array) -> Array:
         return sut.p(x, **settings)
 
     if not holds_permutation_equivariance(f, logits, order, sut.tolerance(1e-12)):
-        raise LawBroken(*row_difference(f(logits[:, order]), f(logits)[:, order], " for the renumbered ids"))
+        raise LawBroken(*row_difference(f(logits[:, order]), f(logits)[:, order], " for the permuted ids"))
 
 
 @st.composite
 def _batched_settings(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """At least two rows; where the sampler takes arrays, a value of every setting for each."""
+    """At least two rows; one value of every setting per row where the sampler takes arrays."""
     case = draw(logits_and_settings(sut, rows=(2, 3), elements=TIED_LOGITS))
     if "per_row" in sut.capabilities and draw(st.booleans()):
         B, V = case["logits"].shape
@@ -126,7 +126,7 @@ def _batched_settings(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     cites=("vllm-project/vllm#50979", "vllm-project/vllm#51226", "vllm-project/vllm-ascend#11419"),
 )
 def rows_are_independent(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """A row alone gets the probabilities that it gets in any batch."""
+    """A row has the same probabilities alone and in any batch."""
     together = sut.p(logits, **settings)
     for i in range(len(logits)):
         own = {name: value[i : i + 1] if isinstance(value, np.ndarray) else value for name, value in settings.items()}
@@ -141,21 +141,20 @@ def rows_are_independent(sut: SamplerUnderTest, logits: Array, settings: dict[st
     "temperature 0 is greedy",
     area="sampling",
     case=lambda sut: cases(logits=logits(), temperature=st.sampled_from([0.0, 0])),
-    needs=("answers", "temperature"),
+    needs=("results", "temperature"),
     mutants=("zero-temperature-means-one", "greedy-takes-the-last"),
     cites=("inclusionAI/LLaDA2.X#6", "EricLBuehler/mistral.rs#2424"),
 )
 def zero_is_greedy(sut: SamplerUnderTest, logits: Array, temperature: float) -> None:
-    """At temperature 0 the first of the likeliest ids has probability 1, so no other is drawn (or, by policy,
-    temperature 0 is an error)."""
+    """At temperature 0 the first of the likeliest ids has probability 1 (or, by policy, temperature 0 is an error)."""
     policy = f"zero_temperature={sut.zero_temperature!r}"
     if sut.zero_temperature == "error":
         try:
-            seen = sut.answers(logits, temperature=temperature)
+            seen = sut.results(logits, temperature=temperature)
         except sut.errors:
             return
         raise LawBroken(format_array(seen), "an error", policy)
-    seen = sut.answers(logits, temperature=temperature)
+    seen = sut.results(logits, temperature=temperature)
     likeliest = logits.argmax(-1)
     if "probabilities" in sut.capabilities:
         expected = np.eye(logits.shape[-1])[likeliest]
@@ -200,7 +199,7 @@ def is_softmax(sut: SamplerUnderTest, logits: Array) -> None:
     cites=("vllm-project/vllm#3063", "vllm-project/vllm#1623"),
 )
 def tiny_temperature(sut: SamplerUnderTest, logits: Array, share: float) -> None:
-    """For every T from 5e-324 to (gap to the second likeliest)/746 the likeliest ids share all the mass, equally."""
+    """For every T from 5e-324 to (gap to the second likeliest)/746, the likeliest ids share all the mass equally."""
     largest = logits.max(-1, keepdims=True)
     likeliest = logits == largest
     gaps = (largest - logits)[~likeliest & np.isfinite(logits)]
@@ -220,7 +219,7 @@ def tiny_temperature(sut: SamplerUnderTest, logits: Array, share: float) -> None
     mutants=("forbids-by-minus-1e10",),
 )
 def huge_temperature(sut: SamplerUnderTest, logits: Array, temperature: float) -> None:
-    """As T grows every id that is not forbidden becomes equally likely, and a forbidden one stays impossible."""
+    """For a large T all ids that are not forbidden become equally likely, and a forbidden one stays impossible."""
     possible = logits > -np.inf
     p, expected = sut.p(logits, temperature=temperature), possible / possible.sum(-1, keepdims=True)
     if not np.allclose(p, expected, rtol=sut.tolerance(1e-12), atol=0):
@@ -237,9 +236,9 @@ def huge_temperature(sut: SamplerUnderTest, logits: Array, temperature: float) -
     cites=("RL-Align/RL-Kernel#81",),
 )
 def temperatures_multiply(sut: SamplerUnderTest, logits: Array, first: float, second: float) -> None:
-    """Applying T1 and then, to the log-probabilities, T2 is applying T1 T2.
+    """Applying T1 and then T2 to the log-probabilities is the same as applying T1 T2.
 
-    Rows are left out where T1 makes a probability so small that its logarithm has no digits any more.
+    Rows in which T1 makes a probability too small for an exact logarithm are left out.
     """
     known = [_fit_for_logarithms(x, first, underflow_floor(sut.rtol)) for x in logits]
     twice = sut.p(np.log(sut.p(logits, temperature=first)), temperature=second)[known]
@@ -249,7 +248,7 @@ def temperatures_multiply(sut: SamplerUnderTest, logits: Array, first: float, se
 
 
 def _fit_for_logarithms(x: Array, temperature: float, least: float) -> bool:
-    """Whether every id of a row that is not forbidden keeps a probability of at least this at this temperature."""
+    """Whether every id of a row that is not forbidden has at least this probability at this temperature."""
     weights = np.exp((x - x.max()) / temperature)
     return bool(((weights >= least * weights.sum()) | (x == -np.inf)).all())
 
@@ -285,7 +284,7 @@ def temperature_divides(sut: SamplerUnderTest, logits: Array, temperature: float
     cites=("UKGovernmentBEIS/inspect_ai#266",),
 )
 def entropy_grows(sut: SamplerUnderTest, logits: Array, temperature: float, factor: float) -> None:
-    """A higher temperature never lowers the entropy, nor the mass of the n likeliest ids' complement, for any n."""
+    """A higher temperature never lowers the entropy, and never raises the mass of the n likeliest ids, for any n."""
     cold, warm = sut.p(logits, temperature=temperature), sut.p(logits, temperature=temperature * factor)
     for i, (p, q) in enumerate(zip(cold, warm, strict=True)):
         if _entropy(q) < _entropy(p) - sut.tolerance(1e-9):
@@ -293,7 +292,9 @@ def entropy_grows(sut: SamplerUnderTest, logits: Array, temperature: float, fact
         heads = np.cumsum(np.sort(p)[::-1]) - np.cumsum(np.sort(q)[::-1])
         if (heads < -sut.tolerance(1e-9)).any():
             n = int(heads.argmin()) + 1
-            raise LawBroken(f"row {i}: the {n} likeliest ids gain {-heads.min():.3g} of mass by warming", "no gain")
+            raise LawBroken(
+                f"row {i}: the {n} likeliest ids gain {-heads.min():.3g} of mass at the higher T", "no gain"
+            )
 
 
 def _entropy(p: Array) -> float:

@@ -1,7 +1,7 @@
-"""Laws of the draw (S26 to S28), of uniform numbers (S29, S42), and of the tokens that come out (S31, S32, S38, S41).
+"""Laws of the draw (S26 to S28), of uniform numbers (S29, S42), and of the drawn tokens (S31, S32, S38, S41).
 
-The draw is judged by a grid of u, which needs no statistics: an inverse transform gives id i for an interval of u as
-long as p_i.  Only where nothing but tokens can be seen are they counted.
+The draw is checked on a grid of u, which needs no statistics: an inverse transform gives id i for an interval of u of
+length p_i.  Only where nothing but tokens is visible are they counted.
 """
 
 from typing import Any
@@ -14,26 +14,26 @@ from tinygrad_gpt.laws.predicates import holds_monotone_draw, holds_stratified_c
 from tinygrad_gpt.laws.sampling import reference
 from tinygrad_gpt.laws.sampling.cases import (
     EXACT_LOGITS,
+    allowed_ids,
     format_array,
-    grid,
     logits_and_settings,
     settings_for,
-    support,
+    uniform_grid,
 )
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.statistics import assert_frequencies, assert_uniform
-from tinygrad_gpt.laws.strategies import SEEDS, arrays, logits, normal, seeds, unit
+from tinygrad_gpt.laws.strategies import N_SEEDS, arrays, logits, normal, seeds, unit
 
 GPT2_VOCABULARY = 50257
-_LEAST_SLICE = 2.0**-50  # what a running sum in float64 can still tell from nothing
+_LEAST_SLICE = 2.0**-50  # what a running sum in float64 can still tell from 0
 _ALMOST_ONE = 1 - 2.0**-53
-_FINE_GRID = 2**20  # parts of [0, 1): at 4,096 a float32 running sum goes unnoticed
-DRAWS = 20_000
-SEEDED = 128  # tokens by which two seeds are told apart
+_FINE_GRID = 2**20  # parts of [0, 1): with 4,096 a running sum in float32 would not be noticed
+N_DRAWS = 20_000
+N_TOKENS_PER_SEED = 128  # enough to distinguish two seeds
 
 
 def _full_size_distribution(name: str) -> Array:
-    """Four distributions over GPT-2's vocabulary in float32, and a tiny one that is as uneven as float64 can hold."""
+    """Four distributions over GPT-2's vocabulary in float32, and a tiny one that is as uneven as float64 allows."""
     V = GPT2_VOCABULARY
     rank = np.arange(1.0, V + 1)
     shapes = {
@@ -52,7 +52,7 @@ _FULL_SIZE = ("uniform", "softmax of N(0, 4)", "1/rank", "1/rank^2", "uneven")
 
 @st.composite
 def _softmax_with_zeros(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """A distribution of float64 as a softmax leaves it, its sum off by a rounding; impossible ids at both ends."""
+    """A distribution in float64 as from a softmax, with a rounded sum; impossible ids at both ends."""
     weights = draw(arrays((draw(st.integers(1, 40)),), st.sampled_from([1, 3, 0, 10]) | st.integers(0, 10**6)))
     weights[0] += 1
     first, last = (np.zeros(draw(st.integers(0, 2))) for _ in range(2))
@@ -71,17 +71,18 @@ def _softmax_with_zeros(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     cites=("NVIDIA/Megatron-Energon#260", "hunkim/word-rnn-tensorflow#67", "huggingface/swift-transformers#384"),
 )
 def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
-    """A larger u never draws a lower id; u = 0 draws the first id that is possible, u = 1 - 2^-53 the last; no draw is
-    of an id with p = 0."""
-    possible = support(p)
-    ends = sut.drawn(p, np.array([0.0, _ALMOST_ONE])).tolist()
+    """A larger u never draws a lower id. u = 0 draws the first possible id, u = 1 - 2^-53 the last. An id with p = 0 is
+    never drawn.
+    """
+    possible = allowed_ids(p)
+    ends = sut.draw_ids(p, np.array([0.0, _ALMOST_ONE])).tolist()
     if ends != [possible[0], possible[-1]]:
         raise LawBroken(
             f"u = 0 and u = 1 - 2^-53 drew {ends}", f"{[possible[0], possible[-1]]}, the ends of the support"
         )
-    if not holds_monotone_draw(sut.drawn, p, u):
-        drawn = sut.drawn(p, np.sort(u)).tolist()
-        raise LawBroken(f"sorted u drew {drawn}", f"ids that never fall, of {possible}")
+    if not holds_monotone_draw(sut.draw_ids, p, u):
+        drawn = sut.draw_ids(p, np.sort(u)).tolist()
+        raise LawBroken(f"sorted u drew {drawn}", f"ids in rising order, of {possible}")
 
 
 @law(
@@ -94,16 +95,16 @@ def draw_rises_with_u(sut: SamplerUnderTest, p: Array, u: Array) -> None:
     mutants=("draws-by-float32-sums", "draws-the-argmax"),
 )
 def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
-    """For u = (j + 1/2) / 2^20 every id is drawn 2^20 p times, give or take 1, over GPT-2's 50,257 ids in float32."""
+    """For u = (j + 1/2) / 2^20 every id is drawn 2^20 p times ± 1, over GPT-2's 50,257 ids in float32."""
     p = _full_size_distribution(distribution)
-    ids = sut.drawn(p, grid(_FINE_GRID))
-    if not holds_stratified_counts(ids, p, sut.blur):
+    ids = sut.draw_ids(p, uniform_grid(_FINE_GRID))
+    if not holds_stratified_counts(ids, p, sut.slice_tolerance):
         if ids.min() < 0 or ids.max() >= len(p):
             raise LawBroken(f"ids from {ids.min()} to {ids.max()}", f"ids from 0 to {len(p) - 1}")
         expected = _FINE_GRID * p / p.sum(dtype=np.float64)
         counts = np.bincount(ids, minlength=len(p))
         worst = int(np.abs(counts - expected).argmax())
-        raise LawBroken(f"id {worst} drawn {counts[worst]} times", f"{expected[worst]:.2f} times, give or take 1")
+        raise LawBroken(f"id {worst} drawn {counts[worst]} times", f"{expected[worst]:.2f} ± 1 times")
 
 
 @law(
@@ -117,13 +118,14 @@ def counts_on_a_grid(sut: SamplerUnderTest, distribution: str) -> None:
     cites=("vllm-project/vllm#43150",),
 )
 def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
-    """Every id with p >= 2^-50 (4 rtol, if the draw is token_u's) is drawn by the middle of its slice, over GPT-2's
-    50,257 ids in float32."""
+    """Every id with p >= 2^-50 (for token_u: 4 rtol) is drawn by the middle of its slice, over GPT-2's 50,257 ids in
+    float32.
+    """
     p = _full_size_distribution(distribution).astype(np.float64)
-    ids = np.flatnonzero(p >= max(_LEAST_SLICE, 4 * sut.blur))
+    ids = np.flatnonzero(p >= max(_LEAST_SLICE, 4 * sut.slice_tolerance))
     sums = np.cumsum(p)
     middles = (sums[ids] - p[ids] / 2) / sums[-1]
-    drawn = sut.drawn(_full_size_distribution(distribution), middles)
+    drawn = sut.draw_ids(_full_size_distribution(distribution), middles)
     wrong = np.flatnonzero(drawn != ids)
     if len(wrong):
         u, seen, id = middles[wrong[0]], drawn[wrong[0]], ids[wrong[0]]
@@ -132,10 +134,10 @@ def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
 
 @law(
     "S29",
-    "uniform numbers are a function of where they are used",
+    "uniform numbers are a function of seed, row and position",
     area="sampling",
     case=lambda sut: cases(
-        seed=seeds().map(lambda seed: min(seed, SEEDS - 3)), row=st.integers(0, 1000), position=st.integers(0, 2000)
+        seed=seeds().map(lambda seed: min(seed, N_SEEDS - 3)), row=st.integers(0, 1000), position=st.integers(0, 2000)
     ),
     needs=("uniforms",),
     mutants=(
@@ -149,8 +151,9 @@ def every_id_can_be_drawn(sut: SamplerUnderTest, distribution: str) -> None:
     cites=("tenstorrent/tt-metal#53802",),
 )
 def uniforms_are_pure(sut: SamplerUnderTest, seed: int, row: int, position: int) -> None:
-    """Uniform numbers depend on (seed, row, position) and nothing else; neighbours differ; they lie in [0, 1), even for
-    words of all zeros or ones, and hold more than float32's 24 bits; known answers are met."""
+    """Uniform numbers depend on (seed, row, position) alone. Neighbours differ. All are in [0, 1), also for words of
+    all zeros or all ones. They have more than float32's 24 bits. Known numbers are reproduced.
+    """
     assert sut.uniforms is not None
     rows, positions = row + np.arange(4)[:, None], position + np.arange(6)
     block = np.stack([np.asarray(sut.uniforms(seed + i, rows, positions)) for i in range(3)])  # (seed, row, position)
@@ -158,12 +161,12 @@ def uniforms_are_pure(sut: SamplerUnderTest, seed: int, row: int, position: int)
         raise LawBroken(f"shape {block.shape[1:]} for rows (4, 1) and positions (6,)", "(4, 6)")
     again = np.asarray(sut.uniforms(seed + 1, np.array([row + 2]), np.array([position + 5])))
     if again.tolist() != [block[1, 2, 5]]:
-        raise LawBroken(f"asked alone: {again.tolist()}", f"the same as among others: {block[1, 2, 5]}")
+        raise LawBroken(f"computed alone: {again.tolist()}", f"the same as in a block: {block[1, 2, 5]}")
     if not ((block >= 0) & (block < 1)).all():
         raise LawBroken(f"numbers from {block.min()} to {block.max()}", "numbers in [0, 1)")
     if len(np.unique(block)) < block.size:
         raise LawBroken(
-            f"{block.size - len(np.unique(block))} equal numbers in {block.size}", "none at adjacent places"
+            f"{block.size - len(np.unique(block))} equal numbers in {block.size}", "none at adjacent positions"
         )
     if (block.astype(np.float32) == block).all():
         raise LawBroken("no number needs more than 24 bits", "53 random bits: ids of probability below 2^-24 need them")
@@ -188,15 +191,16 @@ def uniforms_are_pure(sut: SamplerUnderTest, seed: int, row: int, position: int)
     examples=3,
 )
 def uniforms_are_uniform(sut: SamplerUnderTest, seed: int, row: int, position: int) -> None:
-    """20,000 uniform numbers, of 20 rows at 1,000 positions, are spread evenly over [0, 1) (Kolmogorov-Smirnov, alpha
-    1e-9): a distribution function off by 0.035 anywhere is noticed in 99 of 100 runs."""
+    """20,000 uniform numbers, of 20 rows at 1,000 positions, are uniform on [0, 1) (Kolmogorov-Smirnov, alpha 1e-9). A
+    distribution function that is off by 0.035 anywhere is noticed in 99 of 100 runs.
+    """
     assert sut.uniforms is not None
-    assert_uniform(sut.uniforms(seed, row + np.arange(20)[:, None], position + np.arange(DRAWS // 20)))
+    assert_uniform(sut.uniforms(seed, row + np.arange(20)[:, None], position + np.arange(N_DRAWS // 20)))
 
 
 @st.composite
 def _seeded_draws(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """Six logits that differ by far more than 20,000 draws can miss, settings, and the seed of the draws."""
+    """Six logits that differ enough for 20,000 draws, settings, and the seed of the draws."""
     settings = draw(settings_for(sut, 6, sut.settings))
     if "temperature" in settings:
         settings["temperature"] = draw(st.sampled_from([0.5, 0.8, 1.5]))
@@ -216,9 +220,10 @@ def _seeded_draws(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     examples=3,
 )
 def goodness_of_fit(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], seed: int) -> None:
-    """20,000 tokens drawn from six fixed logits have the frequencies that the settings ask for (relative entropy, alpha
-    1e-9): a total variation of 0.041 is noticed in 99 of 100 runs."""
-    tokens = sut.tokens(logits[0], seed, DRAWS, **settings)
+    """20,000 tokens drawn from six fixed logits have the probabilities that the settings give (relative entropy, alpha
+    1e-9). A total variation of 0.041 is noticed in 99 of 100 runs.
+    """
+    tokens = sut.tokens(logits[0], seed, N_DRAWS, **settings)
     assert_frequencies(_count_ids(tokens, logits.shape[-1]), _expected_p(sut, logits, settings))
 
 
@@ -235,33 +240,35 @@ def goodness_of_fit(sut: SamplerUnderTest, logits: Array, settings: dict[str, An
     examples=3,
 )
 def tokens_are_independent(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
-    """Among 10,000 pairs of successive tokens from two to four fixed logits, the pair (i, j) has the frequency p_i p_j
-    (relative entropy, alpha 1e-9): a total variation of 0.068 is noticed in 99 of 100 runs."""
+    """In 10,000 pairs of successive tokens from two to four fixed logits, the pair (i, j) has the probability p_i p_j
+    (relative entropy, alpha 1e-9). A total variation of 0.068 is noticed in 99 of 100 runs.
+    """
     V = logits.shape[-1]
-    first, second = sut.tokens(logits[0] / 8, seed, DRAWS).reshape(-1, 2).T
+    first, second = sut.tokens(logits[0] / 8, seed, N_DRAWS).reshape(-1, 2).T
     p = _expected_p(sut, logits / 8, {})
     assert_frequencies(_count_ids(first * V + second, V * V), np.outer(p, p).reshape(-1))
 
 
 @law(
     "S41",
-    "a seed, a stream",
+    "one seed, one stream",
     area="sampling",
     level="statistical",
     case=lambda sut: cases(
         logits=logits(rows=(1, 1), vocabulary=(2, 4), elements=EXACT_LOGITS, masked=False),
-        seed=seeds().map(lambda seed: min(seed, SEEDS - 3)),
+        seed=seeds().map(lambda seed: min(seed, N_SEEDS - 3)),
     ),
     needs=("tokens",),
     mutants=("tokens-ignore-the-seed", "tokens-from-the-global-generator"),
     examples=3,
 )
 def a_seed_a_stream(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
-    """Tokens asked for twice with one seed are the same; those of seeds s, s + 1 and s + 2 differ within 128 draws
-    (where every id is likely enough that chance makes two streams equal less than once in 10^9 runs)."""
-    x = logits[0] / 8  # within [-1, 1]: two draws are equal with a chance of at most 0.79, and 3 * 0.79^128 < 1e-12
-    streams = [sut.tokens(x, seed + i, SEEDED).tolist() for i in range(3)]
-    again = sut.tokens(x, seed, SEEDED).tolist()
+    """One seed gives the same tokens twice. Seeds s, s + 1 and s + 2 give different tokens within 128 draws (of logits
+    for which two streams are equal by chance less than once in 10^9 runs).
+    """
+    x = logits[0] / 8  # within [-1, 1]: two draws are equal with probability at most 0.79, and 3 * 0.79^128 < 1e-12
+    streams = [sut.tokens(x, seed + i, N_TOKENS_PER_SEED).tolist() for i in range(3)]
+    again = sut.tokens(x, seed, N_TOKENS_PER_SEED).tolist()
     if again != streams[0]:
         raise LawBroken(
             f"seed {seed} drew {format_array(streams[0])}, then {format_array(again)}", "the same tokens both times"
@@ -273,7 +280,7 @@ def a_seed_a_stream(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
 
 @law(
     "S38",
-    "the whole way, on a grid",
+    "from logits to tokens, on a grid",
     area="sampling",
     level="stratified",
     case=lambda sut: logits_and_settings(sut, rows=(1, 1), vocabulary=(1, 8), elements=EXACT_LOGITS, unique=True),
@@ -281,15 +288,15 @@ def a_seed_a_stream(sut: SamplerUnderTest, logits: Array, seed: int) -> None:
     mutants=("ids-count-from-one",),
 )
 def whole_way_on_a_grid(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """From logits and u = (j + 1/2) / 4096 to tokens every id comes 4096 p times, give or take 1, p by the settings."""
-    ids = sut.ids(logits[0], grid(4096), **settings)
+    """For u = (j + 1/2) / 4096, every id is drawn 4096 p ± 1 times, with p by the logits and the settings."""
+    ids = sut.ids(logits[0], uniform_grid(4096), **settings)
     counts, p = _count_ids(ids, logits.shape[-1]), _expected_p(sut, logits, settings)
     if (np.abs(counts - 4096 * p) > 1).any():
         raise LawBroken(f"counts {format_array(counts)}", format_array(4096 * p))
 
 
 def _expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> Array:
-    """What the reference sampler says for one row, in the declared order; the logits are distinct, so without ties."""
+    """The reference sampler's p for one row, in the declared order; the logits are distinct, so there are no ties."""
     T = settings.get("temperature", 1.0)
     if sut.order == "temperature last" and T != 1:
         x = np.log(reference.probabilities(logits, **settings | {"temperature": 1.0}))
@@ -298,7 +305,7 @@ def _expected_p(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) 
 
 
 def _count_ids(ids: Array, V: int) -> Array:
-    """How often each of V ids occurs.  LawBroken if there are others."""
+    """How often each of V ids occurs.  Raises LawBroken for other ids."""
     if len(ids) and (min(ids) < 0 or max(ids) >= V):
         raise LawBroken(f"ids from {min(ids)} to {max(ids)}", f"ids from 0 to {V - 1}")
     return np.bincount(ids, minlength=V)

@@ -1,4 +1,4 @@
-"""Temperature and top-k over GPT-2's 50,257 ids in float32 (S39, S40): what small vocabularies cannot show."""
+"""Temperature and top-k over GPT-2's 50,257 ids in float32 (S39, S40): faults that small vocabularies do not show."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ from tinygrad_gpt.laws.strategies import normal, seeds
 
 
 def _full_logits(seed: int, levels: int) -> Array:
-    """(2, 50257) of float32, like a model's: N(0, 4); rounded to 1/levels there are ties in plenty."""
+    """(2, 50257) of float32 from N(0, 4), like a model's; rounded to multiples of 1/levels there are many ties."""
     return (np.round(2 * normal(seed, (2, GPT2_VOCABULARY)) * levels) / levels).astype(np.float32)
 
 
@@ -25,7 +25,7 @@ def _full_logits(seed: int, levels: int) -> Array:
     examples=3,
 )
 def temperature_at_full_size(sut: SamplerUnderTest, seed: int, temperature: float) -> None:
-    """Over 50,257 ids in float32 the probabilities sum to 1 within 1e-6, and each is exp(x/T) / sum to within 1e-4."""
+    """Over 50,257 ids in float32, the probabilities sum to 1 within 1e-6, and each is exp(x/T) / sum within 1e-4."""
     logits = _full_logits(seed, 10**6)
     p = sut.p(logits, temperature=temperature).astype(np.float64)
     if not np.allclose(p.sum(-1), 1, rtol=0, atol=1e-6):
@@ -52,7 +52,7 @@ def temperature_at_full_size(sut: SamplerUnderTest, seed: int, temperature: floa
     examples=6,
 )
 def top_k_at_full_size(sut: SamplerUnderTest, seed: int, top_k: int, levels: int) -> None:
-    """Over 50,257 ids in float32, many of them level, top-k keeps the same ids as a stable sort does."""
+    """Over 50,257 ids in float32 with many ties, top-k keeps the same ids as a stable sort."""
     logits = _full_logits(seed, levels)
     k = allowed_k(sut, top_k, GPT2_VOCABULARY)
     for i, (p, x) in enumerate(zip(sut.p(logits, top_k=k), logits, strict=True)):
@@ -68,4 +68,4 @@ def top_k_at_full_size(sut: SamplerUnderTest, seed: int, top_k: int, levels: int
             raise LawBroken(seen, f"kept {expected.sum()}", f"ties={sut.ties!r}")
 
 
-FULL_SIZE_LAWS = (temperature_at_full_size, top_k_at_full_size)
+GPT2_VOCABULARY_LAWS = (temperature_at_full_size, top_k_at_full_size)

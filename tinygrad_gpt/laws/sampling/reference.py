@@ -1,6 +1,6 @@
-"""A sampler written to be believed: row by row, id by id, in Python's own float64 and exact sums.
+"""A sampler that is easy to check by reading: row by row, id by id, with Python's floats and exact sums.
 
-The laws take their expectations from it where algebra does not give them at once.
+The laws compare with it where algebra does not give the expected result directly.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 
-_MARGIN = 2.0**-48  # mass this little below top_p has reached it: some roundings of a sum
+_MARGIN = 2.0**-48  # a mass this little below top_p counts as reached: some roundings of a sum
 
 
 def probabilities(
@@ -60,19 +60,19 @@ def _row_probabilities(
 
 
 def _rank_ids(x: Sequence[float]) -> list[int]:
-    """The ids that are not forbidden, by falling logit, of equals the lowest first."""
+    """The ids that are not forbidden, by falling logit; among equal logits the lowest id first."""
     return sorted((i for i, v in enumerate(x) if v > -math.inf), key=lambda i: (-x[i], i))
 
 
 def top_k_support(x: Sequence[float], k: int, ties: str) -> list[int]:
-    """The first k of the ranked ids; ties="all" keeps those level with the last of them too."""
+    """The first k of the ranked ids; with ties="all" also those tied with the last of them."""
     order = _rank_ids(x)
     kept = order[:k]
     return [i for i in order if x[i] >= x[kept[-1]]] if ties == "all" else kept
 
 
 def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> list[int]:
-    """How many leading weights hold the share top_p, and not one too many: every answer within the margin."""
+    """The lengths of the shortest prefixes of weights with mass top_p: all that are right within the margin."""
     total = math.fsum(weights)
     shares = [math.fsum(weights[:n]) / total for n in range(len(weights) + 1)]
     lengths = range(1, len(weights) + 1)
@@ -80,7 +80,7 @@ def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> lis
 
 
 def _check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
-    """ValueError or TypeError for a setting that means nothing; None is off."""
+    """Raises ValueError or TypeError for an invalid setting; None is off."""
     for T in temperature:
         if _real_number("temperature", T) < 0 or not math.isfinite(T):
             raise ValueError(f"temperature must be finite and at least 0; got {T}")
@@ -94,23 +94,23 @@ def _check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], 
 
 
 def _real_number(name: str, value: Any) -> float:
-    """value as a float; TypeError for a bool or what is no number."""
+    """value as a float.  Raises TypeError for a bool or anything that is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number; got {value!r}")
     return float(value)
 
 
 def draw(p: Array, u: Array) -> Array:
-    """p (V), u (N) in [0, 1) -> the ids (N) whose slices of the running sum hold u * total."""
+    """p (V), u (N) in [0, 1) -> the ids (N) whose slices of the running sum contain u * total."""
     sums = np.cumsum(p, dtype=np.float64)
     ids = np.searchsorted(sums, np.asarray(u) * sums[-1], side="right")  # the first with sum > u * total: skips p = 0
-    return np.minimum(ids, np.flatnonzero(p)[-1])  # u * total rounds up to a total that is a denormal number
+    return np.minimum(ids, np.flatnonzero(p)[-1])  # u * total rounds up to total if that is a denormal number
 
 
 def uniforms(seed: int, rows: Array, positions: Array) -> Array:
     """A number in [0, 1) for each row and position, from Philox keyed by the seed and counting both."""
     places = np.broadcast(rows, positions)
-    key = np.array([seed, 4], np.uint64)  # from a list of Python's integers NumPy makes floats once one exceeds 2**63
+    key = np.array([seed, 4], np.uint64)  # NumPy turns a list of Python integers into floats if one exceeds 2**63
     words = [np.random.Philox(key=key, counter=[t, r, 0, 0]).random_raw() for r, t in places]
     return to_uniform(np.array(words, np.uint64)).reshape(places.shape)
 

@@ -1,4 +1,4 @@
-"""Laws of bad, odd and foreign input: what must be refused, and what must not matter (S23 to S25, S33 to S35)."""
+"""Laws of unusual input: what must be refused, and what must not matter (S23 to S25, S33 to S35)."""
 
 import math
 from typing import Any
@@ -10,11 +10,11 @@ from tinygrad_gpt.laws.law import Array, Case, LawBroken, law
 from tinygrad_gpt.laws.predicates import close_probabilities
 from tinygrad_gpt.laws.sampling.cases import (
     TIED_LOGITS,
+    allowed_ids,
     format_array,
-    grid,
     logits_and_settings,
     row_difference,
-    support,
+    uniform_grid,
 )
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 from tinygrad_gpt.laws.strategies import floats, laid_out, layouts, logits, ties
@@ -45,9 +45,9 @@ def minus_infinity_forbids(sut: SamplerUnderTest, logits: Array, settings: dict[
     p = sut.p(logits, **settings)
     forbidden = np.asarray(logits == -np.inf)
     if (p[forbidden] != 0).any():
-        raise LawBroken(format_array(p), f"0 where the logit is -inf: ids {support(forbidden[0])} of row 0")
+        raise LawBroken(format_array(p), f"0 where the logit is -inf: ids {allowed_ids(forbidden[0])} of row 0")
     if "ids" in sut.capabilities:
-        u = np.concatenate([[0.0], grid(64), [1 - 2.0**-53]])
+        u = np.concatenate([[0.0], uniform_grid(64), [1 - 2.0**-53]])
         drawn = sut.ids(logits[0], u, **settings)
         if forbidden[0][drawn].any():
             raise LawBroken(f"drew id {drawn[forbidden[0][drawn]][0]}", "never: its logit is -inf")
@@ -55,7 +55,7 @@ def minus_infinity_forbids(sut: SamplerUnderTest, logits: Array, settings: dict[
 
 @st.composite
 def _faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """Logits with a nan or +inf somewhere, a row of -inf, or rows of no ids; at T = 0 too."""
+    """Logits with a nan or +inf, a row of only -inf, or rows without ids; also at T = 0."""
     case = draw(logits_and_settings(sut, elements=TIED_LOGITS))
     x = case["logits"]
     fault = draw(st.sampled_from(["nan", "inf", "all -inf", "no ids"]))
@@ -73,17 +73,17 @@ def _faulty_logits(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
 
 @law(
     "S24",
-    "faulty logits are an error",
+    "invalid logits are an error",
     area="sampling",
     case=_faulty_logits,
-    needs=("answers",),
+    needs=("results",),
     mutants=("nan-becomes-zero",),
     cites=("JustVugg/colibri#369", "karpathy/nanoGPT#273"),
 )
 def faulty_logits_are_an_error(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """A nan, +inf, a row of -inf throughout, and rows without ids are errors, at temperature 0 too."""
+    """A nan, +inf, a row of only -inf, and rows without ids are errors, also at temperature 0."""
     try:
-        seen = sut.answers(logits, **settings)
+        seen = sut.results(logits, **settings)
     except sut.errors:
         return
     raise LawBroken(format_array(seen), " or ".join(error.__name__ for error in sut.errors))
@@ -106,7 +106,7 @@ _GOOD: dict[str, tuple[tuple[Any, Any], ...]] = {  # (as given, the same in the 
 
 @st.composite
 def _any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
-    """A setting and a value that is wrong, or right but of an unusual type."""
+    """A setting and a value that is invalid, or valid but of an unusual type."""
     name = draw(st.sampled_from(sut.settings))
     values = [*_BAD[name], *(value for value, _ in _GOOD[name]), *([0] if name == "top_k" else [])]
     return {
@@ -121,24 +121,25 @@ def _any_setting(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     "bad settings are errors",
     area="sampling",
     case=_any_setting,
-    needs=("answers", "settings"),
+    needs=("results", "settings"),
     mutants=("nan-top-p-accepted", "true-is-one"),
     cites=("Vision-CAIR/MiniGPT-4#200", "ohdearquant/lattice#295", "TransformerLensOrg/TransformerLens#1347"),
 )
 def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, value: Any) -> None:
-    """A negative, nan, infinite, Boolean or text setting, a k that is no whole number, and a share above 1 are errors
-    (so is k = 0, unless by policy it is off); whole-number temperatures and NumPy's scalars are fine."""
+    """A negative, nan, infinite, Boolean or text setting, a k that is not a whole number, and a top_p or min_p above 1
+    are errors (also k = 0, unless by policy it means off). Whole-number temperatures and NumPy scalars are allowed.
+    """
     good = [plain for given, plain in _GOOD[setting] if type(given) is type(value) and given == value]
     off = setting == "top_k" and value == 0 and type(value) is int and sut.zero_k == "off"
     if good or off:
-        p, q = sut.answers(logits, **{setting: value}), sut.answers(logits, **({setting: good[0]} if good else {}))
+        p, q = sut.results(logits, **{setting: value}), sut.results(logits, **({setting: good[0]} if good else {}))
         if not close_probabilities(p, q, sut.tolerance(1e-12)):
             raise LawBroken(
                 f"{format_array(p)} for {value!r}", f"{format_array(q)}, as for {good[0] if good else 'no limit'}"
             )
         return
     try:
-        seen = sut.answers(logits, **{setting: value})
+        seen = sut.results(logits, **{setting: value})
     except sut.errors:
         return
     raise LawBroken(
@@ -155,7 +156,7 @@ def bad_settings_are_errors(sut: SamplerUnderTest, logits: Array, setting: str, 
     mutants=("row-zero-threshold", "squeezes-a-single-row"),
 )
 def degenerate_shapes(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """A batch of no rows gives no rows, one row gives one row, and with V = 1 the one id has probability 1."""
+    """A batch without rows gives no rows, one row gives one row, and with V = 1 the only id has probability 1."""
     p = sut.p(logits, **settings)
     if p.shape != logits.shape:
         raise LawBroken(f"shape {p.shape}", f"shape {logits.shape}")
@@ -173,19 +174,23 @@ def degenerate_shapes(sut: SamplerUnderTest, logits: Array, settings: dict[str, 
     cites=("NVIDIA/Megatron-LM#7182",),
 )
 def float32_agrees(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """The same numbers in float32 and in float64 give the same support, but for unequal logits within 1 ulp and ids on
-    min-p's threshold, and a total variation below 1e-5 (T >= 0.5; no top-p: a sum may reach p but for its last bit)."""
+    """The same numbers in float32 and in float64 give the same ids, except for unequal logits within 1 ulp and ids on
+    min-p's threshold, and a total variation below 1e-5 (for T >= 0.5, without top-p, whose sum may miss p by its last
+    bit).
+    """
     settings = settings | {"temperature": max(0.5, settings["temperature"])} if "temperature" in settings else settings
     x = logits.astype(np.float32)
     narrow, wide = sut.p(x, **settings), sut.p(x.astype(np.float64), **settings)
     for i, (p, q) in enumerate(zip(narrow, wide, strict=True)):
         if sut.ties == "any" or has_close_neighbours(
             x[i]
-        ):  # which of equals stay is the sampler's business: compare by rank
+        ):  # which of equal logits stay is up to the sampler: compare by rank
             p, q = np.sort(p), np.sort(q)
-        same = support(p) == support(q)
+        same = allowed_ids(p) == allowed_ids(q)
         if not same and not near_the_threshold(x[i], **settings):
-            raise LawBroken(f"row {i}: kept {support(narrow[i])} for float32", f"{support(wide[i])}, as for float64")
+            raise LawBroken(
+                f"row {i}: kept {allowed_ids(narrow[i])} for float32", f"{allowed_ids(wide[i])}, as for float64"
+            )
         variation = float(np.where(np.isnan(p) & np.isnan(q), 0, np.abs(p - q)).sum()) / 2
         if same and not variation <= 1e-5:
             note = f" for float32, total variation {variation:.2g}"
@@ -221,7 +226,7 @@ def _in_layouts(draw: st.DrawFn, sut: SamplerUnderTest) -> Case:
     mutants=("writes-into-its-input", "reads-memory-in-order"),
 )
 def layout_does_not_matter(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any], layout: str) -> None:
-    """Strided, reversed, transposed and read-only logits give what a plain copy gives."""
+    """Strided, reversed, transposed and read-only logits give the same result as a contiguous copy."""
     p, q = sut.p(laid_out(logits, layout), **settings), sut.p(logits.copy(), **settings)
     if not close_probabilities(p, q, sut.tolerance(1e-12)):
         raise LawBroken(*row_difference(p, q, f" for {layout} logits"))

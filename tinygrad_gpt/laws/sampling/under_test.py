@@ -1,4 +1,4 @@
-"""The adapter for samplers: what can be asked of one, whichever of its stages are open to view."""
+"""The adapter for samplers, for whichever of its stages can be called."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from tinygrad_gpt.laws.law import Area, Array
 
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 _DECLARED = frozenset({*SETTINGS, "per_row"})
-# Found, not declared.  "answers" is any of probabilities, ids and tokens: for laws that each of them can break.
-_VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "answers"})
-_MAX_TOKENS_SHOWN = 64  # tokens, or u, that stand for a distribution which is not shown
+# Found, not declared.  "results" is any of probabilities, ids and tokens, for laws that each of them can break.
+_VIEWS = frozenset({"probabilities", "draw", "ids", "uniforms", "settings", "tokens", "results"})
+_MAX_TOKENS_SHOWN = 64  # number of tokens, or of u, that stand for a distribution that cannot be called
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SamplerUnderTest:
-    """A sampler, through whichever of these it has; settings arrive as keywords, and only those it declares.
+    """A sampler, by whichever of these functions it has.  Settings are keywords, and only those that it declares.
 
     probabilities(logits (B, V), **settings) -> (B, V)
     warp(logits (B, V), **settings) -> logits (B, V), whose softmax are the probabilities
-    token_u(logits (V), u (N), **settings) -> ids (N): the token that each uniform number u in [0, 1) leads to
-    token(logits (V), seed, n, **settings) -> ids (n): a black box, of which only counts can be judged
-    draw(p (V), u (N)) -> ids (N); without it token_u is asked for its draw from log p
+    token_u(logits (V), u (N), **settings) -> ids (N): the token for each uniform number u in [0, 1)
+    token(logits (V), seed, n, **settings) -> ids (n): a black box, of which only counts can be checked
+    draw(p (V), u (N)) -> ids (N); without it, token_u draws from log p
     uniforms(seed, rows, positions) -> numbers in [0, 1), rows and positions broadcast
     to_unit(words of uint64) -> numbers in [0, 1); known_uniforms: (seed, row, position) -> the right number
 
-    capabilities are those of temperature, top_k, top_p, min_p, and per_row if settings may be arrays (B).
-    The fields from ties on are policies: where several choices are right, which one was made.  rtol widens the
-    tolerances for a sampler that computes in less than float64.  errors is what bad input must raise.
+    capabilities: those of temperature, top_k, top_p, min_p, and per_row if settings may be arrays (B).
+    The fields from ties on are policies: which choice was made where several are right.  rtol widens the tolerances for
+    a sampler that computes in less than float64.  errors are the exceptions that bad input must raise.
     """
 
     area: ClassVar[Area] = "sampling"
@@ -66,7 +66,7 @@ class SamplerUnderTest:
             "settings": self.settings,
         }
         views["tokens"] = self.token or (views["ids"] and self.uniforms)
-        views["answers"] = views["probabilities"] or views["ids"] or views["tokens"]
+        views["results"] = views["probabilities"] or views["ids"] or views["tokens"]
         if not any(given for view, given in views.items() if view != "settings"):
             raise ValueError(f"sampler {self.name!r} needs probabilities, warp, token_u, token, draw or uniforms")
         found = {view for view, given in views.items() if given}
@@ -100,43 +100,43 @@ class SamplerUnderTest:
         return tuple(name for name in SETTINGS if name in self.capabilities)
 
     def p(self, logits: Array, **settings: Any) -> Array:
-        """The probabilities, (B, V) of float64; for a warp the softmax of what it answers."""
+        """The probabilities, (B, V) of float64; for a warp the softmax of its result."""
         if self.probabilities is not None:
             return np.asarray(self.probabilities(logits, **settings))
-        assert self.warp is not None, "the law should have asked for the capability"
+        assert self.warp is not None, "the law should require the capability"
         x = np.asarray(self.warp(logits, **settings), np.float64)
         weights = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
         return weights / weights.sum(-1, keepdims=True)
 
-    def drawn(self, p: Array, u: Array) -> Array:
-        """The ids (N) that u (N) draws from p (V); through token_u the logits are log p, whose softmax is p."""
+    def draw_ids(self, p: Array, u: Array) -> Array:
+        """The ids (N) that u (N) draws from p (V); for token_u the logits are log p, whose softmax is p."""
         if self.draw is not None:
             return np.asarray(self.draw(p, u))
-        assert self.token_u is not None, "the law should have asked for the capability"
+        assert self.token_u is not None, "the law should require the capability"
         with np.errstate(divide="ignore"):
             return np.asarray(self.token_u(np.log(np.asarray(p, np.float64)), u))
 
     @property
-    def blur(self) -> float:
-        """How far the ends of a slice may be from where p puts them: not at all, or by rtol after log and softmax."""
+    def slice_tolerance(self) -> float:
+        """How far the ends of a slice may be off: 0, or rtol after log and softmax."""
         return 0.0 if self.draw is not None else self.rtol
 
     def ids(self, logits: Array, u: Array, **settings: Any) -> Array:
-        """The tokens (N) that logits (V) and the uniform numbers u (N) lead to."""
+        """The tokens (N) for logits (V) and the uniform numbers u (N)."""
         if self.token_u is not None:
             return np.asarray(self.token_u(logits, u, **settings))
-        assert self.draw is not None, "the law should have asked for the capability"
+        assert self.draw is not None, "the law should require the capability"
         return np.asarray(self.draw(self.p(logits[None], **settings)[0], u))
 
     def tokens(self, logits: Array, seed: int, n: int, **settings: Any) -> Array:
-        """n tokens drawn from logits (V), random by this seed."""
+        """n tokens drawn from logits (V) with this seed."""
         if self.token is not None:
             return np.asarray(self.token(logits, seed, n, **settings))
-        assert self.uniforms is not None, "the law should have asked for the capability"
+        assert self.uniforms is not None, "the law should require the capability"
         return self.ids(logits, np.asarray(self.uniforms(seed, 0, np.arange(n))), **settings)
 
-    def answers(self, logits: Array, **settings: Any) -> Array:
-        """What the sampler makes of logits (B, V): probabilities (B, V), or tokens (B, 64) of a fixed u or seed."""
+    def results(self, logits: Array, **settings: Any) -> Array:
+        """The sampler's result for logits (B, V): probabilities (B, V), or tokens (B, 64) for a fixed u or seed."""
         if "probabilities" in self.capabilities:
             return self.p(logits, **settings)
         if "ids" in self.capabilities:
@@ -145,5 +145,5 @@ class SamplerUnderTest:
         return np.array([self.tokens(row, 0, _MAX_TOKENS_SHOWN, **settings) for row in logits])
 
     def tolerance(self, law: float) -> float:
-        """The law's relative tolerance, or the sampler's where that is wider."""
+        """The law's relative tolerance, or the sampler's if that is wider."""
         return max(law, self.rtol)
