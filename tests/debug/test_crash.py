@@ -3,9 +3,10 @@
 import numpy as np
 
 from tinygrad_gpt.checkpoints import load_checkpoint
-from tinygrad_gpt.debug import Crash, crash, replay
+from tinygrad_gpt.debug import Crash, crash, find_nonfinite, replay
 from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.rng import Dropout
 
 CONFIG = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1, drop_rate=0.3)
 IDS = np.arange(12).reshape(3, 4) % 7
@@ -18,6 +19,7 @@ def test_a_saved_step_gives_the_same_finding_again(tmp_path):
     found = Crash(model, IDS, IDS, step=5, seed=3, accumulation=2, message="step 5: loss is nan")
     found.save(tmp_path / "crash")
     assert found.found is not None
+    assert found.found == find_nonfinite(model, IDS, IDS, dropout=Dropout(3, 5), accumulation=2)
     assert replay(tmp_path / "crash") == found.found
     report = (tmp_path / "crash" / "report.txt").read_text("utf-8")
     assert report.startswith(f"step 5: loss is nan\n\n{found.found.report()}\n\nTo look again:")

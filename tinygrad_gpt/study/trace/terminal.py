@@ -21,7 +21,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """How much room a tree takes."""
+    """How much space a tree takes."""
 
     folders: bool  # file names with their folders, and full headings
     exact: bool  # bytes, not thousands or millions of bytes

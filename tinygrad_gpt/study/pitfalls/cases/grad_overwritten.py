@@ -14,8 +14,8 @@ def backward(loss: Tensor) -> None:
     """Add dloss/dleaf to the gradient of every leaf."""
     grads: dict[Any, Any] = {loss.node: np.ones(loss.shape)}
     for node in reversed(deepest_first(loss)):
-        answers = node.vjp(grads[node])
-        for parent, dx in zip(node.parents, answers, strict=True):
+        terms = node.vjp(grads[node])
+        for parent, dx in zip(node.parents, terms, strict=True):
             if parent is None:
                 continue
             grads[parent] = dx
@@ -26,8 +26,8 @@ def backward_fixed(loss: Tensor) -> None:
     """Add dloss/dleaf to the gradient of every leaf."""
     grads: dict[Any, Any] = {loss.node: np.ones(loss.shape)}
     for node in reversed(deepest_first(loss)):
-        answers = node.vjp(grads[node])
-        for parent, dx in zip(node.parents, answers, strict=True):
+        terms = node.vjp(grads[node])
+        for parent, dx in zip(node.parents, terms, strict=True):
             if parent is None:
                 continue
             if parent in grads:

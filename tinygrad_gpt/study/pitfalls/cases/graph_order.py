@@ -16,8 +16,8 @@ def backward(loss: Tensor) -> None:
     grads: dict[Any, Any] = {loss.node: np.ones(loss.shape)}
     todo = nearest_first(loss)
     for node in todo:
-        answers = node.vjp(grads[node])
-        for parent, dx in zip(node.parents, answers, strict=True):
+        terms = node.vjp(grads[node])
+        for parent, dx in zip(node.parents, terms, strict=True):
             if parent is None:
                 continue
             if parent in grads:
@@ -31,8 +31,8 @@ def backward_fixed(loss: Tensor) -> None:
     grads: dict[Any, Any] = {loss.node: np.ones(loss.shape)}
     todo = reversed(deepest_first(loss))
     for node in todo:
-        answers = node.vjp(grads[node])
-        for parent, dx in zip(node.parents, answers, strict=True):
+        terms = node.vjp(grads[node])
+        for parent, dx in zip(node.parents, terms, strict=True):
             if parent is None:
                 continue
             if parent in grads:
