@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.ops.cases import CASES
 from tinygrad_gpt import ops
 from tinygrad_gpt.laws.ops.assertions import distinct_dy
-from tinygrad_gpt.study.entries import Call, entry_sum, names_of
+from tinygrad_gpt.study.entries import Computation, entry_sum, names_of
 from tinygrad_gpt.study.entries.rules import RULES
 
 SUTS = [sut for suts in CASES.values() for sut in suts if sut.op in ops.ALL_OPS]
@@ -27,7 +27,9 @@ def call_of(sut, arrays, settings, seed):
     y, vjp = sut.op(*arrays, **settings)
     y = np.asarray(y)
     dy = distinct_dy(seed, y)
-    return Call(sut.op, dict(zip(names, arrays, strict=True)), settings, y, dy), dict(zip(names, vjp(dy), strict=True))
+    return Computation(sut.op, dict(zip(names, arrays, strict=True)), settings, y, dy), dict(
+        zip(names, vjp(dy), strict=True)
+    )
 
 
 def drawn(data, sut):
@@ -102,7 +104,7 @@ def test_the_arrays_inside_attention_add_up(data):
 def test_terms_come_by_size():
     x, weight = np.array([[1.0, -3.0, 2.0]]), np.ones((3, 1))
     y, _ = ops.linear(x, weight)
-    found = entry_sum(Call(ops.linear, {"x": x, "weight": weight}, {}, y), "y", (0, 0))
+    found = entry_sum(Computation(ops.linear, {"x": x, "weight": weight}, {}, y), "y", (0, 0))
     assert [term.value for term in found.terms()] == [-3.0, 2.0, 1.0]
     assert [term.value for term in found.terms(2)] == [-3.0, 2.0]
     assert [factor.label for term in found.terms(1) for factor in term.factors] == ["x[0, 1]", "weight[1, 0]"]
@@ -120,11 +122,11 @@ def test_terms_come_by_size():
 )
 def test_what_there_is_not_is_one_line(name, index, message):
     x, weight = np.ones((1, 2)), np.ones((2, 1))
-    call = Call(ops.linear, {"x": x, "weight": weight}, {}, ops.linear(x, weight)[0])
+    call = Computation(ops.linear, {"x": x, "weight": weight}, {}, ops.linear(x, weight)[0])
     with pytest.raises(ValueError, match=message):
         entry_sum(call, name, index)
 
 
 def test_the_names_of_a_call():
     x = np.ones((2, 3))
-    assert names_of(Call(ops.softmax, {"x": x}, {}, x)) == ("y", "dx")
+    assert names_of(Computation(ops.softmax, {"x": x}, {}, x)) == ("y", "dx")

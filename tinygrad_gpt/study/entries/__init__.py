@@ -1,6 +1,6 @@
 """Any number of a step as the sum that it is: y[i] or dx[i] of an op, term by term, and where each factor stands."""
 
-from tinygrad_gpt.study.entries.entry import Call as Call
+from tinygrad_gpt.study.entries.entry import Computation as Computation
 from tinygrad_gpt.study.entries.entry import EntrySum as EntrySum
 from tinygrad_gpt.study.entries.entry import Factor as Factor
 from tinygrad_gpt.study.entries.entry import Term as Term

@@ -1,6 +1,6 @@
 """What an entry of an array is the sum of, and where each factor of each term stands.
 
-    call = Call(ops.linear, {"x": x, "weight": weight, "bias": bias}, {}, y, dy)
+    call = Computation(ops.linear, {"x": x, "weight": weight, "bias": bias}, {}, y, dy)
     entry_sum(call, "dweight", (3, 5))      # dW[3, 5] = Σ_n x[n, 3] dy[n, 5], the largest terms first
 
 A name says which array: an input's ("x"), "y", the gradient of an input ("dx"), or an array inside the op that the op's
@@ -25,7 +25,7 @@ Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Call:
+class Computation:
     """One call of an op on NumPy's arrays, and the gradient that came back to it.
 
     `inputs` are the op's array arguments by their names, in order; None for one that is left out.  `dy` is dLoss/dy, or
@@ -147,4 +147,4 @@ def _factor(column: Column, n: int) -> Factor:
     return Factor(column.form.format(entry), value, column.name, index)
 
 
-Rule = Callable[[Call, Index], tuple[str, Sequence[Block]]]  # -> the formula, as in the op's file, and the terms
+Rule = Callable[[Computation, Index], tuple[str, Sequence[Block]]]  # -> the formula, as in the op's file, and the terms

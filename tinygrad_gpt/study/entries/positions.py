@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Call, Column, Index
+from tinygrad_gpt.study.entries.entry import Column, Computation, Index
 
 Shape = tuple[int, ...]
 
@@ -33,7 +33,7 @@ def along(index: Index, axis: int, length: int) -> Array:
     return at
 
 
-def column(call: Call, name: str, at: Array, form: str = "{}") -> Column:
+def column(call: Computation, name: str, at: Array, form: str = "{}") -> Column:
     """Entries of an input, of y or of dy."""
     return inner(name, call.array(name), at, form)
 

@@ -1,15 +1,15 @@
 """The sum of an entry, by the rules of its op."""
 
-from tinygrad_gpt.study.entries.entry import Call, EntrySum, Index
+from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index
 from tinygrad_gpt.study.entries.rules import RULES
 
 
-def names_of(call: Call) -> tuple[str, ...]:
+def names_of(call: Computation) -> tuple[str, ...]:
     """The arrays of a call whose entries can be written as sums: y, gradients, and arrays inside the op."""
     return tuple(RULES[call.op](call))
 
 
-def entry_sum(call: Call, name: str, index: Index) -> EntrySum:
+def entry_sum(call: Computation, name: str, index: Index) -> EntrySum:
     """What entry `index` of the array `name` is the sum of.
 
     Raises ValueError for a name that the op does not have, for a gradient where none came back, and for a position
@@ -31,7 +31,7 @@ def _is_inside(index: Index, shape: tuple[int, ...]) -> bool:
     return len(index) == len(shape) and all(0 <= i < n for i, n in zip(index, shape, strict=True))
 
 
-def _shape_of(call: Call, name: str) -> tuple[int, ...] | None:
+def _shape_of(call: Computation, name: str) -> tuple[int, ...] | None:
     """The shape of an input, of its gradient, or of y; None for an array inside the op."""
     found = call.y if name in ("y", "dy") else call.inputs.get(name.removeprefix("d"))
     return None if found is None else tuple(found.shape)

@@ -14,7 +14,7 @@ backward: the gradients of a second backward in the same block are added to the 
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -29,6 +29,7 @@ from tinygrad_gpt.study.trace.records import BACKWARD, FORWARD, Event, OpRecord,
 from tinygrad_gpt.study.trace.saved import Saved, arrays_of, buffer_of
 from tinygrad_gpt.study.trace.stats import stats_of
 from tinygrad_gpt.study.trace.terminal import tree
+from tinygrad_gpt.study.trace.why import Why, why
 from tinygrad_gpt.tape import Tensor
 
 _MAX_SETTING_LENGTH = 60  # characters of a setting
@@ -66,6 +67,10 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         """The model as a tree with one line per op, in this many columns."""
         return tree(self, width)
 
+    def why(self, name: str, index: Sequence[int], tokens: Sequence[Sequence[str]] | None = None) -> Why:
+        """Why an entry of a value, and of its gradient, is the number that it is; see `why`."""
+        return why(self, name, index, tokens)
+
     def begin(self, call: Call) -> OpRecord:
         """The record of an op that is about to run."""
         frames = list(calling_frames(call.caller, self.watcher))
@@ -89,6 +94,7 @@ class Trace(Recording, AbstractContextManager["Trace"]):
             inputs=tuple(values),
             wanted=tuple(wanted),
             settings={name: _setting_text(value) for name, value in call.settings.items() if value is not None},
+            given={name: value for name, value in call.settings.items() if value is not None},
             within=self.running[-1] if self.running else None,
         )
         self.ops.append(op)

@@ -1,7 +1,7 @@
 """What a trace holds: ops, the arrays between them, and the terms of every gradient."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels import Op
@@ -57,7 +57,8 @@ class OpRecord:
     lines: tuple[Line, ...]  # the calling lines, the innermost first
     inputs: tuple[Value, ...]
     wanted: tuple[bool, ...]  # which of them need a gradient
-    settings: dict[str, str]
+    settings: dict[str, str]  # as text, without those that are None
+    given: dict[str, Any]  # the same, as they were given
     within: int | None  # the op that ran it, either time (see tape.recompute_in_backward)
     output: Value = None  # type: ignore[assignment]
     kept: tuple[Saved, ...] = ()

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import Op
-from tinygrad_gpt.study.entries.entry import Call, Rule
+from tinygrad_gpt.study.entries.entry import Computation, Rule
 from tinygrad_gpt.study.entries.rules import arithmetic, attention, losses, products, reductions, rows, shaping
 
-RULES: Mapping[Op, Callable[[Call], Mapping[str, Rule]]] = {
+RULES: Mapping[Op, Callable[[Computation], Mapping[str, Rule]]] = {
     ops.add: arithmetic.add,
     ops.subtract: arithmetic.subtract,
     ops.multiply: arithmetic.multiply,

@@ -7,97 +7,97 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, erf
 from tinygrad_gpt.ops.gelu import A, C
-from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import column, inner, one, read_by, repeats
 
 Rules = Mapping[str, Rule]
 
 
-def _pair(call: Call) -> tuple[str, str]:
+def _pair(call: Computation) -> tuple[str, str]:
     """The names of the two arrays, whatever the op calls them."""
     a, b = call.inputs
     return a, b
 
 
-def _back(call: Call, name: str, index: Index) -> tuple[Array, Array, Array]:
+def _back(call: Computation, name: str, index: Index) -> tuple[Array, Array, Array]:
     """For an entry of an input: positions in y, in a and in b of what it takes part in."""
     a, b = _pair(call)
     at = repeats(call.array(name).shape, index, call.y.shape)
     return at, read_by(call.array(a).shape, at), read_by(call.array(b).shape, at)
 
 
-def _reads(call: Call, index: Index) -> tuple[Array, Array]:
+def _reads(call: Computation, index: Index) -> tuple[Array, Array]:
     """What an entry of y is made from, in a and in b."""
     a, b = _pair(call)
     return read_by(call.array(a).shape, one(index)), read_by(call.array(b).shape, one(index))
 
 
-def add(call: Call) -> Rules:
+def add(call: Computation) -> Rules:
     """y = a + b."""
     return _sum_of_two(call, +1)
 
 
-def subtract(call: Call) -> Rules:
+def subtract(call: Computation) -> Rules:
     """y = a - b."""
     return _sum_of_two(call, -1)
 
 
-def _sum_of_two(call: Call, sign: int) -> Rules:
+def _sum_of_two(call: Computation, sign: int) -> Rules:
     a, b = _pair(call)
     minus = [Column("-1", -1.0)] if sign < 0 else []
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         return f"{a} {'+' if sign > 0 else '-'} {b}", [
             Block((column(call, a, at_a),)),
             Block((*minus, column(call, b, at_b))),
         ]
 
-    def da(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return "Σ dy", [Block((column(call, "dy", _back(call, a, index)[0]),))]
 
-    def db(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return "Σ dy" if sign > 0 else "Σ -dy", [Block((*minus, column(call, "dy", _back(call, b, index)[0])))]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
 
 
-def multiply(call: Call) -> Rules:
+def multiply(call: Computation) -> Rules:
     """y = a b; dropout is this, with a mask."""
     a, b = _pair(call)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         return f"{a} {b}", [Block((column(call, a, at_a), column(call, b, at_b)))]
 
-    def da(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at, _, at_b = _back(call, a, index)
         return f"Σ dy {b}", [Block((column(call, "dy", at), column(call, b, at_b)))]
 
-    def db(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at, at_a, _ = _back(call, b, index)
         return f"Σ dy {a}", [Block((column(call, "dy", at), column(call, a, at_a)))]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
 
 
-def divide(call: Call) -> Rules:
+def divide(call: Computation) -> Rules:
     """y = a / b."""
     a, b = _pair(call)
 
-    def inverse(call: Call, at: Array, power: int) -> Column:
+    def inverse(call: Computation, at: Array, power: int) -> Column:
         form = "1/{}" if power == 1 else "1/{}²"
         return inner(b, call.array(b) ** -float(power), at, form)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         return f"{a} / {b}", [Block((column(call, a, at_a), inverse(call, at_b, 1)))]
 
-    def da(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at, _, at_b = _back(call, a, index)
         return f"Σ dy / {b}", [Block((column(call, "dy", at), inverse(call, at_b, 1)))]
 
-    def db(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _back(call, b, index)
         factors = (Column("-1", -1.0), column(call, "dy", at), column(call, a, at_a), inverse(call, at_b, 2))
         return f"Σ -dy {a} / {b}²", [Block(factors)]
@@ -105,16 +105,16 @@ def divide(call: Call) -> Rules:
     return {"y": y, f"d{a}": da, f"d{b}": db}
 
 
-def power(call: Call) -> Rules:
+def power(call: Computation) -> Rules:
     """y = a^b."""
     a, b = _pair(call)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         return f"{a}^{b}", [Block((Column(a, base.values**exponent.values, at_a, "{}^" + b),))]
 
-    def da(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _back(call, a, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         slope = base.values ** np.where(exponent.values == 0, 0, exponent.values - 1)
@@ -122,7 +122,7 @@ def power(call: Call) -> Rules:
             Block((column(call, "dy", at), exponent, Column(a, slope, at_a, "{}^(" + b + "-1)")))
         ]
 
-    def db(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _back(call, b, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         log = np.log(np.where(base.values > 0, base.values, 1))
@@ -134,16 +134,16 @@ def power(call: Call) -> Rules:
 
 def function(
     form: str, value: Callable[[Array], Array], slope_form: str, slope: Callable[[Array], Array]
-) -> Callable[[Call], Rules]:
+) -> Callable[[Computation], Rules]:
     """The rules of a function of one number: y = f(x), dx = dy f'(x)."""
 
-    def rules(call: Call) -> Rules:
+    def rules(call: Computation) -> Rules:
         (x,) = call.inputs
 
-        def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+        def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
             return form.format(x), [Block((inner(x, value(call.array(x)), one(index), form),))]
 
-        def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+        def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
             factor = inner(x, slope(call.array(x)), one(index), slope_form)
             return f"dy · {slope_form.format(x)}", [Block((column(call, "dy", one(index)), factor))]
 
@@ -172,7 +172,7 @@ def _below(x: Array) -> Array:
     return 0.5 * (1 + erf(x / math.sqrt(2)))
 
 
-def gelu(call: Call) -> Rules:
+def gelu(call: Computation) -> Rules:
     """y = x Φ(x), in the form that the call has."""
     if call.settings.get("form", "tanh") == "tanh":
         return function("gelu({})", _gelu_tanh, "gelu'({})", _gelu_tanh_slope)(call)

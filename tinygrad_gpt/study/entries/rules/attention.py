@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import column, inner, one
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
 
@@ -20,7 +20,7 @@ Rules = Mapping[str, Rule]
 class _Inside:
     """The arrays inside one call, in float64, and where a head's numbers stand in the packed ones."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Computation) -> None:
         self.call = call
         names = list(call.inputs)
         self.qkv, self.mask = names[0], next((name for name in names[1:] if call.inputs[name] is not None), None)
@@ -57,7 +57,7 @@ class _Inside:
         return np.stack([np.full(i.shape, b), np.full(i.shape, h), i, j], axis=-1).reshape(-1, 4)
 
 
-def causal_attention(call: Call) -> Rules:
+def causal_attention(call: Computation) -> Rules:
     """S = Q Kᵀ/√D, P = softmax(S), A = P ∘ mask, O = A V."""
 
     def inside() -> _Inside:
@@ -67,7 +67,7 @@ def causal_attention(call: Call) -> Rules:
     def scale(part: _Inside) -> Column:
         return Column(f"1/√{part.D}", 1 / math.sqrt(part.D))
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, t, c = index
         _, h, d = a.head(c)
@@ -76,7 +76,7 @@ def causal_attention(call: Call) -> Rules:
             Block((inner("A", a.A, a.square(b, h, t, keys)), column(call, a.qkv, a.packed(2, b, h, keys, np.array(d)))))
         ]
 
-    def scores(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def scores(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, j = index
         if j > i:
@@ -86,29 +86,29 @@ def causal_attention(call: Call) -> Rules:
         keys = column(call, a.qkv, a.packed(1, b, h, np.array(j), d))
         return "Σ q k / √D", [Block((queries, keys, scale(a)))]
 
-    def probabilities(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def probabilities(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         at = one(index)
         return "e^S / Σ e^S along the row", [Block((Column("S", a.P[tuple(at.T)], at, "e^{} / Σ e^S"),))]
 
-    def weights(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def weights(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         mask = [column(call, a.mask, one(index))] if a.mask is not None else []
         return "P ∘ mask" if mask else "P", [Block((inner("P", a.P, one(index)), *mask))]
 
-    def dweights(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dweights(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, j = index
         d = np.arange(a.D)
         values = column(call, a.qkv, a.packed(2, b, h, np.array(j), d))
         return "Σ dy V", [Block((column(call, "dy", a.packed(0, b, h, np.array(i), d)), values))]
 
-    def dprobabilities(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dprobabilities(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         mask = [column(call, a.mask, one(index))] if a.mask is not None else []
         return "dA ∘ mask" if mask else "dA", [Block((inner("dA", a.dA, one(index)), *mask))]
 
-    def dscores(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dscores(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, _ = index
         row = a.square(b, h, i, np.arange(i + 1))
@@ -118,7 +118,7 @@ def causal_attention(call: Call) -> Rules:
             Block((Column("-1", -1.0), own, inner("P", a.P, row), inner("dP", a.dP, row)), "through the row's sum"),
         ]
 
-    def dqkv(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dqkv(call: Computation, index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, t, c = index
         part, h, d = a.head(c)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import column, every, inner, one
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
 
@@ -15,7 +15,7 @@ Rules = Mapping[str, Rule]
 class _Rows:
     """Logits (..., V) in float64, targets and weights (...) of the rows, and what follows from them."""
 
-    def __init__(self, call: Call, logits: Array, targets: Array) -> None:
+    def __init__(self, call: Computation, logits: Array, targets: Array) -> None:
         ignored = call.settings.get("ignore_index")
         self.counts = np.ones(targets.shape, bool) if ignored is None else targets != ignored
         self.targets = np.where(self.counts, targets, 0)
@@ -30,17 +30,17 @@ class _Rows:
         self.nll = self.log_total - chosen
 
 
-def _loss_rules(logits_name: str, rows: Callable[[Call], _Rows]) -> dict[str, Rule]:
+def _loss_rules(logits_name: str, rows: Callable[[Computation], _Rows]) -> dict[str, Rule]:
     """y, nll, p and the gradient of the logits, wherever these come from."""
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         found = rows(call)
         at = every(found.nll.shape)[found.counts.reshape(-1)]
         return "Σ nll over the counted rows, times the weight", [
             Block((inner("nll", found.nll, at), Column(found.label, found.weight)))
         ]
 
-    def nll(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def nll(call: Computation, index: Index) -> tuple[str, list[Block]]:
         found = rows(call)
         target = (*index, int(found.targets[index]))
         return "ln Σ e^x - x at the target", [
@@ -48,12 +48,12 @@ def _loss_rules(logits_name: str, rows: Callable[[Call], _Rows]) -> dict[str, Ru
             Block((Column("-1", -1.0), inner(logits_name, found.logits, one(target)))),
         ]
 
-    def p(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def p(call: Computation, index: Index) -> tuple[str, list[Block]]:
         found = rows(call)
         at = one(index)
         return "e^x / Σ e^x along the row", [Block((Column(logits_name, found.p[index], at, "e^{} / Σ e^x"),))]
 
-    def dlogits(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dlogits(call: Computation, index: Index) -> tuple[str, list[Block]]:
         found = rows(call)
         if not found.counts[index[:-1]]:
             return "0: the row is ignored", []
@@ -67,29 +67,29 @@ def _loss_rules(logits_name: str, rows: Callable[[Call], _Rows]) -> dict[str, Ru
     return {"y": y, "nll": nll, "p": p, f"d{logits_name}": dlogits}
 
 
-def cross_entropy(call: Call) -> Rules:
+def cross_entropy(call: Computation) -> Rules:
     """loss = mean (or sum) of nll."""
     logits, targets = call.inputs
 
-    def rows(call: Call) -> _Rows:
+    def rows(call: Computation) -> _Rows:
         made: _Rows = call.made("rows", lambda: _Rows(call, call.array(logits), call.array(targets)))
         return made
 
     return _loss_rules(logits, rows)
 
 
-def linear_cross_entropy(call: Call) -> Rules:
+def linear_cross_entropy(call: Computation) -> Rules:
     """logits = x Wᵀ, then cross-entropy: dx = dlogits W, dW = dlogitsᵀ x."""
     x, weight, targets = call.inputs
 
-    def rows(call: Call) -> _Rows:
+    def rows(call: Computation) -> _Rows:
         def make() -> _Rows:
             return _Rows(call, call.array(x) @ call.array(weight).T, call.array(targets))
 
         made: _Rows = call.made("rows", make)
         return made
 
-    def all_dlogits(call: Call) -> Array:
+    def all_dlogits(call: Computation) -> Array:
         def make() -> Array:
             found = rows(call)
             onehot = np.zeros_like(found.p)
@@ -99,13 +99,13 @@ def linear_cross_entropy(call: Call) -> Rules:
         made: Array = call.made("dlogits", make)
         return made
 
-    def logits(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def logits(call: Computation, index: Index) -> tuple[str, list[Block]]:
         width = call.array(weight).shape[1]
         at_x = np.concatenate([np.tile(one(index[:-1]), (width, 1)), np.arange(width)[:, None]], axis=1)
         at_w = np.stack([np.full(width, index[-1]), np.arange(width)], axis=1)
         return f"Σ {x} {weight}", [Block((column(call, x, at_x), column(call, weight, at_w)))]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         n = len(call.array(weight))
         at = np.concatenate([np.tile(one(index[:-1]), (n, 1)), np.arange(n)[:, None]], axis=1)
         at_w = np.stack([np.arange(n), np.full(n, index[-1])], axis=1)
@@ -113,7 +113,7 @@ def linear_cross_entropy(call: Call) -> Rules:
             Block((inner("dlogits", all_dlogits(call), at), column(call, weight, at_w)))
         ]
 
-    def dweight(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dweight(call: Computation, index: Index) -> tuple[str, list[Block]]:
         v, c = index
         found = every(call.array(targets).shape)
         at = np.concatenate([found, np.full((len(found), 1), v)], axis=1)

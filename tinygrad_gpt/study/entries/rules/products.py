@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Call, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import along, column, every, one, repeats
 
 Rules = Mapping[str, Rule]
 
 
-def linear(call: Call) -> Rules:
+def linear(call: Computation) -> Rules:
     """y = x W + b."""
     x, weight = list(call.inputs)[:2]
     bias = next((name for name in list(call.inputs)[2:] if call.inputs[name] is not None), None)
@@ -24,7 +24,7 @@ def linear(call: Call) -> Rules:
         rows = every(call.array(array).shape[:-1])
         return np.concatenate([rows, np.full((len(rows), 1), last)], axis=1)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         terms = Block(
             (
                 column(call, x, along(index, -1, n_in)),
@@ -35,7 +35,7 @@ def linear(call: Call) -> Rules:
             return f"Σ {x} {weight}", [terms]
         return f"Σ {x} {weight} + {bias}", [terms, Block((column(call, bias, one(index[-1:])),), "the bias")]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return f"Σ dy {weight}", [
             Block(
                 (
@@ -45,18 +45,18 @@ def linear(call: Call) -> Rules:
             )
         ]
 
-    def dweight(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dweight(call: Computation, index: Index) -> tuple[str, list[Block]]:
         i, o = index
         return f"Σ {x} dy", [Block((column(call, x, rows_of(x, i)), column(call, "dy", rows_of("dy", o))))]
 
-    def dbias(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dbias(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return "Σ dy", [Block((column(call, "dy", rows_of("dy", index[0])),))]
 
     rules = {"y": y, f"d{x}": dx, f"d{weight}": dweight}
     return rules if bias is None else {**rules, f"d{bias}": dbias}
 
 
-def matmul(call: Call) -> Rules:
+def matmul(call: Computation) -> Rules:
     """Y = A B; a vector is a matrix of one row (left) or one column (right)."""
     a, b = call.inputs
     a_shape, b_shape = call.array(a).shape, call.array(b).shape
@@ -73,19 +73,19 @@ def matmul(call: Call) -> Rules:
     def at_y(batches: Array, m: Array | int, n: Array | int) -> Array:
         return _positions(batch, batches, [*([m] if row else []), *([n] if col else [])])
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         m = index[len(batch)] if row else 0
         n = index[-1] if col else 0
         batches, k = np.tile(np.array(index[: len(batch)], int), (n_inner, 1)), np.arange(n_inner)
         return f"Σ {a} {b}", [Block((column(call, a, at_a(batches, m, k)), column(call, b, at_b(batches, k, n))))]
 
-    def da(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
         m, k = (index[-2], index[-1]) if row else (0, index[-1])
         n_columns = b_shape[-1] if col else 1
         batches, n = _crossed(repeats(a_shape[:-2], index[:-2], batch), n_columns)
         return f"Σ dy {b}", [Block((column(call, "dy", at_y(batches, m, n)), column(call, b, at_b(batches, k, n))))]
 
-    def db(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
         k, n = (index[-2], index[-1]) if col else (index[-1], 0)
         n_rows = a_shape[-2] if row else 1
         batches, m = _crossed(repeats(b_shape[:-2], index[:-2], batch), n_rows)

@@ -7,14 +7,14 @@ from types import ModuleType
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import column, inner, one
 
 Rules = Mapping[str, Rule]
 _np: ModuleType = np
 
 
-def _axes(call: Call) -> tuple[int, ...]:
+def _axes(call: Computation) -> tuple[int, ...]:
     """The axes that are reduced, counted from 0."""
     (x,) = call.inputs
     axis, ndim = call.settings.get("axis"), call.array(x).ndim
@@ -23,14 +23,14 @@ def _axes(call: Call) -> tuple[int, ...]:
     return tuple(i % ndim if ndim else 0 for i in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def _size(call: Call) -> int:
+def _size(call: Computation) -> int:
     """How many entries of x one entry of y is made from."""
     (x,) = call.inputs
     shape = call.array(x).shape
     return math.prod(shape[i] for i in _axes(call) if i < len(shape))
 
 
-def _result_of(call: Call, index: Index) -> Array:
+def _result_of(call: Computation, index: Index) -> Array:
     """The position in y of what x[index] is reduced to."""
     axes = _axes(call)
     if call.settings.get("keepdims"):
@@ -38,7 +38,7 @@ def _result_of(call: Call, index: Index) -> Array:
     return one(tuple(n for i, n in enumerate(index) if i not in axes))
 
 
-def _reduced_to(call: Call, index: Index) -> Array:
+def _reduced_to(call: Computation, index: Index) -> Array:
     """The positions in x of what y[index] is made from."""
     (x,) = call.inputs
     shape, axes, kept = call.array(x).shape, _axes(call), list(index)
@@ -48,41 +48,41 @@ def _reduced_to(call: Call, index: Index) -> Array:
     return _np.array(_np.meshgrid(*ranges, indexing="ij")).reshape(len(shape), -1).T if shape else one(())
 
 
-def _weighted(call: Call, weight: list[Column], formula: str, back: str) -> Rules:
+def _weighted(call: Computation, weight: list[Column], formula: str, back: str) -> Rules:
     """y = Σ w x with one weight for all."""
     (x,) = call.inputs
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return formula, [Block((*weight, column(call, x, _reduced_to(call, index))))]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return back, [Block((*weight, column(call, "dy", _result_of(call, index))))]
 
     return {"y": y, f"d{x}": dx}
 
 
-def sum(call: Call) -> Rules:
+def sum(call: Computation) -> Rules:
     """y = Σ x."""
     return _weighted(call, [], "Σ x", "dy")
 
 
-def mean(call: Call) -> Rules:
+def mean(call: Computation) -> Rules:
     """y = Σ x / n."""
     n = _size(call)
     return _weighted(call, [Column(f"1/{n}", 1 / n)], "Σ x / n", "dy / n")
 
 
-def max(call: Call) -> Rules:
+def max(call: Computation) -> Rules:
     """y = max x; at a tie the gradient is shared equally."""
     (x,) = call.inputs
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         at = _reduced_to(call, index)
         values = call.array(x)[tuple(at.T)]
         first = int(values.argmax())
         return "max x", [Block((column(call, x, at[first : first + 1]),))]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         result = _result_of(call, index)
         among = call.array(x)[tuple(_reduced_to(call, tuple(result[0])).T)]
         attains = among == among.max()
@@ -93,18 +93,18 @@ def max(call: Call) -> Rules:
     return {"y": y, f"d{x}": dx}
 
 
-def var(call: Call) -> Rules:
+def var(call: Computation) -> Rules:
     """y = Σ (x - mean x)² / (n - ddof)."""
     (x,) = call.inputs
     divisor = _size(call) - call.settings.get("ddof", 0)
     centred = call.array(x) - call.array(x).mean(axis=_axes(call), keepdims=True)
     weight = Column(f"1/{divisor}", 1 / divisor)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         squares = inner(x, centred**2, _reduced_to(call, index), "({} - mean)²")
         return "Σ (x - mean)² / (n - ddof)", [Block((weight, squares))]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         deviation = inner(x, centred, one(index), "({} - mean)")
         factors = (column(call, "dy", _result_of(call, index)), Column("2", 2.0), deviation, weight)
         return "dy · 2 (x - mean) / (n - ddof)", [Block(factors)]

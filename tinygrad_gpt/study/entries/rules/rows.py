@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import along, column, every, inner, one
 
 Rules = Mapping[str, Rule]
 DIRECTLY = "directly"
 
 
-def softmax(call: Call) -> Rules:
+def softmax(call: Computation) -> Rules:
     """p_k = e^{x_k} / Σ e^x; dx_k = p_k dp_k - p_k Σ_i p_i dp_i."""
     (x,) = call.inputs
     axis = call.settings.get("axis", -1)
@@ -24,11 +24,11 @@ def softmax(call: Call) -> Rules:
     def probabilities() -> Array:
         return call.made("weights", weights) / call.made("weights", weights).sum(axis=axis, keepdims=True)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         p = call.made("p", probabilities)
         return "e^x / Σ e^x", [Block((inner(x, p, one(index), "e^{} / Σ e^x"),))]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         p = call.made("p", probabilities)
         row = along(index, axis, p.shape[axis])
         own = inner("y", p, np.tile(one(index), (len(row), 1)))
@@ -40,7 +40,7 @@ def softmax(call: Call) -> Rules:
     return {"y": y, f"d{x}": dx}
 
 
-def log_softmax(call: Call) -> Rules:
+def log_softmax(call: Computation) -> Rules:
     """ln p_k = x_k - ln Σ e^x; dx_k = dy_k - p_k Σ_i dy_i."""
     (x,) = call.inputs
     axis = call.settings.get("axis", -1)
@@ -50,14 +50,14 @@ def log_softmax(call: Call) -> Rules:
         highest = values.max(axis=axis, keepdims=True)
         return highest + np.log(np.exp(values - highest).sum(axis=axis, keepdims=True))
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         total = np.broadcast_to(call.made("ln Σ e^x", log_total), call.y.shape)[index]
         return "x - ln Σ e^x", [
             Block((column(call, x, one(index)),)),
             Block((Column("-ln Σ e^x", -float(total)),), "the row's sum"),
         ]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         p = np.exp(call.array(x) - call.made("ln Σ e^x", log_total))
         row = along(index, axis, p.shape[axis])
         return "dy - p Σ dy", [
@@ -68,7 +68,7 @@ def log_softmax(call: Call) -> Rules:
     return {"y": y, f"d{x}": dx}
 
 
-def layer_norm(call: Call) -> Rules:
+def layer_norm(call: Computation) -> Rules:
     """y = g x̂ + b; dx = r (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)) with dx̂ = dy g."""
     x, gain, bias = call.inputs
 
@@ -81,7 +81,7 @@ def layer_norm(call: Call) -> Rules:
         values = call.array(x)
         return (values - values.mean(-1, keepdims=True)) * call.made("r", statistics)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         xhat = call.made("x̂", normalised)
         last = one(index[-1:])
         return "gain x̂ + bias", [
@@ -89,7 +89,7 @@ def layer_norm(call: Call) -> Rules:
             Block((column(call, bias, last),), "the bias"),
         ]
 
-    def xhat_entry(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def xhat_entry(call: Computation, index: Index) -> tuple[str, list[Block]]:
         scale = float(call.made("r", statistics)[index[:-1]][0])
         mean = float(call.array(x)[index[:-1]].mean())
         return "(x - mean) r", [
@@ -97,7 +97,7 @@ def layer_norm(call: Call) -> Rules:
             Block((Column("-mean", -mean), Column("r", scale))),
         ]
 
-    def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
         xhat, n = call.made("x̂", normalised), call.array(x).shape[-1]
         scale = Column("r", float(call.made("r", statistics)[index[:-1]][0]))
         row, share = along(index, -1, n), Column(f"1/{n}", 1 / n)
@@ -118,11 +118,11 @@ def layer_norm(call: Call) -> Rules:
         rows = every(call.y.shape[:-1])
         return np.concatenate([rows, np.full((len(rows), 1), c)], axis=1)
 
-    def dgain(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dgain(call: Computation, index: Index) -> tuple[str, list[Block]]:
         xhat, places = call.made("x̂", normalised), at(index[0])
         return "Σ dy x̂", [Block((column(call, "dy", places), inner("x̂", xhat, places)))]
 
-    def dbias(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dbias(call: Computation, index: Index) -> tuple[str, list[Block]]:
         return "Σ dy", [Block((column(call, "dy", at(index[0])),))]
 
     return {"y": y, "x̂": xhat_entry, f"d{x}": dx, f"d{gain}": dgain, f"d{bias}": dbias}

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Call, Column, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
 from tinygrad_gpt.study.entries.positions import column, one
 
 Rules = Mapping[str, Rule]
 
 
-def _origins(call: Call) -> Array:
+def _origins(call: Computation) -> Array:
     """For each entry of y the number of the entry that it copies, all inputs counted on; -1 for a constant."""
 
     def make() -> Array:
@@ -32,7 +32,7 @@ def _origins(call: Call) -> Array:
     return call.made("origins", make)
 
 
-def copies(call: Call) -> Rules:
+def copies(call: Computation) -> Rules:
     """Every entry of y is a copy of one entry, or a constant."""
     starts, start = {}, 0
     for name, array in call.inputs.items():
@@ -41,7 +41,7 @@ def copies(call: Call) -> Rules:
             starts[name] = start
             start += math.prod(array.shape)
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         origin = int(_origins(call)[index])
         if origin < 0:
             return "a constant", [Block((Column("value", float(call.array("y")[index])),))]
@@ -50,7 +50,7 @@ def copies(call: Call) -> Rules:
         return f"a copy from {name}", [Block((column(call, name, one(tuple(int(i) for i in at))),))]
 
     def gradient(name: str) -> Rule:
-        def dx(call: Call, index: Index) -> tuple[str, list[Block]]:
+        def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
             shape = call.array(name).shape
             number = starts[name] + (int(np.ravel_multi_index(index, shape)) if shape else 0)
             return "Σ dy over its copies", [Block((column(call, "dy", np.argwhere(_origins(call) == number)),))]
@@ -60,15 +60,15 @@ def copies(call: Call) -> Rules:
     return {"y": y, **{f"d{name}": gradient(name) for name in starts}}
 
 
-def embedding(call: Call) -> Rules:
+def embedding(call: Computation) -> Rules:
     """y[n] = table[ids[n]]."""
     table, ids = call.inputs
 
-    def y(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
         row = int(call.array(ids)[index[:-1]]) % len(call.array(table))
         return "table[ids]", [Block((column(call, table, one((row, index[-1]))),))]
 
-    def dtable(call: Call, index: Index) -> tuple[str, list[Block]]:
+    def dtable(call: Computation, index: Index) -> tuple[str, list[Block]]:
         numbers = call.array(ids) % len(call.array(table))
         rows = np.argwhere(numbers == index[0])
         at = np.concatenate([rows, np.full((len(rows), 1), index[1])], axis=1)
