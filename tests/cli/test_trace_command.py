@@ -155,3 +155,36 @@ def test_a_script_is_watched_without_hypothesis(program, tmp_path):
     done = program.python("-c", f"{without} sys.exit(main(['trace', 'mine.py']))")
     assert (done.returncode, done.stderr) == (0, "")
     assert "matmul" in done.stdout
+
+
+def test_why_an_entry_is_its_number(tg):
+    result = tg("trace", *SMALL, "--text", "To be, or not", "--why", "h.0.mlp.c_fc.weight[3,5]", "h.0.mlp.gelu[0,1,2]")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^d h\.0\.mlp\.c_fc\.weight\[3, 5\] = -?[\d.e-]+ \(float32\)$", result.out, re.MULTILINE)
+    assert re.search(
+        r"= h\.0\.ln_2\.layer_norm\[0, 1, 3\] -?[\d.]+ 'o' · d h\.0\.mlp\.c_fc\.linear\[0, 1, 5\]", result.out
+    )
+    assert "gelu(h.0.mlp.c_fc.linear[0, 1, 2])" in result.out
+    assert "ops" not in result.out.partition("\n")[0]  # no tree
+
+
+def test_why_the_loss_is_its_number(tg):
+    result = tg("trace", *SMALL, "--why", "lm_head.linear_cross_entropy")
+    assert "\nd lm_head.linear_cross_entropy = 1.0 (float32)\n  backward started here\n" in result.out
+    assert ":nll[0, 0]" in result.out
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("wte.weight", "--why: wte.weight has shape (30, 8), so there is no entry []"),
+        ("wte.weight[1]", "--why: wte.weight has shape (30, 8), so there is no entry [1]"),
+        ("wte.weight[", "--why must be NAME[I,J], such as \"wte.weight[3,5]\"; got 'wte.weight['"),
+        ("nothing[0]", "--why: no array is called 'nothing'; names are wte.weight, ids, wte.embedding, ..."),
+        ("add:dS[0]", "--why: add has inside it y, da, db; got 'dS'"),
+    ],
+)
+def test_an_entry_to_explain_that_is_not_there(tg, entry, message):
+    result = tg("trace", *SMALL, "--why", entry)
+    assert result.code == 2
+    assert result.err == f"tinygrad-gpt trace: {message}\n"

@@ -35,6 +35,7 @@ from tinygrad_gpt.study.trace.recorder import trace
 from tinygrad_gpt.study.trace.serialize import as_dict
 from tinygrad_gpt.study.trace.spot_checks import Check, Index, spot_checks
 from tinygrad_gpt.study.trace.terminal import cards, summary
+from tinygrad_gpt.study.trace.why import Why
 from tinygrad_gpt.tape import Tensor, no_grad
 from tinygrad_gpt.text import Tokenizer, build_tokenizer
 
@@ -99,6 +100,8 @@ class Trace:
     """For --json and --html: how many gradients of each array to compare with finite differences of the loss."""
     check: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
     """More gradients to compare, by the name of a parameter or an op's output: "wte.weight[3,5]"."""
+    why: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
+    """Show why an entry, and its gradient, is the number that it is: the terms that it is the sum of."""
     kernels: bool = False
     """Compute with the fast kernels, as train does. Default: with the plain ops, whose formulas and names are shown."""
     activation_checkpointing: bool = False
@@ -116,6 +119,7 @@ class Step:
     ids: Array
     targets: Array
     seed: int
+    tokens: list[list[str]]  # the texts of ids, (B, T)
 
     def loss(self, model: GPT) -> Tensor:
         """The loss that a model has for the batch."""
@@ -137,7 +141,8 @@ class Step:
 def main(argv: Sequence[str]) -> int:
     """Parse, run the step, show it; the exit code."""
     options = parse(Trace, argv, "tinygrad-gpt trace")
-    chosen = dict(_entries(options.check))
+    chosen = dict(_entries("--check", options.check))
+    explained = list(_entries("--why", options.why))
     if options.checkpoint is not None and (options.target is None or options.target.endswith(".py")):
         raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
     if options.batch.text == "":
@@ -146,8 +151,11 @@ def main(argv: Sequence[str]) -> int:
     with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
             recording, facts, check = _trace_script(options)
+            tokens = None
         else:
-            recording, facts, check = _trace_model(options)
+            step = _prepare_step(options)
+            recording, facts, check = _trace_model(options, step)
+            tokens = step.tokens
         checks: list[Check] = []
         if chosen or ((options.json or options.html) and options.checks):
             checks = check(recording, chosen)
@@ -159,8 +167,11 @@ def main(argv: Sequence[str]) -> int:
     width = min(max(shutil.get_terminal_size().columns, MIN_COLUMNS), MAX_COLUMNS)
     if options.step:
         _traverse_tape(recording, width)
-    elif options.json is None and options.html is None:
+    elif options.json is None and options.html is None and not explained:
         print(recording.tree(width))
+    for name, indices in explained:
+        for index in indices:
+            print(f"{_why(recording, name, index, tokens)}\n")
     _show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
     return 0
 
@@ -168,9 +179,8 @@ def main(argv: Sequence[str]) -> int:
 CheckStep = Callable[[Recording, dict[str, list[Index]]], list[Check]]
 
 
-def _trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
+def _trace_model(options: Trace, step: Step) -> tuple[Recording, dict[str, str], CheckStep]:
     """Trace one step of a model; the recording, facts for its page, and how to check its gradients."""
-    step = _prepare_step(options)
     with no_grad():
         step.loss(step.model)  # a warm-up: work that is done only once must not count as an op's time
     with trace() as recording:
@@ -207,7 +217,7 @@ def _trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]
 def _prepare_step(options: Trace) -> Step:
     """Make or load the model, and cut the text into a batch.  Raises UserError if they do not fit."""
     with user_input():
-        model, tokens = _load_model(options) if options.target is not None else _new_model(options)
+        model, tokenizer, tokens = _load_model(options) if options.target is not None else _new_model(options)
         length = options.batch.context_length or min(16, model.config.context_length)
         if length > model.config.context_length:
             raise UserError(
@@ -221,10 +231,11 @@ def _prepare_step(options: Trace) -> Step:
             )
         shape = options.batch.batch_size, length
         ids, targets = (tokens[i : i + needed - 1].reshape(shape).astype(np.int64) for i in (0, 1))
-    return Step(model, ids, targets, options.model.seed)
+    labels = [[_label(tokenizer, int(token)) for token in row] for row in ids]
+    return Step(model, ids, targets, options.model.seed, labels)
 
 
-def _new_model(options: Trace) -> tuple[GPT, Array]:
+def _new_model(options: Trace) -> tuple[GPT, Tokenizer, Array]:
     """A small model with new weights, and the text as tokens: its characters."""
     tokenizer: Tokenizer = build_tokenizer("chars", options.batch.text)
     m = options.model
@@ -240,10 +251,10 @@ def _new_model(options: Trace) -> tuple[GPT, Array]:
     _check_memory(config, options)
     checkpointing = options.activation_checkpointing
     model = GPT(config, seed=m.seed, device=options.device, activation_checkpointing=checkpointing)
-    return model, tokenizer.encode(options.batch.text)
+    return model, tokenizer, tokenizer.encode(options.batch.text)
 
 
-def _load_model(options: Trace) -> tuple[GPT, Array]:
+def _load_model(options: Trace) -> tuple[GPT, Tokenizer, Array]:
     """The model of a run, and the text in its tokens."""
     fixed = [name for name, value in vars(options.model).items() if name != "seed" and value is not None]
     if fixed:
@@ -254,7 +265,7 @@ def _load_model(options: Trace) -> tuple[GPT, Array]:
     length = options.batch.context_length or min(16, model.config.context_length)
     _check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing
-    return model, tokenizer.encode(options.batch.text)
+    return model, tokenizer, tokenizer.encode(options.batch.text)
 
 
 def _check_memory(config: GPTConfig, options: Trace) -> None:
@@ -267,17 +278,20 @@ def _check_memory(config: GPTConfig, options: Trace) -> None:
         )
 
 
-def _entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
-    """Parse entries such as "wte.weight[3,5]": each name with all its indices."""
+def _entries(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
+    """Parse entries such as "wte.weight[3,5]": each name with all its indices.  For --why a name alone is a scalar."""
     found: dict[str, list[Index]] = defaultdict(list)
     for text in texts:
         match = _ENTRY.fullmatch(text)
+        if match is None and flag == "--why" and "[" not in text:
+            found[text].append(())
+            continue
         try:
             index = tuple(int(part) for part in match[2].split(",")) if match else ()
         except ValueError:
             index = ()
         if not match or not index:
-            raise UserError(f'--check must be NAME[I,J], such as "wte.weight[3,5]"; got {text!r}')
+            raise UserError(f'{flag} must be NAME[I,J], such as "wte.weight[3,5]"; got {text!r}')
         found[match[1]].append(index)
     yield from found.items()
 
@@ -293,6 +307,23 @@ def _check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None
         for index in indices:
             if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=True)):
                 raise UserError(f"--check: {name} has shape {shape}; got {list(index)}")
+
+
+def _why(recording: Recording, name: str, index: Index, tokens: list[list[str]] | None) -> Why:
+    """The sums behind an entry.  Raises UserError if there is no such entry."""
+    try:
+        return recording.why(name, index, tokens)
+    except KeyError:
+        names = ", ".join(value.name for value in recording.values[:3])
+        raise UserError(f"--why: no array is called {name!r}; names are {names}, ...") from None
+    except ValueError as error:
+        raise UserError(f"--why: {error}") from error
+
+
+def _label(tokenizer: Tokenizer, token: int) -> str:
+    """A token's text; bytes that are not a whole character as escapes."""
+    label = tokenizer.label(token)
+    return label if isinstance(label, str) else ascii(label)[2:-1]
 
 
 def _title(options: Trace) -> str:

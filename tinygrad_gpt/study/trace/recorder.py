@@ -149,6 +149,8 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         self, name: str, kind: Literal["output", "leaf", "constant"], array: Array, op: int | None = None
     ) -> Value:
         """Record an array."""
+        if kind == "constant" and any(value.name == name for value in self.values):
+            name = f"{name} {len(self.values)}"  # each dropout mask has a name of its own
         value = Value(len(self.values), name, kind, array, stats_of(array), op)
         self.values.append(value)
         if op is not None or id(array) not in self.by_array:

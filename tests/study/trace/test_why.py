@@ -1,0 +1,141 @@
+"""Why a number is what it is: every sum is the number that was computed, every factor the entry that it names."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.study.trace.test_trace import models, seeds, step
+from tinygrad_gpt.kernels import reference_only
+from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.study.trace.call_sites import short_path
+from tinygrad_gpt.study.trace.recorder import trace
+from tinygrad_gpt.tape import Tensor
+
+
+def recorded(config, seed, **settings):
+    model = GPT(config, seed=seed, dtype="float64", **settings)
+    with reference_only(), trace() as t:
+        step(model, seed)
+    return t
+
+
+def explained_entries(data, t):
+    """A drawn value of a step, and one of its entries."""
+    values = [value for value in t.values if value.op is not None or value.terms]
+    value = data.draw(st.sampled_from(values), label="value")
+    index = tuple(data.draw(st.integers(0, n - 1)) for n in value.stats.shape)
+    return value, index
+
+
+@given(models, seeds, st.data())
+def test_every_sum_is_the_number_that_was_computed(config, seed, data):
+    t = recorded(config, seed)
+    value, index = explained_entries(data, t)
+    found = t.why(value.name, index)
+    assert found.value == value.array[index]
+    for part in (*([found.made] if found.made else []), *found.received):
+        assert part.sum.total == pytest.approx(part.number, rel=1e-8, abs=1e-11 * part.sum.size + 1e-300)
+    if found.received:
+        assert sum(part.number for part in found.received) == pytest.approx(found.gradient, rel=1e-9, abs=1e-15)
+
+
+@given(models, seeds, st.data())
+def test_every_factor_is_the_entry_that_it_names(config, seed, data):
+    """What the text names as NAME[I, J] or d NAME[I, J] is that entry of that value, or of its gradient."""
+    t = recorded(config, seed)
+    value, index = explained_entries(data, t)
+    text = t.why(value.name, index).text(limit=3)
+    named = re.findall(r"(?:= |· )(d )?([\w.]+(?: \d+)?)\[([\d, ]+)\] (-?[\d.e-]+)", text)
+    for gradient, name, at, number in named:
+        if name not in [value.name for value in t.values]:
+            continue  # x̂, an array inside the op
+        array = t[name].gradient if gradient else t[name].array
+        entry = array[tuple(int(i) for i in at.split(", "))]
+        assert float(number) == pytest.approx(float(entry), rel=1e-4, abs=1e-12)
+
+
+def test_from_a_weights_gradient_one_can_walk_to_the_loss():
+    t = recorded(GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1), seed=3)
+    loss = t.loss.name
+    name, index, seen = "h.0.attn.c_attn.weight", (2, 5), []
+    while name != loss and len(seen) < 30:
+        seen.append(name)
+        part = t.why(name, index).received[0]
+        factor = next((f for term in part.sum.terms() for f in term.factors if f.array == "dy"), None)
+        if factor is None:  # an array inside the op: go on with its own sum
+            inner = next(f for term in part.sum.terms() for f in term.factors if f.array and f.array.startswith("d"))
+            while inner.array != "dy":
+                found = t.why(f"{part.op.output.name}:{inner.array}", inner.index)
+                factors = [f for term in found.made.sum.terms() for f in term.factors]
+                inner = next(f for f in factors if f.array and f.array.startswith("d"))
+            factor = inner
+        name, index = part.op.output.name, factor.index
+    assert name == loss
+    assert index == ()
+    assert seen[1:4] == ["h.0.attn.c_attn.linear", "h.0.attn.causal_attention", "h.0.attn.c_proj.linear"]
+
+
+def test_an_entry_as_text():
+    x, w = Tensor(np.array([[1.0, -2.0]]), requires_grad=True), Tensor(np.array([[3.0], [0.5]]), requires_grad=True)
+    with trace() as t:
+        (x @ w).sum().backward()
+    line = t.ops[0].lines[0]
+    assert str(t.why("x", (0, 1))) == "\n".join(
+        [
+            "x[0, 1] = -2.0 (float64)",
+            "",
+            "d x[0, 1] = 0.5 (float64)",
+            f"  by matmul 0, {short_path(line.file)}:{line.number}:  Σ dy b   (1 term)",
+            "    +5.000000e-01 = d matmul[0, 0] 1 · w[1, 0] 0.5",
+            "    +5.000000e-01   the sum in float64; computed: +5.000000e-01, 0.0e+00 apart",
+        ]
+    )
+    assert "matmul[0, 0] = 2.0 (float64)\n  by matmul 0" in str(t.why("matmul", (0, 0)))
+    assert str(t.why("sum", ())).endswith("d sum = 1.0 (float64)\n  backward started here")
+
+
+def test_a_value_that_is_used_twice_has_a_part_from_each_use():
+    x = Tensor(np.array([2.0]), requires_grad=True)
+    with trace() as t:
+        (x * x + x.exp()).sum().backward()
+    found = t.why("x", (0,))
+    assert sorted(part.op.name for part in found.received) == ["exp", "multiply", "multiply"]
+    assert sum(part.number for part in found.received) == pytest.approx(found.gradient)
+    assert "(exp 1)" in str(found)
+
+
+def test_a_recomputed_block_has_a_number_and_no_sum():
+    config = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1)
+    t = recorded(config, 0, activation_checkpointing=True)
+    found = t.why("h.0.ln_1.weight", (3,))
+    assert [part.sum for part in found.received] == [None]
+    assert f"{found.received[0].number:.9g} by recomputed" in str(found)
+
+
+def test_tokens_stand_beside_their_rows():
+    t = recorded(GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1), 0)
+    tokens = [["to", " be", ",", " or"], ["not", " to", " be", "?"]]
+    text = str(t.why("h.0.mlp.c_fc.linear", (1, 3, 0), tokens))
+    assert text.startswith("h.0.mlp.c_fc.linear[1, 3, 0] = ")
+    assert "(float64) '?'\n" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "error", "message"),
+    [
+        ("nonsense", (0,), KeyError, "no value is called 'nonsense'"),
+        ("x", (0,), ValueError, r"x has shape \(1, 2\), so there is no entry \[0\]"),
+        ("x", (0, 2), ValueError, r"x has shape \(1, 2\), so there is no entry \[0, 2\]"),
+        ("x:dS", (0, 2), ValueError, "x has inside it no arrays; got 'dS'"),
+        ("matmul:dS", (0, 0), ValueError, "matmul has inside it y, da, db; got 'dS'"),
+    ],
+)
+def test_what_there_is_not_is_one_line(name, index, error, message):
+    x, w = Tensor(np.array([[1.0, -2.0]]), requires_grad=True), Tensor(np.ones((2, 1)))
+    with trace() as t:
+        (x @ w).sum().backward()
+    with pytest.raises(error, match=message):
+        t.why(name, index)
