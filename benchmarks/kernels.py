@@ -42,7 +42,7 @@ def numbers(*shape: int) -> Any:
 def cases() -> dict[str, Any]:
     """name -> (op, kernel, arrays, settings)"""
     x, targets = numbers(B, T, C), np.arange(B * T).reshape(B, T)
-    keep = (numbers(B, H, T, T) > -1.28).astype(np.float32) / np.float32(0.9)
+    dropout_mask = (numbers(B, H, T, T) > -1.28).astype(np.float32) / np.float32(0.9)
     return {
         "linear, 768 to 3072": (ops.linear, cpu.linear, (x, numbers(C, 4 * C), numbers(4 * C)), {}),
         "gelu, 3072 wide": (ops.gelu, cpu.gelu, (numbers(B, T, 4 * C),), {}),
@@ -51,7 +51,7 @@ def cases() -> dict[str, Any]:
         "the same with dropout": (
             ops.causal_attention,
             cpu.causal_attention,
-            (numbers(B, T, 3 * C), keep),
+            (numbers(B, T, 3 * C), dropout_mask),
             {"n_heads": H},
         ),
         "linear_cross_entropy": (

@@ -1,4 +1,4 @@
-"""What is suggested for a wrong name: what it is surely meant for, never a guess."""
+"""Suggestions for a wrong name: only a name that is clearly meant, never a guess."""
 
 import pytest
 from hypothesis import given
@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from tinygrad_gpt.checks import nearest
 from tinygrad_gpt.cli import COMMANDS, command_module
-from tinygrad_gpt.cli.options import options_of, unknown_argument
-from tinygrad_gpt.study.explain import OPS
+from tinygrad_gpt.cli.options import options_of
+from tinygrad_gpt.cli.parsing import unknown_argument
+from tinygrad_gpt.study.explain.explanation import OPS
 
 KINDS = {
     name: getattr(command_module(name), name.capitalize())

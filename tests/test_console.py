@@ -1,4 +1,4 @@
-"""Whoever reads only the beginning of a program's output is told nothing of the rest."""
+"""A program ends quietly if only the beginning of its output is read."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ PROGRAMS = {
     "laws": ["-m", "tinygrad_gpt.laws", "unread:sut", "--only", "G03"],
     "page of laws": ["-m", "tests.mutants.page_of_laws"],
     "matrix of mutants": ["-c", MATRIX],
-    "pages of gradients": ["-m", "tinygrad_gpt.study.gradients", "--help"],
+    "pages of gradients": ["-m", "tinygrad_gpt.study.explain.gradients", "--help"],
     "benchmarks": ["-m", "benchmarks", "--help"],
     "an example": [str(ROOT / "examples" / "01_one_multiplication.py")],
 }

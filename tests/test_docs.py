@@ -10,15 +10,18 @@ import doctest
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import file_tree
 from tinygrad_gpt import laws
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 GUIDES = [ROOT / "docs" / "testing-your-sampler.md", ROOT / "docs" / "testing-your-ops.md", ROOT / "docs" / "trace.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -92,8 +95,62 @@ def test_links_between_the_pages_lead_somewhere():
             assert target.startswith("https://") or target == "laws.md" or (page.parent / target).exists(), target
 
 
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text("utf-8")):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_first_screen_of_the_readme_is_short_and_counts_the_laws():
+    screen, _, _ = README.read_text("utf-8").partition("\n## ")
+    assert screen.count("\n") <= 25
+    assert f"**{len(laws.ALL_LAWS)} laws.**" in screen
+
+
+def test_the_page_of_files_is_current():
+    assert file_tree.PAGE.read_text("utf-8") == file_tree.page(), "python -m tests.file_tree writes it"
+    assert set(file_tree.FOLDERS) == {"", *(file.parent.name for file in file_tree.PACKAGE.glob("*/__init__.py"))}
+
+
+def commands_of_the_readme():
+    """Its lines for a shell, in order; what one line joins by && apart."""
+    lines = re.findall(r"^    (\S.*)$", BLOCK.sub("", README.read_text("utf-8")), re.MULTILINE)
+    return [command.strip() for line in lines for command in line.split("&&")]
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme(tmp_path):
+    """In the README's order, each as it stands there, but a training takes five steps, of the large model one."""
+    (tmp_path / "my.txt").write_text("Every effort moves you. " * 1000, encoding="utf-8")
+    (tmp_path / "other.txt").write_text("You move every effort. " * 20, encoding="utf-8")
+    environment = os.environ | {"COLUMNS": "80", "MPLCONFIGDIR": str(tmp_path / "matplotlib"), "PYTHONPATH": str(ROOT)}
+    ran = []
+    for command in commands_of_the_readme():
+        program, *arguments = shlex.split(command)
+        if program != "tinygrad-gpt":
+            assert program in ("pip", "pytest"), command  # .ci/run does these
+            continue
+        if arguments[0] == "train":
+            steps = 10 if "--resume" in arguments else 1 if "gpt2-124M" in arguments else 5
+            arguments += ["--steps", str(steps), "--eval-tokens", "600"]
+        done = subprocess.run(
+            [sys.executable, "-m", "tinygrad_gpt", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        ran.append(arguments[0])
+    assert {"train", "generate", "evaluate", "sampling", "doctor", "explain", "trace", "pitfalls"} <= set(ran)
+    for file in ("figure.png", "page.html", "step.html", "runs/manual-1/loss.png"):
+        assert (tmp_path / file).stat().st_size > 1000, file
+
+
 def test_the_python_of_the_readme(capsys):
-    programs = [text for language, text, _ in blocks(ROOT / "README.md") if language == "python"]
+    programs = [text for language, text, _ in blocks(README) if language == "python"]
     sessions = [text for text in programs if text.startswith(">>>")]
     assert len(programs) == 3
     assert len(sessions) == 1

@@ -1,4 +1,4 @@
-"""The tape keeps the laws of engines.  What is its own is in test_tape.py."""
+"""The tape passes the laws of engines.  Tests of this tape alone are in test_tape.py."""
 
 from dataclasses import replace
 

@@ -1,11 +1,13 @@
-"""A file is replaced whole or not at all, and nothing but a file is replaced."""
+"""A file is replaced whole or not at all, and nothing but a file is replaced; JSON is read strictly."""
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from tinygrad_gpt.files import atomic_write
+from tinygrad_gpt.files import atomic_write, strict_json
 
 
 def write(path, content):
@@ -51,3 +53,24 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path, monkeypatch, name):
         write(tmp_path / name, b"new")
     assert Path(caught.value.filename) == tmp_path / name
     assert {path: os.lstat(path) for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('{"a": {"b": 1, "c": 2, "b": 1}}', "'b' is given twice"),
+        ("[NaN]", "NaN is not a JSON value"),
+        ('{"a": -Infinity}', "-Infinity is not a JSON value"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("{} {}", "Extra data"),
+        (b"\xff", "can't decode byte 0xff"),
+    ],
+)
+def test_what_is_not_strictly_json_is_refused(text, error):
+    with pytest.raises(ValueError, match=re.escape(error)):
+        strict_json(text)
+
+
+def test_json_is_read_as_python_reads_it():
+    text = '{"a": [1, 2.5, null, true, "\\u00e9"], "b": {"a": {}}}'
+    assert strict_json(text) == strict_json(text.encode()) == json.loads(text)

@@ -1,4 +1,4 @@
-"""What a notebook shows of a tensor."""
+"""A tensor as HTML in a notebook."""
 
 import html
 import re
@@ -34,17 +34,17 @@ def test_a_result_shows_the_op_and_the_shapes_that_it_was_made_from():
     loss = (x @ np.ones((3, 4))).sum()
     assert lines(x @ np.ones((3, 4)))[1:3] == [
         "made by matmul of (2, 3), a constant",
-        "gradient passed on, not kept: this is no leaf",
+        "gradient passed on, not stored: not a leaf",
     ]
     assert lines(loss)[:2] == ["Tensor scalar, float64", "made by sum of (2, 4)"]
     loss.backward()
-    assert lines(loss)[1] == "made by sum, and backward has been through"
+    assert lines(loss)[1] == "made by sum, already used by backward"
 
 
 def test_a_constant_asks_for_nothing():
     x = Tensor(np.ones(2), requires_grad=True)
     with no_grad():
-        assert lines(x + x)[1] == "gradient not asked for"
+        assert lines(x + x)[1] == "gradient not required"
 
 
 def test_entries_cannot_pass_for_html():

@@ -1,4 +1,4 @@
-"""Philox's words, and what is made of them."""
+"""Philox's words, and the numbers and masks that are computed from them."""
 
 import numpy as np
 import pytest
@@ -150,7 +150,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 @given(seeds, st.integers(0, 2**40), st.integers(0, 2**20), st.integers(0, 99), shapes, rates, dtypes)
 def test_a_mask_is_16_bits_of_the_rows_stream_against_the_rate(seed, step, first_row, site, shape, rate, dtype):
-    mask = Dropout(seed, step, first_row).keep(site, shape, rate, dtype)
+    mask = Dropout(seed, step, first_row).mask(site, shape, rate, dtype)
     assert (mask.dtype, mask.shape) == (dtype, shape)
     kept = round((1 - rate) * 2**16)
     for row, entries in enumerate(mask, start=first_row):
@@ -166,14 +166,14 @@ def test_the_mean_of_a_mask_over_all_its_bits_is_1(rate):
     every = np.arange(2**16, dtype=np.uint16).view(np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tinygrad_gpt.rng.philox_words", lambda *_, count, **__: every[:count])
-        mask = Dropout(0, 1).keep(0, (1, 2**16), rate, np.float64)
+        mask = Dropout(0, 1).mask(0, (1, 2**16), rate, np.float64)
     assert mask.mean() == pytest.approx(1, abs=1e-14)
     assert (mask > 0).mean() == pytest.approx(1 - rate, abs=2.0**-17)
 
 
 @given(seeds, st.integers(0, 1000), rates)
 def test_as_many_are_kept_as_the_rate_says(seed, step, rate):
-    mask = Dropout(seed, step).keep(3, (4, 2500), rate, np.float32)
+    mask = Dropout(seed, step).mask(3, (4, 2500), rate, np.float32)
     kept = round((1 - rate) * 2**16) / 2**16
     assert stats.binomtest(int((mask > 0).sum()), mask.size, kept).pvalue > ALPHA
 
@@ -181,22 +181,22 @@ def test_as_many_are_kept_as_the_rate_says(seed, step, rate):
 @given(st.data(), seeds, st.integers(1, 6), rates)
 def test_micro_batches_draw_the_masks_of_the_whole_batch(data, seed, B, rate):
     cut = data.draw(st.integers(0, B))
-    whole = Dropout(seed, 7).keep(2, (B, 3, 5), rate, np.float32)
+    whole = Dropout(seed, 7).mask(2, (B, 3, 5), rate, np.float32)
     parts = [
-        Dropout(seed, 7, first).keep(2, (rows, 3, 5), rate, np.float32) for first, rows in [(0, cut), (cut, B - cut)]
+        Dropout(seed, 7, first).mask(2, (rows, 3, 5), rate, np.float32) for first, rows in [(0, cut), (cut, B - cut)]
     ]
     assert np.concatenate(parts).tolist() == whole.tolist()
 
 
 @given(st.integers(0, LAST - 1), st.integers(0, 1000), st.integers(0, 99))
-def test_masks_of_other_places_differ(seed, step, site):
+def test_masks_of_other_positions_differ(seed, step, site):
     def mask(**changed):
         place = {"seed": seed, "step": step, "site": site} | changed
-        return Dropout(place["seed"], place["step"]).keep(place["site"], (2, 100), 0.5, np.float32)
+        return Dropout(place["seed"], place["step"]).mask(place["site"], (2, 100), 0.5, np.float32)
 
     masks = [*mask(), *mask(seed=seed + 1), *mask(step=step + 1), *mask(site=site + 1)]  # also row from row
     assert len({m.tobytes() for m in masks}) == len(masks)
 
 
 def test_no_rate_no_dropping():
-    assert Dropout(0, 1).keep(0, (3, 1000), 0.0, np.float32).tolist() == np.ones((3, 1000)).tolist()
+    assert Dropout(0, 1).mask(0, (3, 1000), 0.0, np.float32).tolist() == np.ones((3, 1000)).tolist()

@@ -1,4 +1,4 @@
-"""What is promised of Tensor itself; the laws of engines are run on it in test_engine_laws.py."""
+"""Tests of this Tensor and this tape; test_engine_laws.py runs the laws of engines on them."""
 
 import gc
 import hashlib
@@ -125,14 +125,14 @@ def test_shapes_that_do_not_fit_are_named_with_the_op(op):
         op(leaf(np.ones((2, 3))), leaf(np.ones((4, 5))))
 
 
-def test_what_cannot_be_a_tensor():
+def test_data_that_cannot_be_a_tensor_is_refused():
     with pytest.raises(TypeError, match="data must be an array or numbers; got a Tensor"):
         Tensor(Tensor([1.0]))
     with pytest.raises(TypeError, match="requires_grad needs floating-point data; got int64"):
         Tensor(np.array([1]), requires_grad=True)
 
 
-def test_where_a_walk_cannot_start():
+def test_losses_that_backward_refuses():
     with pytest.raises(ValueError, match="needs a loss that depends on a tensor with requires_grad=True"):
         Tensor([1.0]).sum().backward()
     with pytest.raises(ValueError, match=r"backward of a tensor of shape \(3,\) needs dloss"):
@@ -143,7 +143,7 @@ def test_where_a_walk_cannot_start():
         leaf([1, 2, 3], np.float32).sum().backward(1.0)
 
 
-def test_a_second_walk_is_an_error_and_changes_nothing():
+def test_a_second_backward_is_an_error_and_changes_nothing():
     x = leaf([1, 2])
     loss = (x * x).sum()
     loss.backward()
@@ -156,16 +156,16 @@ def test_a_vjp_that_breaks_its_contract_is_named():
     def careless(x):
         return x * 2, lambda dy: (dy[0],)
 
-    with pytest.raises(ValueError, match=r"careless.*must answer float64\(2,\), as its input; got float64\(\)"):
+    with pytest.raises(ValueError, match=r"careless.*must return float64\(2,\), as its input; got float64\(\)"):
         backward(apply(careless, leaf([1, 2])).sum())
 
 
-def test_a_mask_that_asks_for_a_gradient_is_an_error():
-    with pytest.raises(ValueError, match=r"dropout.*must answer float64\(2,\), as its input; got None"):
+def test_a_mask_that_requires_a_gradient_is_an_error():
+    with pytest.raises(ValueError, match=r"dropout.*must return float64\(2,\), as its input; got None"):
         backward(apply(ops.dropout, leaf([1, 2]), leaf([1, 0])).sum())
 
 
-def test_an_op_that_fails_says_what_it_was_given():
+def test_an_error_of_an_op_names_the_op_and_its_inputs():
     with pytest.raises(ValueError, match=r"max of \(0,\): zero-size array"):
         leaf([]).max()
 
@@ -198,7 +198,7 @@ def test_backward_answers_leaves_and_touches_no_grad():
 
 
 @given(x=VECTOR, dy=VECTOR)
-def test_a_walk_may_start_with_any_gradient(x, dy):
+def test_backward_can_start_with_any_gradient(x, dy):
     t = Tensor(x, requires_grad=True)
     (t * t).backward(dy)
     np.testing.assert_allclose(t.grad, 2 * x * dy, rtol=1e-15)
@@ -234,7 +234,7 @@ def test_nothing_is_recorded_under_no_grad_in_this_thread():
     assert (x * x).requires_grad
 
 
-def test_what_asks_for_no_gradient_keeps_no_vjp():
+def test_a_result_that_requires_no_gradient_saves_no_vjp():
     y = Tensor([1.0]) * Tensor([2.0])
     assert (y.requires_grad, y.node) == (False, None)
 
@@ -306,7 +306,7 @@ def test_the_tape_keeps_no_array_that_no_vjp_mentions():
 
 
 @pytest.mark.skipif(not tape._COUNTS_TELL, reason="this Python's reference counts do not tell")
-def test_a_gradient_that_nobody_else_holds_is_handed_over_not_copied():
+def test_a_gradient_that_nobody_else_holds_is_not_copied():
     made = []
 
     def op(x):
@@ -324,7 +324,7 @@ def test_a_gradient_that_nobody_else_holds_is_handed_over_not_copied():
 
 @pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("theirs", ["saved", "view", "read-only", "transposed", "for two", "dy"])
-def test_what_is_anybody_elses_is_copied(theirs, counted, monkeypatch):
+def test_an_array_that_somebody_else_holds_is_copied(theirs, counted, monkeypatch):
     monkeypatch.setattr(tape, "_COUNTS_TELL", counted and tape._COUNTS_TELL)
     saved = np.ones((2, 2))
     fixed = np.ones((2, 2))
@@ -388,7 +388,7 @@ def test_recomputing_keeps_nothing_but_the_inputs_and_runs_twice():
     assert len(runs) == 2
 
 
-def test_recomputing_records_even_if_the_way_back_is_walked_without_recording():
+def test_recomputing_records_even_if_backward_runs_without_recording():
     x = leaf([1.0])
     y = recompute_in_backward(lambda t: t * t, x).sum()
     with no_grad():
@@ -396,7 +396,7 @@ def test_recomputing_records_even_if_the_way_back_is_walked_without_recording():
     assert x.grad.tolist() == [2.0]
 
 
-def test_a_constant_among_the_recomputed_asks_for_no_gradient():
+def test_a_constant_input_of_a_recomputed_function_gets_no_gradient():
     x, c = leaf([2.0]), Tensor(np.array([3.0]))
     recompute_in_backward(lambda t, k: t * k, x, c).sum().backward()
     assert x.grad.tolist() == [3.0]
@@ -415,7 +415,7 @@ def test_a_fresh_gradient_that_cannot_be_written_to_is_copied():
     assert x.grad.tolist() == [2.0]
 
 
-def test_what_the_recomputed_does_not_use_gets_zeros():
+def test_an_unused_input_of_a_recomputed_function_gets_zeros():
     x, idle = leaf([1.0, 2.0]), leaf([3.0])
     recompute_in_backward(lambda t, unused: t * t, x, idle).sum().backward()
     assert x.grad.tolist() == [2.0, 4.0]
@@ -470,7 +470,7 @@ def test_a_comparison_is_a_mask():
     assert leaf(2.0).masked_fill(leaf(2.0) > 1, 0.0).data == 0
 
 
-def test_tensors_are_told_apart_by_identity_where_they_are_keys():
+def test_as_keys_tensors_are_compared_by_identity():
     x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0])
     assert {x: "x", y: "y"}[x] == "x"
     assert len({x, y, x}) == 2
@@ -480,7 +480,7 @@ def test_tensors_are_told_apart_by_identity_where_they_are_keys():
     ("mask", "got"),
     [(False, "False"), ([1, 0], "an array of int64"), (np.ones(2), "an array of float64"), (None, "None")],
 )
-def test_what_is_no_mask_is_refused(mask, got):
+def test_a_mask_that_is_not_an_array_of_bool_is_refused(mask, got):
     x = leaf([1.0, 2.0])
     with pytest.raises(TypeError, match=f"mask must be an array of bool; got {got}"):
         x.masked_fill(mask, 0.0)
@@ -502,7 +502,7 @@ def test_a_mask_may_be_a_list_or_a_tensor_and_has_to_fit():
 
 
 @pytest.mark.parametrize("made", [False, True])
-def test_a_tensor_is_an_array_where_one_is_asked_for(made):
+def test_a_tensor_can_be_used_as_an_array(made):
     x = leaf([1.0, 2.0])
     t, want = (x * 2, [2.0, 4.0]) if made else (x, [1.0, 2.0])
     assert np.asarray(t) is t.data
@@ -575,7 +575,7 @@ def test_two_losses_over_one_forward_are_refused_before_a_term_is_added():
     hidden = x * 2
     a, b = hidden.sum(), (hidden * w).sum()
     a.backward()
-    with pytest.raises(RuntimeError, match="add losses that share one and call backward once"):
+    with pytest.raises(RuntimeError, match="add losses that share a part and call backward once"):
         b.backward()
     assert (x.grad.tolist(), w.grad) == ([2.0, 2.0], None)
     with pytest.raises(RuntimeError, match="add losses"):
@@ -597,7 +597,7 @@ def test_a_leaf_has_its_array_for_itself():
     assert Tensor(fixed, requires_grad=True).data.flags.writeable
 
 
-def test_what_asks_for_no_gradient_or_is_handed_over_is_not_copied():
+def test_constants_and_leaves_without_copy_use_the_given_array():
     array = np.ones(2)
     assert Tensor(array).data is array
     assert leaf_without_copy(array).data is array

@@ -155,8 +155,8 @@ tg.GPT(C,activation_checkpointing='no')  =>  TypeError: activation_checkpointing
     "Ids": r"""
 M([1,2,3])  =>  ValueError: ids must be (batch, time), with one token or more; got shape (3,)
 M(np.array([[1.,2.]]))  =>  TypeError: ids must be whole numbers; got float64
-M([[11]])  =>  ValueError: ids must be from 0 to 10; got 11 at place (0, 0)
-M([[-1]])  =>  ValueError: ids must be from 0 to 10; got -1 at place (0, 0)
+M([[11]])  =>  ValueError: ids must be from 0 to 10; got 11 at position (0, 0)
+M([[-1]])  =>  ValueError: ids must be from 0 to 10; got -1 at position (0, 0)
 M([[]])  =>  ValueError: ids must be (batch, time), with one token or more; got shape (1, 0)
 M([[1,2,3,4,5,6]])  =>  ValueError: ids may be at most context_length 5 long; got 6
 M('abc')  =>  TypeError: ids must be whole numbers; got <U3
@@ -171,8 +171,8 @@ M([[nan]])  =>  TypeError: ids must be whole numbers; got float64
 """,
     "Losses of a model": r"""
 M.loss([[1,2]],[[1]])  =>  ValueError: linear_cross_entropy of (1, 2, 12), (11, 12), (1, 1): targets must have the shape (1, 2) of the logits' rows; got (1, 1)
-M.loss([[1]],[[11]])  =>  ValueError: targets must be from 0 to 10; got 11 at place (0, 0)
-M.loss([[1]],[[-100]])  =>  ValueError: targets must be from 0 to 10; got -100 at place (0, 0)
+M.loss([[1]],[[11]])  =>  ValueError: targets must be from 0 to 10; got 11 at position (0, 0)
+M.loss([[1]],[[-100]])  =>  ValueError: targets must be from 0 to 10; got -100 at position (0, 0)
 M.loss([[1]],[[1.5]])  =>  TypeError: targets must be whole numbers; got float64
 M.loss([[1]],[[1]],reduction='max')  =>  ValueError: linear_cross_entropy of (1, 1, 12), (11, 12), (1, 1): reduction must be 'mean' or 'sum'; got 'max'
 M.loss([[1]],[[1]],reduction=None)  =>  ValueError: linear_cross_entropy of (1, 1, 12), (11, 12), (1, 1): reduction must be 'mean' or 'sum'; got None
@@ -452,10 +452,10 @@ tg.set_num_threads(1.5)  =>  TypeError: threads must be a whole number of at lea
 tg.set_num_threads(None)  =>  TypeError: threads must be a whole number of at least 1; got None
 tg.precision('fp8').__enter__()  =>  ValueError: precision must be one of float32, tf32, bfloat16; got 'fp8'
 tg.precision(None).__enter__()  =>  ValueError: precision must be one of float32, tf32, bfloat16; got None
-tg.Dropout(-1,0).keep(0,(2,2),.1,'f')  =>  ValueError: seed must be from 0 to 2**64 - 1; got -1
-tg.Dropout(0,0).keep(0,(2,2),1.5,'f')  =>  ValueError: rate must be at least 0 and below 1; got 1.5
-tg.Dropout(0,0).keep(0,(2,2),nan,'f')  =>  ValueError: rate must be at least 0 and below 1; got nan
-tg.Dropout('a',0).keep(0,(2,2),.1,'f')  =>  TypeError: seed must be a whole number from 0 to 2**64 - 1; got 'a'
+tg.Dropout(-1,0).mask(0,(2,2),.1,'f')  =>  ValueError: seed must be from 0 to 2**64 - 1; got -1
+tg.Dropout(0,0).mask(0,(2,2),1.5,'f')  =>  ValueError: rate must be at least 0 and below 1; got 1.5
+tg.Dropout(0,0).mask(0,(2,2),nan,'f')  =>  ValueError: rate must be at least 0 and below 1; got nan
+tg.Dropout('a',0).mask(0,(2,2),.1,'f')  =>  TypeError: seed must be a whole number from 0 to 2**64 - 1; got 'a'
 """,
 }
 ROWS = [tuple(line.split("  =>  ")) for lines in WRONG.values() for line in lines.strip().splitlines()]

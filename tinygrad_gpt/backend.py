@@ -1,4 +1,4 @@
-"""NumPy or CuPy: the data decides.  The only module that imports cupy."""
+"""NumPy or CuPy, as the arrays are.  The only module that imports cupy."""
 
 import math
 import sys
@@ -10,31 +10,31 @@ from typing import Any, cast
 import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share an interface, not a base class
-Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> one dLoss/dx (or None) per array that went in
+Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> dLoss/dx (or None) for each input array of the op
 
 _DEVICES = ("cpu", "cuda", "auto")
 _INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
-_PACKAGE_NAMES = {"cupy": "CuPy"}  # packages that are written otherwise than imported
+_PACKAGE_NAMES = {"cupy": "CuPy"}  # packages whose name differs from the one that is imported
 _CACHE_VARIABLES = {
     "cupy": "CUPY_CACHE_DIR",
     "matplotlib": "MPLCONFIGDIR",
-}  # variables that name the folder a package writes to
+}  # environment variables that set the folder a package writes to
 
 
 class UnavailableDeviceError(RuntimeError):
-    """A GPU was asked for and cannot be used.  The text says why, and how to get one."""
+    """A GPU was requested but cannot be used.  The text says why, and what to do."""
 
 
 def array_module(*arrays: Array) -> ModuleType:
     """numpy, or cupy if any of these arrays is CuPy's."""
-    cupy = sys.modules.get("cupy")  # before cupy is imported nobody can hold its arrays
+    cupy = sys.modules.get("cupy")  # if cupy is not imported yet, no array is CuPy's
     return np if cupy is None else cast(ModuleType, cupy.get_array_module(*arrays))
 
 
 def resolve_device(device: str) -> str:
     """ "cpu" or "cuda" for "cpu", "cuda" or "auto" (a GPU if there is one).
 
-    Raises ValueError for any other name, UnavailableDeviceError if "cuda" cannot be had.
+    Raises ValueError for any other name, UnavailableDeviceError if "cuda" is requested and cannot be used.
     """
     if device not in _DEVICES:
         raise ValueError(f"device must be one of {', '.join(_DEVICES)}; got {device!r}")
@@ -71,8 +71,8 @@ def why_no_cuda() -> str | None:
 def why_not_importable(package: str, install: str | None = None) -> str | None:
     """None if the package can be imported, else the reason and the remedy, in one line.
 
-    An import runs the package's code, so it may raise anything: for a library that is missing, a folder that cannot be
-    written, a setting that is wrong.
+    An import runs the package's code, so it may raise any exception, for example for a missing library, a folder that
+    cannot be written, or a wrong setting.
     """
     name, install = _PACKAGE_NAMES.get(package, package), install or f"pip install {package}"
     try:
@@ -97,12 +97,12 @@ def require(package: str, install: str | None = None) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the page of advice that may follow; its type if it says nothing."""
+    """The first line of an error's text that is not empty; the name of its type if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def to_device(array: Array, device: str) -> Array:
-    """array on "cpu" or "cuda": the one place where a device has a name.  Of several GPUs, CuPy's current one."""
+    """array on "cpu" or "cuda"; of several GPUs, on CuPy's current one."""
     if resolve_device(device) == "cpu":
         return to_host(array)
     import cupy
@@ -111,14 +111,14 @@ def to_device(array: Array, device: str) -> Array:
 
 
 def to_host(array: Array) -> Array:
-    """array as NumPy's.  For a CuPy array this waits for the device and copies."""
+    """array as a NumPy array.  For a CuPy array this waits for the device and copies."""
     return np.asarray(array) if array_module(array) is np else array.get()
 
 
 def accumulation_dtype(dtype: Any) -> Any:
-    """What numbers of this dtype are added up in: float32 for those of 16 bits, else the dtype itself.
+    """The dtype for sums of numbers of this dtype: float32 for those of 16 bits, else the dtype itself.
 
-    A float16 sum stops counting at 2,048, a square overflows at 256, and 1e-8 is 0.
+    In float16, a sum of ones stops growing at 2,048, the square of 256 overflows, and 1e-8 is 0.
     """
     return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind not in "iu" else dtype  # bfloat16 has kind V
 
@@ -129,20 +129,21 @@ def to_accumulation_dtype(x: Array) -> Array:
 
 
 def to_input_dtype(y: Array, dtype: Any) -> Array:
-    """y, computed from the widened, back in a dtype of 16 bits; for any other dtype y itself."""
+    """y, computed in the accumulation dtype, cast to a dtype of 16 bits; for any other dtype y itself."""
     return y if accumulation_dtype(dtype) is dtype else y.astype(dtype)
 
 
 def cast_to(dtypes: Iterable[Any], *arrays: Array) -> tuple[Array, ...]:
-    """Each array in its dtype: gradients in those of their inputs, which may differ.  Nothing is copied needlessly."""
+    """Each array in its dtype, without a copy where it already has it: gradients get the dtypes of their inputs."""
     return tuple(array.astype(dtype, copy=False) for array, dtype in zip(arrays, dtypes, strict=True))
 
 
 def scatter_add(out: Array, ids: Array, values: Array) -> None:
-    """out[ids] += values, repeated ids accumulating.  out (V, ...), ids (N) of int from 0, values (N, ...).
+    """out[id] += row, for each id and row of values.  out (V, ...), ids (N) of int from 0, values (N, ...).
 
-    The order of the additions is fixed, so the result is the same bits every time: rows are sorted by id
-    (stably) and each run of equal ids is summed.  `out[ids] += values` would keep one row of each id.
+    The rows of a repeated id add up; NumPy's `out[ids] += values` would add only one of them.  The order of the
+    additions is fixed, so the result is the same bits every time: rows are sorted by id (stably), and each run of equal
+    ids is summed.
     """
     if not len(ids):
         return
@@ -155,16 +156,16 @@ def scatter_add(out: Array, ids: Array, values: Array) -> None:
 
 
 def _add_runs(out: Array, ids: Array, values: Array) -> None:
-    """scatter_add for sorted ids."""
+    """scatter_add for sorted ids, on the CPU."""
     starts = np.flatnonzero(np.concatenate([np.ones(1, bool), ids[1:] != ids[:-1]]))
     out[ids[starts]] += np.add.reduceat(values, starts, axis=0)
 
 
 def _add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
-    """The same without asking how many runs there are, for which the host would have to wait.  Writes to values.
+    """scatter_add for sorted ids, on a GPU: the host need not wait for the number of runs.  Overwrites values.
 
-    After the pass at distance d a row holds the sum of the last 2d rows up to it, as far as they have its id; so in
-    the end the last row of each run holds all of it.
+    After the pass at distance d, each row is the sum of those of the last 2d rows up to it that have its id.  So in the
+    end the last row of each run is the run's sum.
     """
     xp, distance = array_module(out), 1
     rest = (1,) * (values.ndim - 1)
@@ -172,21 +173,21 @@ def _add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
         same = (ids[distance:] == ids[:-distance]).reshape(-1, *rest)
         values[distance:] += xp.where(same, values[:-distance], 0)
         distance *= 2
-    every = xp.arange(len(out))
-    last = xp.searchsorted(ids, every, side="right") - 1  # -1 where an id is below all: the largest, which differs
-    occurs = (ids[last] == every).reshape(-1, *rest)
+    all_ids = xp.arange(len(out))
+    last = xp.searchsorted(ids, all_ids, side="right") - 1  # -1 below the first id: then the last id, which differs
+    occurs = (ids[last] == all_ids).reshape(-1, *rest)
     out += xp.where(occurs, values[last], 0)
 
 
 def synchronize() -> None:
-    """Wait until the device has done what was asked of it (nothing to wait for on a CPU)."""
+    """Wait until the GPU has finished its work.  Without a GPU this does nothing."""
     cupy = sys.modules.get("cupy")
     if cupy is not None and cupy.cuda.is_available():
         cupy.cuda.Device().synchronize()
 
 
 def erf(x: Array) -> Array:
-    """The error function, entry by entry, in x's dtype.  NumPy has none: on the CPU this is a Python loop."""
+    """The error function of each entry, in x's dtype.  NumPy has none, so on the CPU this is a Python loop."""
     if array_module(x) is np:
         return np.array([math.erf(value) for value in x.flat], x.dtype).reshape(x.shape)
     import cupyx.scipy.special
@@ -195,7 +196,7 @@ def erf(x: Array) -> Array:
 
 
 def raw_module(code: str, options: tuple[str, ...]) -> Any:
-    """CUDA text as a CuPy module; it is compiled, for the current device, when a kernel of it is first launched."""
+    """CUDA source as a CuPy module, which is compiled for the current device when its first kernel is launched."""
     import cupy
 
     return cupy.RawModule(code=code, options=options)
@@ -209,7 +210,7 @@ def current_device() -> int:
 
 
 def current_stream() -> int:
-    """The address of the stream in use: what is launched on one runs in order, on another it may overtake."""
+    """The address of the stream in use.  Work on one stream runs in order; work on two streams can run in any order."""
     import cupy
 
     return cast(int, cupy.cuda.get_current_stream().ptr)
@@ -218,8 +219,8 @@ def current_stream() -> int:
 def cublas() -> ModuleType:
     """CuPy's thin layer over cuBLAS.
 
-    Imported on first use, for nothing but products needs it; in this form of import, which finds a cuBLAS that pip has
-    installed.  Raises UnavailableDeviceError without one.
+    It is imported on first use, because only products need it, and in this form, which finds a cuBLAS that pip has
+    installed.  Raises UnavailableDeviceError if there is none.
     """
     try:
         from cupy_backends.cuda.libs import cublas

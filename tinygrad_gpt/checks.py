@@ -1,6 +1,6 @@
-"""What numbers, ids, mappings and names must be, and what to say when they are not.
+"""Checks of arguments: numbers, ids, mappings and names; and the error texts.
 
-Ids are looked at on the host: a GPU would wrap ids that are out of range, silently.
+Ids are checked on the host, because a GPU would silently wrap ids that are out of range.
 """
 
 import difflib
@@ -13,18 +13,18 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module, to_host
 
-_MIN_NAME_SIMILARITY = 0.78  # of two names' letters are the same, in the same order
+_MIN_NAME_SIMILARITY = 0.78  # difflib's ratio: the fraction of letters that two names share, in the same order
 
 
 def at_least_one(name: str, value: Any) -> int:
-    """The value as a Python int.  Raises ValueError below 1, TypeError if it is no whole number."""
+    """The value as a Python int.  Raises ValueError below 1, TypeError for anything but a whole number."""
     return whole_number(name, value, 1)
 
 
 def whole_number(name: str, value: Any, low: int, instead: str = "") -> int:
-    """The value as a Python int, if it is one of at least low.  instead is what else the caller allows, in words.
+    """The value as a Python int.  instead says in words what else the caller allows, for the error text.
 
-    Raises TypeError for what is no whole number, ValueError below low.
+    Raises TypeError for anything but a whole number, ValueError below low.
     """
     try:
         number = operator.index(value)
@@ -37,17 +37,17 @@ def whole_number(name: str, value: Any, low: int, instead: str = "") -> int:
     return number
 
 
-def number(name: str, value: Any, allowed: str, holds: Callable[[Any], bool]) -> Any:
-    """The value, if it is one real number and it holds; allowed says in words what it must be.
+def number(name: str, value: Any, allowed: str, is_allowed: Callable[[Any], bool]) -> Any:
+    """The value, unchanged; allowed says in words what it must be.
 
-    Raises TypeError for what is no number, ValueError for one that does not hold.
+    Raises TypeError for anything but one real number, ValueError for a number that is not allowed.
     """
     is_array = isinstance(value, np.generic) or getattr(value, "__array_ufunc__", None) is not None
     is_number = value.shape == () and value.dtype.kind in "iuf" if is_array else type(value) in (int, float)
     if not is_number:
         raise TypeError(f"{name} must be {allowed}; got {value!r}")
     try:
-        fits = holds(value)
+        fits = is_allowed(value)
     except OverflowError:  # a whole number beyond every float
         fits = False
     if not fits:
@@ -56,17 +56,17 @@ def number(name: str, value: Any, allowed: str, holds: Callable[[Any], bool]) ->
 
 
 def not_negative(name: str, value: Any) -> Any:
-    """The value, if it is a finite number of at least 0."""
+    """The value, unchanged.  Raises ValueError or TypeError unless it is a finite number of at least 0."""
     return number(name, value, "a finite number of at least 0", lambda x: math.isfinite(x) and x >= 0)
 
 
 def fraction(name: str, value: Any) -> Any:
-    """The value, if it is at least 0 and below 1."""
+    """The value, unchanged.  Raises ValueError or TypeError unless it is at least 0 and below 1."""
     return number(name, value, "at least 0 and below 1", lambda x: 0 <= x < 1)
 
 
 def mapping(name: str, value: Any, of: str) -> Mapping[Any, Any]:
-    """The value, if it is a mapping; `of` says in words of what to what.  Raises TypeError."""
+    """The value, unchanged; `of` says in words what it maps.  Raises TypeError unless it is a mapping."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict of {of}; got {type(value).__name__}")
     return value
@@ -80,9 +80,9 @@ def check_has(name: str, value: Any, *attributes: str) -> None:
 
 
 def real_numbers(name: str, values: Any) -> Array:
-    """The values as an array where they lie, if they are real numbers, bfloat16 included; rows must be equally long.
+    """The values as an array on their device.
 
-    Raises TypeError for what is no number, ValueError for rows of different lengths.
+    Raises TypeError for anything but real numbers (bfloat16 is allowed), ValueError for rows of different lengths.
     """
     x = equal_rows(name, values)
     if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
@@ -91,7 +91,7 @@ def real_numbers(name: str, values: Any) -> Array:
 
 
 def equal_rows(name: str, values: Any) -> Array:
-    """The values as an array where they lie.  Raises ValueError if they are rows of different lengths."""
+    """The values as an array on their device.  Raises ValueError for rows of different lengths."""
     try:
         return array_module(values).asarray(values)
     except ValueError as error:
@@ -99,16 +99,16 @@ def equal_rows(name: str, values: Any) -> Array:
 
 
 def first_few(things: Iterable[str], between: str = ", ") -> str:
-    """The first three of some texts in alphabetical order, and how many more there are."""
+    """The first three texts in alphabetical order, and the number of further ones."""
     texts = sorted(things)
     more = f"{between}and {len(texts) - 3} more" if len(texts) > 3 else ""
     return between.join(texts[:3]) + more
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that this one is surely meant for: a slip of the fingers, or the only one it is a part of.
+    """The known name that was probably meant: the only one that contains this name, or a similar one.
 
-    None where that would be guesswork.
+    None if no name is similar enough.
 
     >>> nearest("--temprature", ["--temperature", "--top-k"]), nearest("--prompt", ["--sample-prompt", "--steps"])
     ('--temperature', '--sample-prompt')
@@ -120,25 +120,26 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     parts = whole or [other for other in names if other.startswith(wanted)]
     if len(parts) == 1 and len(wanted) >= 3:
         return names[parts[0]]
-    slips = difflib.get_close_matches(wanted, names, n=1, cutoff=_MIN_NAME_SIMILARITY)
-    return names[slips[0]] if slips else None
+    similar = difflib.get_close_matches(wanted, names, n=1, cutoff=_MIN_NAME_SIMILARITY)
+    return names[similar[0]] if similar else None
 
 
 def _normalize_name(name: str) -> str:
-    """A name without what all names share: leading dashes, capitals, the choice between - and _."""
+    """A name in lower case, without leading dashes, with - for _."""
     return name.lstrip("-").replace("_", "-").lower()
 
 
 def check_ids(ids: Any, vocab_size: int, name: str = "ids") -> Array:
-    """The ids as an array on the host, any shape, if they are whole numbers from 0 to vocab_size - 1.
+    """The ids as an array of any shape, on the host.
 
-    Raises TypeError, or ValueError with the value and the place of the first that is not.
+    Raises TypeError for anything but whole numbers; ValueError for an id that is not from 0 to vocab_size - 1, with the
+    value and the position of the first.
     """
     ids = to_host(equal_rows(name, ids))
     if ids.size and ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be whole numbers; got {ids.dtype}")
     if ids.size and (ids.min() < 0 or ids.max() >= vocab_size):
-        place = tuple(np.argwhere((ids < 0) | (ids >= vocab_size))[0].tolist())
-        where = f"offset {place[0]}" if len(place) == 1 else f"place {place}"
-        raise ValueError(f"{name} must be from 0 to {vocab_size - 1}; got {ids[place]} at {where}")
+        position = tuple(np.argwhere((ids < 0) | (ids >= vocab_size))[0].tolist())
+        where = f"offset {position[0]}" if len(position) == 1 else f"position {position}"
+        raise ValueError(f"{name} must be from 0 to {vocab_size - 1}; got {ids[position]} at {where}")
     return ids

@@ -1,4 +1,4 @@
-"""What a program does when nobody reads its output any more, as under `| head`: it ends without a word."""
+"""A program ends quietly when nobody reads its output any more, as in `program | head`."""
 
 import atexit
 import os
@@ -7,16 +7,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TextIO
 
-UNREAD = 141  # the exit code: 128 + SIGPIPE, as the shell has it of programs that the signal ends
+UNREAD = 141  # the exit code 128 + SIGPIPE, which a shell reports for a program that the signal ended
 
 
 def quiet_pipe() -> None:
-    """From here on this program ends quietly, with exit code 141, once nobody reads its output.
+    """Make this program end quietly, with exit code 141, when nobody reads its output any more.
 
-    For programs alone: what is said of an error that nobody catches is not a library's business.
+    For programs, not for libraries: it changes what the interpreter does with an uncaught error.
     """
     unread = False
-    others = sys.excepthook
+    previous_hook = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         nonlocal unread
@@ -24,28 +24,28 @@ def quiet_pipe() -> None:
             unread = True
             discard_output()
         else:
-            others(kind, error, traceback)
+            previous_hook(kind, error, traceback)
 
     def finish() -> None:
         nonlocal unread
         try:
-            sys.stdout.flush()  # a short output has waited until here
+            sys.stdout.flush()  # a short output is still in the buffer
         except BrokenPipeError:
             unread = True
             discard_output()
         if unread:
-            os._exit(UNREAD)  # what else is to be done at the end is done: the first to register comes last
+            os._exit(UNREAD)  # all other exit functions have run: the first that was registered runs last
 
     sys.excepthook = hook
     atexit.register(finish)
 
 
 def discard(stream: TextIO) -> None:
-    """Send a stream nowhere: its reader has gone, or its disk is full, and flushing what is left would fail again."""
+    """Send a stream to the null device: its reader has gone or its disk is full, and another flush would fail again."""
     with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # a captured stdout has no file descriptor
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def discard_output() -> None:
-    """Send stdout nowhere."""
+    """Send stdout to the null device."""
     discard(sys.stdout)

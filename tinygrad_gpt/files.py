@@ -1,24 +1,27 @@
-"""Writing a file whole or not at all."""
+"""Files: writing one whole or not at all, and reading JSON strictly."""
 
 import errno
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from os.path import lexists, realpath
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], check: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
-    """A binary file to write that takes path's place when the block ends; an error leaves path as it was, or, if only
-    its folder cannot be synced, with the new content.
+    """A binary file to write; it replaces the file at path when the block ends.
 
-    It is written beside path, so that os.replace stays within one file system and is one step, and it is on the disk
-    before it has the name; the name is on the disk when the block has ended.  check(file) may raise, as the last
-    thing before it has the name.  A link stays, and what it points to is replaced.  OSError for what is no file: as
-    root, os.replace would put one in the place of /dev/null.
+    After an error path is as it was before; only if the folder cannot be synced, path already has the new content.
+
+    The draft is written beside path, so that os.replace stays within one file system and is one step.  It is synced to
+    the disk before it gets its name, and the name is synced before the block ends.  check(draft) is called last before
+    the replacement, and may raise to prevent it.  A symbolic link stays, and the file that it points to is replaced.
+
+    Raises OSError if path is not a regular file: as root, os.replace would replace even /dev/null.
     """
     target = Path(realpath(path))
     if lexists(target) and not target.is_file():
@@ -41,7 +44,7 @@ def atomic_write(path: str | os.PathLike[str], check: Callable[[Path], object] |
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's names on the disk, where the system knows how (POSIX)."""
+    """Sync the names in a folder to the disk, where the system can (POSIX)."""
     if os.name != "posix":
         return
     opened = os.open(folder, os.O_RDONLY)
@@ -49,3 +52,28 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def strict_json(text: str | bytes, parse_int: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text; parse_int makes whole numbers of their digits.
+
+    Raises ValueError for a text that is not JSON, and for what Python's reader accepts silently: a name that an object
+    has twice, NaN and Infinity.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant, parse_int=parse_int)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:  # Python would use the last
+            raise ValueError(f"{name!r} is given twice")
+        content[name] = value
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")

@@ -1,4 +1,4 @@
-"""How a tensor shows itself in a notebook."""
+"""A tensor as HTML, for notebooks."""
 
 import html
 
@@ -10,7 +10,7 @@ _STYLE = "border-left: 3px solid #6c8ebf; padding-left: .8em; margin: .2em 0"
 
 
 def as_html(data: Array, rows: dict[str, str]) -> str:
-    """Shape, dtype and entries of an array, and what else there is to say about it, as a small piece of HTML."""
+    """The shape, dtype and entries of an array, and further rows of name and text, as a small piece of HTML."""
     shape = "scalar" if not data.ndim else f"shape {tuple(data.shape)}"
     entries = np.array2string(to_host(data), threshold=60, edgeitems=3, precision=4)  # a screen at most
     lines = "".join(f"<div><small>{html.escape(name)}</small> {html.escape(text)}</div>" for name, text in rows.items())

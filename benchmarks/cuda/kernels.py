@@ -74,9 +74,9 @@ def cases(config: GPTConfig, batch_size: int, precision: str) -> Iterator[Case]:
     yield linear_case(between(B, T, 4 * C), numbers(4 * C, C), e)
     attention = floors.causal_attention(B, T, H, C // H, e)
     yield Case("causal_attention", ops.causal_attention, (between(B, T, 3 * C),), {"n_heads": H}, attention)
-    keep = Dropout(0, 1).lazy_mask(0, (B, H, T, T), 0.1)
+    mask = Dropout(0, 1).lazy_mask(0, (B, H, T, T), 0.1)
     dropped = "causal_attention with dropout"
-    yield Case(dropped, ops.causal_attention, (between(B, T, 3 * C), keep), {"n_heads": H}, attention)
+    yield Case(dropped, ops.causal_attention, (between(B, T, 3 * C), mask), {"n_heads": H}, attention)
     ids = ids_below(V, B, T)
     head = floors.linear_cross_entropy(N, C, V, e)
     yield Case(
@@ -86,8 +86,8 @@ def cases(config: GPTConfig, batch_size: int, precision: str) -> Iterator[Case]:
         return
     yield Case("layer_norm", ops.layer_norm, (numbers(B, T, C), numbers(C), numbers(C)), {}, floors.layer_norm(N, C, e))
     yield Case("gelu", ops.gelu, (between(B, T, 4 * C),), {}, floors.gelu(4 * N * C, e))
-    keep = Dropout(0, 1).lazy_mask(0, (B, T, C), 0.1)
-    yield Case("dropout", ops.dropout, (between(B, T, C), keep), {}, floors.dropout(N * C, e))
+    mask = Dropout(0, 1).lazy_mask(0, (B, T, C), 0.1)
+    yield Case("dropout", ops.dropout, (between(B, T, C), mask), {}, floors.dropout(N * C, e))
     yield Case("add", ops.add, (numbers(B, T, C), between(B, T, C)), {}, floors.add(N * C, e))
     if precision == "float32":
         yield Case("embedding", ops.embedding, (numbers(V, C), ids), {}, floors.embedding(N, C, V))

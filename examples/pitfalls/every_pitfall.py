@@ -1,6 +1,6 @@
 """What catches what?  Twenty-one mistakes that people really write, and for each the law that it breaks.
 
-Each pitfall is wrong code, the same code mended, and an object that the laws can check.  Here all of them are checked
+Each pitfall is wrong code, the same code fixed, and an object that the laws can check.  Here all of them are checked
 from Python; `tinygrad-gpt pitfalls` lets you look for the mistakes first.
 
 Expect: twenty-one lines, each with a law.

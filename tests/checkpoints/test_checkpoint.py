@@ -168,8 +168,8 @@ def rewritten(path, content, change=None, spoil=None):
         ({"config": "{"}, ""),
         ({"config": "[" * 100_000}, "its JSON is nested too deeply"),
         ({"config": '{"colour": 1}'}, "colour"),
-        ({"config": '{"n_layers": 1, "n_layers": 2}'}, "a name is given twice"),
-        ({"config": '{"drop_rate": NaN}'}, "NaN is no JSON value"),
+        ({"config": '{"n_layers": 1, "n_layers": 2}'}, "'n_layers' is given twice"),
+        ({"config": '{"drop_rate": NaN}'}, "NaN is not a JSON value"),
         ({"config": '{"vocab_size": 1%s}' % ("0" * 5000)}, "a number has 5001 digits"),
         ({"config": json.dumps(SMALL | {"n_heads": 3})}, "n_heads must divide emb_dim 4; got 3"),
         ({"config": json.dumps(SMALL | {"n_layers": 2})}, "h.1.ln_1.weight is missing"),
@@ -187,7 +187,7 @@ def rewritten(path, content, change=None, spoil=None):
         ({"optimizer_steps": "[]"}, "a JSON object was expected, not list"),
         ({"optimizer_steps": "{}"}, "optimizer.m.wte.weight is unexpected"),
         ({"optimizer_steps": None}, "optimizer.m.wte.weight is unexpected"),
-        ({"optimizer_steps": '{"colour": 1}'}, "optimizer_steps has colour, which is no parameter"),
+        ({"optimizer_steps": '{"colour": 1}'}, "optimizer_steps has colour, which is not a parameter"),
         ({"optimizer_steps": '{"wte.weight": true}'}, "optimizer_steps of wte.weight must be a whole number"),
     ],
 )
@@ -285,7 +285,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, arguments, error,
 
 def test_the_optimizer_of_another_model_is_not_saved(tmp_path):
     other = AdamW({"colour": GPT(GPTConfig(**SMALL)).parameters()["wte.weight"]})
-    with pytest.raises(ValueError, match="the optimizer has parameters that the model has not: colour"):
+    with pytest.raises(ValueError, match="the optimizer has parameters that the model does not have: colour"):
         save_checkpoint(tmp_path / "model", GPT(GPTConfig(**SMALL)), other)
 
 

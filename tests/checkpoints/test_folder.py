@@ -174,7 +174,7 @@ def test_small_files_are_read_again_before_they_count_and_large_ones_on_demand(t
     with pytest.raises(OSError, match="was not written as it should be"):
         kept.save(MODEL, OPTIMIZER, step=2)
     assert steps_in(tmp_path) == [1]
-    monkeypatch.setattr(checkpoints, "_SMALL_FILE", 10)
+    monkeypatch.setattr(checkpoints, "_SMALL_FILE_BYTES", 10)
     if paranoid:
         with pytest.raises(OSError, match="was not written as it should be"):
             kept.save(MODEL, OPTIMIZER, step=2)

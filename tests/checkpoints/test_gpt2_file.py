@@ -256,9 +256,9 @@ INDEX, SHARD = "model.safetensors.index.json", "model-00001-of-00002.safetensors
         ("", INDEX, b"{}", "it is the index of a model in several files; .*max_shard_size"),
         (INDEX, INDEX, b'{"metadata": {}, "weight_map": {}}', "it is the index of a model in several files"),
         (SHARD, SHARD, b"", "it is one of the 2 files of a model; .*max_shard_size"),
-        ("config.json", "config.json", b'{"n_head": 2}', "no safetensors file, but JSON"),
+        ("config.json", "config.json", b'{"n_head": 2}', "not a safetensors file but JSON"),
         ("m", "m", b"version https://git-lfs.github.com/spec/v1\n", "the pointer that Git LFS leaves .*git lfs pull"),
-        ("m", "m", b"GGUF\3\0\0\0" * 9, "no safetensors file, but a GGUF file"),
+        ("m", "m", b"GGUF\3\0\0\0" * 9, "not a safetensors file but a GGUF file"),
     ],
 )
 def test_what_is_part_of_a_model_or_another_kind_of_file_is_told(tmp_path, given, file, content, reason):

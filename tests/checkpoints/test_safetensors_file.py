@@ -81,7 +81,7 @@ def test_the_header_may_be_as_long_as_it_may_be_and_no_longer(path):
         length_with(longest + 8)
     header = b"{}".ljust(MAX_HEADER + 1)
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(CheckpointError, match="it is no safetensors file"):
+    with pytest.raises(CheckpointError, match="it is not a safetensors file"):
         read(path)
 
 

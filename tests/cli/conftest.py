@@ -66,7 +66,7 @@ def plain_plot(records, path, *, title):
 def plain_plots():
     """Runs of this process draw no plots."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_gpt.cli.train.session.plot_losses", plain_plot)
+        patch.setattr("tinygrad_gpt.cli.train.recorder.plot_losses", plain_plot)
         yield
 
 
@@ -138,7 +138,7 @@ def whole(tmp_path_factory, text):
     """The short run that never stopped; nobody writes to it."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_gpt.cli.train.session.plot_losses", plain_plot)
+        patch.setattr("tinygrad_gpt.cli.train.recorder.plot_losses", plain_plot)
         assert call("train", text, *SHORT, "--out", folder).code == 0
     return folder
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from tinygrad_gpt.checkpoints.safetensors_file import DIGEST, open_safetensors, write
-from tinygrad_gpt.cli.terminal import InterruptedBySignal
+from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag
+from tinygrad_gpt.cli.train.evaluation import Evaluation
 from tinygrad_gpt.cli.train.session import Session
 
 FLAGS = (
@@ -48,27 +49,27 @@ def without(path, *names):
 
 
 class StopAt:
-    """Instead of Session.poll: at its n-th call a signal comes."""
+    """Instead of StopFlag.check: at its n-th call a signal comes."""
 
     def __init__(self, n, number=signal.SIGINT, at_once=False):
         self.n, self.number, self.at_once = n, number, at_once
 
     def __enter__(self):
-        self.before, left = Session.poll, [self.n]
+        self.before, left = StopFlag.check, [self.n]
 
-        def poll(session, *_):
+        def check(stop, *_):
             left[0] -= 1
             if left[0] == 0:
-                session.stop.signal = self.number
+                stop.signal = self.number
                 if self.at_once:
                     raise InterruptedBySignal(self.number)
-            self.before(session)
+            self.before(stop)
 
-        Session.poll = poll
+        StopFlag.check = check
         return self
 
     def __exit__(self, *_):
-        Session.poll = self.before
+        StopFlag.check = self.before
 
 
 @contextmanager
@@ -84,3 +85,15 @@ def stop_after(step):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "record_step", record_and_stop)
         yield
+
+
+def score_by_step(patch, loss_of):
+    """Both parts of the text have this loss after a step."""
+    after_step, step = Session.after_step, [0]
+
+    def remember_step(session):
+        step[0] = session.step
+        after_step(session)
+
+    patch.setattr(Session, "after_step", remember_step)
+    patch.setattr(Evaluation, "score", lambda *_: loss_of(step[0]))

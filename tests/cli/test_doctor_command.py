@@ -9,11 +9,13 @@ import pytest
 
 from tinygrad_gpt.cli import doctor
 from tinygrad_gpt.cli.doctor import Speed
-from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.parsing import parse
+from tinygrad_gpt.cli.train.budget import memory_needed
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import memory_needed, memory_of_run, model_config
+from tinygrad_gpt.cli.train.plan import model_config
 from tinygrad_gpt.kernels import limits
 from tinygrad_gpt.nn import PRESETS
+from tinygrad_gpt.nn.cost import training_bytes
 
 QUIET = Speed(1e11, 1.0)
 
@@ -23,6 +25,7 @@ def on_a_machine(monkeypatch, tg):
     """What doctor says on a machine like this."""
 
     def said(memory=2**34, speed=QUIET):
+        monkeypatch.setenv("COLUMNS", "200")  # no line is folded
         monkeypatch.setattr(doctor, "memory_here", lambda: memory)
         monkeypatch.setattr(doctor, "matmul_speed", lambda: speed)
         result = tg("doctor")
@@ -85,6 +88,15 @@ def test_a_gpu_that_another_process_has_taken_is_one_line(on_a_machine, monkeypa
     assert said in on_a_machine()
 
 
+def test_its_lines_fit_the_terminal_but_for_the_command_to_copy(monkeypatch, tg):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(doctor, "memory_here", lambda: 5 * 10**9)
+    monkeypatch.setattr(doctor, "matmul_speed", lambda: QUIET)
+    lines = tg("doctor").out.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("suggestion")) <= 80
+    assert re.search(r"gpt2-124M .* with +--batch-size 2 --context-length 512", " ".join(lines))
+
+
 def test_it_says_when_the_machine_is_busy(on_a_machine):
     assert "other programs are busy, this one had 22% of the time" in on_a_machine(speed=Speed(1e11, 0.22))
     assert "busy" not in on_a_machine(speed=Speed(1e11, 0.97))
@@ -124,16 +136,16 @@ def test_what_is_said_to_fit_is_what_train_takes(name, memory):
     found = doctor.largest_fitting(config, memory)
     if found is None:
         least = doctor.replace(config, context_length=min(config.context_length, doctor.SHORT_CONTEXT))
-        assert memory_needed(least, doctor.SMALL_BATCH) > memory
+        assert training_bytes(least, doctor.SMALL_BATCH) > memory
         return
     options = parse(Train, ["--preset", name, *shlex.split(found.flags)], "train")
-    assert memory_of_run(model_config(options, config.vocab_size), options) == found.needed
+    assert memory_needed(model_config(options, config.vocab_size), options) == found.needed
     assert memory is None or found.needed <= memory
 
 
 def test_the_command_of_the_readme_is_not_called_impossible():
     config = doctor.replace(PRESETS["gpt2-124M"], context_length=256)
-    needed = memory_needed(config, 2)
+    needed = training_bytes(config, 2)
     assert doctor.largest_fitting(PRESETS["gpt2-124M"], needed) is not None
 
 
@@ -147,4 +159,4 @@ def test_what_is_suggested_fits(on_a_machine, memory, flops):
         assert memory == 10**6
     else:
         options = parse(Train, ["--preset", found[1], *shlex.split(found[2])], "train")
-        assert memory_of_run(model_config(options, doctor.MANUAL_VOCABULARY), options) <= memory
+        assert memory_needed(model_config(options, doctor.MANUAL_VOCABULARY), options) <= memory

@@ -139,7 +139,7 @@ def test_end_of_text_is_spelled_and_noted_or_the_token_it_names(tmp_path, kind):
     (tmp_path / "two.txt").write_text("Three days later a cow came. " * 9)
     flags = [*FLAGS.split(), "--steps", 1, "--tokenizer", kind, "--out"]
     result = call("train", "one.txt", "two.txt", *flags, "plain")
-    note = "note: <|endoftext|> stands in the text once and is spelled like any other text: "
+    note = "note: <|endoftext|> occurs in the text once and is read as ordinary text: "
     assert (result.code, result.err) == (0, f"{note}--end-of-text makes it the token\n")
     asked = call("train", "one.txt", "two.txt", *flags, "asked", "--end-of-text")
     assert (asked.code, asked.err) == (0, "")
@@ -153,7 +153,7 @@ def test_end_of_text_is_spelled_and_noted_or_the_token_it_names(tmp_path, kind):
     assert call("evaluate", "plain", "one.txt").err == f"{note}RUN was trained without --end-of-text\n"
     assert call("evaluate", "asked", "one.txt").err == ""
     prompt = "<|endoftext|>One"
-    assert "spelled like any other text" in call("generate", "plain", prompt, "--max-new-tokens", 1).err
+    assert "read as ordinary text" in call("generate", "plain", prompt, "--max-new-tokens", 1).err
     assert call("generate", "asked", prompt, "--max-new-tokens", 1).err == ""
     refused = call("train", "--resume", "plain", "--end-of-text", "--steps", 3)
     assert refused.code == 2

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tinygrad_gpt.study.examples import EXAMPLES
-from tinygrad_gpt.study.explain import OPS, explain
-from tinygrad_gpt.study.worked import work_through
+from tinygrad_gpt.study.explain.examples import EXAMPLES
+from tinygrad_gpt.study.explain.explanation import OPS, explain
+from tinygrad_gpt.study.explain.worked_example import work_through
 
 
 def test_without_an_op_all_are_listed(tg):

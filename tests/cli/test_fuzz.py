@@ -122,8 +122,8 @@ def toml_files():
 def quick(monkeypatch):
     """What would take a second, in a blink; nobody types anything; nothing leaves the test's folder."""
     monkeypatch.setattr("tinygrad_gpt.cli.doctor.matmul_speed", lambda: Speed(1e12, 1.0))
-    monkeypatch.setattr("tinygrad_gpt.cli.train.plan.reference_manual", lambda: TEXT[:600])
-    monkeypatch.setattr("tinygrad_gpt.study.pitfalls.lesson.caught", lambda pitfall: "caught")
+    monkeypatch.setattr("tinygrad_gpt.cli.train.corpus.reference_manual", lambda: TEXT[:600])
+    monkeypatch.setattr("tinygrad_gpt.study.pitfalls.lesson.catch", lambda pitfall: "caught")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     replace = os.replace
 

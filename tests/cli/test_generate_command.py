@@ -124,7 +124,7 @@ def test_stop_at_a_lines_end_ends_there(tg, run):
 
 
 def test_a_prompt_with_a_backslash_and_an_n_is_noted(tg, run):
-    note = r"note: TEXT holds \n, a backslash and an n, and no line's end there: that is $'\n' in most shells"
+    note = r"note: TEXT has \n, a backslash and an n, not a line end: in most shells a line end is $'\n'"
     assert note in tg("generate", run, r"Q:\nA:", "--max-new-tokens", 1).err
     assert note not in tg("generate", run, "Q:\nA:", "--max-new-tokens", 1).err
 

@@ -11,7 +11,8 @@ from tyro.conf import Positional
 
 from tinygrad_gpt.cli.config_file import read_config, to_toml, toml_value
 from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.options import Range, check_ranges, options_of, parse, value_of, with_values
+from tinygrad_gpt.cli.options import Range, check_ranges, options_of, value_of, with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.terminal import human_number, one_line
 
 

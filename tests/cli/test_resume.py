@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 import tinygrad_gpt
 from tests.cli.conftest import call
-from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, state, stop_after, without
+from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, score_by_step, state, stop_after, without
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.checkpoints.environment import environment
 from tinygrad_gpt.cli.options import OnResume, options_of
+from tinygrad_gpt.cli.terminal import StopFlag
 from tinygrad_gpt.cli.train import plan, resume
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.session import Session
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import GPTConfig
 
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.usefixtures("plain_plots")
 
 def polls(text, folder):
     """How often a whole run looks whether it should stop."""
-    poll, calls = Session.poll, []
+    check, calls = StopFlag.check, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "poll", lambda session, *_: (calls.append(1), poll(session)))
+        patch.setattr(StopFlag, "check", lambda stop, *_: (calls.append(1), check(stop)))
         assert call("train", text, *SHORT, "--out", folder).code == 0
     return len(calls)
 
@@ -50,8 +50,8 @@ RESUME_ALL = """
 import sys
 from tests.cli.conftest import plain_plot
 from tinygrad_gpt.cli import main
-from tinygrad_gpt.cli.train import session
-session.plot_losses = plain_plot
+from tinygrad_gpt.cli.train import recorder
+recorder.plot_losses = plain_plot
 sys.exit(max(main(["train", "--resume", run]) for run in sys.argv[1:]))
 """
 
@@ -213,9 +213,9 @@ REFUSED = [
     ("--tokenizer chars", "tokenizer is bytes c04aa2035070 there, chars"),
     ("--decay-steps 3", "decay_steps is 7 there, 3 here"),
     ("--steps 6", "--epochs and --steps may only grow; got 6 steps, the run has 7"),
-    ("--out other", "--out cannot stand beside --resume"),
-    ("--overwrite", "--overwrite cannot stand beside --resume"),
-    ("--config x.toml", "--config cannot stand beside --resume"),
+    ("--out other", "--out cannot be combined with --resume"),
+    ("--overwrite", "--overwrite cannot be combined with --resume"),
+    ("--config x.toml", "--config cannot be combined with --resume"),
     ("--keep 1", "--keep must be at least 2"),
 ]
 
@@ -381,7 +381,7 @@ def checkpoint_steps(folder):
 
 @pytest.mark.parametrize("flags", [["--steps", "14"], ["--steps", "14", "--checkpoint-every", "4"]])
 def test_a_checkpoint_that_no_stop_has_made_stays_if_it_is_the_best(text, tmp_path, monkeypatch, flags):
-    monkeypatch.setattr(Session, "score", lambda session, _: abs(session.step - 7.0))
+    score_by_step(monkeypatch, lambda step: abs(step - 7.0))
     assert call("train", text, *SHORT, "--out", "run").code == 0
     assert call("train", "--resume", "run", *flags).code == 0
     assert checkpoint_steps(tmp_path / "run") == [7, 12, 14]
@@ -434,7 +434,7 @@ def test_without_a_checkpoint_nothing_can_be_resumed(run):
     shutil.rmtree(run / "checkpoints")
     result = call("train", "--resume", run)
     assert result.code == 2
-    assert f"has no checkpoint to go on from: --config {run}/config.toml --out {run} --overwrite starts" in result.err
+    assert f"has no checkpoint to resume from: --config {run}/config.toml --out {run} --overwrite starts" in result.err
     for name, why in {"missing": "is not a folder", ".": "has no config.toml", "": "must name"}.items():
         assert why in call("train", f"--resume={name}").err
 

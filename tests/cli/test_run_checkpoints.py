@@ -46,6 +46,7 @@ def test_the_best_is_the_one_with_the_lowest_validation_loss(text, tmp_path):
         call("evaluate", "run", text, *flags).out for flags in (["--checkpoint", "best"], ["--checkpoint", step], [])
     )
     assert best == same != last
+    assert best.splitlines()[0] == f"checkpoint      of step {step}"
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader[0])

@@ -1,4 +1,4 @@
-"""A run that wants the folder of another: between looking and starting time passes, and nothing may be lost."""
+"""A run that replaces another takes over its folder as a whole, or leaves it as it was."""
 
 import signal
 
@@ -7,8 +7,6 @@ import pytest
 
 from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, state, stop_after
-from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.run_folder import MODEL, RunFolder
 from tinygrad_gpt.cli.train import plan
 from tinygrad_gpt.text import open_tokens
 
@@ -16,26 +14,6 @@ from tinygrad_gpt.text import open_tokens
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def test_a_run_that_ended_meanwhile_is_not_replaced():
-    first, second = RunFolder("run", "name"), RunFolder("run", "name")  # both find it free
-    with first:
-        first.start()
-        first.file(MODEL).write_bytes(b"trained")
-    with pytest.raises(UserError, match="'run' is not empty"), second:
-        second.start()
-    assert first.file(MODEL).read_bytes() == b"trained"
-
-
-def test_a_run_without_a_name_takes_the_next_free_folder():
-    first, second = RunFolder(None, "name"), RunFolder(None, "name")
-    with first, second:
-        first.start()
-        second.start()
-        assert first.path != second.path
-        assert first.path.is_dir()
-        assert second.path.is_dir()
 
 
 def test_a_byte_order_mark_is_no_opening_word(tg, tiny, tmp_path):
@@ -83,16 +61,3 @@ def test_a_run_that_replaces_another_has_its_own_text(large, tmp_path):
     (large / "tokens.new.bin").write_bytes(b"of a run that was killed before it started")
     assert call(*REPLACE, "--max-text-mb", "256").code == 0
     assert not list(large.glob("tokens*.bin*"))
-
-
-def test_a_lock_of_another_machine_is_told_with_its_remedy(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.lock").write_text('{"pid": 1, "host": "elsewhere"}')
-    with pytest.raises(UserError, match=r"process 1 on elsewhere; if that run has ended, delete run/run\.lock"):
-        RunFolder("run", "name", overwrite=True)
-    (tmp_path / "run" / "run.lock").unlink()
-    with RunFolder("run", "name") as folder:
-        folder.create()
-        with pytest.raises(UserError) as caught:
-            RunFolder("run", "name", overwrite=True)
-        assert "delete" not in str(caught.value)  # it has not ended

@@ -8,27 +8,21 @@ import platform
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tracemalloc
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.cli.conftest import call
-from tests.cli.runs import SHORT, StopAt, assert_same, log, state
+from tests.cli.runs import SHORT, StopAt, assert_same, log, score_by_step, state
 from tests.debug.test_nonfinite import plant
 from tinygrad_gpt import ops
 from tinygrad_gpt.checkpoints import Checkpoints, load_checkpoint
 from tinygrad_gpt.checkpoints.folder import step_of
-from tinygrad_gpt.cli import COMMANDS, main, run_folder
-from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.run_folder import RunFolder
-from tinygrad_gpt.cli.train import crash, session
-from tinygrad_gpt.debug import replay
-from tinygrad_gpt.runs.log import RunLog, read_log
+from tinygrad_gpt.cli import COMMANDS, main
+from tinygrad_gpt.cli.train import evaluation, recorder, saver
+from tinygrad_gpt.debug import crash, replay
 from tinygrad_gpt.training import loop
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -52,7 +46,7 @@ def failing(monkeypatch, owner, name, calls):
 
 def test_a_save_that_fails_once_is_tried_again(monkeypatch, text, whole, tmp_path):
     failing(monkeypatch, Checkpoints, "save", {1})
-    failing(monkeypatch, session, "save_checkpoint", {0})
+    failing(monkeypatch, saver, "save_checkpoint", {0})
     result = call("train", text, *SHORT, "--out", "run")
     assert (result.code, result.err) == (0, "")
     assert_same(tmp_path / "run", whole)
@@ -60,7 +54,7 @@ def test_a_save_that_fails_once_is_tried_again(monkeypatch, text, whole, tmp_pat
 
 def test_a_save_that_fails_twice_is_told_and_the_run_goes_on(monkeypatch, text, whole, tmp_path):
     failing(monkeypatch, Checkpoints, "save", {1, 2})
-    failing(monkeypatch, session, "save_checkpoint", {0, 1})
+    failing(monkeypatch, saver, "save_checkpoint", {0, 1})
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 0
     assert result.err.splitlines() == [
@@ -90,35 +84,6 @@ def test_a_log_that_cannot_be_written_for_a_while_is_whole_in_the_end(monkeypatc
     assert result.code == 0
     assert result.err.count("log.jsonl not written: No space left on device\n") == 1
     assert_same(tmp_path / "run", whole)
-
-
-def test_lines_wait_until_they_can_be_written(monkeypatch, tmp_path):
-    run_log = RunLog(tmp_path / "log.jsonl", [{"event": "step", "step": 1}])
-    write, broken = os.write, [True]
-
-    def short(file, data):
-        if broken[0]:
-            raise FULL
-        return write(file, data[:3])
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tinygrad_gpt.runs.log.os.write", short)
-        with pytest.raises(OSError, match="No space"):
-            run_log.write(event="step", step=2)
-        assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": 1}]
-        broken[0] = False
-        run_log.write(event="step", step=3)
-    run_log.close()
-    assert read_log(tmp_path / "log.jsonl") == [{"event": "step", "step": n} for n in (1, 2, 3)]
-
-
-@pytest.mark.parametrize("cut", range(1, 30))
-def test_a_log_is_read_as_far_as_it_is_whole(tmp_path, cut):
-    lines = b'{"event": "step", "step": 1}\n{"event": "step", "step": 2}\n'
-    (tmp_path / "log.jsonl").write_bytes(lines[:-cut])
-    kept = 2 if cut == 1 else 1  # only the line's end is missing
-    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == [1, 2][:kept]
-    assert read_log(tmp_path / "missing.jsonl") == []
 
 
 def usage(free):
@@ -172,68 +137,6 @@ def test_two_runs_in_one_folder_are_refused(text, tmp_path):
     assert call("train", "--resume", "run", "--emb-dim", "16").code == 2
     (tmp_path / "run" / "run.lock").unlink(missing_ok=True)
     assert state(tmp_path / "run") == before
-
-
-RACE = """
-import sys
-from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.run_folder import RunFolder
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    with RunFolder("run", "", overwrite=True) as folder:
-        folder.create()
-        print("mine", flush=True)
-        sys.stdin.read()
-except UserError:
-    print("refused", flush=True)
-"""
-
-
-def test_of_many_that_take_over_a_dead_ones_lock_one_has_it(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.lock").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
-    environment = {**os.environ, "PYTHONPATH": str(Path(session.__file__).parents[2])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-    racers = [subprocess.Popen([sys.executable, "-c", RACE], env=environment, **pipes) for _ in range(4)]
-    try:
-        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
-        for racer in racers:
-            racer.stdin.write("go\n")
-            racer.stdin.flush()
-        answers = [racer.stdout.readline().strip() for racer in racers]  # whose it is keeps it until all have answered
-    finally:
-        for racer in racers:
-            racer.communicate(timeout=60)
-    assert sorted(answers) == ["mine", "refused", "refused", "refused"]
-    assert not (tmp_path / "run" / "run.lock").exists()
-
-
-def test_a_lock_that_its_owner_removes_as_we_open_it_is_taken_anew(monkeypatch, tmp_path):
-    lockable, removed = run_folder.is_lockable, []
-
-    def removed_meanwhile(file, **settings):
-        if not removed and not settings:
-            removed.append((tmp_path / "run" / "run.lock").unlink())
-            (tmp_path / "run" / "run.lock").touch()  # another run's already
-        return lockable(file, **settings)
-
-    monkeypatch.setattr(run_folder, "is_lockable", removed_meanwhile)
-    with RunFolder("run", "name") as folder:
-        folder.create()
-        assert removed
-        with pytest.raises(UserError, match=f"is in use by the run of process {os.getpid()}"):
-            RunFolder("run", "name", overwrite=True)
-
-
-def test_an_error_while_the_lock_is_taken_leaves_it_free(monkeypatch, tmp_path):
-    failing(monkeypatch, os, "fsync", {0})
-    folder = RunFolder("new", "name")
-    with pytest.raises(Exception, match="No space left"), folder:
-        folder.create()
-    assert not list(tmp_path.iterdir())
-    with RunFolder("new", "name") as folder:
-        folder.create()
 
 
 def plant_at(monkeypatch, steps, way):
@@ -329,7 +232,7 @@ def test_too_many_skipped_in_a_row_stop_the_run_resumed_or_not(monkeypatch, text
 
 
 def test_a_plot_that_cannot_be_drawn_is_told_and_the_run_is_complete(monkeypatch, text, whole, tmp_path):
-    failing(monkeypatch, session, "plot_losses", range(99))
+    failing(monkeypatch, recorder, "plot_losses", range(99))
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 1
     assert result.err.splitlines() == [
@@ -351,7 +254,7 @@ def test_a_matplotlib_that_cannot_be_loaded_is_told_and_costs_the_plot_alone(pro
 
 def test_a_plot_that_cannot_be_drawn_hides_no_crash(monkeypatch, text, tmp_path):
     plant_at(monkeypatch, {5}, "forward")
-    failing(monkeypatch, session, "plot_losses", range(99))
+    failing(monkeypatch, recorder, "plot_losses", range(99))
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 1
     assert "gelu, on the way forward, made 1 nan in" in result.err.splitlines()[-1]
@@ -366,7 +269,7 @@ def test_a_last_loss_that_is_not_finite_is_no_traceback(text):
 
 def test_a_stop_s_checkpoint_is_not_the_best(monkeypatch, text, tmp_path):
     losses = {2: 1.0, 5: 0.5}
-    monkeypatch.setattr(session.Session, "score", lambda run, _: losses.get(run.step, 2.0))
+    score_by_step(monkeypatch, lambda step: losses.get(step, 2.0))
     flags = [*SHORT, "--steps", "10", "--eval-every", "5"]
     assert call("train", text, *flags, "--out", "whole").code == 0
     assert sorted(step_of(path) for path in (tmp_path / "whole" / "checkpoints").iterdir()) == [2, 8, 10]
@@ -376,7 +279,7 @@ def test_a_stop_s_checkpoint_is_not_the_best(monkeypatch, text, tmp_path):
         yield [0]
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "generate", stopped)  # the sample after step 5
+        patch.setattr(evaluation, "generate", stopped)  # the sample after step 5
         assert call("train", text, *flags, "--out", "run").code == 130
     assert call("train", "--resume", "run").code == 0
     assert_same(tmp_path / "run", tmp_path / "whole")
@@ -431,17 +334,3 @@ def test_output_that_cannot_be_written_is_one_line(argv):
         code = main(argv)
     name = " ".join(["tinygrad-gpt", *argv[:1]]) if argv[0] in COMMANDS else "tinygrad-gpt"
     assert (code, err.getvalue()) == (1, f"{name}: standard output not written: No space left on device\n")
-
-
-def test_the_log_of_many_steps_takes_no_memory(tmp_path):
-    run_log = RunLog(tmp_path / "log.jsonl", [])
-    tracemalloc.start()
-    try:
-        for step in range(20_000):
-            run_log.write(event="step", step=step, loss=1.0, **({"skipped": "why"} if step % 4 == 0 else {}))
-        assert tracemalloc.get_traced_memory()[0] < 20_000
-    finally:
-        tracemalloc.stop()
-        run_log.close()
-    assert run_log.n_skipped == 5_000
-    assert len(read_log(tmp_path / "log.jsonl")) == 20_000

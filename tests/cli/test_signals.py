@@ -13,9 +13,9 @@ from tests.cli.conftest import call
 from tests.cli.runs import FLAGS, assert_same, log
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag, stop_on_signal
-from tinygrad_gpt.cli.train import plan, session
+from tinygrad_gpt.cli.train import corpus, evaluation, plan, recorder, saver, steps
 
-NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 LONGER = [*FLAGS.split(), "--steps", "60", "--eval-every", "7", "--checkpoint-every", "11", "--sample-tokens", "20"]
 
 
@@ -83,46 +83,50 @@ def in_the_midst(monkeypatch, module, name, number):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "code"),
-    [("Reading", signal.SIGINT, 130), ("build_and_encode", signal.SIGTERM, 143), ("settings_of", signal.SIGINT, 130)],
+    ("module", "name", "number", "code"),
+    [
+        (corpus, "Reading", signal.SIGINT, 130),
+        (corpus, "build_and_encode", signal.SIGTERM, 143),
+        (plan, "settings_of", signal.SIGINT, 130),
+    ],
 )
 def test_before_the_training_a_signal_ends_the_command_and_leaves_nothing(
-    monkeypatch, text, tmp_path, name, number, code
+    monkeypatch, text, tmp_path, module, name, number, code
 ):
-    in_the_midst(monkeypatch, plan, name, number)
+    in_the_midst(monkeypatch, module, name, number)
     result = call("train", text, *LONGER, "--out", "new/run")
     assert (result.code, result.out, result.err) == (code, "", "\n")
     assert not list(tmp_path.iterdir())
 
 
 def test_while_a_large_text_is_tokenised_too(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, plan, "_opening_of", signal.SIGTERM)
+    in_the_midst(monkeypatch, corpus, "_opening_of", signal.SIGTERM)
     assert call("train", text, *LONGER, "--max-text-mb", "0", "--out", "new/run").code == 143
     assert not list(tmp_path.iterdir())
 
 
 def test_before_it_goes_on_a_signal_leaves_the_run_as_it_was(monkeypatch, text, tmp_path):
     with monkeypatch.context() as patch:
-        in_the_midst(patch, session, "generate", signal.SIGINT)
+        in_the_midst(patch, evaluation, "generate", signal.SIGINT)
         assert call("train", text, *LONGER, "--out", "run").code == 130
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
-    in_the_midst(monkeypatch, plan, "_check_memory", signal.SIGTERM)
+    in_the_midst(monkeypatch, plan, "check_memory", signal.SIGTERM)
     assert call("train", "--resume", "run").code == 143
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "code"),
+    ("module", "name", "number", "code"),
     [
-        ("evaluate", signal.SIGINT, 130),
-        ("generate", signal.SIGTERM, 143),
-        ("_with_one_retry", signal.SIGINT, 130),
-        ("train", signal.SIGTERM, 143),
+        (evaluation, "evaluate", signal.SIGINT, 130),
+        (evaluation, "generate", signal.SIGTERM, 143),
+        (saver, "_with_one_retry", signal.SIGINT, 130),
+        (steps, "train", signal.SIGTERM, 143),
     ],
 )
-def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, tmp_path, name, number, code):
+def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, tmp_path, module, name, number, code):
     with monkeypatch.context() as patch:
-        done = in_the_midst(patch, session, name, number)
+        done = in_the_midst(patch, module, name, number)
         result = call("train", text, *LONGER, "--out", "run")
     assert done
     assert (result.code, result.err) == (code, "")
@@ -136,25 +140,60 @@ def test_a_signal_is_heard_in_everything_that_is_done(monkeypatch, text, whole, 
 
 
 def test_an_evaluation_is_not_finished_first(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, session, "evaluate", signal.SIGINT)
+    in_the_midst(monkeypatch, evaluation, "evaluate", signal.SIGINT)
     assert call("train", text, *LONGER, "--out", "run").code == 130
     assert not any(line["event"] == "evaluation" for line in log(tmp_path / "run"))
 
 
 def test_a_sample_is_not_finished_first(monkeypatch, text, tmp_path):
-    in_the_midst(monkeypatch, session, "generate", signal.SIGINT)
+    in_the_midst(monkeypatch, evaluation, "generate", signal.SIGINT)
     assert call("train", text, *LONGER, "--out", "run").code == 130
     assert log(tmp_path / "run")[-1]["step"] == 10  # the end of the second epoch: there is a row for two of them
     assert not any(line["event"] == "sample" for line in log(tmp_path / "run"))
 
 
 def test_a_signal_after_all_is_done_changes_nothing(monkeypatch, text, whole, tmp_path):
-    done = in_the_midst(monkeypatch, session, "plot_losses", signal.SIGTERM)
+    done = in_the_midst(monkeypatch, recorder, "plot_losses", signal.SIGTERM)
     result = call("train", text, *LONGER, "--out", "run")
     assert done
     assert (result.code, result.err) == (0, "")
     assert "resume" not in result.out
     assert_same(tmp_path / "run", whole)
+
+
+def test_a_second_hang_up_does_not_end_it_before_it_has_saved(monkeypatch, text, whole, tmp_path):
+    """The kernel sends one when a terminal is closed, and the shell another."""
+    generate = evaluation.generate
+
+    def hung_up(*args, **settings):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        return generate(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "generate", hung_up)
+        assert call("train", text, *LONGER, "--out", "run").code == 129
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+    assert call("train", "--resume", "run").code == 0
+    assert_same(tmp_path / "run", whole)
+
+
+INTERRUPTED_IMPORT = """
+import runpy, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("tinygrad_gpt", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_while_python_imports_is_no_traceback(program):
+    done = program.python("-c", INTERRUPTED_IMPORT)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\n")
 
 
 def test_the_second_signal_ends_it_at_once(monkeypatch, text, tmp_path):
@@ -163,7 +202,7 @@ def test_the_second_signal_ends_it_at_once(monkeypatch, text, tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("not reached")
 
-    monkeypatch.setattr(session, "generate", slow)
+    monkeypatch.setattr(evaluation, "generate", slow)
     result = call("train", text, *LONGER, "--out", "run")
     assert (result.code, result.err) == (130, "\n")
     assert not (tmp_path / "run" / "run.lock").exists()
@@ -180,7 +219,7 @@ def test_what_stoppable_promises(number, code):
         signal.raise_signal(number)
         assert (stop.requested, stop.exit_code) == (True, code)
         with pytest.raises(InterruptedBySignal):
-            signal.raise_signal(number)
+            signal.raise_signal(signal.SIGTERM if number == signal.SIGHUP else number)
     assert signal.getsignal(number) == before
 
 

@@ -16,13 +16,18 @@ from hypothesis import strategies as st
 
 from tests.cli.conftest import call
 from tests.cli.runs import FLAGS
-from tinygrad_gpt.cli.options import parse
-from tinygrad_gpt.cli.run_folder import RunFolder
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.terminal import busy_line, escape_controls, escape_controls_in, fold, shell_quote
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import prepare
-from tinygrad_gpt.cli.train.report import count_in_words, first_example, generate_command, losses_in_words
-from tinygrad_gpt.cli.train.session import sample_paragraph
+from tinygrad_gpt.cli.train.report import (
+    count_in_words,
+    first_example,
+    generate_command,
+    losses_in_words,
+    sample_paragraph,
+)
+from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.sampling.chart import display_width
 
 BIDI = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")  # what turns the direction of writing around

@@ -85,7 +85,7 @@ def test_files_hold_what_was_recorded(tg, tmp_path):
 def test_chosen_numbers_are_checked(tg):
     result = tg("trace", *SMALL, "--check", "wte.weight[3,5]", "h.0.mlp.gelu[1, 2, 3]")
     assert result.code == 0
-    found = re.findall(r"^(\S+)\[(.*)\]: (\S+) by hand, (\S+) by differences", result.out, re.MULTILINE)
+    found = re.findall(r"^(\S+)\[(.*)\]: (\S+) analytic, (\S+) by differences", result.out, re.MULTILINE)
     assert [match[:2] for match in found] == [("wte.weight", "3, 5"), ("h.0.mlp.gelu", "1, 2, 3")]
     for *_, by_hand, by_differences in found:
         assert float(by_hand) == pytest.approx(float(by_differences), rel=1e-3, abs=1e-7)
@@ -141,11 +141,11 @@ def test_bad_input_is_one_line(tg, argv, message):
 
 
 def test_options_that_do_not_fit_are_refused(tg, run, tmp_path):
-    assert "is not for a trained model" in tg("trace", run, "--n-layers", "1").err
+    assert "does not apply to a trained model" in tg("trace", run, "--n-layers", "1").err
     assert "--context-length must be at most 8" in tg("trace", run, "--context-length", "9").err
     (tmp_path / "mine.py").write_text("x = 1\n")
     assert "ran no op" in tg("trace", "mine.py").err
-    assert "are not for it" in tg("trace", "mine.py", "--n-layers", "1").err
+    assert "do not apply" in tg("trace", "mine.py", "--n-layers", "1").err
     assert "a script is run once" in tg("trace", "mine.py", "--check", "w[1]").err
 
 

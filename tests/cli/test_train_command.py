@@ -19,11 +19,10 @@ from safetensors.numpy import load_file
 
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import human_number
-from tinygrad_gpt.cli.train import session
-from tinygrad_gpt.cli.train.plan import affordable_tokens, memory_needed, tokens_seen
+from tinygrad_gpt.cli.train import saver, steps
+from tinygrad_gpt.cli.train.budget import affordable_tokens, tokens_seen
 from tinygrad_gpt.debug import replay
 from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
-from tinygrad_gpt.nn import PRESETS
 from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens
 from tinygrad_gpt.training import evaluate
 
@@ -288,7 +287,7 @@ def test_a_disk_that_fills_up_is_one_line_and_exits_1(tg, text_file, tiny, monke
     def full(*_, **__):
         raise OSError(28, "No space left on device", "run/model.safetensors")
 
-    monkeypatch.setattr(session, "save_checkpoint", full)
+    monkeypatch.setattr(saver, "save_checkpoint", full)
     result = tg("train", text_file, *tiny, "--out", "run")
     why = "cannot use 'run/model.safetensors': No space left on device"
     assert (result.code, result.err.splitlines()) == (
@@ -337,17 +336,6 @@ def test_handlers_are_as_they_were(tg, text_file, tiny):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 64), st.integers(1, 64))
-def test_the_memory_estimate_grows_with_everything(layers, heads, length, rows):
-    from dataclasses import replace
-
-    config = replace(PRESETS["tiny"], n_layers=layers, n_heads=heads, emb_dim=8 * heads, context_length=length)
-    needed = memory_needed(config, rows)
-    assert needed < memory_needed(config, rows + 1)
-    for name in ("n_layers", "context_length", "vocab_size"):
-        assert needed < memory_needed(replace(config, **{name: getattr(config, name) + 1}), rows)
-
-
 def read_weights(folder):
     return {name: array.tobytes() for name, array in load_file(folder / "model.safetensors").items()}
 
@@ -368,7 +356,7 @@ def test_checkpointing_trains_the_same_model(tg, text_file, tiny, run, tmp_path)
 
 def test_the_threads_are_those_asked_for(tg, text_file, tiny, monkeypatch):
     seen = []
-    monkeypatch.setattr(session, "train", lambda *args, **settings: iter([seen.append(num_threads())][:0]))
+    monkeypatch.setattr(steps, "train", lambda *args, **settings: iter([seen.append(num_threads())][:0]))
     assert tg("train", text_file, *tiny, "--threads", "3").code == 0
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     assert tg("train", text_file, *tiny).code == 0
@@ -541,8 +529,8 @@ def saved_steps(folder):
 def test_without_a_word_checkpoints_are_a_matter_of_time(
     tg, text_file, tiny, tmp_path, monkeypatch, share, of_lowest, longest, steps
 ):
-    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("_MAX_SECONDS_UNSAVED", longest)):
-        monkeypatch.setattr(session, name, value)
+    for name, value in (("SHARE_OF_SAVING", share), ("SHARE_OF_LOWEST", of_lowest), ("MAX_SECONDS_UNSAVED", longest)):
+        monkeypatch.setattr(saver, name, value)
     flags = [*tiny, "--steps", 40, "--keep", 99]
     assert tg("train", text_file, *flags, "--out", "run").code == 0
     assert saved_steps(tmp_path / "run") == steps
@@ -551,8 +539,8 @@ def test_without_a_word_checkpoints_are_a_matter_of_time(
 
 
 def test_the_lowest_validation_loss_may_cost_more(tg, text_file, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "SHARE_OF_SAVING", 0)
-    monkeypatch.setattr(session, "SHARE_OF_LOWEST", 9)
+    monkeypatch.setattr(saver, "SHARE_OF_SAVING", 0)
+    monkeypatch.setattr(saver, "SHARE_OF_LOWEST", 9)
     assert tg("train", text_file, *tiny, "--steps", 40, "--lr", 0.1, "--keep", 99, "--out", "run").code == 0
     lowest, steps = math.inf, {2, 40}  # the first, whatever it is
     for line in log(tmp_path / "run", "evaluation")[1:]:

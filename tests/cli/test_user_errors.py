@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from tests.cli.conftest import TINY_FLAGS, call, listing
 from tinygrad_gpt import backend
 from tinygrad_gpt.cli import COMMANDS, command_module
-from tinygrad_gpt.cli.train import session
+from tinygrad_gpt.cli.train import steps
 from tinygrad_gpt.text import Characters, build_tokenizer, save_tokenizer
 
 pytestmark = pytest.mark.usefixtures("plain_plots")
@@ -87,7 +87,10 @@ ROWS = {
         ("generate {run} \udcff", "lone surrogate U+DCFF at character 0"),
     ],
     "ids in a file of tokens that are none": [
-        ("train --resume {tokens} --steps 5", "tokens.bin': id 65535 at place 10 is none of the 256 there are"),
+        (
+            "train --resume {tokens} --steps 5",
+            "tokens.bin': id 65535 at position 10 is outside the vocabulary of 256 tokens",
+        ),
     ],
     "sampling settings out of range": [
         ("generate {run} a --top-k 0", "--top-k must be at least 1; got 0"),
@@ -164,7 +167,7 @@ ROWS = {
             "train --resume {run} --emb-dim 16 --lr 1",
             "the checkpoint is of another run: emb_dim is 8 there, 16 here; lr is 0.002 there, 1.0 here",
         ),
-        ("train --resume {run} --out other", "--out cannot stand beside --resume"),
+        ("train --resume {run} --out other", "--out cannot be combined with --resume"),
     ],
     "a run whose parts do not fit": [
         ("generate mixed hello", "its model knows 256 tokens, its tokenizer 3"),
@@ -256,7 +259,7 @@ ROWS = {
         ("generate {run}", "needs TEXT"),
         ("generate", "needs RUN and TEXT"),
         ("evaluate", "needs RUN"),
-        ("evaluate {tokens}", "id 65535 at place 10 is none of the 256 there are"),
+        ("evaluate {tokens}", "id 65535 at position 10 is outside the vocabulary of 256 tokens"),
         ("evaluate {run} {text} --max-tokens 0", "--max-tokens must be at least 1; got 0"),
         (
             "train {text} --tokenizer chars --end-of-text",
@@ -269,7 +272,7 @@ ROWS = {
         ("trace empty.py", "SCRIPT 'empty.py' ran no op"),
     ],
     "a configuration file that cannot be": [
-        ("train --config resume.toml", "resume is a flag alone"),
+        ("train --config resume.toml", "resume is only a flag"),
         ("train --config latin1.txt", "--config 'latin1.txt' is not TOML"),
         ("train --config key.toml", "unknown key 'context_lenght'; did you mean context_length?"),
         ("train --config type.toml", "epochs must be a whole number, at least 1; got '3'"),
@@ -315,7 +318,7 @@ def prepared(folder, run):
 
 @pytest.fixture(scope="module")
 def run_on_tokens(tmp_path_factory, text_file, plain_plots):
-    """A run whose text was too large for memory, and whose file of tokens has an id too high at place 10."""
+    """A run whose text was too large for memory, and whose file of tokens has an id too high at position 10."""
     folder = tmp_path_factory.mktemp("tokens") / "run"
     assert call("train", text_file, *TINY_FLAGS.split(), "--max-text-mb", "0", "--out", folder).code == 0
     tokens = np.fromfile(folder / "tokens.bin", np.uint16)
@@ -448,6 +451,7 @@ def reachable(monkeypatch):
         ("train --config closed.txt", "cannot read --config 'closed.txt': Permission denied"),
         ("train short.txt --out closed/run", "closed' cannot be written"),
         ("train --resume closed", "--resume 'closed': 'closed' cannot be written"),
+        ("train --resume half --steps 9", "--resume 'half': 'half/checkpoints' cannot be written"),
         ("generate sealed a", "cannot read 'sealed/model.safetensors': Permission denied"),
         ("sampling here a --html closed/page.html", "--html 'closed/page.html': its folder cannot be written"),
         ("trace --json closed/step.json", "--json 'closed/step.json': its folder cannot be written"),
@@ -458,10 +462,12 @@ def test_what_is_forbidden_is_told(tg, run, reachable, line, expected):
     Path("short.txt").write_text("x" * 37)
     Path("closed.txt").touch()
     Path("closed.txt").chmod(0)
-    for name in ("here", "sealed", "closed"):
+    for name in ("here", "sealed", "closed", "half"):
         shutil.copytree(run, name)
     Path("sealed/model.safetensors").chmod(0)
     Path("closed").chmod(0o555)
+    Path("half").chmod(0o777)
+    Path("half/checkpoints").chmod(0o555)
     before = listing(reachable)
     tg("pitfalls", "exercise")  # imports what nobody may not, as do these
     for command in COMMANDS:
@@ -505,7 +511,7 @@ def test_a_gpu_that_is_not_there_is_one_line_with_the_remedy(check, line):
     "line", ["train {text} --tokenizer bytes", "trace", "trace {run} --text 'To be, or not to be'"]
 )
 def test_a_machine_that_is_too_small_is_told_before_it_is_full(check, monkeypatch, line):
-    for module in ("train.plan", "trace"):
+    for module in ("train.budget", "trace"):
         monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_here", lambda: 10**5)
     check(line, "of memory, this machine has 100 kB: use a smaller model, --batch-size or --context-length")
 
@@ -514,7 +520,7 @@ def test_memory_that_runs_out_is_one_line_with_what_takes_less(monkeypatch, tg, 
     def too_much(*_, **__):
         raise MemoryError("Out of memory allocating 8,589,934,592 bytes")
 
-    monkeypatch.setattr(session, "train", too_much)
+    monkeypatch.setattr(steps, "train", too_much)
     result = tg("train", text_file, *tiny)
     assert result.code == 1
     assert result.err == (
@@ -529,7 +535,7 @@ def test_memory_that_runs_out_is_one_line_with_what_takes_less(monkeypatch, tg, 
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("\n1 / 0", "SCRIPT own.py, line 2: ZeroDivisionError: division by zero; python own.py tells more"),
+        ("\n1 / 0", "SCRIPT own.py, line 2: ZeroDivisionError: division by zero; python own.py shows the traceback"),
         ("import sys; sys.exit('no')", "SCRIPT 'own.py' ended with exit code 'no'"),
         ("import sys; sys.exit(3)", "SCRIPT 'own.py' ended with exit code 3"),
     ],
@@ -572,11 +578,11 @@ def test_as_a_process_too(program, empty_folder):
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(tg, monkeypatch, text_file):
-    from tinygrad_gpt.cli.train import plan
+    from tinygrad_gpt.cli.train import budget
 
     def broken(*_, **__):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(plan, "memory_needed", broken)
+    monkeypatch.setattr(budget, "training_bytes", broken)
     with pytest.raises(ValueError, match="a bug"):
         tg("train", text_file, "--tokenizer", "bytes")

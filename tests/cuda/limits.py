@@ -124,10 +124,10 @@ LIMITS: Limits = {
         ),
     ],
     "decode.cu": [
-        ({"D": 64, "STORAGE": "float", "WARPS": 8}, {"attend": (64, 2112), "remember": (40, 0)}),
-        ({"D": 64, "STORAGE": "__nv_bfloat16", "WARPS": 8}, {"attend": (64, 2112), "remember": (40, 0)}),
-        ({"D": 256, "STORAGE": "float", "WARPS": 8}, {"attend": (64, 8256), "remember": (40, 0)}),
-        ({"D": 256, "STORAGE": "__nv_bfloat16", "WARPS": 8}, {"attend": (64, 8256), "remember": (40, 0)}),
+        ({"D": 64, "STORAGE": "float", "WARPS": 8}, {"attend": (64, 2112), "append": (40, 0)}),
+        ({"D": 64, "STORAGE": "__nv_bfloat16", "WARPS": 8}, {"attend": (64, 2112), "append": (40, 0)}),
+        ({"D": 256, "STORAGE": "float", "WARPS": 8}, {"attend": (64, 8256), "append": (40, 0)}),
+        ({"D": 256, "STORAGE": "__nv_bfloat16", "WARPS": 8}, {"attend": (64, 8256), "append": (40, 0)}),
     ],
     "dropout.cu": [
         ({"T": "float"}, {"drop": (40, 0)}),

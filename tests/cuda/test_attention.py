@@ -32,10 +32,10 @@ def numbers(seed, shape, dtype):
     return np.asarray(normal(seed, shape)).astype(np.float32).astype(dtype)
 
 
-def passed(device, qkv, dy, keep=None, n_heads=1):
+def passed(device, qkv, dy, dropout_mask=None, n_heads=1):
     """y and dqkv on the host; the mask is an array there, or a name."""
-    keep = device.asarray(keep) if isinstance(keep, np.ndarray) else keep
-    arrays = (device.asarray(qkv), *([] if keep is None else [keep]))
+    dropout_mask = device.asarray(dropout_mask) if isinstance(dropout_mask, np.ndarray) else dropout_mask
+    arrays = (device.asarray(qkv), *([] if dropout_mask is None else [dropout_mask]))
     y, vjp = kernel_for(ops.causal_attention, *arrays, n_heads=n_heads)(*arrays, n_heads=n_heads)
     return device.get(y), device.get(vjp(device.asarray(dy))[0])
 
@@ -44,8 +44,10 @@ def mask_of(qkv, masks, site, shape, **settings):
     return mask_for(ops.causal_attention, masks, site, shape, 0.25, qkv, **settings)
 
 
-def in_float64(qkv, dy, keep=None, n_heads=1):
-    y, vjp = ops.causal_attention(qkv.astype(float), *([] if keep is None else [keep.astype(float)]), n_heads=n_heads)
+def in_float64(qkv, dy, dropout_mask=None, n_heads=1):
+    y, vjp = ops.causal_attention(
+        qkv.astype(float), *([] if dropout_mask is None else [dropout_mask.astype(float)]), n_heads=n_heads
+    )
     return y, vjp(dy.astype(float))[0]
 
 
@@ -81,7 +83,7 @@ def test_a_mask_by_name_is_the_mask_that_the_host_draws(dtype, data, device):
     seed, first_row = data.draw(st.sampled_from([0, 2**64 - 1]) | seeds()), data.draw(st.integers(0, 2**40))
     step, site = data.draw(st.integers(0, 2**40)), data.draw(st.integers(0, 40))
     rate = data.draw(st.sampled_from([0.1, 0.5, 0.9, 0.99999]))
-    drawn = Dropout(seed, step, first_row).keep(site, (B, H, T, T), rate, np.float32)
+    drawn = Dropout(seed, step, first_row).mask(site, (B, H, T, T), rate, np.float32)
     by_name = passed(device, qkv, dy, LazyMask(seed, step, first_row, site, (B, H, T, T), rate), H)
     for a, b in zip(by_name, passed(device, qkv, dy, drawn, H), strict=True):
         assert a.tobytes() == b.tobytes()
@@ -96,12 +98,12 @@ def test_the_same_bits_under_every_schedule(dtype, data, device):
     B, T, H, D = 1, data.draw(st.integers(65, 140)), 1, 32  # wider than what a warp loads of its own rows
     seed = data.draw(seeds())
     qkv, dy = numbers(seed, (B, T, 3 * D), dtype), numbers(seed // 2, (B, T, D), dtype)
-    keep = LazyMask(seed, 3, 0, 1, (B, H, T, T), 0.5)
-    first = passed(device, qkv, dy, keep)
+    dropout_mask = LazyMask(seed, 3, 0, 1, (B, H, T, T), 0.5)
+    first = passed(device, qkv, dy, dropout_mask)
     assert not any(np.isnan(x.astype(np.float32)).any() for x in first)
     for schedule in range(1, 6):
         with device.schedule(schedule):
-            again = passed(device, qkv, dy, keep)
+            again = passed(device, qkv, dy, dropout_mask)
         assert [x.tobytes() for x in again] == [x.tobytes() for x in first], f"schedule {schedule}"
 
 
@@ -167,10 +169,10 @@ def test_other_widths_go_another_way(stored, D, named, device):
     dtype = dtype_of(stored)
     B, T, H = 2, 5, 2
     qkv, dy = numbers(0, (B, T, 3 * H * D), dtype), numbers(1, (B, T, H * D), dtype)
-    drawn = Dropout(1, 2, 3).keep(4, (B, H, T, T), 0.25, np.float32)
+    drawn = Dropout(1, 2, 3).mask(4, (B, H, T, T), 0.25, np.float32)
     asked = device.asarray(qkv), Dropout(1, 2, 3), 4, (B, H, T, T)
-    keep = mask_of(*asked, n_heads=H) if named else drawn
-    for got, want in zip(passed(device, qkv, dy, keep, H), in_float64(qkv, dy, drawn, H), strict=True):
+    dropout_mask = mask_of(*asked, n_heads=H) if named else drawn
+    for got, want in zip(passed(device, qkv, dy, dropout_mask, H), in_float64(qkv, dy, drawn, H), strict=True):
         assert got.dtype == qkv.dtype
         assert away(got, want) < 8 * ROUNDING[dtype.name]
 
@@ -196,7 +198,8 @@ def test_arrays_that_start_anywhere(dtype, device):
 
 def test_a_mask_of_another_shape_is_refused(device):
     qkv = device.asarray(numbers(0, (2, 3, 48), "float32"))
-    with pytest.raises(ValueError, match=r"keep must have the shape of the weights \(2, 1, 3, 3\); got \(2, 1, 3, 4\)"):
+    error = r"dropout_mask must have the shape of the weights \(2, 1, 3, 3\); got \(2, 1, 3, 4\)"
+    with pytest.raises(ValueError, match=error):
         causal_attention(qkv, LazyMask(0, 1, 0, 0, (2, 1, 3, 4), 0.1), n_heads=1)
     with pytest.raises(ValueError, match="broadcast"):
         causal_attention(qkv, device.asarray(np.ones((2, 1, 3, 4), np.float32)), n_heads=1)

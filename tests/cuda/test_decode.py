@@ -1,4 +1,4 @@
-"""A step of generation on the device: remembered keys and values, and what crosses over."""
+"""A step of generation on the device: the cache of keys and values, and what is transferred."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def there(device, qkv, cache, first, counts):
 @FEW
 @given(steps())
 def test_a_step_attends_to_all_that_was_seen(dtype, device, step):
-    """Rows of any lengths, cached keys beyond what a row has seen notwithstanding; and remembers what is new."""
+    """Rows of any lengths: cache entries beyond a row's tokens have no effect, and the new ones are stored."""
     qkv, cache, first, counts = step
     qkv = qkv.astype(dtype)
     want, want_cache = on_host(qkv, cache, first, counts)
@@ -72,7 +72,7 @@ def test_a_step_attends_to_all_that_was_seen(dtype, device, step):
 
 @FEW
 @given(steps())
-def test_remembering_alone(dtype, device, step):
+def test_appending_alone(dtype, device, step):
     qkv, cache, first, counts = step
     qkv = qkv.astype(dtype)
     arguments, changed = there(device, qkv, cache, first, counts)
@@ -89,7 +89,7 @@ def test_wide_heads(D, dtype, device, data):
     qkv = qkv.astype(dtype)
     want, want_cache = on_host(qkv, cache, first, counts)
     real = np.arange(qkv.shape[1]) < counts[:, None]
-    for function, name in ((append_and_attend, "attend"), (append_kv, "remember")):
+    for function, name in ((append_and_attend, "attend"), (append_kv, "append")):
         arguments, changed = there(device, qkv, cache, first, counts)
         device.emulator.launches.clear()
         y = kernel_for(function, *arguments)(*arguments)
@@ -137,7 +137,7 @@ def test_a_step_is_one_launch_of_attention_for_each_block(device):
     gpt.next_logits([[1, 2], [3]], cache)
     device.emulator.launches.clear()
     gpt.next_logits([[1, 2, 5], [3, 4]], cache)
-    assert [name for name in device.emulator.launches if name in ("attend", "remember")] == ["attend"] * CONFIG.n_layers
+    assert [name for name in device.emulator.launches if name in ("attend", "append")] == ["attend"] * CONFIG.n_layers
 
 
 @pytest.mark.parametrize("n_layers", [1, 3])

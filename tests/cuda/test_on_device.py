@@ -94,7 +94,7 @@ def test_a_texts_score_is_that_on_the_cpu(any_device):
 def test_a_mask_has_the_bits_of_the_hosts(shape, seed, any_device):
     masks = Dropout(seed, step=2**40, first_row=3)
     mask = draw_mask(masks.lazy_mask(site=7, shape=shape, rate=0.3), any_device.xp.empty((), np.float32))
-    assert any_device.get(mask).tobytes() == masks.keep(7, shape, 0.3, np.float32).tobytes()
+    assert any_device.get(mask).tobytes() == masks.mask(7, shape, 0.3, np.float32).tobytes()
 
 
 GPT2 = [(8192, 768, 2304), (8192, 768, 3072), (8192, 3072, 768), (1024, 768, 50257)]  # rows, width in, width out

@@ -59,7 +59,7 @@ def test_nan_spreads_over_its_row_and_no_further(device):
 
 
 def test_layer_norm_with_more_rows_than_warps(device, monkeypatch):
-    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.layer_norm"], "MOST_BLOCKS", 2)
+    monkeypatch.setattr(sys.modules["tinygrad_gpt.kernels.cuda.layer_norm"], "MAX_BLOCKS", 2)
     x, gain, bias, dy = single(0, 37, 9), single(1, 9), single(2, 9), single(3, 37, 9)
     arrays = [device.asarray(array) for array in (x, gain, bias)]
     got = same_bits(device, lambda: cuda.layer_norm(*arrays)[1](device.asarray(dy)))
@@ -93,7 +93,7 @@ def test_columns_are_summed_in_two_launches_at_most(rows, monkeypatch):
     column_sums(np.broadcast_to(np.float32(0), (rows, 1)))
     assert seen[-1] == 1
     assert len(seen) <= 2
-    assert max(seen) <= columns.MOST
+    assert max(seen) <= columns.MAX_BLOCKS
 
 
 # ---- storage in bfloat16

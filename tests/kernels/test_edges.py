@@ -1,4 +1,4 @@
-"""Where a kernel's own arithmetic could differ from its op's: huge numbers, odd shapes, what it keeps."""
+"""Cases in which a kernel's arithmetic could differ from its op's: huge numbers, odd shapes; and what it saves."""
 
 import weakref
 
@@ -33,7 +33,7 @@ def test_a_future_score_that_overflows_is_not_seen():
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "gelu"])
-def test_what_the_op_does_not_keep_the_kernel_does_not(name):
+def test_a_kernel_saves_no_more_than_its_op(name):
     x = np.ones((4, 3), np.float32)
     kept = weakref.ref(x)
     if name == "layer_norm":
@@ -43,7 +43,7 @@ def test_what_the_op_does_not_keep_the_kernel_does_not(name):
     else:
         y, vjp = cpu.gelu(x)
         del x
-        assert kept() is not None  # x is needed on the way back
+        assert kept() is not None  # backward needs x
     assert vjp(np.ones_like(y))[0].shape == (4, 3)
 
 

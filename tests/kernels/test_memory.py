@@ -1,4 +1,4 @@
-"""Memory that is freed is kept, where the C library can be told so."""
+"""The process keeps freed memory, if its C library can do that."""
 
 import subprocess
 import sys

@@ -36,7 +36,7 @@ def test_law(sut, law):
     law.check(sut)
 
 
-def test_what_has_no_vjp_is_the_optimizers():
+def test_functions_without_a_vjp_are_those_of_optimizer_and_cache():
     without = {op for op, module, _ in KERNELS if op not in ops.ALL_OPS and module == "numpy"}
     assert without == {adamw_update, total_of_squares}  # tests/optim
 

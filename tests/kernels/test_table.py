@@ -1,4 +1,4 @@
-"""The table of kernels: who may stand in for whom, and when."""
+"""The table of kernels: which function replaces which op, and when."""
 
 import importlib
 import pkgutil
@@ -93,6 +93,6 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_a_kernel_does_not_accept_is_the_ops(name):
+def test_the_op_runs_where_its_kernel_does_not_accept(name):
     op, arrays, settings = REFUSED[name]
     assert kernels.kernel_for(op, *arrays, **settings) is op

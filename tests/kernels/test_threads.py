@@ -202,7 +202,7 @@ def test_without_threads_of_ours_blas_is_left_alone():
     assert blas_threads() == before
 
 
-def test_what_shares_within_a_part_does_not_wait_for_itself(three_threads):
+def test_a_parallel_loop_within_a_parallel_loop_does_not_deadlock(three_threads):
     inner = []
     threads.parallel_for(lambda part: threads.parallel_for(lambda p: inner.append((part.start, p.start, p.stop)), 3), 3)
     assert {(1, 0, 3), (2, 0, 3)} <= set(inner)  # in one piece there

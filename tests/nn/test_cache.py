@@ -1,4 +1,4 @@
-"""The cache of keys and values: reading on gives what reading everything again would give."""
+"""The cache of keys and values: with it the logits are those of a pass over the whole text."""
 
 import tracemalloc
 
@@ -99,9 +99,9 @@ def test_a_step_runs_the_model_on_one_token_a_row():
     passes = []
 
     class Watched(GPT):
-        def checked(self, ids):
+        def checked_ids(self, ids):
             passes.append(ids.shape)
-            return super().checked(ids)
+            return super().checked_ids(ids)
 
     gpt = Watched(CONFIG)
     list(generate(gpt, [[1, 2, 3], [4]], LENGTH - 1))

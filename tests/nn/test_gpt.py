@@ -95,7 +95,7 @@ def test_the_loss_is_the_mean_surprise(config, ids, seed):
 # ---- dropout
 
 
-def test_no_dropout_unless_it_is_asked_for():
+def test_nothing_is_dropped_unless_dropout_is_given():
     model, ids = GPT(SMALL, seed=3), np.arange(5)[None]
     np.testing.assert_array_equal(model(ids).data, model(ids).data)
     assert (model(ids, Dropout(seed=0, step=1)).data != model(ids).data).any()
@@ -149,8 +149,8 @@ def test_gradients_pass_through_the_same_masks():
 def test_ids_that_are_refused():
     model = GPT(SMALL)
     for ids, error, text in [
-        ([[0, 11]], ValueError, r"ids must be from 0 to 10; got 11 at place \(0, 1\)"),
-        ([[0], [-1]], ValueError, r"ids must be from 0 to 10; got -1 at place \(1, 0\)"),
+        ([[0, 11]], ValueError, r"ids must be from 0 to 10; got 11 at position \(0, 1\)"),
+        ([[0], [-1]], ValueError, r"ids must be from 0 to 10; got -1 at position \(1, 0\)"),
         ([[0.0]], TypeError, "ids must be whole numbers; got float64"),
         ([[True]], TypeError, "ids must be whole numbers; got bool"),
         ([0, 1], ValueError, r"ids must be \(batch, time\), with one token or more; got shape \(2,\)"),
@@ -209,7 +209,7 @@ def test_weights_that_do_not_fit_are_refused_whole():
         np.testing.assert_array_equal(tensor.data, before[name])
 
 
-def test_every_parameter_asks_for_a_gradient_and_gets_one():
+def test_every_parameter_requires_a_gradient_and_gets_one():
     model = GPT(SMALL, seed=1)
     model.loss(np.arange(5)[None], np.arange(5)[None]).backward()
     for name, tensor in model.parameters().items():

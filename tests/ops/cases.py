@@ -412,7 +412,7 @@ CASES: dict[str, tuple[OpUnderTest, ...]] = {
         OpUnderTest(
             name="dropout",
             op=ops.dropout,
-            reference=lambda x, keep: np.where(keep, x / 0.8, 0) + 0 * x,
+            reference=lambda x, mask: np.where(mask, x / 0.8, 0) + 0 * x,
             domain=any_shape(numbers, keeps, min_dims=1),
             edges=shaped([(shape,) * 2 for shape in NO_AXES_OR_ENTRIES], numbers, keeps),
             extremes=any_shape(among(*HUGE), keeps),

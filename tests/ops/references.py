@@ -100,7 +100,7 @@ def softened(x, axis=-1):
     return np.exp(x) / np.exp(x).sum(axis, keepdims=True)
 
 
-def attended(qkv, keep=None, *, n_heads):
+def attended(qkv, dropout_mask=None, *, n_heads):
     """Row by row, head by head, position by position."""
     B, T, width = qkv.shape
     C = width // 3
@@ -112,8 +112,8 @@ def attended(qkv, keep=None, *, n_heads):
             for t in range(T):
                 weights = np.array([np.exp((q[t] * k[s]).sum() / math.sqrt(D)) for s in range(t + 1)])
                 weights = weights / weights.sum()
-                if keep is not None:
-                    weights = weights * keep[b, h, t, : t + 1]
+                if dropout_mask is not None:
+                    weights = weights * dropout_mask[b, h, t, : t + 1]
                 y[b, t, h * D : (h + 1) * D] = total(w * v[s] for s, w in enumerate(weights))
     return y
 

@@ -15,7 +15,7 @@ def qkv_of(seed):
     return normal(seed, (B, T, 3 * C))
 
 
-def composed(qkv, keep):
+def composed(qkv, dropout_mask):
     """Head by head from the ops it is made of, so that the gradients compose as well."""
     out, vjps = [], []
     for b in range(B):
@@ -25,7 +25,7 @@ def composed(qkv, keep):
             scaled, back_to_scores = ops.divide(scores, np.full((T, T), 2**0.5))
             masked, back_to_scaled = ops.masked_fill(scaled, ~np.tri(T, dtype=bool), value=-np.inf)
             probs, back_to_masked = ops.softmax(masked)
-            weights, back_to_probs = ops.dropout(probs, keep[b, h])
+            weights, back_to_probs = ops.dropout(probs, dropout_mask[b, h])
             y, back_to_weights = ops.matmul(weights, v)
             out.append(y)
             vjps.append((back_to_qk, back_to_scores, back_to_scaled, back_to_masked, back_to_probs, back_to_weights))
@@ -48,9 +48,9 @@ def composed(qkv, keep):
 @given(seeds())
 def test_it_is_the_composition_of_smaller_ops(seed):
     qkv, dy = qkv_of(seed), normal(seed // 2, (B, T, C))
-    keep = np.where(normal(seed // 3, (B, H, T, T)) < 1, 1.25, 0)
-    y, vjp = ops.causal_attention(qkv, keep, n_heads=H)
-    want, want_vjp = composed(qkv, keep)
+    dropout_mask = np.where(normal(seed // 3, (B, H, T, T)) < 1, 1.25, 0)
+    y, vjp = ops.causal_attention(qkv, dropout_mask, n_heads=H)
+    want, want_vjp = composed(qkv, dropout_mask)
     np.testing.assert_allclose(y, want, atol=1e-13)
     np.testing.assert_allclose(vjp(dy)[0], want_vjp(dy), atol=1e-12)
 

@@ -39,5 +39,5 @@ def test_a_mask_larger_than_what_it_fills_is_refused():
 
 
 def test_dropout_needs_a_mask_of_its_own_shape():
-    with pytest.raises(ValueError, match=r"keep must have x's shape \(3,\); got \(1,\)"):
+    with pytest.raises(ValueError, match=r"mask must have x's shape \(3,\); got \(1,\)"):
         ops.dropout(np.zeros(3), np.zeros(1))

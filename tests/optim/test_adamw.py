@@ -1,4 +1,4 @@
-"""What the laws of optimizers do not say: our numbers, our defaults, our messages."""
+"""What the laws of optimizers do not cover: our numbers, our defaults, our messages."""
 
 import math
 
@@ -139,6 +139,12 @@ def test_a_gradient_of_another_shape_is_named():
         lambda state: state["b"].update(v=np.zeros((1, 1))),
         lambda state: state["b"].update(step="three"),
         lambda state: state["b"].update(step=1.5),
+        lambda state: state["b"].update(step=-1),
+        lambda state: state["b"].update(step=2**63),
+        lambda state: state["b"].update(m=np.array([np.nan])),
+        lambda state: state["b"].update(v=np.array([-1.0])),
+        lambda state: state["b"].update(v=np.array(["one"])),
+        lambda state: state["b"].pop("step"),
         lambda state: state["b"].pop("v"),
         lambda state: state.pop("b"),
         lambda state: state.update(c=state["b"]),
@@ -154,8 +160,9 @@ def test_a_state_that_does_not_fit_changes_nothing(spoil):
     trained.step()
     state, optimizer = trained.state(), fresh()
     spoil(state)
-    with pytest.raises((ValueError, KeyError, TypeError)):
+    with pytest.raises((ValueError, TypeError), match=r"^optimizer state") as caught:
         optimizer.load_state(state)
+    assert "\n" not in str(caught.value)
     assert optimizer.steps == {"a": 0, "b": 0}
     assert not any(moment.any() for moments in (optimizer.m, optimizer.v) for moment in moments.values())
 

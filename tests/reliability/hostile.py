@@ -1,6 +1,6 @@
 """Files made to harm whoever reads them: by name, the bytes.
 
-HOSTILE ones are no safetensors files; MISLEADING ones are, and no model.
+HOSTILE ones are not safetensors files; MISLEADING ones are, but not models.
 """
 
 import hashlib

@@ -72,7 +72,7 @@ def test_float32_probabilities_are_summed_in_float64():
         ([1.0, np.inf], 0.5, "probs must be"),
     ],
 )
-def test_what_cannot_be_drawn_from(probs, u, said):
+def test_probabilities_that_cannot_be_drawn_from_are_refused(probs, u, said):
     with pytest.raises(ValueError, match=said):
         draw(probs, u)
 

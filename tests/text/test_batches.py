@@ -111,7 +111,7 @@ def test_epochs_and_seeds_give_different_orders():
 
 
 @given(st.integers(0, 50), st.integers(1, 60))
-def test_too_short_a_text_is_told_with_the_arithmetic(n, T):
+def test_the_error_for_too_short_a_text_has_the_arithmetic(n, T):
     if n > T:
         assert Batches(np.zeros(n, int), context_length=T, batch_size=1).n_chunks >= 1
         return

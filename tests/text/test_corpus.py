@@ -58,7 +58,7 @@ def test_a_byte_order_mark_is_left_out_with_a_note(folder):
 
 
 @given(before=texts, bad=st.sampled_from([b"\xff", b"\xc3(", b"\xed\xa0\x80"]), mark=st.booleans(), size=sizes)
-def test_what_is_no_utf8_is_named_with_its_byte_offset(folder, before, bad, mark, size):
+def test_the_error_for_bytes_that_are_not_utf8_has_the_offset(folder, before, bad, mark, size):
     before = (b"\xef\xbb\xbf" if mark else b"") + before.encode()
     (path,) = files(folder, [before + bad + b" rest"])
     with pytest.MonkeyPatch.context() as patch:

@@ -67,7 +67,7 @@ def test_building_and_encoding_at_once_is_building_and_encoding(kind, end_of_tex
 
 
 @given(marked)
-def test_compact_has_the_token_only_if_it_was_asked_for(text):
+def test_compact_has_the_token_only_with_end_of_text(text):
     without, with_it = Compact.of(text), Compact.of(text, end_of_text=True)
     assert not without.end_of_text
     assert with_it.end_of_text

@@ -17,7 +17,7 @@ def test_pieces_encode_to_the_ids_of_the_whole(text, at_once):
     whole = GPT2().encode(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpt2, "_CHARACTERS_PER_CALL", at_once)
-        assert "".join(GPT2().in_pieces(text)) == text
+        assert "".join(GPT2().split(text)) == text
         assert GPT2().encode(text).tolist() == whole.tolist()
         assert GPT2().encode(text).dtype == whole.dtype
 
@@ -27,7 +27,7 @@ def test_after_a_long_stretch_without_a_safe_cut_pieces_are_short_again(text, n_
     long = "a" * (at_once + 1) + text + " to be" * n_words
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpt2, "_CHARACTERS_PER_CALL", at_once)
-        pieces = list(GPT2().in_pieces(long))
+        pieces = list(GPT2().split(long))
     assert "".join(pieces) == long
     cuts = [i for i in range(1, len(long)) if GPT2().safe_cut(long[: i + 1]) == i]
     stretch = max(b - a for a, b in pairwise([0, *cuts, len(long)]))

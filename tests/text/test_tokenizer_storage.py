@@ -99,12 +99,12 @@ def test_a_wrong_file_is_one_line(path, case):
         (b"", "is not valid JSON"),
         (b'{"a": 1', "is not valid JSON"),
         (b'{"a": 1, "a": 2}', "'a' is given twice"),
-        (b"[NaN]", "NaN is no JSON value"),
+        (b"[NaN]", "NaN is not a JSON value"),
         (b"\xff", "is not valid JSON"),
         (b"[" * 100_000, "is not valid JSON"),
     ],
 )
-def test_what_is_no_json_is_one_line(path, data, message):
+def test_the_error_for_a_file_that_is_not_json_is_one_line(path, data, message):
     path.write_bytes(data)
     with pytest.raises(TextError, match=message):
         load_tokenizer(path)

@@ -50,7 +50,7 @@ def test_every_token_is_scored_once_in_the_context_of_its_window(tokens, stride,
 
 
 @given(TEXTS)
-def test_the_stride_is_the_context_length_unless_told(tokens):
+def test_the_default_stride_is_the_context_length(tokens):
     assert evaluate(MODEL, tokens) == evaluate(MODEL, tokens, stride=4)
 
 

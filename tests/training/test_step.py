@@ -1,4 +1,4 @@
-"""The seam between backward and update: two halves of a batch, reduced, are the batch."""
+"""reduce, between backward and update: the gradients of two halves of a batch add up to those of the batch."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_two_processes_with_half_the_rows_each_find_the_gradients_of_the_batch(p
         np.testing.assert_allclose(halves[1].parameters()[name].grad, grad, rtol=1e-4, atol=1e-6)
 
 
-def test_what_reduce_leaves_is_what_the_optimizer_takes():
+def test_the_optimizer_uses_the_gradients_that_reduce_leaves():
     model = GPT(CONFIG)
     before = {name: p.data.copy() for name, p in model.parameters().items()}
 

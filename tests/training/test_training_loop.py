@@ -126,7 +126,7 @@ def test_training_lowers_the_loss_and_overfits_a_batch(tied):
 
 @settings(max_examples=5)
 @given(st.sampled_from([math.nan, math.inf]), st.integers(1, 3), st.sampled_from([None, 1.0]))
-def test_what_is_not_finite_stops_the_run_before_anything_changes(bad, step, clip_norm):
+def test_a_loss_or_gradient_that_is_not_finite_stops_the_run_before_anything_changes(bad, step, clip_norm):
     model = GPT(CONFIG)
     optimizer = AdamW(model.parameters())
     reports = train(model, optimizer, Rows(2), steps=3, clip_norm=clip_norm)

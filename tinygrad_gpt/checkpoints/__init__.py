@@ -1,4 +1,4 @@
-"""Checkpoints: a model and its optimizer in one file, the newest few and the best of a run, GPT-2's published files."""
+"""Checkpoints: a model and its optimizer in one file; the checkpoints of a run; the published files of GPT-2."""
 
 from tinygrad_gpt.checkpoints.checkpoint import Checkpoint as Checkpoint
 from tinygrad_gpt.checkpoints.checkpoint import CheckpointError as CheckpointError

@@ -1,16 +1,16 @@
-"""Models in files: safetensors, weights under GPT-2's names, everything else in the header.  No pickle.
+"""Models in files: safetensors, with the weights under GPT-2's names and everything else in the header.  No pickle.
 
-A checkpoint holds the weights; the optimizer's state, AdamW's moments as `optimizer.m.NAME` and `optimizer.v.NAME`, and
-in general `optimizer.STATE.NAME` for each of its `_state_names`; and as metadata
+A checkpoint holds the weights, and the optimizer's state as `optimizer.STATE.NAME` for each of the optimizer's
+state_names: `optimizer.m.NAME` and `optimizer.v.NAME` are AdamW's moments of the parameter NAME.  Its metadata are
 
-    file_sha256       of the whole file (safetensors_file says how)
-    format            "tinygrad_gpt 2"; files of format 1 had no digest and no environment, and are still read
+    file_sha256       digest of the whole file (see safetensors_file)
+    format            "tinygrad_gpt 2"; files of format 1 had no digest and no environment, and can still be read
     config            the model's GPTConfig, as JSON
     step              training steps done
-    environment       what wrote it, as JSON: versions, backend, device, threads, BLAS and its kernel, vector units
-    optimizer_steps   the optimizer's step counts by parameter, as JSON, if its state is there
+    environment       versions, backend, device, threads, BLAS and its kernel, vector units, as JSON
+    optimizer_steps   the optimizer's step counts by parameter, as JSON, if its state was saved
 
-and whatever strings the caller adds.  It appears under its name only when it is whole and on the disk.
+and the strings that the caller adds.  The file gets its name only when it is whole and on the disk.
 """
 
 import json
@@ -29,9 +29,9 @@ from tinygrad_gpt.checkpoints.safetensors_file import CheckpointError as Checkpo
 from tinygrad_gpt.checkpoints.safetensors_file import (
     SafetensorsFile,
     StoredTensor,
+    json_object,
     open_safetensors,
     require_complete,
-    strict_json,
     write,
 )
 from tinygrad_gpt.checks import check_has, mapping
@@ -41,25 +41,27 @@ from tinygrad_gpt.nn.config import parameter_shapes
 from tinygrad_gpt.optim import Optimizer
 
 FORMAT, FORMAT_1 = "tinygrad_gpt 2", "tinygrad_gpt 1"
-RESERVED_KEYS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # names in the metadata
-_PER_LAYER = 11  # tensors, at least
+RESERVED_KEYS = ("file_sha256", "format", "config", "step", "environment", "optimizer_steps")  # of the metadata
+_MIN_TENSORS_PER_LAYER = 11
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file held: a model, the steps it was trained for, the optimizer's state if it was saved, the caller's
-    metadata, and the environment that wrote it.
+    """The content of a file: a model, its training steps, the optimizer's state if it was saved, the caller's metadata,
+    and the environment in which it was written.
     """
 
     model: GPT
     step: int
-    optimizer_state: dict[str, dict[str, Any]] | None = field(repr=False)  # two arrays for each of the model's
+    optimizer_state: dict[str, dict[str, Any]] | None = field(
+        repr=False
+    )  # by parameter: "step", and an array for each state
     metadata: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 
     def resume(self, optimizer: Optimizer) -> None:
-        """Give the optimizer the state it had.  Raises ValueError if there is none, or it does not fit."""
+        """Give the optimizer the saved state.  Raises ValueError if there is none, or it does not fit."""
         if self.optimizer_state is None:
             raise ValueError(
                 "the file holds no optimizer state; a run's checkpoints do (load_run(RUN, checkpoint='newest'))"
@@ -67,10 +69,10 @@ class Checkpoint:
         optimizer.load_state(self.optimizer_state)
 
     def require_same(self, wanted: Mapping[str, object], defaults: Mapping[str, object] = NO_METADATA) -> None:
-        """Raise CheckpointError, naming each with both values, if settings of the run are not what is wanted.
+        """Raise CheckpointError, listing the differences, unless the checkpoint has the wanted settings.
 
-        A setting is a field of the model's configuration or a string of the metadata, which are compared as text.  One
-        that the checkpoint lacks counts as its default, if it has one: what wrote the checkpoint could do nothing else.
+        A setting is a field of the model's configuration or a string of the metadata; both are compared as text.  If
+        the checkpoint lacks a setting, its default counts: an older version could not train with another value.
         """
         there = {**defaults, **self.metadata, **self.model.config.as_dict()}
         differing = [
@@ -91,12 +93,12 @@ def save_checkpoint(
     metadata: Mapping[str, str] = NO_METADATA,
     verify: bool = False,
 ) -> None:
-    """Write model (and optimizer, the steps done, metadata) to path, replacing what was there, whole or not at all.
+    """Write the model (and the optimizer, the steps done, metadata) to path, whole or not at all.
 
-    With verify, what was written is read again before it gets the name.
+    An existing file is replaced.  With verify the new file is read again before it takes its name.
 
-    Raises OSError if it cannot be written, and ValueError or TypeError for what cannot be saved; the file that was
-    there is left as it was, or, if only its folder cannot be synced, the new one is there.
+    Raises OSError if it cannot be written, ValueError or TypeError if something cannot be saved.  The existing file
+    then stays; the new one is there only if nothing failed but the sync of the folder.
     """
     check_has("model", model, "parameters", "config")
     if optimizer is not None:
@@ -112,7 +114,7 @@ def save_checkpoint(
     if optimizer is not None:
         steps = optimizer.steps
         if strange := sorted(steps.keys() - tensors.keys()):
-            raise ValueError(f"the optimizer has parameters that the model has not: {', '.join(strange)}")
+            raise ValueError(f"the optimizer has parameters that the model does not have: {', '.join(strange)}")
         ours["optimizer_steps"] = json.dumps(steps)
         for state in optimizer.state_names:
             if not state.isidentifier():
@@ -123,7 +125,7 @@ def save_checkpoint(
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The caller's metadata, if they are strings under names of their own."""
+    """The caller's metadata.  Raises TypeError unless they are strings, ValueError for a reserved name."""
     for name, value in metadata.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"metadata must be strings; got {name!r}: {value!r}")
@@ -133,30 +135,30 @@ def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bool = True) -> Checkpoint:
-    """Read what `save_checkpoint` wrote, without the optimizer's state if it is not wanted.
+    """Read what `save_checkpoint` has written.  with_optimizer=False does not read the optimizer's state.
 
-    Raises CheckpointError if the file is something else, or damaged.
+    Raises CheckpointError if the file is damaged, or anything else.
     """
     device = resolve_device(device)
     with open_safetensors(path) as file:
         metadata = dict(file.metadata)
         config, steps = layout_of(file)
         step = _step_count("step", _metadata_entry(metadata, "step"))
-        written_in = strict_json(_metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
+        written_in = json_object(_metadata_entry(metadata, "environment")) if metadata["format"] == FORMAT else {}
         model = read_model(file, config, device)
         state = _read_optimizer_state(file, steps) if with_optimizer and steps is not None else None
     return Checkpoint(model, step, state, {k: v for k, v in metadata.items() if k not in RESERVED_KEYS}, written_in)
 
 
 def is_ours(file: SafetensorsFile) -> bool:
-    """Whether this program wrote the file, in whatever format."""
+    """Whether this program wrote the file, in any of its formats."""
     return file.metadata.get("format", "").startswith("tinygrad_gpt ")
 
 
 def layout_of(file: SafetensorsFile) -> tuple[GPTConfig, dict[str, int] | None]:
-    """The configuration and the optimizer's step counts.  Raises ValueError unless the tensors are theirs."""
+    """The configuration and the optimizer's step counts.  Raises ValueError if the tensors do not fit them."""
     _check_format(file.metadata.get("format"), file.has_digest)
-    config = GPTConfig(**strict_json(_metadata_entry(file.metadata, "config")))
+    config = GPTConfig(**json_object(_metadata_entry(file.metadata, "config")))
     steps = _optimizer_steps(file.metadata)
     _check_tensors(file, config, steps)
     return config, steps
@@ -169,10 +171,10 @@ def read_model(
     dtype: str | None = None,
     names: Mapping[str, str] = NO_METADATA,
 ) -> GPT:
-    """The model of a file whose tensors were checked, in their dtype (float16 in float32) unless told another.
+    """The model of a file whose tensors were checked.  By default it has their dtype, and float32 for float16.
 
-    names says what the file calls the parameters.  They are read one by one to where they belong: beside the model
-    there is one tensor in memory at most.
+    names maps a parameter's name to its name in the file.  Parameters are read one by one, so memory holds at most one
+    tensor besides the model.
     """
     stored = file.dtype_of(names.get("wte.weight", "wte.weight"))
     nothing = np.zeros((), accumulation_dtype(stored) if dtype is None else dtype)
@@ -184,7 +186,7 @@ def read_model(
 
 
 def _read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """What an optimizer's `load_state` takes, of a file whose tensors were checked."""
+    """The argument for an optimizer's `load_state`, from a file whose tensors were checked."""
     states = _state_names(file.tensors, steps)
     return {
         name: {"step": count} | {state: file.tensor(f"optimizer.{state}.{name}") for state in states}
@@ -195,7 +197,7 @@ def _read_optimizer_state(file: SafetensorsFile, steps: Mapping[str, int]) -> di
 def _state_names(tensors: Mapping[str, StoredTensor], steps: Mapping[str, int]) -> list[str]:
     """The names of the optimizer's state: STATE of every tensor `optimizer.STATE.NAME` whose NAME has a step count.
 
-    Raises ValueError if a file has too few tensors for so many: it must not make us list a billion names.
+    Raises ValueError if the file has too few tensors: its header alone must not make us build a billion names.
     """
     split = (tensor.removeprefix("optimizer.").partition(".") for tensor in tensors if tensor.startswith("optimizer."))
     states = sorted({state for state, _, name in split if name in steps})
@@ -205,7 +207,7 @@ def _state_names(tensors: Mapping[str, StoredTensor], steps: Mapping[str, int]) 
 
 
 def _check_format(format: str | None, has_digest: bool) -> None:
-    """Raise ValueError unless this is a format that can be read."""
+    """Raise ValueError unless this version can read the format."""
     if format == FORMAT:
         if not has_digest:
             raise ValueError("its digest is missing")
@@ -216,7 +218,7 @@ def _check_format(format: str | None, has_digest: bool) -> None:
 
 
 def _metadata_entry(metadata: Mapping[str, str], name: str) -> str:
-    """A string of the metadata.  Raises ValueError if it is not there."""
+    """A string of the metadata.  Raises ValueError if it is missing."""
     if name not in metadata:
         raise ValueError(f"{name!r} is missing")
     return metadata[name]
@@ -233,16 +235,16 @@ def _optimizer_steps(metadata: Mapping[str, str]) -> dict[str, int] | None:
     """The step counts by parameter, or None if no optimizer was saved."""
     if "optimizer_steps" not in metadata:
         return None
-    counts = strict_json(metadata["optimizer_steps"])
+    counts = json_object(metadata["optimizer_steps"])
     return {name: _step_count(f"optimizer_steps of {name}", count) for name, count in counts.items()}
 
 
 def _check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, int] | None) -> None:
-    """Raise ValueError, listing them, unless the tensors are the model's and its optimizer's."""
+    """Raise ValueError, listing the differences, unless the tensors are those of the model and its optimizer."""
     shapes = shapes_of(config, len(file.tensors))
     for name in steps or {}:
         if name not in shapes:
-            raise ValueError(f"optimizer_steps has {name}, which is no parameter")
+            raise ValueError(f"optimizer_steps has {name}, which is not a parameter")
     states = _state_names(file.tensors, steps or {})
     shapes |= {f"optimizer.{state}.{name}": shapes[name] for state in states for name in steps or {}}
     check_shapes(file.tensors, shapes)
@@ -254,9 +256,9 @@ def _check_tensors(file: SafetensorsFile, config: GPTConfig, steps: dict[str, in
 def shapes_of(config: GPTConfig, n_tensors: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the configuration's parameters.
 
-    Raises ValueError if a file has too few tensors for so many layers: it must not make us list a billion names.
+    Raises ValueError if the file has too few tensors: its header alone must not make us build a billion names.
     """
-    if config.n_layers * _PER_LAYER > n_tensors:
+    if config.n_layers * _MIN_TENSORS_PER_LAYER > n_tensors:
         raise ValueError(f"it has {n_tensors} tensors, too few for a model of {config.n_layers} layers")
     return parameter_shapes(config)
 

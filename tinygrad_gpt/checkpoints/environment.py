@@ -1,6 +1,6 @@
-"""What the bits of a training run depend on besides the data: versions, backend, device, threads, BLAS, processor.
+"""What the last bits of a training run depend on: versions, backend, device, threads, BLAS, processor.
 
-A processor with other vector units gets other kernels from BLAS and from NumPy, which add in another order.
+For a processor with other vector units, BLAS and NumPy choose other kernels, which add in another order.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from tinygrad_gpt.version import __version__
 
 
 def environment(model: GPT) -> dict[str, str | int]:
-    """By name what the bits of this model's training depend on, as it is here and now."""
+    """What the last bits of this model's training depend on, by name, as it is now."""
     backend = array_module(next(iter(model.parameters().values())).data)
     found = {
         "tinygrad_gpt": __version__,
@@ -29,7 +29,7 @@ def environment(model: GPT) -> dict[str, str | int]:
 
 
 def describe_processor() -> dict[str, str | int]:
-    """Of NumPy's work: BLAS with the kernel that it has chosen, its threads, and NumPy's own vector units."""
+    """BLAS with its kernel, the threads of BLAS, and the vector units that NumPy uses."""
     library = _blas_library()
     return {
         "blas": _blas_name(library),
@@ -39,16 +39,16 @@ def describe_processor() -> dict[str, str | int]:
 
 
 def _blas_library() -> dict[str, Any]:
-    """What threadpoolctl says of the BLAS that NumPy calls; nothing where it knows none (Accelerate)."""
+    """threadpoolctl's description of NumPy's BLAS; empty if it does not know it (Accelerate)."""
     libraries: list[dict[str, Any]] = [
         library for library in blas_threads_controller().info() if library["user_api"] == "blas"
     ]
-    libraries.sort(key=lambda library: "numpy" not in library["filepath"])  # SciPy brings one of its own
+    libraries.sort(key=lambda library: "numpy" not in library["filepath"])  # SciPy has its own
     return libraries[0] if libraries else {}
 
 
 def _blas_name(library: dict[str, Any]) -> str:
-    """Name, version and kernel of a BLAS, such as openblas 0.3.31 SkylakeX; what NumPy was built with if unknown."""
+    """Name, version and kernel of a BLAS, such as openblas 0.3.31 SkylakeX; or the BLAS NumPy was built with."""
     if library:
         parts = [library.get(name) for name in ("internal_api", "version", "architecture")]
     else:
@@ -59,11 +59,11 @@ def _blas_name(library: dict[str, Any]) -> str:
 
 @cache
 def _cpu_features() -> str:
-    """The vector units for which NumPy has code of its own, and which this processor has, NumPy's baseline first."""
+    """The vector units that this processor has and NumPy has code for, NumPy's baseline first."""
     units = _numpy_config().get("SIMD Extensions", {})
     return " ".join([*units.get("baseline", []), *units.get("found", [])])
 
 
 def _numpy_config() -> dict[str, Any]:
-    """How NumPy was built, and what it found here."""
+    """NumPy's build information, and what it found on this machine."""
     return np.show_config(mode="dicts")  # type: ignore[return-value]

@@ -1,10 +1,9 @@
-"""GPT-2 from a published file: Hugging Face's model.safetensors, and files of that kind.
+"""GPT-2 from a published file: Hugging Face's model.safetensors, and similar files.
 
-The tensors tell the shape, but not how many heads share the width, nor what the model computes besides.  That stands
-in the config.json beside the file, which is obeyed, or refused where it asks for what this model does not do.
+The tensors show the model's shape, but not the number of heads, nor details such as the activation function.  These are
+in the config.json beside the file.  It is followed, or refused if it requires what this model does not compute.
 """
 
-import json
 import math
 import os
 import re
@@ -17,18 +16,17 @@ from tinygrad_gpt.checkpoints.checkpoint import check_shapes, is_ours, layout_of
 from tinygrad_gpt.checkpoints.safetensors_file import (
     CheckpointError,
     SafetensorsFile,
-    no_constant,
     open_safetensors,
-    without_repeats,
 )
 from tinygrad_gpt.checks import fraction
+from tinygrad_gpt.files import strict_json
 from tinygrad_gpt.nn import GPT, GPTConfig
 
 MODEL_FILE, INDEX_FILE, CONFIG_FILE = "model.safetensors", "model.safetensors.index.json", "config.json"
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
-_PREFIX = re.compile(r"^((_orig_mod|module|model|transformer)\.)+")  # of torch.compile, of wrappers, of classes
+_PREFIX = re.compile(r"^((_orig_mod|module|model|transformer)\.)+")  # from torch.compile, wrappers and classes
 PUBLISHED_HEADS = {768: 12, 1024: 16, 1280: 20, 1600: 25}  # by width: Radford et al. 2019, table 2
-_MAX_CONFIG_BYTES = 2**20  # bytes
+_MAX_CONFIG_BYTES = 2**20
 _FLOATS = ("F16", "BF16", "F32", "F64")
 _SIZES = {
     "n_embd": "emb_dim",
@@ -38,11 +36,9 @@ _SIZES = {
     "n_ctx": "context_length",
 }
 _DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-_SUPPORTED_VALUES: dict[
-    str, tuple[object, ...]
-] = {  # what this model does, where transformers' GPT2Config leaves a choice
+_SUPPORTED_VALUES: dict[str, tuple[object, ...]] = {  # of the settings of transformers' GPT2Config
     "model_type": ("gpt2",),
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),  # three spellings of one function
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),  # three names of one function
     "layer_norm_epsilon": (1e-5,),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
@@ -54,14 +50,14 @@ _JOIN = "transformers' save_pretrained(folder, max_shard_size='100GB') writes on
 def load_gpt2(
     path: str | Path, *, n_heads: int | None = None, drop_rate: float | None = None, device: str = "cpu"
 ) -> GPT:
-    """A model from a published GPT-2 file (Hugging Face's model.safetensors), or its folder, float32.
+    """A model in float32 from a published GPT-2 file (Hugging Face's model.safetensors), or from its folder.
 
-    The shape follows from the tensors, the number of heads from the config.json beside the file; without one, from the
-    width, if a published GPT-2 has it; else n_heads must say it.  drop_rate is config.json's, else 0.1, unless it is
-    given.  The output head is tied, unless the file holds one of its own.  Names may begin with transformer., model.,
-    module. or _orig_mod.  A file of this program's own is read with the configuration and the dtype it has.
+    The tensors give the shape.  The number of heads comes from n_heads, else from the config.json beside the file, else
+    from the width if a published GPT-2 has it.  drop_rate comes from the argument, else from config.json, else 0.1.
+    The output head is tied unless the file has a separate one.  Names may begin with transformer., model., module. or
+    _orig_mod.  A file that this program wrote is read with its own configuration and dtype.
 
-    Raises CheckpointError if the file is no such file, or is of a model that computes something else.
+    Raises CheckpointError if the file is not such a file, or its model computes something else.
     """
     device = resolve_device(device)
     path = _model_file(Path(path))
@@ -81,7 +77,7 @@ def load_gpt2(
 
 
 def _model_file(path: Path) -> Path:
-    """The file to read: the one in the folder, if path is a folder.  Raises CheckpointError for part of a model."""
+    """The file to read: path, or the one in it if it is a folder.  Raises CheckpointError for a part of a model."""
     if path.is_dir():
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
@@ -99,9 +95,9 @@ def _model_file(path: Path) -> Path:
 
 
 def _names_in(file: SafetensorsFile) -> dict[str, str]:
-    """GPT-2's names, and what the file calls these tensors; its causal masks are left out.
+    """GPT-2's names of the tensors, each with its name in the file; without causal masks.
 
-    Raises ValueError for two tensors of one name, and for tensors that are no floating-point numbers.
+    Raises ValueError if two tensors have one name, or a tensor does not hold floating-point numbers.
     """
     names: dict[str, str] = {}
     for there, stored in file.tensors.items():
@@ -119,11 +115,11 @@ def _names_in(file: SafetensorsFile) -> dict[str, str]:
 def _shape_of(
     file: SafetensorsFile,
     names: Mapping[str, str],
-    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
     n_heads: int | None,
     drop_rate: float | None,
 ) -> GPTConfig:
-    """The configuration, from the tensors and config.json.  Raises ValueError where they disagree."""
+    """The configuration, from the tensors and config.json.  Raises ValueError if they disagree."""
     sizes = {}
     for name in ("wte.weight", "wpe.weight"):
         if name not in names:
@@ -139,54 +135,56 @@ def _shape_of(
         "n_layers": len({name.split(".")[1] for name in names if re.match(r"h\.\d+\.", name)}),
     }
     for theirs, ours in _SIZES.items():
-        if told.get(theirs) not in (None, config[ours]):
-            raise ValueError(f"{CONFIG_FILE} beside it says {theirs} {told[theirs]!r}, the tensors {config[ours]}")
-    if told.get("n_inner") not in (None, 4 * emb_dim):
-        raise ValueError(f"{CONFIG_FILE} beside it says n_inner {told['n_inner']!r}; only {4 * emb_dim} is computed")
+        if settings.get(theirs) not in (None, config[ours]):
+            raise ValueError(f"{CONFIG_FILE} beside it says {theirs} {settings[theirs]!r}, the tensors {config[ours]}")
+    if settings.get("n_inner") not in (None, 4 * emb_dim):
+        raise ValueError(
+            f"{CONFIG_FILE} beside it says n_inner {settings['n_inner']!r}; only {4 * emb_dim} is computed"
+        )
     return GPTConfig(
         **config,
-        n_heads=heads(emb_dim, told.get("n_head"), n_heads),
-        drop_rate=_dropout(told) if drop_rate is None else drop_rate,
+        n_heads=heads(emb_dim, settings.get("n_head"), n_heads),
+        drop_rate=_dropout(settings) if drop_rate is None else drop_rate,
         qkv_bias=True,
-        tie_weights=_is_tied(file, names, told.get("tie_word_embeddings")),
+        tie_weights=_is_tied(file, names, settings.get("tie_word_embeddings")),
     )
 
 
-def heads(emb_dim: int, told: Any, given: int | None) -> int:
-    """How many heads share this width: as config.json or the caller says, or as the published sizes have it."""
-    if told is not None and given not in (None, told):
-        raise ValueError(f"{CONFIG_FILE} beside it says n_head {told!r}; got n_heads {given}")
-    if given is not None or told is not None:
-        return told if given is None else given
+def heads(emb_dim: int, stated: Any, given: int | None) -> int:
+    """The number of heads: from config.json, the caller, or the published sizes."""
+    if stated is not None and given not in (None, stated):
+        raise ValueError(f"{CONFIG_FILE} beside it says n_head {stated!r}; got n_heads {given}")
+    if given is not None or stated is not None:
+        return stated if given is None else given
     if emb_dim not in PUBLISHED_HEADS:
         raise ValueError(f"no published GPT-2 is {emb_dim} wide, and there is no {CONFIG_FILE} beside it: give n_heads")
     return PUBLISHED_HEADS[emb_dim]
 
 
-def _dropout(told: Mapping[str, Any]) -> float:
-    """The one rate of dropout that config.json says, 0.1 as published if it says none."""
-    rates = {fraction(f"{name} of {CONFIG_FILE} beside it", told.get(name, 0.1)) for name in _DROPOUTS}
+def _dropout(settings: Mapping[str, Any]) -> float:
+    """The dropout rate in config.json, which must be one for all; 0.1, as published, if it has none."""
+    rates = {fraction(f"{name} of {CONFIG_FILE} beside it", settings.get(name, 0.1)) for name in _DROPOUTS}
     if len(rates) > 1:
-        each = ", ".join(f"{name} {told.get(name, 0.1)!r}" for name in _DROPOUTS)
+        each = ", ".join(f"{name} {settings.get(name, 0.1)!r}" for name in _DROPOUTS)
         raise ValueError(f"{CONFIG_FILE} beside it says {each}, and this model has one rate: give drop_rate")
     rate: float = rates.pop()
     return rate
 
 
-def _is_tied(file: SafetensorsFile, names: Mapping[str, str], told: Any) -> bool:
+def _is_tied(file: SafetensorsFile, names: Mapping[str, str], stated: Any) -> bool:
     """Whether the head is the token embedding.  Raises ValueError if config.json and the tensors disagree."""
     if "lm_head.weight" not in names:
-        if told is False:
+        if stated is False:
             raise ValueError(f"'lm_head.weight' is missing: {CONFIG_FILE} beside it says tie_word_embeddings False")
         return True
     same = file.are_same(names["lm_head.weight"], names["wte.weight"])
-    if told is True and not same:
+    if stated is True and not same:
         raise ValueError(f"{CONFIG_FILE} beside it says tie_word_embeddings True, and lm_head.weight is not wte.weight")
-    return same and told is not False
+    return same and stated is not False
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """What a config.json says, nothing if there is none.  Raises ValueError if the model computes something else."""
+    """The content of a config.json; empty without a file.  Raises ValueError if the model computes something else."""
     if not os.path.isfile(path):
         return {}
     with open(path, "rb") as file:
@@ -194,20 +192,20 @@ def _read_config(path: Path) -> dict[str, Any]:
     if len(text) > _MAX_CONFIG_BYTES:
         raise ValueError(f"{CONFIG_FILE} beside it is longer than {_MAX_CONFIG_BYTES} bytes")
     try:
-        told = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
+        settings = strict_json(text)
+    except ValueError as error:
         raise ValueError(f"{CONFIG_FILE} beside it is not JSON: {error}") from error
-    if not isinstance(told, dict):
-        raise ValueError(f"{CONFIG_FILE} beside it is no JSON object")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{CONFIG_FILE} beside it is not a JSON object")
     for name, allowed in _SUPPORTED_VALUES.items():
-        if name in told and not any(_is_equal(told[name], value) for value in allowed):
+        if name in settings and not any(_is_equal(settings[name], value) for value in allowed):
             one = " or ".join(str(value) for value in allowed)
-            raise ValueError(f"{CONFIG_FILE} beside it says {name} {told[name]!r}; only {one} is computed here")
-    return told
+            raise ValueError(f"{CONFIG_FILE} beside it says {name} {settings[name]!r}; only {one} is computed here")
+    return settings
 
 
-def _is_equal(told: object, value: object) -> bool:
-    """Whether config.json says this value; a number up to its last digits."""
-    if isinstance(value, float) and isinstance(told, int | float):
-        return math.isclose(told, value, rel_tol=1e-6)
-    return told == value
+def _is_equal(stated: object, value: object) -> bool:
+    """Whether config.json has this value; floats need only be close."""
+    if isinstance(value, float) and isinstance(stated, int | float):
+        return math.isclose(stated, value, rel_tol=1e-6)
+    return stated == value

@@ -1,15 +1,15 @@
-"""A safetensors file: written tensor by tensor, and read only after all of it was checked.
+"""A safetensors file: written tensor by tensor, and read only after the whole file was checked.
 
 The layout: 8 bytes, the length of the header, little-endian; the header in JSON, `name -> {"dtype", "shape",
 "data_offsets": [begin, end]}` and strings under `__metadata__`; then the tensors' bytes.  Any program that reads
-safetensors reads what is written here.
+safetensors can read these files.
 
-A file may hold a digest of itself: the first string of its metadata is then `file_sha256`, the SHA-256 of the whole
-file with these 64 digits as zeros.  A digest of the tensors alone would not notice another step number.
+A file may hold its own digest: then the first string of its metadata is `file_sha256`, the SHA-256 of the whole file
+with zeros in place of these 64 digits.  A digest of the tensors alone would not notice a changed step number.
 
-Files come from anywhere, so nothing they say is believed before it was checked, and nothing is allocated for a tensor
-before the digest was.  The safetensors library is not used for reading because it takes headers of 100 MB, names that
-are given twice and fields it does not know; nor for writing because it builds the whole file in memory.
+Files may come from anywhere, so nothing in them is trusted before it is checked, and no tensor is allocated before the
+digest is.  The safetensors library is not used: in reading it accepts headers of 100 MB, repeated names and unknown
+fields, and in writing it builds the whole file in memory.
 """
 
 import errno
@@ -22,15 +22,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
+from tinygrad_gpt.files import strict_json
 
-MAX_HEADER = 2**20  # bytes; 32 times as much memory is what parsing a hostile header can take
+MAX_HEADER = 2**20  # bytes; to parse a hostile header can take 32 times as much memory
 _MAX_AXES = 8
-_BLOCK = 2**20  # bytes that the digest takes at a time
+_BLOCK = 2**20  # bytes read at a time
 _DTYPES = {
     "BOOL": "?",
     "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
@@ -64,9 +65,9 @@ class CheckpointError(ValueError):
 
 
 def write(file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write tensors (of any device) and metadata with a digest, holding one tensor's copy at a time at most.
+    """Write tensors (on any device) and metadata, with a digest.  At most one tensor is copied at a time.
 
-    Raises ValueError, before anything is written, if the header would be too long to be read again.
+    Raises ValueError, before anything is written, if the header would be too long to be read.
     """
     start = _header_of(tensors, metadata)
     digest = hashlib.sha256(start)
@@ -78,7 +79,7 @@ def write(file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, s
 
 
 def _header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """All that comes before the tensors, with zeros for the digest."""
+    """Everything before the tensors, with zeros for the digest."""
     entries: dict[str, Any] = {"__metadata__": {DIGEST: "0" * 64, **metadata}}
     end = 0
     for name, array in tensors.items():
@@ -93,7 +94,7 @@ def _header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> byt
 
 
 def _bytes_of(array: Array) -> Array:
-    """An array's bytes in the file, as an array: a view of it where they lie like that in memory."""
+    """An array's bytes as they are in the file; a view if its memory has the same layout."""
     host = np.ascontiguousarray(to_host(array))
     return host.astype(host.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
 
@@ -103,11 +104,11 @@ def _bytes_of(array: Array) -> Array:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies in a file, and what it is."""
+    """A tensor's dtype, shape and position in a file."""
 
-    dtype: str  # the file's word for it
+    dtype: str  # as the file names it
     shape: tuple[int, ...]
-    begin: int  # in bytes, from the first tensor's
+    begin: int  # in bytes, from the first tensor
     end: int
 
 
@@ -115,9 +116,10 @@ class StoredTensor:
 def open_safetensors(
     path: str | os.PathLike[str], what: str = "", *, with_digest: bool = False
 ) -> Iterator["SafetensorsFile"]:
-    """A file to read (as what it should be) that was checked, and its digest too if it has one, or must have one.
+    """Open a file and check it, with its digest if it has one.  with_digest: it must have one.
 
-    Whatever is wrong with it, or is found to be wrong in the block, is a CheckpointError of one line.
+    Everything that is wrong with the file, also if found within the block, is a CheckpointError of one line.  what
+    follows the file's name there.
     """
     if not os.path.isfile(path):
         there = "it is a folder: give the file in it" if os.path.isdir(path) else "there is no such file"
@@ -133,29 +135,29 @@ def open_safetensors(
 
 
 class SafetensorsFile:
-    """A file's metadata, where its tensors lie, and the tensors one by one.  Raises ValueError for any other file."""
+    """An open file: its metadata, and its tensors one by one.  Raises ValueError if it is not a safetensors file."""
 
     def __init__(self, file: Any) -> None:
         self.file = file
         size = os.fstat(file.fileno()).st_size
-        length = self.header_length(size)
+        length = self._header_length(size)
         header = bytearray(length)
-        self.read_into(8, memoryview(header))
+        self._read_into(8, memoryview(header))
         self.start = 8 + length
         self.has_digest = header.startswith(_BEFORE_DIGEST)
         text = header.decode()
-        del header  # a hostile one is costly enough
+        del header  # a hostile one costs enough memory
         self.tensors, self.metadata = _parse_header(text, size - self.start)
         del text
         if self.has_digest:
-            self.check_digest(size)
+            self._check_digest(size)
 
-    def header_length(self, size: int) -> int:
-        """What the first 8 bytes say, if it can be true."""
+    def _header_length(self, size: int) -> int:
+        """The header's length, from the first 8 bytes.  Raises ValueError if it is impossible."""
         if size < 8:
             raise ValueError(f"it is {size} bytes long, which is too short")
         first = bytearray(8)
-        self.read_into(0, memoryview(first))
+        self._read_into(0, memoryview(first))
         length = int.from_bytes(first, "little")
         if length <= min(size - 8, MAX_HEADER):
             return length
@@ -164,19 +166,19 @@ class SafetensorsFile:
                 raise ValueError(f"it is {kind}, not safetensors: such files can run code, and are never read here")
         for magic, kind in _OTHERS.items():
             if first.startswith(magic):
-                raise ValueError(f"it is no safetensors file, but {kind}")
+                raise ValueError(f"it is not a safetensors file but {kind}")
         if length <= MAX_HEADER:
             raise ValueError(f"it is cut short: its header should be {length} bytes long, and the file has {size}")
-        raise ValueError("it is no safetensors file")
+        raise ValueError("it is not a safetensors file")
 
-    def check_digest(self, size: int) -> None:
-        """Raise ValueError unless the file's bytes are those that were written."""
+    def _check_digest(self, size: int) -> None:
+        """Raise ValueError unless the file has the bytes that were written."""
         digest, block = hashlib.sha256(), memoryview(bytearray(min(size, _BLOCK)))
         stated = b""
-        for place in range(0, size, len(block)):
-            part = block[: size - place]
-            self.read_into(place, part)
-            if not place:
+        for position in range(0, size, len(block)):
+            part = block[: size - position]
+            self._read_into(position, part)
+            if not position:
                 stated = bytes(part[_DIGITS])
                 part[_DIGITS] = b"0" * 64
             digest.update(part)
@@ -184,12 +186,12 @@ class SafetensorsFile:
             raise ValueError("its bytes are not those that were written (SHA-256 differs)")
 
     def dtype_of(self, name: str) -> np.dtype[Any]:
-        """The dtype of a tensor as NumPy's; bfloat16, which NumPy lacks, is read as float32."""
+        """The NumPy dtype of a tensor; float32 for bfloat16, which NumPy lacks."""
         stored = self.tensors[name].dtype
         return np.dtype(np.float32) if stored == "BF16" else np.dtype(_DTYPES[stored]).newbyteorder("=")
 
     def tensor(self, name: str, dtype: Any = None) -> Array:
-        """One tensor as a NumPy array of this dtype, of its own if none is given.  A block at a time is converted."""
+        """One tensor as a NumPy array, in its own dtype or the given one.  It is converted block by block."""
         stored = self.tensors[name]
         array: Array = np.empty(stored.shape, self.dtype_of(name) if dtype is None else dtype)
         flat = array.reshape(-1)
@@ -206,17 +208,17 @@ class SafetensorsFile:
         return kinds[0] == kinds[1] and all(a.tobytes() == b.tobytes() for (_, a), (_, b) in pairs)
 
     def blocks(self, name: str) -> Iterator[tuple[int, Array]]:
-        """A tensor's numbers as they are stored, a block at a time, each with the place of its first."""
+        """A tensor's stored numbers, block by block; each block with the index of its first number."""
         stored = self.tensors[name]
         kind = np.dtype(_DTYPES[stored.dtype])
         for begin in range(stored.begin, stored.end, _BLOCK):
             block: Array = np.empty(min(_BLOCK, stored.end - begin) // kind.itemsize, kind)
-            self.read_into(self.start + begin, memoryview(block.view(np.uint8)))
+            self._read_into(self.start + begin, memoryview(block.view(np.uint8)))
             yield (begin - stored.begin) // kind.itemsize, block
 
-    def read_into(self, place: int, part: memoryview) -> None:
-        """Fill part with the bytes from place on."""
-        self.file.seek(place)
+    def _read_into(self, position: int, part: memoryview) -> None:
+        """Fill part with the bytes from this position on."""
+        self.file.seek(position)
         while part:
             count = self.file.readinto(part)
             if not count:
@@ -225,10 +227,10 @@ class SafetensorsFile:
 
 
 def _parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """Tensors and metadata of a header, if they describe exactly the `size` bytes that follow it."""
+    """The tensors and metadata of a header.  Raises ValueError unless they fit the `size` bytes after it exactly."""
     if not header.startswith("{"):
-        raise ValueError("its header is no JSON object")
-    entries = strict_json(header)
+        raise ValueError("its header is not a JSON object")
+    entries = json_object(header)
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are not strings")
@@ -265,42 +267,28 @@ def _are_sizes(value: Any) -> bool:
     return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 
 
-def strict_json(text: str) -> Any:
-    """A JSON object as a dict; in it may be objects of plain values, and lists of them.
+def json_object(text: str) -> Any:
+    """A JSON object as a dict.  It may contain objects of plain values, and lists of them, but nothing deeper.
 
-    Raises ValueError for anything else, also for what Python reads and JSON does not allow (NaN, a name given twice),
-    and for whole numbers of more than 18 digits.
+    Raises ValueError for anything else, for what `strict_json` refuses, and for whole numbers of more than 18 digits.
     """
     if _NESTED_TOO_DEEP.search(_JSON_STRING.sub("", text), 1):
         raise ValueError("its JSON is nested too deeply")  # memory: a level takes 2 bytes in a file and 88 in Python
-    value = json.loads(text, object_pairs_hook=without_repeats, parse_constant=no_constant, parse_int=_short_int)
+    value = strict_json(text, _short_int)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
     return value
 
 
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name is given twice")
-    return content
-
-
-def no_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity."""
-    raise ValueError(f"{name} is no JSON value")
-
-
 def _short_int(digits: str) -> int:
-    """A number that fits 64 bits, so that arithmetic on hostile ones stays cheap."""
+    """An integer that fits into 64 bits: arithmetic with huge ones from a hostile file would be slow."""
     if len(digits) > 18:
         raise ValueError(f"a number has {len(digits)} digits")
     return int(digits)
 
 
 def _one_line_reason(error: Exception) -> str:
-    """What is wrong, in one line that can be printed, however odd the names are that it quotes."""
+    """What is wrong, in one printable line, even if it quotes strange names."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
@@ -309,7 +297,7 @@ def _one_line_reason(error: Exception) -> str:
 
 
 def require_complete(path: Path) -> None:
-    """Raise OSError unless the file is one that was written with a digest, and reads as it was written."""
+    """Raise OSError unless the file has a digest and is undamaged."""
     try:
         with open_safetensors(path, with_digest=True):
             pass

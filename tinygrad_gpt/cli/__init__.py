@@ -1,9 +1,9 @@
 """The command line: tinygrad-gpt COMMAND ..., one module per command.
 
-A command is `main(argv) -> exit code` in a module that is imported when it is called, so that --help is quick.
+A command is `main(argv) -> exit code` in a module that is imported only when the command runs: so --help is quick.
 
-Exit codes.  0 done; 1 failed while running (a loss that is not finite, a disk that filled up); 2 bad input, one line on
-stderr; 128 + n stopped by signal n: 130 Ctrl-C, 141 nobody reads the output any more, 143 terminated.
+Exit codes.  0 success; 1 failed while running (a loss that is not finite, a full disk); 2 bad input, with one line on
+stderr; 128 + n stopped by signal n: 129 hang-up, 130 Ctrl-C, 141 nobody reads the output any more, 143 terminated.
 """
 
 import sys
@@ -12,8 +12,7 @@ from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, did_you_mean, reason_in_words
-from tinygrad_gpt.cli.options import HelpShown
+from tinygrad_gpt.cli.errors import CommandFailed, HelpShown, UserError, did_you_mean, reason_in_words
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, one_line, utf8_streams
 from tinygrad_gpt.console import UNREAD, discard_output
 from tinygrad_gpt.version import __version__
@@ -24,23 +23,23 @@ COMMANDS = {
     "generate": "continue a text with a trained model",
     "sampling": "show what temperature, top-k and top-p do to the next token",
     "evaluate": "measure how well a model predicts a text: loss, perplexity, bits per byte",
-    "explain": "derive an op's gradient, with its code and small numbers, line by line",
-    "trace": "watch one training step, op by op, forward and back",
-    "pitfalls": "find the mistake in wrong gradients and losses; write a vjp, and have it checked",
-    "laws": "check a sampler, or another object, by the laws it must keep",
+    "explain": "derive the gradient of an op, with its code and small numbers, line by line",
+    "trace": "show one training step, op by op, forward and backward",
+    "pitfalls": "find the mistake in wrong gradients and losses; write a vjp and check it",
+    "laws": "check a sampler, or another object, against the laws it must obey",
     "doctor": "show what this machine has, and which model fits it",
 }
-_MODULES = {"train": "train.command"}  # where the module has another name than its command
+_MODULES = {"train": "train.command"}  # commands whose module has another name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code.  argv is what follows the program's name, sys.argv's by default."""
+    """Run a command; the exit code.  argv is what follows the program's name; by default from sys.argv."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = f"{_PROGRAM} {arguments[0]}" if arguments and arguments[0] in COMMANDS else _PROGRAM
     with utf8_streams():
         try:
             code = _dispatch(arguments)
-            sys.stdout.flush()  # here a closed pipe is met quietly; at the interpreter's end it would not be
+            sys.stdout.flush()  # here a closed pipe is handled quietly; at exit the interpreter would complain
             return code
         except (UserError, CommandFailed) as error:
             _print_to_stderr(f"{command}: {one_line(error)}")
@@ -57,20 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.filename is not None:
                 raise
-            # Standard output is the one open file without a name here.
+            # Only standard output has no file name.
             _print_to_stderr(f"{command}: standard output not written: {reason_in_words(error)}")
             discard_output()
             return CommandFailed.exit_code
 
 
 def _print_to_stderr(line: str) -> None:
-    """Print a line to stderr, if that can be."""
+    """Print a line to stderr, if possible."""
     with suppress(OSError):
         print(line, file=sys.stderr)
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Hand the arguments after the command's name to the command's module."""
+    """Call the command's module with the arguments after the command's name."""
     name, *rest = arguments or ["--help"]
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
@@ -107,11 +106,11 @@ A GPT written from scratch on NumPy and CuPy.
 {commands}
 
   {_PROGRAM} train                            train a small GPT on Python's reference manual, a minute or two
-  {_PROGRAM} train my.txt --epochs 10         train on a text of your own
-  {_PROGRAM} generate runs/manual-1 "The"     continue a text with what was trained
+  {_PROGRAM} train my.txt --epochs 10         train on your own text
+  {_PROGRAM} generate runs/manual-1 "The"     continue a text with the trained model
   {_PROGRAM} COMMAND --help                   every option of a command"""
 
 
 def _unknown_command(name: str) -> str:
-    """What to say to a command that does not exist."""
+    """The error for an unknown command."""
     return f"unknown command {name!r}" + (did_you_mean(name, COMMANDS) or f"; commands are {', '.join(COMMANDS)}")

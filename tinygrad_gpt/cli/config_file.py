@@ -3,7 +3,7 @@
     context_length = 256     # --context-length 256; context-length = 256 is the same
     texts = ["my.txt"]
 
-Reading is tomllib's.  Writing needs no library: the values are text, numbers, true, false, and lists of text.
+tomllib reads it.  Writing needs no library: values are text, numbers, true, false, and lists of text.
 """
 
 import json
@@ -12,13 +12,14 @@ from collections.abc import Collection
 from typing import Any
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean, reason_in_words
-from tinygrad_gpt.cli.options import options_of, shorten, value_of
+from tinygrad_gpt.cli.options import options_of, value_of
+from tinygrad_gpt.cli.terminal import shorten
 
 
 def read_config(path: str, kind: type) -> dict[str, Any]:
     """The values in a file, by option name.
 
-    Raises UserError for a file that is no TOML, a key that is no option, or a value of another type.
+    Raises UserError if the file is not TOML, a key is not an option, or a value has the wrong type.
     """
     try:
         with open(path, "rb") as file:
@@ -34,7 +35,7 @@ def read_config(path: str, kind: type) -> dict[str, Any]:
         if name == "config":
             raise UserError(f"--config {path!r}: a configuration file cannot name another one")
         if name == "resume":
-            raise UserError(f"--config {path!r}: resume is a flag alone; a run folder's options are its config.toml")
+            raise UserError(f"--config {path!r}: resume is only a flag; the options of a run are in its config.toml")
         if name not in known:
             raise UserError(f"--config {path!r}: unknown key {key!r}{did_you_mean(name, known)}")
         option = known[name]
@@ -49,7 +50,7 @@ def read_config(path: str, kind: type) -> dict[str, Any]:
 
 
 def to_toml(options: object, *, leave_out: Collection[str] = (), **changed: Any) -> str:
-    """The options as TOML, group by group.  What is not set (None) is left out: it takes its default again."""
+    """The options as TOML, group by group.  Options that are None are left out: None is their default."""
     lines: list[str] = []
     group: str | None = None
     for option in options_of(type(options)):

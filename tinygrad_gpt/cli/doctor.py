@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,27 +14,26 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cuda
-from tinygrad_gpt.cli.options import parse
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import memory_here
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import memory_needed
 from tinygrad_gpt.kernels import default_num_threads, using_threads
 from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota
 from tinygrad_gpt.kernels.threads import variable_naming_threads
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
+from tinygrad_gpt.nn.cost import training_bytes, training_flops
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
 from tinygrad_gpt.version import __version__
 
 _LIBRARIES = ("numpy", "tiktoken", "tyro", "threadpoolctl", "tqdm", "matplotlib")
-MATRIX_SIDE = 384  # of the matrices multiplied: a product takes a millisecond or two
-_MIN_CPU_SHARE = 0.8  # of a thread's time: with less than this to compute in, others have the rest
-SMALL_BATCH, SHORT_CONTEXT = 2, 64  # with less than this the presets are not worth it
+MATRIX_SIDE = 384  # rows and columns; a product takes a millisecond or two
+_MIN_COLUMNS = 60
+_MIN_CPU_SHARE = 0.8  # of a thread's time; with less, other programs use the processor
+SMALL_BATCH, SHORT_CONTEXT = 2, 64  # smaller ones are not worth training with
 MANUAL_TOKENS, MANUAL_VOCABULARY = 86_000, 5_100  # of Python 3.11's reference manual, compact
-_TRAINING_EFFICIENCY = (
-    0.4  # of the matrix product's speed that training reaches: the default run's; larger models reach more
-)
-_PATIENCE_MINUTES = 30  # minutes
+_TRAINING_EFFICIENCY = 0.4  # training speed / speed of matrix products, in the default run; larger models reach more
+_PATIENCE_MINUTES = 30
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,19 @@ class Doctor:
 def main(argv: Sequence[str]) -> int:
     """Look, measure, print; the exit code."""
     parse(Doctor, argv, "tinygrad-gpt doctor")
+    width = max(_MIN_COLUMNS, shutil.get_terminal_size().columns)
     for name, value in _findings():
-        print(f"{name:<12} {value}", flush=True)
+        line = f"{name:<12} {value}"
+        print(line if name == "suggestion" else _fold_line(line, width), flush=True)  # a command to copy stays whole
     return 0
 
 
+def _fold_line(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent=" " * 15, break_long_words=False, break_on_hyphens=False)
+
+
 def _findings() -> Iterator[tuple[str, str]]:
-    """What there is to say, line by line, the quick things first."""
+    """The lines to print, as name and value, quick ones first."""
     yield "tinygrad-gpt", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", ", ".join(f"{name} {_version_in_words(name)}" for name in _LIBRARIES)
@@ -79,7 +86,7 @@ def _version_in_words(package: str) -> str:
 
 
 def _cores_in_words() -> str:
-    """How many cores' worth of time this process may use, and what says so if that is not all there are."""
+    """How many cores this process may use, and what limits them."""
     n, allowed, there, quota = cores(), cores_allowed(), os.cpu_count(), cpu_quota()
     if quota is not None and n < allowed:
         return f"{n} of {there}: the container's CPU quota is {quota:g}"
@@ -94,7 +101,7 @@ def _blas_in_words() -> str:
 
 
 def _threads_in_words() -> str:
-    """How many threads the commands share their work over, why so many, and which BLAS multiplies in each."""
+    """How many threads the commands use, why, and which BLAS multiplies in each."""
     from threadpoolctl import threadpool_info
 
     libraries = sorted({pool["internal_api"] for pool in threadpool_info() if pool["user_api"] == "blas"})
@@ -104,25 +111,25 @@ def _threads_in_words() -> str:
 
 
 def _gpu_in_words() -> str:
-    """The GPU and the CuPy that drives it, or why there is none."""
+    """The GPU and CuPy's version, or why there is none."""
     reason = why_no_cuda()
     if reason is not None:
         return f"none: {reason}"
     try:
         return _gpu_name()
-    except Exception as error:  # full, or taken by another process: CUDA has errors of its own
+    except Exception as error:  # out of memory, or in use by another process: CUDA has its own errors
         return f"there is one, but it cannot be used: {first_line(error)}"
 
 
 def _gpu_name() -> str:
-    """The GPU, and the CuPy that drives it."""
+    """The GPU and CuPy's version."""
     cupy: Any = array_module(to_device(np.zeros(1), "cuda"))
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     return f"{properties['name'].decode()}, {human_number(properties['totalGlobalMem'], 'B')}, CuPy {cupy.__version__}"
 
 
 def _tokenizer_in_words() -> str:
-    """Whether GPT-2's merge table is whole, and its hash."""
+    """Whether GPT-2's merge table is undamaged, and its hash."""
     try:
         merge_table()
     except RuntimeError as error:
@@ -132,16 +139,16 @@ def _tokenizer_in_words() -> str:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast matrices are multiplied: operations per second, and the part of the processor's time that was ours."""
+    """Speed of matrix products: operations per second, and the share of the processor's time that was ours."""
 
     flops: float
     share: float
 
 
 def matmul_speed(seconds: float = 0.5) -> Speed:
-    """Measure float32 matrix products in as many threads as commands use, for some time.
+    """Multiply float32 matrices for some time, in as many threads as commands use.
 
-    Each thread's best of many short products counts: other programs interrupt a long one, but hardly every short one.
+    The fastest of each thread's many short products counts: other programs cannot interrupt all of them.
     """
     n = default_num_threads()
     with using_threads(n), ThreadPoolExecutor(n) as pool:
@@ -150,7 +157,7 @@ def matmul_speed(seconds: float = 0.5) -> Speed:
 
 
 def multiply(seconds: float) -> tuple[float, float]:
-    """Multiply matrices in this thread: the seconds of the fastest product, the part of the time that it computed."""
+    """Multiply matrices in this thread; the seconds of the fastest product, and the share of time spent computing."""
     a = np.ones((MATRIX_SIDE, MATRIX_SIDE), np.float32)
     out = np.empty_like(a)
     best, begun, computed = np.inf, time.perf_counter(), time.thread_time()
@@ -164,12 +171,12 @@ def multiply(seconds: float) -> tuple[float, float]:
 
 
 def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
-    """What `train --preset NAME` would take on this CPU, and the largest that is bearable."""
+    """What `train --preset NAME` would take on this CPU, and the largest preset that takes at most half an hour."""
     yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
-    here, best = memory_here(), ""
+    here, best, n_tokens = memory_here(), "", Train().training.epochs * MANUAL_TOKENS
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
-        minutes = _training_flops(config) / (_TRAINING_EFFICIENCY * speed.flops) / 60
+        minutes = training_flops(config, n_tokens) / (_TRAINING_EFFICIENCY * speed.flops) / 60
         fitting = largest_fitting(config, here)
         if fitting is not None and (minutes <= _PATIENCE_MINUTES or not best):
             best = f"tinygrad-gpt train --preset {name}{fitting.flags}"
@@ -180,17 +187,17 @@ def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Fitting:
-    """The flags, if any, with which a preset fits into memory, and the bytes that it takes with them."""
+    """The flags with which a preset fits into memory ("" if none are needed), and its bytes then."""
 
     flags: str
     needed: int
 
 
 def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
-    """The preset as it is if there is memory for it; else in smaller batches, then with a shorter context too."""
+    """How the preset fits into memory: as it is, with smaller batches, or a shorter context too.  None: not at all."""
     batch, context, flags = Train().training.batch_size, config.context_length, ""
     while True:
-        needed = memory_needed(replace(config, context_length=context), batch)
+        needed = training_bytes(replace(config, context_length=context), batch)
         if here is None or needed <= here:
             return Fitting(flags, needed)
         if batch > SMALL_BATCH:
@@ -203,21 +210,13 @@ def largest_fitting(config: GPTConfig, here: int | None) -> Fitting | None:
 
 
 def _memory_in_words(config: GPTConfig, fitting: Fitting | None) -> str:
-    """How much memory a preset takes, and what takes less if that is more than there is."""
-    needed = f"{human_number(memory_needed(config, Train().training.batch_size), 'B')} of memory"
+    """How much memory a preset takes, and the flags that reduce it if there is too little."""
+    needed = f"{human_number(training_bytes(config, Train().training.batch_size), 'B')} of memory"
     if fitting is None:
         return f"{needed}, more than there is"
     return needed + (
         f", more than there is; {human_number(fitting.needed, 'B')} with{fitting.flags}" if fitting.flags else ""
     )
-
-
-def _training_flops(config: GPTConfig) -> float:
-    """Operations of the default run with this shape: per token 6 for each weight it is multiplied with (2 forward, 4
-    backward), and 12 T C per layer for attention."""
-    C, T = config.emb_dim, config.context_length
-    weights = 12 * config.n_layers * C * C + config.vocab_size * C
-    return Train().training.epochs * MANUAL_TOKENS * (6 * weights + 12 * config.n_layers * T * C)
 
 
 def _time_in_words(minutes: float) -> str:

@@ -1,8 +1,8 @@
-"""What the command line says instead of a traceback.
+"""Errors that the command line reports in one line instead of a traceback.
 
-Only two exceptions become a line on stderr.  A UserError is raised where input is checked: by the command line itself,
-or inside `user_input()`, which stands around single calls that refuse bad values.  Anything else is a fault of the
-program, and keeps its traceback.
+There are two.  A UserError means bad input: the command line raises it, or `user_input()` does, which stands around
+single library calls that refuse bad values.  CommandFailed means that good input could not be processed.  Every other
+exception is a fault of the program and keeps its traceback.
 """
 
 import sys
@@ -15,20 +15,24 @@ from tinygrad_gpt.cli.terminal import one_line
 
 
 class UserError(Exception):
-    """The input is bad.  The text names the thing, the value and what is allowed; nothing was written."""
+    """The input is bad, and nothing was written.  The text names the thing, the value and what is allowed."""
 
     exit_code = 2
 
 
 class CommandFailed(Exception):  # noqa: N818  (it is the command that failed, not the input)
-    """The input was good, and the work could not be finished.  The text says why."""
+    """The input is good, but the work could not be finished.  The text says why."""
 
     exit_code = 1
 
 
+class HelpShown(SystemExit):
+    """--help has been printed.  Any other SystemExit comes from user code that a command runs."""
+
+
 @contextmanager
 def user_input() -> Iterator[None]:
-    """Around a call whose ValueError, TypeError or OSError means that its arguments came from the user and are bad."""
+    """Around a library call: its ValueError, TypeError or OSError means that the user's input is bad."""
     try:
         yield
     except OSError as error:
@@ -38,19 +42,19 @@ def user_input() -> Iterator[None]:
 
 
 def note(line: str) -> None:
-    """Tell the user something that is not wrong."""
+    """Print a note to stderr: nothing is wrong, but it may surprise."""
     print(f"note: {one_line(line)}", file=sys.stderr)
 
 
 def require_package(package: str, install: str | None = None) -> None:
-    """Raise UserError, with the reason and the remedy, if the package cannot be imported."""
+    """Raise UserError, with reason and remedy, if the package cannot be imported."""
     missing = why_not_importable(package, install)
     if missing is not None:
         raise UserError(missing)
 
 
 def reason_in_words(error: OSError | ImportError) -> str:
-    """An error in words: what could not be done with which file or package, and why."""
+    """An error in words: which file or package cannot be used, and why."""
     if isinstance(error, ImportError):
         return str(error)
     if error.filename is None:

@@ -15,13 +15,15 @@ from tinygrad_gpt.checkpoints import CheckpointError, Checkpoints
 from tinygrad_gpt.checkpoints.safetensors_file import open_safetensors
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.options import Range, parse, with_values
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range, with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.reading import Reading, note_marks, progress
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, MODEL, TOKENS, WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
+from tinygrad_gpt.cli.train.corpus import check_token_ids
 from tinygrad_gpt.cli.train.fingerprint import text_in_words
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import check_ids
+from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, MODEL, TOKENS
 from tinygrad_gpt.text import STDIN, Tokenizer, encode_pieces, open_tokens, reference_manual, split_tokens
 from tinygrad_gpt.training import evaluate
 from tinygrad_gpt.training.evaluate import count_windows
@@ -32,28 +34,27 @@ class Evaluate:
     """Measure how well a trained model predicts a text: loss, perplexity, bits per byte."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Run folder that train has made."""
+    """Folder of a run, as train has written it."""
     texts: Annotated[tuple[str, ...], Positional, arg(metavar="TEXTS ...", help_behavior_hint="")] = ()
-    """Text files, - for standard input; several are joined. Default: the part of the run's own text kept for
-    validation."""
+    """Text files, or - for standard input; several are joined. Default: the validation part of the run's text."""
     checkpoint: WhichCheckpoint = None
-    max_tokens: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
-    """Score this many tokens at most, from the beginning. Default: all."""
-    stride: Annotated[int | None, Range(1), arg(help_behavior_hint="")] = None
+    max_tokens: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
+    """Score only the first tokens, at most this many. Default: all."""
+    stride: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Tokens from one window to the next; fewer give each token more context. Default: the context length."""
     batch_size: Annotated[int, Range(1, 2**20)] = 8
-    """Windows computed together; changes the result by rounding at most."""
+    """Windows computed together. Changes the result only by rounding."""
     encoding: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: utf-8)")] = None
-    """Encoding of the text files, by Python's name for it."""
+    """Encoding of the text files, as Python names it."""
     errors: Annotated[
         Literal["strict", "replace", "ignore", "backslashreplace"] | None, arg(help_behavior_hint="(default: strict)")
     ] = None
-    """What to do with bytes that the encoding does not allow: strict stops and says where."""
+    """What to do with bytes that the encoding does not allow; strict stops and says where."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    """Where to compute: on the CPU, on an NVIDIA GPU (cuda), or on a GPU if there is one (auto)."""
     threads: Threads = None
     progress: bool = True
-    """Show a progress bar, if stderr is a terminal."""
+    """Show a progress bar if stderr is a terminal."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -62,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
     idle = [f"--{name}" for name in ("encoding", "errors") if getattr(options, name) is not None]
     if idle and not options.texts:
         raise UserError(f"{' and '.join(idle)} without TEXTS: the run's own text is read as train has read it")
-    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
+    run = load_named_run(options.run, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     length = model.config.context_length
     stride = length if options.stride is None else options.stride
     if stride > length:
@@ -75,13 +77,15 @@ def main(argv: Sequence[str]) -> int:
     n = len(tokens) - 1 if options.max_tokens is None else min(options.max_tokens, len(tokens) - 1)
     with (
         process_limits(options.threads),
-        np.errstate(all="ignore"),  # a model that has diverged is told below, in one line
+        np.errstate(all="ignore"),  # a model that has diverged is reported below, in one line
         progress("scoring", n, " tokens", shown=options.progress) as bar,
     ):
         score = evaluate(model, tokens, stride=stride, batch_size=options.batch_size, max_tokens=n, advance=bar.update)
     if not math.isfinite(score.loss):
         raise CommandFailed(f"the model of {options.run} has diverged: its loss is {score.loss}")
     n_bytes = tokenizer.n_bytes(tokens[1 : n + 1])
+    if options.checkpoint is not None:
+        print(f"checkpoint      of step {run.step:,}")
     print(f"tokens scored   {score.tokens:,}{_scored_in_words(options, len(tokens), n)}: the first is given")
     print(f"windows         {count_windows(n + 1, length, stride):,}, {_context_in_words(length, stride)}")
     print(f"loss            {score.loss:.4f} nats per token")
@@ -97,7 +101,7 @@ def _scored_in_words(options: Evaluate, n_tokens: int, scored: int) -> str:
 
 
 def _context_in_words(length: int, stride: int) -> str:
-    """What a token is predicted from."""
+    """How many tokens a prediction can use."""
     least = length - stride + 1
     given = f"{least:,} to {length:,} tokens" if least < length else f"{length:,} token{'' if length == 1 else 's'}"
     first = ", near the beginning fewer" if least > 1 else ""
@@ -105,7 +109,7 @@ def _context_in_words(length: int, stride: int) -> str:
 
 
 def _text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
-    """The tokens of TEXTS, no more than are needed."""
+    """The tokens of TEXTS; of a long text no more than are needed."""
     reading = Reading(
         options.texts,
         options.encoding or "utf-8",
@@ -120,7 +124,7 @@ def _text_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
 
 
 def _validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
-    """The tokens of the run's own text that it was not trained on.  Raises UserError if they cannot be had."""
+    """The validation part of the text that the run was trained on.  Raises UserError if that text is not available."""
     folder = Path(options.run)
     trained = with_values(Train(), read_config(str(folder / CONFIG), Train))
     if not trained.text.val_fraction:
@@ -128,7 +132,7 @@ def _validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
     with user_input():
         if (folder / TOKENS[0]).exists():
             tokens = open_tokens(folder / TOKENS[0], tokenizer)
-            check_ids(tokens, tokenizer.vocab_size, folder / TOKENS[0])
+            check_token_ids(tokens, tokenizer.vocab_size, folder / TOKENS[0])
         elif STDIN in trained.texts:
             raise UserError(f"RUN {options.run!r} was trained on standard input, which is gone: name TEXTS to score")
         elif trained.texts:
@@ -143,7 +147,7 @@ def _validation_tokens(options: Evaluate, tokenizer: Tokenizer) -> Array:
 
 
 def _encode_text(reading: Reading, tokenizer: Tokenizer, most: int | None = None) -> Array:
-    """The tokens of a text, (N,) of int32; with `most` not all of a long one, but one more than that."""
+    """The tokens of a text, (N,) of int32; with `most`, at least the first most + 1, if there are as many."""
     found, n = [np.empty(0, np.int32)], 0
     with user_input():
         for ids in encode_pieces(tokenizer, reading):
@@ -155,12 +159,15 @@ def _encode_text(reading: Reading, tokenizer: Tokenizer, most: int | None = None
 
 
 def _training_text_of(run: Path) -> str | None:
-    """The text that a run was trained on, as its model says or, where an older version wrote that, its newest
-    checkpoint; None if neither does.
+    """The text that a run was trained on, as described in its model or, for a run of an older version, in its newest
+    checkpoint; None if neither describes it.
     """
     checkpoints = Checkpoints(run / CHECKPOINTS)
     for path in [run / MODEL, *(checkpoints.paths() if checkpoints.folder.is_dir() else [])]:
-        with suppress(CheckpointError), open_safetensors(path) as file:  # of what cannot be read load_run has told
+        with (
+            suppress(CheckpointError),
+            open_safetensors(path) as file,
+        ):  # load_named_run has reported what cannot be read
             if "text" in file.metadata:
                 return file.metadata["text"]
     return None

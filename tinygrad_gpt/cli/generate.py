@@ -1,65 +1,67 @@
-"""tinygrad-gpt generate: continue a text, token by token as they are drawn."""
+"""tinygrad-gpt generate: continue a text, and print each token when it is drawn."""
 
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import CommandFailed, UserError, note, user_input
-from tinygrad_gpt.cli.options import Range, parse
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
+from tinygrad_gpt.cli.sampler_options import MinP, TopK, TopP
 from tinygrad_gpt.cli.terminal import escape_controls_in
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.sampling import Step, generate, probabilities, probability_bars
+from tinygrad_gpt.sampling import SamplerSettings, Step, generate, probabilities, probability_bars
 from tinygrad_gpt.text import END_OF_TEXT, StreamDecoder, Tokenizer
 
-_HIDE_DEFAULT = arg(help_behavior_hint="")
 _ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}  # in --stop
 
 
 @dataclass(frozen=True)
 class Generate:
-    """Continue a text with a trained model; without a temperature, greedily."""
+    """Continue a text with a trained model. By default it always takes the likeliest token."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Run folder that train has made."""
+    """Folder of a run, as train has written it."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
     """Text to continue."""
     checkpoint: WhichCheckpoint = None
     max_new_tokens: Annotated[int, Range(0)] = 50
-    """Most tokens to add."""
+    """Largest number of tokens to add."""
     temperature: Annotated[float, Range(0)] = 0.0
-    """0 is greedy, the likeliest token each time; 1 is the model's own distribution, less is safer, more bolder."""
-    top_k: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
-    """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), _HIDE_DEFAULT] = None
-    """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), _HIDE_DEFAULT] = None
-    """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
+    """0 always takes the likeliest token; 1 is the model's distribution; higher is more random."""
+    top_k: TopK = None
+    top_p: TopP = None
+    min_p: MinP = None
     ties: Literal["exact", "all"] = "exact"
-    """With --top-k, of tokens equally likely as the last: exact keeps the first, all keeps all."""
+    """If several tokens are as likely as the last that --top-k keeps: exact keeps exactly k, all keeps them all."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
-    """The same seed draws the same text. From 0 to 2**64 - 1."""
+    """Seed of the random numbers: the same seed gives the same text. From 0 to 2**64 - 1."""
     stop: Annotated[
         str | None,
         arg(
             metavar="TEXT",
-            help="End as soon as the new text holds this, and leave it out. In it \\n is a line's end, \\t a tab, "
-            "\\r a carriage return, \\\\ a backslash.",
+            help="Stop as soon as the new text contains this text, and leave it out. In it, \\n is a line end, \\t a "
+            "tab, \\r a carriage return, \\\\ a backslash.",
             help_behavior_hint="",
         ),
     ] = None
-    show_probabilities: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
-    """Show this many of the likeliest tokens at each step, with bars, before and after temperature and top-k."""
+    show_probabilities: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
+    """At each step show this many of the likeliest tokens, before and after temperature, top-k, top-p and min-p."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    """Where to compute: on the CPU, on an NVIDIA GPU (cuda), or on a GPU if there is one (auto)."""
     threads: Threads = None
+
+    def settings(self) -> SamplerSettings:
+        """The options of the sampler."""
+        return SamplerSettings(**{field.name: getattr(self, field.name) for field in fields(SamplerSettings)})
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,7 +71,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if options.stop == "":
         raise UserError("--stop must not be empty; leave it out to stop at --max-new-tokens")
-    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
+    run = load_named_run(options.run, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     with user_input():
         ids = tokenizer.encode(options.text)
     _note_settings(options, len(ids), model.config.context_length, tokenizer)
@@ -86,38 +89,34 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _note_settings(options: Generate, n_tokens: int, context_length: int, tokenizer: Tokenizer) -> None:
-    """Notes about what has no effect, or another than one might think."""
+    """Print notes about options that have no effect, or not the expected one."""
     if "\\n" in options.text:
-        note("TEXT holds \\n, a backslash and an n, and no line's end there: that is $'\\n' in most shells")
+        note("TEXT has \\n, a backslash and an n, not a line end: in most shells a line end is $'\\n'")
     if END_OF_TEXT in options.text and not tokenizer.end_of_text:
-        note(f"TEXT holds {END_OF_TEXT}, which is spelled like any other text: RUN was trained without --end-of-text")
+        note(f"TEXT has {END_OF_TEXT}, which is read as ordinary text: RUN was trained without --end-of-text")
     if n_tokens > context_length:
         note(f"TEXT has {n_tokens} tokens; the model sees the last {context_length} of them")
-    idle = [name for name in ("top_k", "top_p", "min_p") if getattr(options, name) is not None]
+    idle = options.settings().limits()
     if options.temperature == 0 and idle:
         flags = ", ".join("--" + name.replace("_", "-") for name in idle)
         note(f"{flags} without effect: --temperature 0 always takes the likeliest token")
 
 
 def _continuation_steps(model: GPT, ids: list[int], options: Generate) -> Iterator[Step]:
-    """The steps of the generation."""
+    """The steps of the generation; logits included."""
     with user_input():
         return generate(
             model,
             [ids],
             options.max_new_tokens,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            min_p=options.min_p,
-            ties=options.ties,
+            **vars(options.settings()),
             seed=options.seed,
             return_probabilities=True,
         )
 
 
 def _print_stream(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
-    """The text and its continuation, each piece as soon as it is certain."""
+    """Print the text and its continuation, each piece as soon as it is final."""
     _write(chain([options.text], text_until(stop_text(options), _completed_text(steps, tokenizer)), ["\n"]))
 
 
@@ -130,12 +129,12 @@ def _completed_text(steps: Iterator[Step], tokenizer: Tokenizer) -> Iterator[str
 
 
 def stop_text(options: Generate) -> str | None:
-    """The text that --stop means."""
+    """The text of --stop, with its escapes replaced."""
     return options.stop and re.sub(r"\\[ntr\\]", lambda found: _ESCAPES[found[0]], options.stop)
 
 
 def text_until(stop: str | None, texts: Iterator[str]) -> Iterator[str]:
-    """The texts up to where, joined, they hold `stop`; what may be its beginning waits for what follows."""
+    """The texts, joined, up to the first `stop`.  An end that may be the beginning of `stop` is held back."""
     waiting = ""
     for text in texts:
         waiting += text
@@ -152,7 +151,7 @@ def text_until(stop: str | None, texts: Iterator[str]) -> Iterator[str]:
 
 
 def longest_overlap(text: str, stop: str) -> int:
-    """The length of the longest end of text that is a beginning of stop.
+    """The length of the longest suffix of text that is a prefix of stop.
 
     >>> longest_overlap("to be", "beyond"), longest_overlap("to be", "or")
     (2, 0)
@@ -162,7 +161,7 @@ def longest_overlap(text: str, stop: str) -> int:
 
 
 def _print_charts(steps: Iterator[Step], tokenizer: Tokenizer, options: Generate) -> None:
-    """Every step as a chart, and the text at the end."""
+    """Print a chart for every step, and the text at the end."""
     assert options.show_probabilities is not None
     width = min(shutil.get_terminal_size().columns, 100)
     settings = ", ".join(f"{name} {value}" for name, value in _settings_in_words(options))
@@ -186,13 +185,12 @@ def _settings_in_words(options: Generate) -> Iterator[tuple[str, Any]]:
         yield "temperature", "0, greedy"
         return
     yield "temperature", f"{options.temperature:g}"
-    for name in ("top_k", "top_p", "min_p"):
-        if getattr(options, name) is not None:
-            yield name.replace("_", "-"), getattr(options, name)
+    for name, value in options.settings().limits().items():
+        yield name.replace("_", "-"), value
 
 
 def _write(texts: Iterable[str]) -> None:
-    """Texts to stdout, each at once; unchanged, but harmless at a terminal."""
+    """Write texts to stdout, each at once; at a terminal without control characters."""
     for text in escape_controls_in(texts) if sys.stdout.isatty() else texts:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -6,5 +6,5 @@ from tinygrad_gpt.laws.command import main as check_named
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, check; the exit code: 0 every law held, 1 one was broken, 2 bad input."""
+    """Parse, check; the exit code: 0 if every law passed, 1 if one failed, 2 for bad input."""
     return check_named(argv, program="tinygrad-gpt laws")

@@ -1,4 +1,4 @@
-"""Files that a command writes where it is told to: named rightly before the work begins, then whole or not there."""
+"""Output files named by the user: checked before the work begins, then written whole or not at all."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from tinygrad_gpt.files import atomic_write
 
 
 def check_output(flag: str, name: str | None) -> None:
-    """Raise UserError if a file of this name cannot be written; None is none."""
+    """Raise UserError if a file of this name cannot be written.  None is allowed: no file."""
     if name is None:
         return
     with user_input():
@@ -22,8 +22,20 @@ def check_output(flag: str, name: str | None) -> None:
         raise UserError(f"{flag} {name!r}: its folder cannot be written")
 
 
+def check_outputs(**names: str | None) -> None:
+    """check_output for several flags, given without their dashes.  Raises UserError if two name the same file."""
+    flags: dict[str, str] = {}
+    for flag, name in names.items():
+        check_output(f"--{flag}", name)
+        if name is None:
+            continue
+        other = flags.setdefault(os.path.realpath(name), flag)
+        if other != flag:
+            raise UserError(f"--{other} and --{flag} must name different files; got {name!r} for both")
+
+
 def write_output(name: str, content: bytes | str) -> None:
-    """Write the file, whole or not at all, and print its name and size.  Raises CommandFailed if it cannot be."""
+    """Write the file, whole or not at all, and print its name and size.  Raises CommandFailed if that fails."""
     if isinstance(content, str):
         content = content.encode("utf-8", "backslashreplace")
     try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, did_you_mean, require_package, user_input
-from tinygrad_gpt.cli.options import parse, shorten
+from tinygrad_gpt.cli.parsing import parse
+from tinygrad_gpt.cli.terminal import shorten
 
 if TYPE_CHECKING:
     from tinygrad_gpt.study.pitfalls import Pitfall
@@ -22,23 +23,23 @@ Ask = Callable[[str], str]  # a prompt -> what was typed; EOFError at the end
 
 @dataclass(frozen=True)
 class Pitfalls:
-    """Find the mistake: wrong gradients and losses that people really write, and what catches them.
+    """Find the mistake in wrong gradients and losses that people really write, and see which check catches it.
 
-    Without arguments: the list. `_exercise` lists vjps to write; `exercise softmax` makes softmax.py, then checks it.
+    Without arguments: the list. `exercise` lists vjps to write; `exercise softmax` creates softmax.py, then checks it.
     """
 
     pitfall: Annotated[str | None, Positional, arg(metavar="[N|NAME|exercise]", help_behavior_hint="")] = None
-    """Number or name of a pitfall, or the word exercise."""
+    """Number or name of a pitfall, or the word "exercise"."""
     exercise: Annotated[str | None, Positional, arg(metavar="[EXERCISE]", help_behavior_hint="")] = None
     """Name of an exercise, such as layer_norm."""
     show: bool = False
-    """Tell everything at once, without questions (as when no terminal is there to ask)."""
+    """Show everything at once, without questions (always so without a terminal)."""
     file: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """The file of the exercise. Default: its name with .py, in this folder."""
+    """File of the exercise. Default: EXERCISE.py in this folder."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse; list, teach, or check an exercise: 0 it is right (or there was none), 1 it is not, 2 bad input."""
+    """Parse; list, teach, or check an exercise.  The exit code: 1 if the exercise is wrong, 2 for bad input."""
     options = parse(Pitfalls, argv, _PROGRAM)
     if options.pitfall == _EXERCISE:
         return _exercise(options.exercise, options.file)
@@ -49,19 +50,19 @@ def main(argv: Sequence[str]) -> int:
     if options.pitfall is None:
         print(_overview())
         return 0
-    require_package("hypothesis")  # lessons and checks are the laws' work
+    require_package("hypothesis")  # lessons and checks use the laws
     number, found = _pitfall_of(options.pitfall)
     teach(number, found, input if _at_a_terminal() and not options.show else None)
     return 0
 
 
 def _at_a_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Whether a person can answer questions."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _overview() -> str:
-    """All pitfalls, and how to go on."""
+    """All pitfalls, and the next commands."""
     from tinygrad_gpt.study import pitfalls
 
     return f"""\
@@ -86,7 +87,7 @@ def _pitfall_of(key: str) -> tuple[int, "Pitfall"]:
 
 
 def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
-    """One pitfall, step by step; all at once where nobody can be asked.  Ends early, quietly, at the input's end."""
+    """Print a pitfall, step by step; all at once without `ask`.  Stops quietly when the input ends."""
     from tinygrad_gpt.study.pitfalls import lesson
 
     print(lesson.opening(number, pitfall))
@@ -95,30 +96,30 @@ def teach(number: int, pitfall: "Pitfall", ask: Ask | None) -> None:
             print()
             _guess(pitfall, ask)
         else:
-            print(f"\n{lesson.told(pitfall)}")
-        print(f"\n{lesson.caught(pitfall)}\n")
+            print(f"\n{lesson.answer(pitfall)}")
+        print(f"\n{lesson.catch(pitfall)}\n")
         if ask:
-            ask("Enter for the mend ")
+            ask("Enter for the fix ")
             print()
     except EOFError:
         print()
         return
-    print(lesson.mended(pitfall))
+    print(lesson.fix(pitfall))
 
 
 def _guess(pitfall: "Pitfall", ask: Ask) -> None:
-    """Let somebody point at lines until they hit, or want to be told."""
-    from tinygrad_gpt.study.pitfalls.lesson import told, verdict
+    """Ask for the wrong line until the answer is right, or empty."""
+    from tinygrad_gpt.study.pitfalls.lesson import answer, verdict
 
     lines = len(pitfall.code)
-    while answer := ask("Which line is wrong? Its number, or Enter to be told: ").strip():
-        if not (answer.isdecimal() and 1 <= int(answer) <= lines):
+    while guess := ask("Which line is wrong? Its number, or Enter to be told: ").strip():
+        if not (guess.isdecimal() and 1 <= int(guess) <= lines):
             print(f"A number from 1 to {lines}, or Enter.")
             continue
-        print(verdict(pitfall, int(answer)))
-        if pitfall.is_wrong(int(answer)):
+        print(verdict(pitfall, int(guess)))
+        if pitfall.is_wrong(int(guess)):
             return
-    print(told(pitfall))
+    print(answer(pitfall))
 
 
 def _exercise(name: str | None, file: str | None) -> int:
@@ -157,8 +158,8 @@ def _begin(exercise: "Exercise", path: Path, file: str) -> int:
 def _check(exercise: "Exercise", path: Path) -> int:
     """Judge the file; the exit code."""
     require_package("hypothesis")
-    from tinygrad_gpt.study.pitfalls.checking import check as judge
-    from tinygrad_gpt.study.pitfalls.learner import Complaint
+    from tinygrad_gpt.study.pitfalls.exercises.checking import check as judge
+    from tinygrad_gpt.study.pitfalls.exercises.learner import Complaint
 
     try:
         with user_input():

@@ -1,4 +1,4 @@
-"""What a command asks of the machine: threads, and how much memory it has taken."""
+"""The threads that a command uses, and the memory that it has used."""
 
 import re
 import sys
@@ -14,23 +14,23 @@ from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_t
 from tinygrad_gpt.kernels.limits import memory_here as memory_here
 
 _THREADS_HELP = (
-    "Threads that share the work on a CPU. Default: what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS "
-    "say, else one per core, or as many as a container's CPU quota."
+    "Number of threads on the CPU. Default: the value of OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else one per "
+    "core, or as many as a container's CPU quota allows."
 )
 Threads = Annotated[int | None, Range(1, 1024), arg(help=_THREADS_HELP, help_behavior_hint="")]
 
 
 @contextmanager
 def process_limits(threads: int | None) -> Iterator[None]:
-    """Within this block the process has its threads; the memory that it frees it keeps from now on."""
+    """Use this many threads within the block.  From now on the process keeps the memory that it frees, to reuse it."""
     keep_freed_memory()
     with using_threads(default_num_threads() if threads is None else threads):
         yield
 
 
 def peak_memory() -> int | None:
-    """Bytes that this process has held at most; None where the system does not say (Windows)."""
-    try:  # Linux: getrusage would count what the parent had held when it started this process
+    """The largest number of bytes that this process has used; None where the system does not say (Windows)."""
+    try:  # Linux: getrusage would also count memory of the parent process
         status = Path("/proc/self/status").read_text()
         return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
     except (OSError, TypeError):

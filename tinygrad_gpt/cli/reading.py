@@ -1,4 +1,4 @@
-"""Texts as a command reads them: in pieces, counted as they come, with a bar where somebody waits."""
+"""Texts as a command reads them: piece by piece, counted, with a progress bar."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ _QUIET_SECONDS = 1  # seconds in which no bar is needed
 
 
 class Reading:
-    """The texts of these files, "-" for standard input, as read_pieces has them; to be iterated over once.
+    """Iterates once over the texts of these files ("-" is standard input), in pieces as read_pieces gives them.
 
-    n_bytes and n_marks count what has been read so far: bytes, and END_OF_TEXT.
+    n_bytes and n_marks count the bytes and the END_OF_TEXT read so far.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Reading:
 
     @property
     def known_bytes(self) -> int:
-        """The bytes of those texts that are files."""
+        """Total size of the texts that are files, in bytes."""
         return sum(filter(None, self.sizes))
 
     def __iter__(self) -> Iterator[str]:
@@ -55,7 +55,7 @@ class Reading:
 
 
 def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> Any:
-    """A bar on stderr over something that may take its time, if that is a terminal."""
+    """A progress bar on stderr, if that is a terminal, for work that may take long."""
     from tqdm import tqdm
 
     look = {"unit": unit, "unit_scale": True, "leave": False, "dynamic_ncols": True, "delay": _QUIET_SECONDS}
@@ -63,7 +63,7 @@ def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> 
 
 
 def note_marks(n: int, remedy: str) -> None:
-    """Say that END_OF_TEXT, so many times in the text, is not the token that it may be taken for."""
+    """Note that END_OF_TEXT occurs in the text n times as ordinary text, not as the token."""
     if n:
         times = "once" if n == 1 else f"{n:,} times"
-        note(f"{END_OF_TEXT} stands in the text {times} and is spelled like any other text: {remedy}")
+        note(f"{END_OF_TEXT} occurs in the text {times} and is read as ordinary text: {remedy}")

@@ -9,41 +9,40 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.cli.errors import UserError, require_package, user_input
-from tinygrad_gpt.cli.options import Range, parse
-from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.options import Range
+from tinygrad_gpt.cli.output import check_outputs, write_output
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, process_limits
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
-from tinygrad_gpt.study.next_token import Cut, figure, next_token, page, table
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
+from tinygrad_gpt.cli.sampler_options import MinP, TopK, TopP
+from tinygrad_gpt.sampling import SamplerSettings
+from tinygrad_gpt.study.next_token import figure, limits_text, next_token, page, table
 
-_HIDE_DEFAULT = arg(help_behavior_hint="")
 _DPI = 150
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Show the distribution of the next token at several temperatures, and what top-k and top-p leave of it."""
+    """Show the probabilities of the next token at several temperatures, and what top-k, top-p and min-p keep."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Run folder that train has made."""
+    """Folder of a run, as train has written it."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
-    """Text that the token would follow."""
+    """Text before the next token."""
     checkpoint: WhichCheckpoint = None
     temperatures: Annotated[tuple[float, ...], Range(0), arg(metavar="T ...")] = (0.1, 1.0, 5.0)
     """Temperatures to compare; 0 is greedy."""
-    top_k: Annotated[int | None, Range(1), _HIDE_DEFAULT] = None
-    """Draw only among this many likeliest tokens. Default: no limit."""
-    top_p: Annotated[float | None, Range(0, 1, above_low=True), _HIDE_DEFAULT] = None
-    """Draw only among the likeliest tokens that together have this probability, above 0 to 1. Default: no limit."""
-    min_p: Annotated[float | None, Range(0, 1), _HIDE_DEFAULT] = None
-    """Draw only tokens at least this many times as likely as the likeliest, 0 to 1. Default: no limit."""
+    top_k: TopK = None
+    top_p: TopP = None
+    min_p: MinP = None
     tokens: Annotated[int, Range(1, 60)] = 10
     """How many of the likeliest tokens to show."""
     png: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write the figures to this PNG file."""
+    """Write the charts to this PNG file."""
     html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write a page with sliders to this file; it needs no network."""
+    """Write an HTML page with sliders to this file; it works without a network."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    """Where to compute: on the CPU, on an NVIDIA GPU (cuda), or on a GPU if there is one (auto)."""
     threads: Threads = None
 
 
@@ -54,16 +53,16 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("TEXT must not be empty: the model continues a text")
     if not options.temperatures:
         raise UserError("--temperatures needs at least one")
+    check_outputs(png=options.png, html=options.html)
     if options.png is not None:
-        check_output("--png", options.png)
         require_package("matplotlib")
-    check_output("--html", options.html)
-    cut = Cut(options.top_k, options.top_p, options.min_p)
-    model, tokenizer = load_run(options.run, options.device, options.checkpoint)
+    cut = SamplerSettings(top_k=options.top_k, top_p=options.top_p, min_p=options.min_p)
+    run = load_named_run(options.run, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     with process_limits(options.threads), user_input():
         view = next_token(model, tokenizer, options.text)
     width = min(shutil.get_terminal_size().columns, 120)
-    print(f"next token after {options.text!r}; {cut}\n")
+    print(f"next token after {options.text!r}; {limits_text(cut)}\n")
     print(table(view, options.temperatures, cut, options.tokens, width))
     if options.png is not None:
         picture = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Streams, signals and numbers for people."""
+"""Streams, signals, and text for people to read."""
 
 import io
 import os
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from tinygrad_gpt.console import discard
 from tinygrad_gpt.sampling.chart import display_width
@@ -17,6 +18,7 @@ from tinygrad_gpt.sampling.chart import display_width
 _CONTROL_CHARACTERS = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
 )
+_SIGHUP: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
 _CONTROLS = re.compile(rf"\r(?!\n)|[{_CONTROL_CHARACTERS}]")
 _UNPRINTABLE = re.compile(
     rf"[\t\n\r\ud800-\udfff{_CONTROL_CHARACTERS}]"
@@ -25,9 +27,9 @@ _UNPRINTABLE = re.compile(
 
 @contextmanager
 def utf8_streams() -> Iterator[None]:
-    """stdout and stderr in UTF-8, whatever the locale; what cannot be encoded is shown as \\udcff.
+    """Make stdout and stderr UTF-8, whatever the locale; what cannot be encoded is shown as \\udcff.
 
-    Where one is closed (`2>&-`), Python has None in its place; what is written to it then goes nowhere.
+    Python has None in place of a closed stream (`2>&-`); writing to it then has no effect.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -47,15 +49,15 @@ def utf8_streams() -> Iterator[None]:
 
 
 def one_line(error: object) -> str:
-    """An error's text with line ends and other control characters spelled out, so that it stays one line."""
+    """An error's text in one line: control characters are written as escapes."""
     text = " ".join(str(error).split("\n"))
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def escape_controls(text: str) -> str:
-    """Text from a model or a file, with all that a terminal would obey spelled out; line ends and tabs stay.
+    """Text from a model or a file, made harmless for a terminal.  Line ends and tabs stay.
 
-    Spelled out are control characters and what turns the direction of writing around.
+    Control characters, and characters that change the direction of writing, become escapes.
 
     >>> print(escape_controls("a\\x1b[2Jb"))
     a\\x1b[2Jb
@@ -64,7 +66,7 @@ def escape_controls(text: str) -> str:
 
 
 def escape_controls_in(texts: Iterable[str]) -> Iterator[str]:
-    """Each text harmless, as if they were one: a carriage return waits for the text that follows."""
+    """escape_controls for texts that belong together: a carriage return waits for the text after it."""
     waiting = ""
     for text in texts:
         text = waiting + text
@@ -74,7 +76,7 @@ def escape_controls_in(texts: Iterable[str]) -> Iterator[str]:
 
 
 def fold(text: str, width: int) -> str:
-    """text in lines of at most `width` columns, cut at its spaces, and within words that are wider than a line.
+    """text in lines of at most `width` columns, broken at spaces, or within a word that is wider than a line.
 
     >>> fold("to be or not", 5), fold("日本語", 5)
     ('to be\\nor\\nnot', '日本\\n語')
@@ -94,7 +96,7 @@ def fold(text: str, width: int) -> str:
 
 
 def shell_quote(word: str) -> str:
-    """A word for a shell's command line, and on one line of a terminal: $'...' where it holds what is not printable.
+    """A word, quoted for a shell, in one line of a terminal: as $'...' if it has characters that cannot be printed.
 
     >>> print(shell_quote("it's"), shell_quote("two\\nlines"))
     'it'"'"'s' $'two\\nlines'
@@ -106,7 +108,7 @@ def shell_quote(word: str) -> str:
 
 
 def _octal_escapes(character: str) -> str:
-    """A character as the escapes of its bytes, three octal digits each, after which any digit may follow."""
+    """The bytes of a character as escapes of three octal digits, so that any digit may follow."""
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
@@ -120,6 +122,11 @@ def human_number(n: float, unit: str = "") -> str:
     return f"{digits} {prefix}{unit}".rstrip()
 
 
+def shorten(text: str, width: int = 60) -> str:
+    """text, without its middle if it is longer than width."""
+    return text if len(text) <= width else f"{text[: width // 2]} ... {text[-width // 2 :]}"
+
+
 class InterruptedBySignal(KeyboardInterrupt):
     """A signal that ends the command at once."""
 
@@ -128,10 +135,14 @@ class InterruptedBySignal(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-class StopFlag:
-    """Whether the work should end at the next good place, and the exit code then.
+class StopRequested(Exception):  # noqa: N818 (nothing is wrong)
+    """Ends work that is not needed any more, because the program is to stop."""
 
-    Until `at_once` is set to False there is nothing to save, and a signal ends the command where it is.
+
+class StopFlag:
+    """Whether the work should stop as soon as its results are saved, and the exit code then.
+
+    While `at_once` is True there is nothing to save, and a signal ends the command immediately.
     """
 
     def __init__(self) -> None:
@@ -140,8 +151,13 @@ class StopFlag:
 
     @property
     def requested(self) -> bool:
-        """True once a signal has come, or the reader of the output has gone."""
+        """True once a signal has arrived, or nobody reads the output any more."""
         return self.signal is not None
+
+    def check(self, *_: object) -> None:
+        """Raise StopRequested if a stop was requested.  Takes and ignores what a progress callback is given."""
+        if self.requested:
+            raise StopRequested
 
     @property
     def exit_code(self) -> int:
@@ -151,7 +167,7 @@ class StopFlag:
 
 @contextmanager
 def busy_line(what: str) -> Iterator[None]:
-    """A line on stderr, if that is a terminal, that says what is being done; it is gone when that is done."""
+    """While the block runs, say on stderr what it does, if that is a terminal."""
     shown = f"{what} ..." if sys.stderr.isatty() else ""
     print(shown, end="", file=sys.stderr, flush=True)
     try:
@@ -161,7 +177,7 @@ def busy_line(what: str) -> Iterator[None]:
 
 
 def _say_at_terminal(line: str) -> None:
-    """A line on stderr, if somebody looks; not by print, in whose midst a signal may have come."""
+    """Write a line to stderr if it is a terminal.  Not with print, which the signal may have interrupted."""
     with suppress(OSError, ValueError):
         if sys.stderr.isatty():
             os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
@@ -169,21 +185,26 @@ def _say_at_terminal(line: str) -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopFlag]:
-    """Within the block the first Ctrl-C (or SIGTERM) asks for a stop; a second one raises Stopped at once.
+    """Within the block, the first Ctrl-C, SIGTERM or SIGHUP requests a stop; a second raises InterruptedBySignal.
 
-    Handlers that a host program has set are left alone, and outside the main thread none can be set.
+    A second SIGHUP does not: when a terminal is closed, the kernel sends one, and the shell often another.
+
+    Handlers that a host program has set stay.  Outside the main thread no handlers can be set.
     """
     stop = StopFlag()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        at_once, stop.signal = stop.at_once or stop.requested, number
+        is_repeated = stop.requested and number != _SIGHUP
+        at_once, stop.signal = stop.at_once or is_repeated, number
         if at_once:
             raise InterruptedBySignal(number)
         _say_at_terminal("stopping after this step; once more stops at once, without saving")
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        ours: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        if _SIGHUP is not None:
+            ours[_SIGHUP] = signal.SIG_DFL
         for number, default in ours.items():
             if signal.getsignal(number) == default:
                 before[number] = signal.signal(number, handle)

@@ -2,13 +2,12 @@
 
 import json
 import re
-import runpy
 import shutil
 import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,24 +16,25 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.cli.errors import CommandFailed, UserError, user_input
-from tinygrad_gpt.cli.options import Range, parse
-from tinygrad_gpt.cli.output import check_output, write_output
+from tinygrad_gpt.cli.errors import UserError, user_input
+from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
+from tinygrad_gpt.cli.output import check_outputs, write_output
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
-from tinygrad_gpt.cli.run_folder import WhichCheckpoint, load_run
+from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
+from tinygrad_gpt.cli.script import record_script
 from tinygrad_gpt.cli.terminal import human_number
-from tinygrad_gpt.cli.train.plan import memory_needed
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
-from tinygrad_gpt.study.places import error_location
-from tinygrad_gpt.study.report import page
-from tinygrad_gpt.study.spot_check import Check, Index, spot_checks
-from tinygrad_gpt.study.trace import Trace as Recording
-from tinygrad_gpt.study.trace import trace
-from tinygrad_gpt.study.trace_json import as_dict
-from tinygrad_gpt.study.tree import cards, summary
+from tinygrad_gpt.study.trace.html_page import page
+from tinygrad_gpt.study.trace.recorder import Trace as Recording
+from tinygrad_gpt.study.trace.recorder import trace
+from tinygrad_gpt.study.trace.serialize import as_dict
+from tinygrad_gpt.study.trace.spot_checks import Check, Index, spot_checks
+from tinygrad_gpt.study.trace.terminal import cards, summary
 from tinygrad_gpt.tape import Tensor, no_grad
 from tinygrad_gpt.text import Tokenizer, build_tokenizer
 
@@ -44,74 +44,73 @@ _HAMLET = (
 )
 _ENTRY = re.compile(r"(.+)\[([\d, ]+)\]")
 _NOTE = (
-    "The loss was computed again in 64 bits with the number a millionth larger, and a millionth smaller. "
-    "The difference over two millionths stands beside the gradient; apart: in parts of the array's largest gradient."
+    "Beside each gradient: (L(x + h) - L(x - h)) / 2h, with the loss L in float64 and h = 1e-6. "
+    "apart: their difference, relative to the largest gradient of the array."
 )
-NARROWEST, WIDEST = 80, 120  # columns: below, numbers would be cut; above, nobody reads on
-_HIDE_DEFAULT = arg(help_behavior_hint="")
+MIN_COLUMNS, MAX_COLUMNS = 80, 120  # fewer would cut numbers; longer lines are hard to read
 
 
 @dataclass(frozen=True)
 class Model:
-    """The model and its batch. A run folder or a script has these of its own."""
+    """The new model. A run or a script has its own."""
 
-    n_layers: Annotated[int | None, Range(1, 100), _HIDE_DEFAULT] = None
+    n_layers: Annotated[int | None, Range(1, 100), HIDE_DEFAULT] = None
     """Transformer blocks. Default: 2."""
-    emb_dim: Annotated[int | None, Range(1, 2**14), _HIDE_DEFAULT] = None
-    """Width of a token's vector; --n-heads must divide it. Default: 32."""
-    n_heads: Annotated[int | None, Range(1, 2**14), _HIDE_DEFAULT] = None
+    emb_dim: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
+    """Width of a token's vector. Must be a multiple of --n-heads. Default: 32."""
+    n_heads: Annotated[int | None, Range(1, 2**14), HIDE_DEFAULT] = None
     """Attention heads. Default: 4."""
-    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), _HIDE_DEFAULT] = None
-    """Dropout: share of units left out at random, from 0 to below 1. Default: 0."""
-    tie_weights: Annotated[bool | None, _HIDE_DEFAULT] = None
-    """Use the token embedding as output head too: its gradient has terms from both ends then. Default: no."""
+    drop_rate: Annotated[float | None, Range(0, 1, below_high=True), HIDE_DEFAULT] = None
+    """Dropout: share of units set to zero at random, from 0 to below 1. Default: 0."""
+    tie_weights: Annotated[bool | None, HIDE_DEFAULT] = None
+    """Use the token embedding as the output head too; its gradient is then the sum of two terms. Default: no."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
-    """Weights and dropout follow from it. From 0 to 2**64 - 1."""
+    """Seed of the weights and of dropout. From 0 to 2**64 - 1."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The text of the step."""
+    """The text of the training step."""
 
     text: Annotated[str, arg(metavar="TEXT", help_behavior_hint="")] = _HAMLET
     """What to train on. Default: a line of Hamlet."""
-    context_length: Annotated[int | None, Range(1, 2**12), _HIDE_DEFAULT] = None
-    """Tokens in a row. Default: 16, or as many as the run's model sees."""
+    context_length: Annotated[int | None, Range(1, 2**12), HIDE_DEFAULT] = None
+    """Tokens in a row. Default: 16, or the context length of the run's model if that is less."""
     batch_size: Annotated[int, Range(1, 256)] = 2
-    """Rows."""
+    """Rows in the batch."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Run one training step, and show every op on the way forward and every vjp on the way back."""
+    """Run one training step, and show every op of the forward pass and every vjp of the backward pass."""
 
     target: Annotated[str | None, Positional, arg(metavar="[RUN | SCRIPT.py]", help_behavior_hint="")] = None
-    """Run folder that train has made, or a Python file to run and watch. Default: a small new model."""
+    """Folder of a run, or a Python file to run and record. Default: a small new model."""
     checkpoint: WhichCheckpoint = None
     model: Model = field(default_factory=Model)
     batch: Batch = field(default_factory=Batch)
     step: bool = False
-    """Show one op at a time: Enter for the next, q to quit. Without a terminal all of them."""
+    """Show one op at a time: Enter for the next, q to quit. Without a terminal, all at once."""
     json: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write everything that was recorded to this file, as JSON."""
+    """Write the whole recording to this file, as JSON."""
     html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Write a page to this file; it needs no network."""
+    """Write an HTML page to this file; it works without a network."""
     checks: Annotated[int, Range(0, 100)] = 3
-    """Numbers of each array whose gradient is compared with differences of the loss, for --json and --html."""
+    """For --json and --html: how many gradients of each array to compare with finite differences of the loss."""
     check: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
-    """Numbers to compare besides, by the name of a parameter or an op's output: "wte.weight[3,5]"."""
+    """More gradients to compare, by the name of a parameter or an op's output: "wte.weight[3,5]"."""
     kernels: bool = False
-    """Compute as train does, by the kernels. Default: every op by its own file, whose formula and names are shown."""
+    """Compute with the fast kernels, as train does. Default: with the plain ops, whose formulas and names are shown."""
     activation_checkpointing: bool = False
-    """LazyMask each block's input alone and compute the rest again on the way back, to see what that does."""
+    """Save only the input of each block, and compute the rest again in the backward pass, to see the effect."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where to compute: cuda is an NVIDIA GPU, auto takes one if there is one."""
+    """Where to compute: on the CPU, on an NVIDIA GPU (cuda), or on a GPU if there is one (auto)."""
     threads: Threads = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is traced: a model and its batch."""
+    """A model and the batch of the training step to trace."""
 
     model: GPT
     ids: Array
@@ -119,11 +118,11 @@ class Step:
     seed: int
 
     def loss(self, model: GPT) -> Tensor:
-        """The step's loss, by this model."""
+        """The loss that a model has for the batch."""
         return model.loss(self.ids, self.targets, dropout=Dropout(self.seed, 1))
 
     def twin(self) -> GPT:
-        """The same model in 64 bits."""
+        """A copy of the model in float64."""
         weights = {name: tensor.data for name, tensor in self.model.parameters().items()}
         checkpointing = self.model.activation_checkpointing
         return GPT(
@@ -143,8 +142,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
     if options.batch.text == "":
         raise UserError("--text must not be empty; leave it out for a text of its own")
-    check_output("--json", options.json)
-    check_output("--html", options.html)
+    check_outputs(json=options.json, html=options.html)
     with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
             recording, facts, check = _trace_script(options)
@@ -158,7 +156,7 @@ def main(argv: Sequence[str]) -> int:
         write_output(options.html, text)
     if options.json is not None:
         write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
-    width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
+    width = min(max(shutil.get_terminal_size().columns, MIN_COLUMNS), MAX_COLUMNS)
     if options.step:
         _traverse_tape(recording, width)
     elif options.json is None and options.html is None:
@@ -171,10 +169,10 @@ CheckStep = Callable[[Recording, dict[str, list[Index]]], list[Check]]
 
 
 def _trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
-    """One step of a model: the trace, what to say of it, and how to check its gradients."""
+    """Trace one step of a model; the recording, facts for its page, and how to check its gradients."""
     step = _prepare_step(options)
     with no_grad():
-        step.loss(step.model)  # once for nothing: what is done the first time only would count as an op's time
+        step.loss(step.model)  # a warm-up: work that is done only once must not count as an op's time
     with trace() as recording:
         step.loss(step.model).backward()
 
@@ -196,51 +194,18 @@ def _trace_model(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
 
 
 def _trace_script(options: Trace) -> tuple[Recording, dict[str, str], CheckStep]:
-    """A Python file, run as a program and watched."""
+    """Run a Python file as a program and record it."""
     if options.model != Model() or options.batch != Batch() or options.activation_checkpointing:
-        raise UserError(f"{options.target} is run as it is: options of the model and the batch are not for it")
+        raise UserError(f"{options.target} is run as it is: options of the model and the batch do not apply")
     if options.check:
         raise UserError("--check needs a step to run again; a script is run once")
     assert options.target is not None
-    if not Path(options.target).is_file():
-        raise UserError(f"SCRIPT {options.target!r} is not a file")
-    with trace() as recording, _as_main_program(options.target), _one_line_errors(options.target):
-        runpy.run_path(options.target, run_name="__main__")
-    if not recording.events:
-        raise UserError(f"SCRIPT {options.target!r} ran no op")
+    recording = record_script(options.target)
     return recording, {"script": options.target}, lambda recording, chosen: []
 
 
-@contextmanager
-def _one_line_errors(script: str) -> Iterator[None]:
-    """Around running the file: UserError if it is no Python, CommandFailed if it stops with an error."""
-    try:
-        yield
-    except SyntaxError as error:
-        raise UserError(f"SCRIPT {error_location(Path(script), error)}: {error.msg}") from error
-    except SystemExit as stopped:
-        if stopped.code:
-            raise CommandFailed(f"SCRIPT {script!r} ended with exit code {stopped.code!r}") from stopped
-    except (BrokenPipeError, MemoryError):
-        raise
-    except Exception as error:
-        told = f"{error_location(Path(script), error)}: {type(error).__name__}: {error}"
-        raise CommandFailed(f"SCRIPT {told}; python {script} tells more") from error
-
-
-@contextmanager
-def _as_main_program(script: str) -> Iterator[None]:
-    """Within this block the program is this file: no arguments of ours, and its folder's modules are found."""
-    argv, path = sys.argv, sys.path
-    sys.argv, sys.path = [script], [str(Path(script).resolve().parent), *path]
-    try:
-        yield
-    finally:
-        sys.argv, sys.path = argv, path
-
-
 def _prepare_step(options: Trace) -> Step:
-    """The model and the batch.  Raises UserError for what cannot be."""
+    """Make or load the model, and cut the text into a batch.  Raises UserError if they do not fit."""
     with user_input():
         model, tokens = _load_model(options) if options.target is not None else _new_model(options)
         length = options.batch.context_length or min(16, model.config.context_length)
@@ -260,7 +225,7 @@ def _prepare_step(options: Trace) -> Step:
 
 
 def _new_model(options: Trace) -> tuple[GPT, Array]:
-    """A small model with fresh weights, and the text in its tokens: the text's own characters."""
+    """A small model with new weights, and the text as tokens: its characters."""
     tokenizer: Tokenizer = build_tokenizer("chars", options.batch.text)
     m = options.model
     config = GPTConfig(
@@ -279,12 +244,13 @@ def _new_model(options: Trace) -> tuple[GPT, Array]:
 
 
 def _load_model(options: Trace) -> tuple[GPT, Array]:
-    """The model of a run folder, and the text in its tokens."""
+    """The model of a run, and the text in its tokens."""
     fixed = [name for name, value in vars(options.model).items() if name != "seed" and value is not None]
     if fixed:
-        raise UserError(f"--{fixed[0].replace('_', '-')} is not for a trained model: its shape is what it is")
+        raise UserError(f"--{fixed[0].replace('_', '-')} does not apply to a trained model, whose shape is fixed")
     assert options.target is not None
-    model, tokenizer = load_run(options.target, options.device, options.checkpoint)
+    run = load_named_run(options.target, options.device, options.checkpoint)
+    model, tokenizer = run.model, run.tokenizer
     length = options.batch.context_length or min(16, model.config.context_length)
     _check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing
@@ -292,8 +258,8 @@ def _load_model(options: Trace) -> tuple[GPT, Array]:
 
 
 def _check_memory(config: GPTConfig, options: Trace) -> None:
-    """Raise UserError if the machine cannot hold the step: all that is recorded, and a second model in 64 bits."""
-    needed, here = 3 * memory_needed(config, options.batch.batch_size), memory_here()
+    """Raise UserError if memory cannot hold the step, its recording and a second model in float64."""
+    needed, here = 3 * training_bytes(config, options.batch.batch_size), memory_here()
     if options.device == "cpu" and here is not None and needed > here:
         raise UserError(
             f"the step takes about {human_number(needed, 'B')} of memory, this machine has {human_number(here, 'B')}: "
@@ -302,7 +268,7 @@ def _check_memory(config: GPTConfig, options: Trace) -> None:
 
 
 def _entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
-    """From "wte.weight[3,5]" the name and the index; those of one name together."""
+    """Parse entries such as "wte.weight[3,5]": each name with all its indices."""
     found: dict[str, list[Index]] = defaultdict(list)
     for text in texts:
         match = _ENTRY.fullmatch(text)
@@ -317,7 +283,7 @@ def _entries(texts: Sequence[str]) -> Iterator[tuple[str, list[Index]]]:
 
 
 def _check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None:
-    """Raise UserError for a name that no array has, or an index outside it."""
+    """Raise UserError if no array has the name, or an index is outside the array."""
     for name, indices in chosen.items():
         try:
             shape = recording[name].stats.shape
@@ -330,12 +296,12 @@ def _check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None
 
 
 def _title(options: Trace) -> str:
-    """What the page is about."""
+    """The title of the page."""
     return f"A training step of {Path(options.target).name}" if options.target else "A training step, op by op"
 
 
 def _traverse_tape(recording: Recording, width: int) -> None:
-    """Every op and vjp, one after the other; at a terminal the reader says when."""
+    """Print every op and vjp; at a terminal wait for Enter after each."""
     asking = sys.stdin.isatty() and sys.stdout.isatty()
     for text in cards(recording, width):
         print(text, flush=True)
@@ -349,7 +315,9 @@ def _traverse_tape(recording: Recording, width: int) -> None:
 
 
 def _show_checks(recording: Recording, checks: list[Check]) -> None:
-    """The spot checks that were asked for by name."""
+    """Print the spot checks that --check requested."""
     for check in checks:
         name = f"{recording.values[check.value].name}[{', '.join(map(str, check.index))}]"
-        print(f"{name}: {check.analytic:.9g} by hand, {check.numeric:.9g} by differences, {check.difference:.1e} apart")
+        print(
+            f"{name}: {check.analytic:.9g} analytic, {check.numeric:.9g} by differences, {check.difference:.1e} apart"
+        )

@@ -1,4 +1,4 @@
-"""Which op made the first number that is not finite: a step once more, every result and every gradient looked at.
+"""Which op made the first number that is not finite: run a step again, and look at every result and gradient.
 
     try:
         for report in train(model, optimizer, batches, steps=1000, seed=7):
@@ -7,36 +7,27 @@
         ids, targets = batches.batch(step + 1)
         print(find_nonfinite(model, ids, targets, dropout=Dropout(7, step + 1)))
 
-An op is to blame for a nan or an infinity in its result that none of its inputs has (a mask filled with -inf brings
-its own).  A vjp is to blame for one in a gradient that is asked for, if the gradient it was given has none.
+An op is to blame for a nan or an infinity in its result if none of its inputs has it (a mask filled with -inf brings
+its own).  A vjp is to blame for one in a gradient that is needed, if the gradient it received has none.
 """
 
-import inspect
-import json
 import os
-import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt import kernels, tape
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
-from tinygrad_gpt.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from tinygrad_gpt.files import atomic_write
-from tinygrad_gpt.kernels import Op, op_hook
-from tinygrad_gpt.kernels.cuda import current_precision, precision
+from tinygrad_gpt.debug.observe import Call, Gradients, Observer, argument_names, calling_frames, observe
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.tape import Tensor
 from tinygrad_gpt.training.step import accumulate_gradients
 
-MODEL, STEP, REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
 _BFLOAT16 = "bfloat16"
-_NO_CALLER = {__file__, tape.__file__, kernels.__file__}  # between the line that asks for an op and the op
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class NonFinite:
     """Where the first number that is not finite came from.  str() is one line, `report` several."""
 
     what: str  # "linear, on the way forward, made 3 nan in float32 (2, 8, 8)"
-    op: str | None = None  # None if no op is to blame: a parameter was not finite before, a sum of gradients overflowed
+    op: str | None = None  # None: a parameter was not finite before the step, or a sum of gradients overflowed
     way: str | None = None  # "forward" or "backward"
     inputs: tuple[str, ...] = ()  # shapes and ranges
     parameters: tuple[str, ...] = ()  # those among the inputs, or the one to blame
@@ -54,13 +45,13 @@ class NonFinite:
         return f"{self.what} from {'; '.join(self.inputs)}" if self.inputs else self.what
 
     def report(self) -> str:
-        """All that is known, a line for each thing."""
+        """All details, one per line."""
         lines = [self.what, *(f"  {line}" for line in self.inputs)]
         return "\n".join([*lines, f"called from {self.called_from}"] if self.called_from else lines)
 
 
-class FoundError(Exception):
-    """Ends the step as soon as the answer is known."""
+class _FoundError(Exception):
+    """Ends the step as soon as the cause is known."""
 
     def __init__(self, finding: NonFinite) -> None:
         super().__init__(str(finding))
@@ -73,17 +64,17 @@ def find_nonfinite(
     """Compute the loss and its gradient of a batch as a training step does; None if all of it is finite.
 
     ids, targets (B, T) of int.  dropout is Dropout(seed, step) of the step in question.  The model and its gradients
-    stay as they are.
+    do not change.
     """
     parameters = model.parameters()
     for name, p in parameters.items():
         if nonfinite_kinds(p.data):
             return NonFinite(f"parameter {describe_array(name, p.data)}, before the step", parameters=(name,))
-    watch = Watch({name: p.data for name, p in parameters.items()})
+    search = _Search({name: p.data for name, p in parameters.items()})
     try:
-        with np.errstate(all="ignore"), op_hook(watch.watched):
+        with np.errstate(all="ignore"), observe(lambda: _SearchedOp(search)):
             grads = _gradients(model, ids, targets, dropout, accumulation)
-    except FoundError as found:
+    except _FoundError as found:
         return found.finding
     for name, p in parameters.items():
         if p in grads and nonfinite_kinds(grads[p]):
@@ -95,7 +86,7 @@ def find_nonfinite(
 def _gradients(
     model: GPT, ids: Array, targets: Array, dropout: Dropout | None, accumulation: int
 ) -> dict[Tensor, Array]:
-    """dLoss/dparameter of a batch, computed as a training step does.  The parameters' own .grad stay as they are."""
+    """dLoss/dparameter of a batch, computed as a training step does.  Each parameter's own .grad does not change."""
     parameters = model.parameters().values()
     before = [p.grad for p in parameters]
     try:
@@ -109,108 +100,80 @@ def _gradients(
 
 
 @dataclass
-class Watch:
-    """Looks at what every op and every vjp answers.  `parameters` are arrays by name."""
+class _Search:
+    """Which arrays are parameters, and which need a gradient: those between a parameter and the loss."""
 
     parameters: Mapping[str, Array]
-    needed: dict[int, Callable[[], Any]] = field(default_factory=dict)  # arrays that a gradient is asked for, by id
+    needed: dict[int, Callable[[], Any]] = field(default_factory=dict)  # weak references to arrays, by id
 
     def __post_init__(self) -> None:
         for array in self.parameters.values():
-            self.remember(array)
+            self.mark_needed(array)
 
-    def watched(self, op: Op, run: Op) -> Op:
-        """run, looked at under the name of op."""
-
-        def watched_run(*arrays: Array, **settings: Any) -> tuple[Array, Vjp]:
-            call = Call.of(op, arrays, [self.parameter(array) for array in arrays])
-            wanted = [self.is_needed(array) for array in arrays]
-            bad_before = nonfinite_kinds(*arrays) | nonfinite_kinds(*settings.values())
-            out, vjp = run(*arrays, **settings)
-            out = np.asarray(out) if isinstance(out, np.generic) else out  # as Tensor does: this very array comes back
-            call.check_result(out, bad_before)
-            if any(wanted):
-                self.remember(out)
-
-            def watched_vjp(dy: Array) -> tuple[Array | None, ...]:
-                given = call.checked_cotangent(dy)
-                grads: tuple[Array | None, ...] = vjp(dy)
-                call.check_gradients(grads, wanted, given)
-                return grads
-
-            return out, watched_vjp
-
-        return watched_run
-
-    def remember(self, array: Array) -> None:
-        """This array is on the way from a parameter to the loss."""
+    def mark_needed(self, array: Array) -> None:
         self.needed[id(array)] = weakref.ref(array)
 
     def is_needed(self, array: Array) -> bool:
-        """Whether this array is on the way from a parameter to the loss."""
         return id(array) in self.needed and self.needed[id(array)]() is array
 
-    def parameter(self, array: Array) -> str | None:
+    def parameter_name(self, array: Array) -> str | None:
         """The name of the parameter that this array is, or is a view of."""
         base = getattr(array, "base", None)
         return next((name for name, p in self.parameters.items() if array is p or base is p), None)
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of an op: what it was given, in words, for no array is kept."""
+class _SearchedOp(Observer):
+    """One op of the step.  It describes the inputs in words and holds no array, so the step needs no more memory."""
 
-    op: str
-    labels: tuple[str, ...]  # what the inputs are called: "weight = h.0.mlp.c_fc.weight"
-    inputs: tuple[str, ...]  # the same with shapes and ranges, but for what is no array
-    parameters: tuple[str, ...]
-    called_from: str | None
+    def __init__(self, search: _Search) -> None:
+        self.search = search
 
-    @classmethod
-    def of(cls, op: Op, arrays: Sequence[Array], parameters: Sequence[str | None]) -> "Call":
-        """The call of op with these arrays, of which some are parameters of these names."""
-        names = zip(_input_names(op, len(arrays)), parameters, strict=True)
-        labels = [f"{name} = {p}" if p else name for name, p in names]
-        pairs = zip(labels, arrays, strict=True)
-        inputs = [describe_array(label, array) for label, array in pairs if hasattr(array, "dtype")]
-        return cls(op.__name__, tuple(labels), tuple(inputs), tuple(p for p in parameters if p), _caller())
-
-    def check_result(self, out: Array, bad_before: set[str]) -> None:
-        """Raise FoundError if the op has made a nan or an infinity."""
+    def forward(self, call: Call) -> tuple[Array, Vjp]:
+        self.describe(call)
+        self.needs_gradient = [self.search.is_needed(array) for array in call.arrays]
+        bad_before = nonfinite_kinds(*call.arrays) | nonfinite_kinds(*call.settings.values())
+        out, vjp = call.run()
         if new := nonfinite_kinds(out) - bad_before:
-            raise self.found(
-                f"{self.op}, on the way forward, made {_count_nonfinite(out, new)}", "forward", self.inputs
-            )
+            what = f"{self.op}, on the way forward, made {_count_nonfinite(out, new)}"
+            raise self.found(what, "forward", self.inputs)
+        if any(self.needs_gradient):
+            self.search.mark_needed(out)
+        return out, vjp
 
-    def checked_cotangent(self, dy: Array) -> str:
-        """The gradient that the vjp is given, in words.  Raises FoundError if it is not finite."""
-        given = describe_array(f"d{self.op}", dy)
+    def backward(self, vjp: Vjp, dy: Array) -> Gradients:
+        received = describe_array(f"d{self.op}", dy)
         if nonfinite_kinds(dy):
-            what = f"the gradients that reach {self.op}'s result are finite, their sum is not: {given}"
+            what = f"the gradients that reach {self.op}'s result are finite, their sum is not: {received}"
             raise self.found(what, "backward", self.inputs)
-        return given
-
-    def check_gradients(self, grads: Sequence[Array | None], wanted: Sequence[bool], given: str) -> None:
-        """Raise FoundError if the vjp has made a nan or an infinity in a gradient that is wanted."""
-        for grad, label, is_wanted in zip(grads, self.labels, wanted, strict=True):
-            if is_wanted and grad is not None and (new := nonfinite_kinds(grad)):
+        grads = tuple(vjp(dy))
+        for grad, label, needed in zip(grads, self.labels, self.needs_gradient, strict=True):
+            if needed and grad is not None and (new := nonfinite_kinds(grad)):
                 what = f"{self.op}, on the way back, made {_count_nonfinite(grad, new)} in the gradient of {label}"
-                raise self.found(what, "backward", (given, *self.inputs))
+                raise self.found(what, "backward", (received, *self.inputs))
+        return grads
 
-    def found(self, what: str, way: str, inputs: tuple[str, ...]) -> FoundError:
-        """The end of the search."""
-        return FoundError(NonFinite(what, self.op, way, inputs, self.parameters, self.called_from))
+    def describe(self, call: Call) -> None:
+        parameters = [self.search.parameter_name(array) for array in call.arrays]
+        names = zip(argument_names(call.op, len(call.arrays)), parameters, strict=True)
+        self.op = call.op.__name__
+        self.labels = [f"{name} = {p}" if p else name for name, p in names]  # "weight = h.0.mlp.c_fc.weight"
+        pairs = zip(self.labels, call.arrays, strict=True)
+        self.inputs = tuple(describe_array(label, array) for label, array in pairs if hasattr(array, "dtype"))
+        self.parameters = tuple(p for p in parameters if p)
+        self.called_from = _location(next(calling_frames(call.caller), None))
+
+    def found(self, what: str, way: str, inputs: tuple[str, ...]) -> _FoundError:
+        return _FoundError(NonFinite(what, self.op, way, inputs, self.parameters, self.called_from))
 
 
-def _input_names(op: Op, n: int) -> list[str]:
-    """What an op calls the first n arrays that it is given."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, p in inspect.signature(op).parameters.items() if p.kind in kinds]
-    return [names[i] if i < len(names) else f"input {i}" for i in range(n)]
+def _location(frame: FrameType | None) -> str | None:
+    if frame is None:
+        return None
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
 def nonfinite_kinds(*values: Any) -> set[str]:
-    """Which of "nan" and "inf" occur in arrays or numbers of floating point."""
+    """Which of "nan" and "inf" occur in floating-point arrays or numbers."""
     found: set[str] = set()
     for value in values:
         if not (isinstance(value, float) or _has_floating_dtype(value)):
@@ -222,13 +185,13 @@ def nonfinite_kinds(*values: Any) -> set[str]:
 
 
 def _has_floating_dtype(value: Any) -> bool:
-    """Whether this is an array of floating point; NumPy does not count bfloat16 among these."""
+    """NumPy does not count bfloat16 as floating point; this does."""
     dtype = getattr(value, "dtype", None)
     return dtype is not None and (dtype.kind == "f" or dtype.name == _BFLOAT16)
 
 
 def _count_nonfinite(array: Array, kinds: Iterable[str]) -> str:
-    """How many nan and inf an array has: "3 nan in float32 (2, 8, 8)"."""
+    """For example "3 nan in float32 (2, 8, 8)"."""
     xp, wide = array_module(array), to_accumulation_dtype(array)
     tests = {"nan": xp.isnan, "inf": xp.isinf}
     counts = " and ".join(f"{int(tests[kind](wide).sum()):,} {kind}" for kind in sorted(kinds))
@@ -236,7 +199,7 @@ def _count_nonfinite(array: Array, kinds: Iterable[str]) -> str:
 
 
 def describe_array(name: str, array: Array) -> str:
-    """Name, dtype, shape, range, and what in it is not finite."""
+    """Name, dtype, shape, range, and how many entries are not finite."""
     xp, wide = array_module(array), to_accumulation_dtype(array)
     text = f"{name} {array.dtype} {tuple(array.shape)}"
     if not array.size or wide.dtype.kind not in "fiu":
@@ -245,42 +208,3 @@ def describe_array(name: str, array: Array) -> str:
     if finite.size:
         text += f" from {float(finite.min()):.4g} to {float(finite.max()):.4g}"
     return f"{text}, {_count_nonfinite(array, kinds).split(' in ')[0]}" if (kinds := nonfinite_kinds(array)) else text
-
-
-def _caller() -> str | None:
-    """The line that asked for an op: the innermost that is not the tape's."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename in _NO_CALLER:
-        if frame.f_back is None:
-            return None
-        frame = frame.f_back
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
-
-
-def save_crash(
-    folder: str | Path, model: GPT, ids: Array, targets: Array, *, step: int, seed: int, accumulation: int, report: str
-) -> None:
-    """Write what a step depends on, so that `replay` can look at it anywhere: weights, batch, seed; and a report."""
-    folder = Path(folder)
-    folder.mkdir(exist_ok=True)
-    save_checkpoint(folder / MODEL, model, step=step - 1)
-    batch = {"ids": np.asarray(ids).tolist(), "targets": np.asarray(targets).tolist()}
-    settings = {"step": step, "seed": seed, "accumulation": accumulation, "precision": current_precision()}
-    with atomic_write(folder / STEP) as file:
-        file.write(json.dumps(settings | batch).encode())
-    with atomic_write(folder / REPORT) as file:
-        file.write(f"{report.rstrip()}\n".encode("utf-8", "backslashreplace"))
-
-
-def replay(folder: str | Path, *, device: str = "cpu") -> NonFinite | None:
-    """Look once more at the step that `save_crash` has written; None if all of it is finite here.
-
-    Raises CheckpointError or OSError if the folder does not hold one, ValueError if it was changed.
-    """
-    folder = Path(folder)
-    model = load_checkpoint(folder / MODEL, device=device).model
-    saved = json.loads((folder / STEP).read_text("utf-8"))
-    ids, targets = (np.array(saved[name], np.int64) for name in ("ids", "targets"))
-    dropout = Dropout(saved["seed"], saved["step"])
-    with precision(saved.get("precision", "float32")):
-        return find_nonfinite(model, ids, targets, dropout=dropout, accumulation=saved["accumulation"])

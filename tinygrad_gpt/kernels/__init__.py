@@ -1,7 +1,7 @@
-"""The same ops, faster: one table says which function stands in for which op, on which arrays.
+"""Faster versions of the ops: one table says which function replaces which op, on which arrays.
 
-A kernel keeps the contract of its op (same arguments, same answer up to rounding), so the tape may call either.  Delete
-this package's rows and everything still runs, slower.
+A kernel has the contract of its op (same arguments, same results up to rounding), so the tape may call either.  Without
+the rows of the table everything still runs, only slower.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,16 +31,15 @@ Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 
 
 def _accepts_all(*arrays: Array, **settings: Any) -> bool:
-    """What a kernel accepts that covers its op."""
     return True
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A row of the table: `function` may stand in for `op` where the first array is of this module and dtype.
+    """A row of the table: `function` may replace `op` where the first array has this module and dtype.
 
-    It is called only with what `accepts` says yes to: a cheap look at shapes, dtypes and settings, never at entries.
-    All else is left to the op, its errors included.
+    It is called only with arguments that `accepts` accepts.  That is a cheap check of shapes, dtypes and settings,
+    never of entries.  The op gets all other calls, and raises the errors.
     """
 
     op: Op
@@ -50,7 +49,7 @@ class Kernel:
     accepts: Callable[..., bool] = _accepts_all
 
     def choose(self, *arrays: Array, **settings: Any) -> Op:
-        """The function for this call: the kernel's if it accepts it, else the op."""
+        """The function for this call: the kernel if it accepts the arguments, else the op."""
         return self.function if self.accepts(*arrays, **settings) else self.op
 
 
@@ -95,9 +94,9 @@ _op_hook: ContextVar[OpHook | None] = ContextVar("op_hook", default=None)
 
 
 def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
-    """The function that computes an op on this input: a kernel where the table has one that accepts it, else the op.
+    """The function that computes an op on this input: the kernel of the table that accepts it, else the op.
 
-    Raises TypeError for bfloat16 where the table has no kernel: the ops are not meant for it.
+    Raises TypeError for bfloat16 if the table has no kernel: the ops do not support it.
     """
     if not arrays:
         return op
@@ -113,41 +112,41 @@ def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
 def mask_for(
     op: Op, masks: Dropout, site: int, shape: tuple[int, ...], rate: float, x: Array, **settings: Any
 ) -> Array | LazyMask:
-    """The site-th dropout mask of this shape, as the function that will run op(x, mask, **settings) takes it.
+    """The site-th dropout mask of this shape, in the form that the function for op(x, mask, **settings) takes.
 
-    An array beside x, float32 where x has 16 bits; or, where a GPU's kernel draws masks itself, its name alone.
+    That is an array on x's device, float32 where x has 16 bits; or a LazyMask, for a GPU kernel that draws it itself.
     """
     if array_module(x) is np:
-        return masks.keep(site, shape, rate, x.dtype)
-    keep = masks.lazy_mask(site, shape, rate)
-    return cuda.draw_mask(keep, x) if kernel_for(op, x, keep, **settings) is op else keep
+        return masks.mask(site, shape, rate, x.dtype)
+    lazy = masks.lazy_mask(site, shape, rate)
+    return cuda.draw_mask(lazy, x) if kernel_for(op, x, lazy, **settings) is op else lazy
 
 
 @cache
 def _dtype_name(dtype: Any) -> str:
-    """The dtype's name, which NumPy puts together anew each time."""
+    """The dtype's name; cached, because NumPy builds the string again each time."""
     return str(dtype.name)
 
 
 def dispatch(op: Op, *arrays: Array, **settings: Any) -> Op:
-    """The function that runs an op on this input: its kernel or itself, inside what `op_hook` has set."""
+    """The function that runs an op on this input: its kernel or the op itself, wrapped by the hook of `op_hook`."""
     chosen, hook = kernel_for(op, *arrays, **settings), _op_hook.get()
     return chosen if hook is None else hook(op, chosen)
 
 
 def reference_only() -> AbstractContextManager[None]:
-    """Within this block (and thread) every op is computed by its own file, no kernel."""
+    """Within this block, in this thread, ops compute themselves: no kernel is used."""
     return context_value(_allowed, False)
 
 
 def op_hook(hook: OpHook) -> AbstractContextManager[None]:
-    """Within this block (and thread) an op runs as hook(op, the function that computes it): to time it, say."""
+    """Within this block, in this thread, an op runs as hook(op, the function that computes it), such as to time it."""
     return context_value(_op_hook, hook)
 
 
 @contextmanager
 def context_value(variable: ContextVar[Any], value: Any) -> Iterator[None]:
-    """Within this block (and thread) the variable has this value."""
+    """Within this block, in this thread, the variable has this value."""
     token = variable.set(value)
     try:
         yield

@@ -1,11 +1,11 @@
-"""Threads: how many share the work of a kernel, and how it is shared.
+"""Threads: how many share the work of a kernel, and how it is divided among them.
 
-NumPy lets go of the interpreter's lock while it computes, so Python's threads do run side by side.  They are started
-once and then wait asleep.  BLAS has threads of its own, which wait busily for the next product: two such groups are in
-each other's way, and one busy neighbour on the machine slows a product down many times.  So with `set_num_threads(n)`
-BLAS computes in one thread, and n threads of ours share everything, the products too.
+NumPy releases the interpreter's lock while it computes, so Python's threads run in parallel.  They are started once and
+then sleep until there is work.  BLAS has its own threads, which wait for the next product in a busy loop: two such
+groups slow each other down, and one busy process on the same machine makes a product many times slower.  So with
+`set_num_threads(n)` BLAS computes in one thread, and n of our threads share all work, products too.
 
-Until it is called, kernels run in the calling thread and BLAS does as it is set up to do.
+Until it is called, kernels run in the calling thread, and BLAS uses its own settings.
 """
 
 import contextvars
@@ -28,9 +28,10 @@ _in_a_thread_of_ours: contextvars.ContextVar[bool] = contextvars.ContextVar("in_
 
 
 def set_num_threads(n: int) -> None:
-    """From now on n threads of this process share the kernels' work, and BLAS uses one.  Raises ValueError below 1.
+    """Let n threads of this process share the kernels' work from now on, and BLAS use one.
 
-    Results are the same bits for the same n; for another n products may be rounded differently.
+    Results are the same bits for the same n; with another n, products may be rounded differently.
+    Raises ValueError for n below 1.
     """
     import threadpoolctl  # here, because importing it writes to the environment
 
@@ -44,7 +45,7 @@ def set_num_threads(n: int) -> None:
 
 @contextmanager
 def using_threads(n: int) -> Iterator[None]:
-    """Within this block n threads share the work; then it is as it was, BLAS included."""
+    """Within this block n threads share the work; afterwards the old settings are restored, those of BLAS too."""
     import threadpoolctl
 
     before = _num_threads
@@ -58,13 +59,13 @@ def using_threads(n: int) -> Iterator[None]:
 
 @contextmanager
 def use_blas_threads() -> Iterator[None]:
-    """Within this block the threads are BLAS's and not ours.
+    """Within this block BLAS uses its own threads, and kernels run in the calling thread.
 
-    For products of a few rows: they take less time than it takes to wake a thread, and BLAS's are awake.
+    For products of a few rows: they take less time than waking one of our threads, and BLAS's threads are awake.
     """
     global _num_threads
     n = _num_threads
-    if n == 1:  # then BLAS has what it has
+    if n == 1:  # then BLAS already has its own setting
         yield
         return
     with blas_threads_controller().limit(limits=n, user_api="blas"):
@@ -77,25 +78,25 @@ def use_blas_threads() -> Iterator[None]:
 
 @cache
 def blas_threads_controller() -> Any:
-    """The hold on BLAS's threads, looked for once: a generated token cannot wait for that."""
+    """The object that sets BLAS's threads; cached, because searching for BLAS takes longer than generating a token."""
     import threadpoolctl
 
     return threadpoolctl.ThreadpoolController()
 
 
 def num_threads() -> int:
-    """How many threads share the work of a kernel."""
+    """The number of threads that share the work of a kernel."""
     return _num_threads
 
 
 def default_num_threads() -> int:
-    """What the environment asks of BLAS (OPENBLAS_NUM_THREADS, OMP_NUM_THREADS), else one per core we may use."""
+    """The number that OPENBLAS_NUM_THREADS or OMP_NUM_THREADS sets for BLAS, else one per core that we may use."""
     name = variable_naming_threads()
     return cores() if name is None else int(os.environ[name])
 
 
 def variable_naming_threads() -> str | None:
-    """The variable of the environment that names a number of threads, if one does."""
+    """The environment variable that sets a number of threads, or None."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "")
         if value.isdecimal() and int(value) >= 1:
@@ -106,8 +107,8 @@ def variable_naming_threads() -> str | None:
 def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
     """Call body on slices that together cover range(n): one per thread, the first in the calling thread.
 
-    The slices are about equally long and must not depend on each other.  Where waking a thread (some 20 µs) does not
-    pay, the caller says enabled=False, and all is done in one piece.
+    The slices have nearly equal lengths; body must be able to run on them in parallel.  If waking a thread (some 20 µs)
+    takes longer than it saves, use enabled=False: then body gets one slice.
     """
     parts = min(_num_threads, n)
     if parts <= 1 or not enabled or _pool is None or _in_a_thread_of_ours.get():
@@ -115,7 +116,7 @@ def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
         return
     ends = [n * i // parts for i in range(parts + 1)]
     first, *rest = (slice(start, end) for start, end in itertools.pairwise(ends))
-    # each in a copy of this context: NumPy's error handling goes along
+    # each in a copy of this context, which has NumPy's error handling
     futures = [_pool.submit(contextvars.copy_context().run, _run, body, part) for part in rest]
     try:
         body(first)
@@ -127,28 +128,28 @@ def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
 
 
 def _run(body: Body, part: slice) -> None:
-    """Call body in a thread of ours, which shares none of it again: it would wait for itself."""
+    """Call body in one of our threads.  A parallel_for within it runs in this thread: sharing again could deadlock."""
     _in_a_thread_of_ours.set(True)
     body(part)
 
 
 def blocks(part: slice, size: int) -> list[slice]:
-    """A slice in pieces of at most `size`."""
+    """part, divided into slices of at most `size` entries."""
     return [slice(start, min(start + size, part.stop)) for start in range(part.start, part.stop, size)]
 
 
 def block_size() -> int:
-    """Entries that an element-wise kernel works on at a time.
+    """The number of entries that an element-wise kernel works on at a time.
 
-    Alone, so few that a handful of such arrays fits a second-level cache.  With several threads, four times as many:
-    between two functions of NumPy a thread needs the interpreter's lock, and to wait for it costs more than the cache
-    saves.
+    With one thread, so few that several such arrays fit into the second-level cache.  With more threads, four times as
+    many: between two NumPy functions a thread needs the interpreter's lock, and waiting for it costs more than the
+    cache saves.
     """
     return 2**15 if _num_threads == 1 else 2**17
 
 
 def _forget_pool() -> None:
-    """In a forked process there are no threads yet: go on without."""
+    """After a fork the child process has none of our threads: continue with one."""
     global _pool, _num_threads
     _pool, _num_threads = None, 1
 

@@ -1,10 +1,10 @@
-"""Keys and values remembered: what makes a generated token cost one token's work and not the whole text's.
+"""A cache of keys and values: with it, generating a token costs the work of one token and not of the whole text.
 
 A token's key and value depend on the tokens up to it, and those do not change while text is appended.  So a pass over
-new tokens alone gives the same logits as a pass over everything, if they attend to the remembered ones too.
+the new tokens alone gives the same logits as a pass over the whole text, if they also attend to the cached tokens.
 
-A token's embedding depends on its place, though: once the text is longer than the context, all tokens of the window
-move by one place, and nothing remembered is true any more.
+But a token's embedding depends on its position.  Once the text is longer than the context, every token of the window
+moves by one position, and the cache is no longer valid.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from tinygrad_gpt.tape import Tensor, apply
 class Cache:
     """Keys and values of up to `length` tokens in each of n_rows rows, for every block of a model.
 
-    seen (B) tells how many tokens of each row it holds.  Rows may only grow: what has been seen is not looked at again.
-    `like` is an array of the model's: the cache has its dtype and is where it is.
+    seen (B) is the number of tokens that it has of each row.  Rows may only grow; their cached tokens are not compared
+    again.  The cache gets the dtype and the device of `like`, one of the model's arrays.
 
     Raises ValueError for a length above the model's context.
     """
@@ -33,31 +33,32 @@ class Cache:
             raise ValueError(f"length must be from 1 to context_length {config.context_length}; got {length}")
         heads, width = config.n_heads, config.emb_dim // config.n_heads
         shape = (config.n_layers, 2, n_rows, heads, length, width)
-        # zeros, not empty: what is not there yet is masked, and 0 times it must not be nan
+        # zeros, not empty: entries that are not written yet are masked, and 0 times such an entry must not be nan
         self.arrays = array_module(like).zeros(shape, like.dtype)
         self.seen = np.zeros(n_rows, np.int64)
 
     def new_tokens(self, sequences: Sequence[Sequence[int]]) -> NewTokens:
-        """What of these rows it has not seen; a row without news gives its last token once more.
+        """The tokens of these rows that are not in the cache; of a row without any, its last token once more.
 
-        Raises ValueError for another number of rows, an empty one, a shorter one than before, or one too long.
+        Raises ValueError for another number of rows, and for a row that is empty, shorter than before or too long.
         """
-        lengths, room = [len(sequence) for sequence in sequences], self.arrays.shape[4]
+        lengths, capacity = [len(sequence) for sequence in sequences], self.arrays.shape[4]
         if len(lengths) != len(self.seen):
             raise ValueError(f"sequences must be {len(self.seen)} rows, as the cache has; got {len(lengths)}")
         for b, (length, seen) in enumerate(zip(lengths, self.seen.tolist(), strict=True)):
-            if not max(1, seen) <= length <= room:
-                allowed = f"from {max(1, seen)} (seen so far) to {room} (the cache's room)"
+            if not max(1, seen) <= length <= capacity:
+                allowed = f"from {max(1, seen)} (seen so far) to {capacity} (the cache's capacity)"
                 raise ValueError(f"row {b} of sequences must be {allowed} tokens long; got {length}")
         first = np.minimum(self.seen, np.array(lengths) - 1)
-        news = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
-        counts = np.array([len(new) for new in news])
-        return NewTokens(pad_rows(news), counts, first, array_module(self.arrays).asarray(np.stack([first, counts])))
+        new_rows = [sequence[start:] for sequence, start in zip(sequences, first.tolist(), strict=True)]
+        counts = np.array([len(row) for row in new_rows])
+        first_and_count = array_module(self.arrays).asarray(np.stack([first, counts]))
+        return NewTokens(pad_rows(new_rows), counts, first, first_and_count)
 
     def attend(self, block: int, new: NewTokens, qkv: Tensor) -> Tensor:
-        """Remember the new tokens' keys and values; let their queries attend to all up to them.
+        """Store the new tokens' keys and values, and let each new token attend to itself and to all before it.
 
-        qkv (B, T, 3C) of the new tokens  ->  y (B, T, C), as causal_attention of the whole rows has it at their places.
+        qkv (B, T, 3C) of the new tokens -> y (B, T, C): what causal_attention of the whole rows gives for these tokens.
         """
         keys, values = self.arrays[block]  # (B, H, length, D)
         if new.first.any():
@@ -67,7 +68,7 @@ class Cache:
 
 
 def pad_rows(rows: Sequence[Sequence[int]]) -> Array:
-    """Rows of any lengths as one (B, T) array, filled up on the right, where causal attention does not look."""
+    """Rows of any lengths as one array (B, T), padded on the right, where causal attention ignores the padding."""
     ids = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
     for padded_row, row in zip(ids, rows, strict=True):
         padded_row[: len(row)] = row

@@ -8,7 +8,7 @@ from tinygrad_gpt.checks import at_least_one, fraction
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Everything that decides a model's shape, under the book's names: GPTConfig(**GPT_CONFIG_124M) works.
+    """Everything that determines a model's shape, under the book's names: GPTConfig(**GPT_CONFIG_124M) works.
 
     Raises TypeError or ValueError, naming the field, the value and what is allowed.
     """
@@ -24,7 +24,7 @@ class GPTConfig:
     n_layers: int = 12
     """transformer blocks"""
     drop_rate: float = 0.1
-    """share of units dropped while training, 0 to below 1"""
+    """fraction of units dropped in training, 0 to below 1"""
     qkv_bias: bool = False
     """whether queries, keys and values have a bias (GPT-2: yes; the book: no)"""
     tie_weights: bool = False
@@ -80,7 +80,7 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
 
 
 def count_parameters(config: GPTConfig) -> int:
-    """How many numbers a model of this shape learns; a tied head is counted once."""
+    """The number of learned numbers in a model of this shape; a tied head is counted once."""
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())
 
 

@@ -1,4 +1,4 @@
-"""Where the model drops units, and which mask each place gets."""
+"""Dropout in a model: every site, a position in the forward pass, gets a mask of its own."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from tinygrad_gpt.tape import Tensor, apply
 
 
 class DropoutSites:
-    """The dropout of a part of the model: each call is another place, so it draws another mask.
+    """The dropout sites of a part of the model: each call is the next site, so it gets another mask.
 
-    Without a source of masks, or at rate 0, everything passes.
+    If masks is None or the rate is 0, nothing is dropped.
     """
 
     def __init__(self, masks: Dropout | None, rate: float, first_site: int = 0) -> None:
@@ -20,7 +20,7 @@ class DropoutSites:
         self.site = first_site
 
     def mask(self, op: Op, shape: tuple[int, ...], x: Tensor, **settings: Any) -> Any:
-        """A mask of this shape for the next place, as op(x, mask, **settings) takes it; None if nothing is dropped."""
+        """A mask of this shape for the next site, as op(x, mask, **settings) takes it; None if nothing is dropped."""
         if self.masks is None:
             return None
         site, self.site = self.site, self.site + 1
@@ -28,8 +28,8 @@ class DropoutSites:
 
     def __call__(self, x: Tensor) -> Tensor:
         """x with units dropped."""
-        keep = self.mask(ops.dropout, x.shape, x)
-        return x if keep is None else apply(ops.dropout, x, keep)
+        mask = self.mask(ops.dropout, x.shape, x)
+        return x if mask is None else apply(ops.dropout, x, mask)
 
 
 NO_DROPOUT = DropoutSites(None, 0.0)

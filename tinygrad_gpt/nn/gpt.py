@@ -22,9 +22,9 @@ from tinygrad_gpt.tape import Tensor, apply, leaf_without_copy, no_grad, recompu
 
 RunBlock = Callable[[int, Tensor, Parameters], Tensor]  # the i-th block on x (B, T, C) with its parameters
 
-_MAX_TOKENS_FOR_BLAS_THREADS = 16  # tokens, whose products take less time than waking a thread of ours
+_MAX_TOKENS_FOR_BLAS_THREADS = 16  # with so few tokens, a product takes less time than waking one of our threads
 
-_DTYPES = ("float32", "float64")  # the loss of a few thousand tokens, added up, is beyond float16
+_DTYPES = ("float32", "float64")  # the summed loss of a few thousand tokens overflows float16
 
 
 class GPT:
@@ -35,13 +35,13 @@ class GPT:
         loss = model.loss(ids, targets)          # mean nats per token
 
     Parameters are a flat dictionary under GPT-2's published names.  Initial weights depend on the seed and on the
-    parameter's place in that dictionary; init says by which rule they are drawn: "gpt2", or "torch" as the layers of
-    PyTorch draw them (nn/initial_weights.py derives both).  Given weights are taken instead.
+    parameter's position in that dictionary.  init is the rule by which they are drawn: "gpt2", or "torch", the rule of
+    PyTorch's layers (nn/initial_weights.py derives both).  If weights are given, they are copied instead.
 
-    With activation_checkpointing a block keeps its input alone for the way back, and runs a second time there: less
-    memory for more time, the same gradients.
+    With activation_checkpointing a block saves only its input, and backward runs the block a second time: less memory
+    for more time, the same gradients.
 
-    dtype is that of the parameters: float32 or float64.  `precision` stores activations in 16 bits, on a GPU.
+    dtype is the parameters' dtype: float32 or float64.  On a GPU, `precision` can store activations in 16 bits.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class GPT:
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
-        not_ours = None if weights is None else True  # to be copied: our own are given away
+        must_copy = None if weights is None else True  # the caller keeps given weights; nobody keeps our own
         if weights is None:
             weights = initial_weights(config, seed, np.dtype(dtype), init)
         _check_weights(config, weights)
         self._parameters = {
-            name: leaf_without_copy(to_device(np.array(to_host(weights[name]), dtype, copy=not_ours), self.device))
+            name: leaf_without_copy(to_device(np.array(to_host(weights[name]), dtype, copy=must_copy), self.device))
             for name in parameter_shapes(config)
         }
 
@@ -79,18 +79,18 @@ class GPT:
         return f"<GPT of {self.n_parameters:,} parameters on {self.device}: {settings}>"
 
     def parameters(self) -> dict[str, Tensor]:
-        """Every learned tensor once, by its GPT-2 name."""
+        """The learned tensors by their GPT-2 names, each once."""
         return self._parameters
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are learned."""
+        """The number of learned numbers."""
         return count_parameters(self.config)
 
     def __call__(self, ids: Array, dropout: Dropout | None = None) -> Tensor:
         """ids (B, T) of int, T at most context_length -> logits (B, T, V).  Units are dropped only if dropout is given.
 
-        Raises TypeError or ValueError for ids that are no whole numbers, out of range, or too many.
+        Raises TypeError for ids that are not whole numbers, ValueError for ids out of range or rows that are too long.
         """
         return apply(ops.linear, self.hidden(ids, dropout), self.head.T)
 
@@ -105,7 +105,7 @@ class GPT:
     ) -> Tensor:
         """Cross-entropy of the next tokens, in nats: ids, targets (B, T) of int -> ().
 
-        Raises as calling the model does, and as nn.cross_entropy does for the targets.
+        Raises what calling the model raises for ids, and what nn.cross_entropy raises for targets.
         """
         targets = check_targets(targets, self.config.vocab_size, ignore_index, reduction)
         x = self.hidden(ids, dropout)
@@ -113,24 +113,24 @@ class GPT:
         return apply(ops.linear_cross_entropy, x, self.head, targets, ignore_index=ignore_index, reduction=reduction)
 
     def hidden(self, ids: Array, dropout: Dropout | None = None) -> Tensor:
-        """ids (B, T) of int -> what the head sees of each token, (B, T, C)."""
+        """ids (B, T) of int -> the hidden state of each token, the input of the head: (B, T, C)."""
         p, config = self._parameters, self.config
-        ids = self.checked(ids)
+        ids = self.checked_ids(ids)
         if dropout is not None and not isinstance(dropout, Dropout):
             raise TypeError(f"dropout must be a Dropout(seed, step), or None for no dropout; got {dropout!r}")
         drop = DropoutSites(dropout, config.drop_rate)
         x = drop(apply(ops.embedding, p["wte.weight"], ids) + p["wpe.weight"][: ids.shape[1]])  # (B, T, C)
 
-        def of_block(i: int, x: Tensor, p: Parameters) -> Tensor:
+        def run_block(i: int, x: Tensor, p: Parameters) -> Tensor:
             drop = DropoutSites(dropout, config.drop_rate, first_site=1 + DROPOUTS_PER_BLOCK * i)
             return block(x, p, causal_attend(config.n_heads, drop), drop)
 
-        return self.through_blocks(x, of_block)
+        return self.run_blocks(x, run_block)
 
     def next_logits(self, sequences: Sequence[Sequence[int]], cache: Cache | None = None) -> Array:
-        """The logits (B, V) after the last id of each row, from a pass over the ids that the cache has not seen.
+        """The logits (B, V) after the last id of each row, computed only for the ids that are not in the cache yet.
 
-        Without a cache the pass is over all ids.  Either way the head runs on one token per row.  Nothing is recorded.
+        Without a cache they are computed for all ids.  The head always runs on one token per row.  Nothing is recorded.
         Raises ValueError for a row longer than the context or the cache.
         """
         if cache is None:
@@ -138,42 +138,42 @@ class GPT:
                 last = np.array([len(sequence) - 1 for sequence in sequences])
                 return self.logits_at(self.hidden(pad_rows(sequences)), last)
         new = cache.new_tokens(sequences)
-        ids = self.checked(new.ids)
+        ids = self.checked_ids(new.ids)
         p, xp = self._parameters, array_module(ids)
         first, counts = new.first_and_count  # (B) each, on the model's device
-        places = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # of padding too
+        positions = xp.minimum(first[:, None] + xp.arange(ids.shape[1]), self.config.context_length - 1)  # padding too
         with no_grad(), use_blas_threads() if new.ids.size <= _MAX_TOKENS_FOR_BLAS_THREADS else nullcontext():
-            x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], places)
-            x = self.through_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROPOUT))
+            x = apply(ops.embedding, p["wte.weight"], ids) + apply(ops.embedding, p["wpe.weight"], positions)
+            x = self.run_blocks(x, lambda i, x, p: block(x, p, partial(cache.attend, i, new), NO_DROPOUT))
             cache.seen = new.first + new.counts
             return self.logits_at(x, counts - 1)
 
-    def logits_at(self, x: Tensor, places: Array) -> Array:
-        """The logits (B, V) of one token per row: x (B, T, C) is what the head sees, places (B) which token."""
+    def logits_at(self, x: Tensor, positions: Array) -> Array:
+        """The logits (B, V) of one token per row: hidden states x (B, T, C), the tokens' positions (B) of int."""
         xp = array_module(x.data)
-        rows = Tensor(x.data[xp.arange(len(x.data)), xp.asarray(places)])  # (B, C)
+        rows = Tensor(x.data[xp.arange(len(x.data)), xp.asarray(positions)])  # (B, C)
         return apply(ops.linear, rows, self.head.T).data
 
-    def through_blocks(self, x: Tensor, of_block: RunBlock) -> Tensor:
-        """x (B, T, C) through all blocks, each with its parameters, and the final layer norm."""
-        run = _with_recomputation(of_block) if self.activation_checkpointing else of_block
+    def run_blocks(self, x: Tensor, run_block: RunBlock) -> Tensor:
+        """Run all blocks and the final layer norm on x (B, T, C): (B, T, C)."""
+        run = _with_recomputation(run_block) if self.activation_checkpointing else run_block
         for i in range(self.config.n_layers):
             x = run(i, x, self._blocks[i])
         return layer_norm(x, subparameters(self._parameters, "ln_f."))
 
     @property
     def head(self) -> Tensor:
-        """(V, C): each token's row.  A hidden state's product with it is the token's logit."""
+        """The head's weights (V, C), a row per token: its dot product with a hidden state is the token's logit."""
         return self._parameters["wte.weight" if self.config.tie_weights else "lm_head.weight"]
 
     def load(self, weights: Mapping[str, Array]) -> None:
-        """Take over weights by name.  Raises ValueError, and changes nothing, if they do not all fit."""
+        """Copy weights by name.  Raises ValueError, and changes nothing, if a name or a shape differs."""
         _check_weights(self.config, weights)
         for name, tensor in self._parameters.items():
             tensor.data = to_device(np.array(to_host(weights[name]), tensor.dtype), self.device)
 
-    def checked(self, ids: Array) -> Array:
-        """ids on the model's device, if they are (B, T), in range and not too long."""
+    def checked_ids(self, ids: Array) -> Array:
+        """ids (B, T) on the model's device.  Raises ValueError if they are out of range or too long."""
         ids = check_ids(ids, self.config.vocab_size)
         if ids.ndim != 2 or not ids.shape[1]:
             raise ValueError(f"ids must be (batch, time), with one token or more; got shape {ids.shape}")
@@ -183,25 +183,24 @@ class GPT:
 
 
 def _check_dtype(dtype: Any) -> None:
-    """Raise TypeError unless a model's parameters can be of this dtype."""
     allowed = [np.dtype(name) for name in _DTYPES]
-    if dtype is None or dtype not in allowed:  # None would be float64, and what is no dtype compares as different
+    if dtype is None or dtype not in allowed:  # to NumPy, None is float64; what is not a dtype equals none of them
         raise TypeError(f"dtype must be one of {', '.join(_DTYPES)}; got {getattr(dtype, '__name__', dtype)}")
 
 
-def _with_recomputation(of_block: RunBlock) -> RunBlock:
-    """of_block, keeping its input alone for the way back."""
+def _with_recomputation(run_block: RunBlock) -> RunBlock:
+    """run_block, saving only its input: backward runs it a second time."""
 
     def run(i: int, x: Tensor, p: Parameters) -> Tensor:
         return recompute_in_backward(
-            lambda x, *tensors: of_block(i, x, dict(zip(p, tensors, strict=True))), x, *p.values()
+            lambda x, *tensors: run_block(i, x, dict(zip(p, tensors, strict=True))), x, *p.values()
         )
 
     return run
 
 
 def _check_weights(config: GPTConfig, weights: Mapping[str, Array]) -> None:
-    """Raises ValueError listing the names that are missing or unexpected, and the shapes that differ."""
+    """Raise ValueError with the names that are missing or unexpected, and the shapes that differ."""
     shapes = parameter_shapes(config)
     for name, weight in mapping("weights", weights, "GPT-2's names to arrays").items():
         if not hasattr(weight, "shape"):

@@ -1,23 +1,25 @@
-r"""The numbers that a model starts from: two well-known rules.
+r"""The initial weights of a model: two well-known rules.
 
-Both keep a layer's outputs from growing or vanishing with its width.  If the n inputs of a sum Σ x w are independent
-with mean 0 and variance 1, and the weights too with mean 0 and variance s², the sum has variance n s².
+Both keep a layer's outputs from growing or vanishing with its width.  If the n inputs x and the n weights w of a sum
+Σ x w are independent with mean 0, the inputs with variance 1 and the weights with variance s², the sum has variance
+n s².
 
-**gpt2.**  Biases 0, gains 1, all else normal with deviation 0.02.  What is added to the residual stream (both c_proj
-of each block) is smaller by √(2·n_layers): a stream that 2·n_layers independent sums are added to has as many times
-their variance.  At width 768 the deviation 0.02 gives a sum the deviation 0.02·√768 = 0.55.
+**gpt2.**  Biases are 0 and gains 1; all other weights are normal with standard deviation 0.02.  The weights whose
+outputs are added to the residual stream (both c_proj of each block) are divided by √(2·n_layers): 2·n_layers
+independent sums are added to the stream, so its variance is that many times theirs.  At width 768, weights with
+standard deviation 0.02 give a sum the standard deviation 0.02·√768 = 0.55.
 
-**torch.**  What a model has whose layers are PyTorch's nn.Embedding and nn.Linear, as the book's are, and nobody sets
-the weights.  Embeddings are normal with deviation 1.  A linear layer's weights and biases are uniform between
--1/√n and 1/√n, n the number of its inputs.  Such a weight has variance
+**torch.**  The weights that PyTorch's nn.Embedding and nn.Linear have by default; the book's model uses them.
+Embeddings are normal with standard deviation 1.  A linear layer's weights and biases are uniform between -1/√n and
+1/√n, where n is the number of its inputs.  Such a weight has variance
 
     ∫ w² dw · √n/2, from -1/√n to 1/√n,  =  1/(3n)
 
-so a sum has the deviation √(1/3) = 0.58 at any width.  Gains are 1, and a layer norm's biases 0.
+so a sum has standard deviation √(1/3) = 0.58 at any width.  Gains are 1, and a layer norm's biases 0.
 
-Both start the blocks alike, then.  What differs is the embeddings, by a factor of 50.  The first layer norm of every
-block takes the scale away again, but AdamW's steps are as long as the learning rate whatever the scale: an embedding of
-deviation 0.02 turns into another one within some 50 steps of 4e-4, one of deviation 1 stays what it is.
+So with both rules the blocks start alike.  The embeddings differ, by a factor of 50.  The first layer norm of every
+block removes the scale again, but AdamW's steps have the size of the learning rate, whatever the scale is: some 50
+steps of 4e-4 change an embedding of standard deviation 0.02 completely, and one of standard deviation 1 hardly.
 
 Source.  gpt2: Radford et al. 2018, "Improving language understanding by generative pre-training", section 4.1 (0.02);
 Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3 (the residual layers).
@@ -39,9 +41,9 @@ _GPT2_STD = 0.02  # Radford et al. 2018, section 4.1
 
 
 def initial_weights(config: GPTConfig, seed: int, dtype: Any, init: str = "gpt2") -> dict[str, Array]:
-    """Every parameter's first value, by GPT-2's name: a function of the seed and of the parameter's place.
+    """The initial value of every parameter, by GPT-2's names: a function of the seed and the parameter's position.
 
-    Raises ValueError for an init that is none of INITS.
+    Raises ValueError unless init is "gpt2" or "torch".
     """
     if init not in _INITS:
         raise ValueError(f"init must be one of {', '.join(_INITS)}; got {init!r}")
@@ -53,7 +55,7 @@ def initial_weights(config: GPTConfig, seed: int, dtype: Any, init: str = "gpt2"
 
 
 def _gpt2_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int, site: int) -> Array:
-    """The entries of one parameter as GPT-2 starts it, in one row: float64."""
+    """The entries of one parameter by GPT-2's rule, float64; the shape may be flat."""
     if name.endswith("bias"):
         return np.zeros(shape)
     if _is_gain(name):
@@ -63,7 +65,7 @@ def _gpt2_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int
 
 
 def _torch_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: int, site: int) -> Array:
-    """The entries of one parameter as PyTorch's modules start it, in one row: float64."""
+    """The entries of one parameter by the rule of PyTorch's modules, float64; the shape may be flat."""
     if _is_gain(name):
         return np.ones(shape)
     if ".ln_" in f".{name}":
@@ -75,5 +77,4 @@ def _torch_weight(config: GPTConfig, name: str, shape: tuple[int, ...], seed: in
 
 
 def _is_gain(name: str) -> bool:
-    """Whether a parameter is the gain of a layer norm."""
     return ".ln_" in f".{name}" and name.endswith("weight")

@@ -1,7 +1,7 @@
 """The layers of GPT-2 as functions of an input and a dictionary of parameters.
 
-x is (B, T, C) throughout.  `p` holds a layer's own parameters under their short names ("weight", "c_attn.bias", …);
-`subparameters` cuts it out of the dictionary of the layer above.
+x is always (B, T, C).  `p` has a layer's own parameters under their short names ("weight", "c_attn.bias", …);
+`subparameters` takes them from the dictionary of the enclosing layer.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tinygrad_gpt.nn.dropout import DropoutSites
 from tinygrad_gpt.tape import Tensor, apply
 
 Parameters = dict[str, Tensor]
-Attend = Callable[[Tensor], Tensor]  # queries, keys, values (B, T, 3C) -> what each token takes from others (B, T, C)
+Attend = Callable[[Tensor], Tensor]  # queries, keys, values (B, T, 3C) -> weighted means of the values (B, T, C)
 
 
 def subparameters(p: Parameters, prefix: str) -> Parameters:
@@ -35,12 +35,12 @@ def attention(x: Tensor, p: Parameters, attend: Attend) -> Tensor:
 
 
 def causal_attend(n_heads: int, drop: DropoutSites) -> Attend:
-    """Attention of whole rows: each token to itself and all before it."""
+    """A function that lets each token attend to itself and to all tokens before it in its row."""
 
     def attend(qkv: Tensor) -> Tensor:
         B, T, _ = qkv.shape
-        keep = drop.mask(ops.causal_attention, (B, n_heads, T, T), qkv, n_heads=n_heads)
-        return apply(ops.causal_attention, qkv, *([] if keep is None else [keep]), n_heads=n_heads)
+        mask = drop.mask(ops.causal_attention, (B, n_heads, T, T), qkv, n_heads=n_heads)
+        return apply(ops.causal_attention, qkv, *([] if mask is None else [mask]), n_heads=n_heads)
 
     return attend
 
@@ -51,10 +51,10 @@ def mlp(x: Tensor, p: Parameters) -> Tensor:
     return linear(hidden, subparameters(p, "c_proj."))
 
 
-DROPOUTS_PER_BLOCK = 3  # places in a block where units are dropped: the attention weights, and what each half adds
+DROPOUTS_PER_BLOCK = 3  # on the attention weights, and on the output of each half of a block
 
 
 def block(x: Tensor, p: Parameters, attend: Attend, drop: DropoutSites) -> Tensor:
-    """One transformer block, pre-LN: each half adds to the stream what it makes of the normalised stream."""
+    """One transformer block, pre-LN: each half normalises the residual stream, and adds its output to the stream."""
     x = x + drop(attention(layer_norm(x, subparameters(p, "ln_1.")), subparameters(p, "attn."), attend))
     return x + drop(mlp(layer_norm(x, subparameters(p, "ln_2.")), subparameters(p, "mlp.")))

@@ -19,9 +19,9 @@ def cross_entropy(
 ) -> Tensor:
     """Negative log-likelihood of the targets, in nats: logits (..., V), targets (...) of int -> loss ().
 
-    "mean" is over the targets that are not ignore_index; "sum" leaves the division to the caller.
+    "mean" is the mean over the targets that are not ignore_index; "sum" is their sum, not divided.
 
-    Raises ValueError for a target outside the vocabulary, or if there is none to average over.
+    Raises ValueError for a target outside the vocabulary, or if a mean has no target to average over.
     """
     if not isinstance(logits, Tensor) or not logits.ndim:
         got = f"shape {logits.shape}" if isinstance(logits, Tensor) else type(logits).__name__
@@ -31,12 +31,12 @@ def cross_entropy(
 
 
 def check_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
-    """targets on the host, if they are in the vocabulary and something is left to average."""
+    """targets on the host.  Raises ValueError as cross_entropy does."""
     if ignore_index is not None and (isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__")):
         raise TypeError(f"ignore_index must be a whole number, or None for none; got {ignore_index!r}")
     host = to_host(equal_rows("targets", targets))
     ignored = np.zeros(host.shape, bool) if ignore_index is None else host == ignore_index
-    check_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # places stay what they are
+    check_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # an error gives the right position
     if reduction == "mean" and ignored.all():
         raise ValueError("targets must hold at least one token that is not ignored: there is nothing to average")
     return host

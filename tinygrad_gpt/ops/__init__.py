@@ -1,4 +1,4 @@
-"""Every gradient by hand: one file per op, or tight family: derivation, shapes, code.
+"""Every gradient by hand: one file per op or small family, with derivation, shapes and code.
 
 An op is a plain function on arrays that returns its result and its vjp:
 

@@ -1,25 +1,25 @@
-"""AdamW: Adam's step, and weight decay apart from it.
+"""AdamW: Adam's step, with weight decay separate from it.
 
 With gradient g, step number t from 1, learning rate lr and decay λ:
 
     m ← β₁ m + (1 - β₁) g            mean of recent gradients
     v ← β₂ v + (1 - β₂) g²           mean of their squares
-    m̂ = m / (1 - β₁ᵗ)                both start at 0 and so are too small by this factor
+    m̂ = m / (1 - β₁ᵗ)                m and v start at 0, so they are too small by this factor
     v̂ = v / (1 - β₂ᵗ)
     p ← p - lr (m̂ / (√v̂ + ε) + λ p)
 
-Derivation.  If g stays the same, m after t steps is g (1 - β₁) (1 + β₁ + … + β₁ᵗ⁻¹) = g (1 - β₁ᵗ): hence the division,
-and v's likewise.  m̂/√v̂ is about ±1 where gradients keep their sign and less where they do not: lr is the size of a
-step, whatever the gradient's scale.  The decay pulls p to 0 by the share lr·λ; it is no part of g, so m and v never see
-it ("decoupled").
+Derivation.  If g stays the same, m after t steps is g (1 - β₁) (1 + β₁ + … + β₁ᵗ⁻¹) = g (1 - β₁ᵗ), so m is divided by
+1 - β₁ᵗ; the same holds for v.  m̂/√v̂ is about ±1 where gradients keep their sign, and smaller where they do not.  So lr
+is the size of a step, whatever the gradient's scale.  The decay moves p towards 0 by the fraction lr·λ.  It is not part
+of g, so m and v do not contain it ("decoupled").
 
-Shapes.   p, dp, m, v: any, all the same.  p, m and v are updated in place, dp is left alone.
+Shapes.   p, dp, m, v: any, all the same.  p, m and v are updated in place, dp does not change.
 Numerics. v + (1 - β₂) (g² - v) would lose a small g² beside a large v, so the two terms are added one by one.  With
-          ε = 0 a gradient that has always been 0 moves nothing: 0/0 counts as 0.  Where p has 16 bits, m and v are
-          float32, and so is the step, which is rounded once, when p takes it.
+          ε = 0, a gradient that has always been 0 changes nothing: 0/0 counts as 0.  Where p has 16 bits, m, v and the
+          step are float32; only the new p is rounded.
 Errors.   FloatingPointError, before anything changes, for a gradient or a loss that is not finite (adamw_update).
 Source.   Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2
-          (with the learning rate in the place of their schedule multiplier, as everywhere today).
+          (with the learning rate in place of their schedule multiplier, as is usual today).
 Check.    The first step has the length lr, whatever g:
 
     >>> import numpy as np
@@ -84,12 +84,11 @@ def adamw_update(
     max_norm: float,
     loss: Array | None,
 ) -> float | Array:
-    """One step of every parameter that has a gradient, all by name; the norm of all gradients, before clipping.
+    """One step of every parameter that has a gradient, all by name.  Returns the gradients' norm before clipping.
 
-    step_counts (one for each of `parameters`, int64) says how many steps each has made.  Gradients of a norm above
-    max_norm count as if scaled down to it.  Nothing changes if a gradient, or the loss () that they are of, is not
-    finite.  This function finds out at once and raises; a kernel on a GPU, whose caller does not wait, returns a norm
-    that is not computed yet.
+    step_counts (int64) has the number of steps of each of `parameters`.  If the norm is above max_norm, the gradients
+    are scaled down to it.  Nothing changes if a gradient or their loss () is not finite.  This function checks that
+    first, and raises; a GPU kernel, whose caller does not wait, returns a norm that may not be computed yet.
     """
     norm = finite_norm(total_of_squares(*gradients.values()), gradients, loss)
     scale = clipping_factor(norm, max_norm)
@@ -113,7 +112,7 @@ def adamw_update(
 def next_steps(
     step_counts: Array, parameters: Mapping[str, Array], gradients: Mapping[str, Array]
 ) -> Iterator[tuple[str, int]]:
-    """Count a step of each parameter that has a gradient: its name, and the number of the step."""
+    """Count a step of each parameter that has a gradient, and yield its name and the number of the step."""
     steps = to_host(step_counts) + 1
     for i, name in enumerate(parameters):
         if name in gradients:

@@ -1,4 +1,4 @@
-"""Element by element: add, subtract, multiply, divide, negative, power, with NumPy's broadcasting.
+"""Arithmetic, element by element with NumPy's broadcasting: add, subtract, multiply, divide, negative, power.
 
     y = a + b      da = dy                 db = dy
     y = a - b      da = dy                 db = -dy
@@ -8,16 +8,16 @@
     y = a^b        da = dy b a^(b-1)       db = dy a^b ln a
 
 Gradient.  Each y depends on one a and one b, so the rules of one variable hold entry by entry.  Broadcasting repeats
-an entry; what is used several times receives the sum of what its copies receive.  `unbroadcast` takes that sum, here
-and nowhere else.  Where arrays of two dtypes meet, y has the wider one and each gradient that of its own array.
+an entry; the gradient of a repeated entry is the sum of its copies' gradients.  `unbroadcast` takes that sum, only
+here.  If a and b have two dtypes, y has the wider one, and each gradient has its own array's.
 
 Shapes.   a, b: any two that broadcast together; y: their common shape.
-Saved.    add, subtract: shapes alone.  multiply: a, b.  divide: b, y.  power: a, b, y.
+Saved.    add, subtract: only shapes.  multiply: a, b.  divide: b, y.  power: a, b, y.
 Errors.   ValueError if the shapes do not broadcast (NumPy's own text).
-Numerics. divide: -dy a / b² is computed as -da y, which overflows only where y or da does.  power: where b is 0 the
-          slope in a is 0, also at a = 0; ln a is taken only where a > 0, elsewhere db is 0: for a < 0 the exponent has
-          to be a whole number, hence a constant.  An exponent from 0 to 1 has no finite slope at a = 0; as for
-          sqrt, (a + ε)^b has.
+Numerics. divide: -dy a / b² is computed as -da y, which overflows only where y or da does.  power: where b is 0, the
+          slope in a is 0, also at a = 0.  ln a is taken only where a > 0; elsewhere db is 0, because for a < 0 the
+          exponent must be a whole number, so it is a constant.  With an exponent between 0 and 1 the slope at a = 0
+          is not finite; that of (a + ε)^b is.
 Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
     >>> import numpy as np
@@ -36,7 +36,7 @@ def add(a: Array, b: Array) -> tuple[Array, Vjp]:
 
     Backward: both terms receive the gradient unchanged; a term that was broadcast receives the sum over its copies.
     """
-    a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)  # keep these, let the arrays go
+    a_like, b_like = (a.shape, a.dtype), (b.shape, b.dtype)  # saved by the vjp instead of the arrays
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
         return unbroadcast(dy, *a_like), unbroadcast(dy, *b_like)

@@ -2,26 +2,26 @@
 
 For each batch row and head, with queries Q, keys K, values V (T, D) cut from the packed input:
 
-    S = Q Kᵀ/√D      S_ij = -inf for j > i      P = softmax(S) by rows      A = P ∘ keep      O = A V
+    S = Q Kᵀ/√D      S_ij = -inf for j > i      P = softmax(S) by rows      A = P ∘ M      O = A V
 
 Gradient.  From the end, each line a rule that has its own file (matmul, dropout, softmax, masked_fill):
 
-    dV = Aᵀ dO       dA = dO Vᵀ        dP = dA ∘ keep
-    dS = P ∘ (dP - rowsum(dP ∘ P))     which is 0 where P is 0: the mask needs no line of its own
+    dV = Aᵀ dO       dA = dO Vᵀ        dP = dA ∘ M
+    dS = P ∘ (dP - rowsum(dP ∘ P))     which is 0 where P is 0: the causal mask needs no line of its own
     dQ = dS K/√D     dK = dSᵀ Q/√D
 
 Shapes.   qkv (B, T, 3C): along the last axis all queries, then all keys, then all values, each C = H·D wide, with
-          head h at h·D … (h+1)·D, as GPT-2's c_attn makes them.  keep (B, H, T, T): a dropout mask, 0 or
-          1/(1 - rate), or none.
+          head h at h·D … (h+1)·D, as GPT-2's c_attn makes them.  dropout_mask M (B, H, T, T): 0 or
+          1/(1 - rate); None leaves it out.
           ->  y (B, T, C), the heads' outputs side by side.
 Settings. n_heads = H.
-Saved.    qkv, P, and with dropout keep and A: B·H·T² numbers each, the price of the plain way.
+Saved.    qkv, P, and with dropout M and A: B·H·T² numbers each, the price of the plain method.
 Errors.   ValueError if 3H does not divide the width of qkv.
 Numerics. Dividing by √D keeps S near unit variance; the softmax subtracts each row's maximum.  Row i always sees
-          itself, so no row is masked whole.  The key's bias has gradient exactly 0 in theory (it shifts a row of S).
+          itself, so no row is all masked.  The key's bias has gradient exactly 0 in theory: it shifts a row of S.
           Where qkv has 16 bits, all is computed in float32 and rounded once.
 Source.   Vaswani et al. 2017, arXiv:1706.03762, sections 3.2.1 and 3.2.2.
-Check.    Position 0 sees itself only; position 1 has equal scores, so it takes the mean of 5 and 7:
+Check.    Position 0 sees only itself; position 1 has equal scores, so it takes the mean of 5 and 7:
 
     >>> import numpy as np
     >>> qkv = np.array([[[0.0, 0.0, 5.0], [0.0, 0.0, 7.0]]])
@@ -36,8 +36,8 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 from tinygrad_gpt.ops.softmax import softmax
 
 
-def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
-    """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C).
+def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+    """qkv (B, T, 3C), dropout_mask (B, H, T, T) or None  ->  y (B, T, C).
 
     Backward: a value receives gradient from every later token, in proportion to the attention paid to it; queries
     and keys change so that attention which lowered the loss grows.
@@ -47,24 +47,24 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
     scale = 1 / math.sqrt(q.shape[-1])
     scores = (q @ k.swapaxes(-1, -2)) * scale  # (B, H, T, T)
     probs, softmax_vjp = softmax(xp.where(_causal_mask(xp, q.shape[-2]), scores, -math.inf))
-    weights = probs if keep is None else probs * keep
+    weights = probs if dropout_mask is None else probs * dropout_mask
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
         do = split_heads(to_accumulation_dtype(dy), n_heads, parts=1)[0]
         dv = weights.swapaxes(-1, -2) @ do
         dweights = do @ v.swapaxes(-1, -2)
-        dscores: Array = softmax_vjp(dweights if keep is None else dweights * keep)[0]
+        dscores: Array = softmax_vjp(dweights if dropout_mask is None else dweights * dropout_mask)[0]
         dq = dscores @ k * scale
         dk = dscores.swapaxes(-1, -2) @ q * scale
         dqkv = xp.concatenate([merge_heads(dq), merge_heads(dk), merge_heads(dv)], axis=-1)
         dqkv = to_input_dtype(dqkv, dtype)
-        return (dqkv,) if keep is None else (dqkv, None)
+        return (dqkv,) if dropout_mask is None else (dqkv, None)
 
     return to_input_dtype(merge_heads(weights @ v), dtype), vjp
 
 
 def _causal_mask(xp: Array, length: int) -> Array:
-    """Which keys (columns) a query (row) may see: (T, T) of bool, True on and below the diagonal."""
+    """The keys (columns) that a query (row) may see: (T, T) of bool, True on and below the diagonal."""
     position = xp.arange(length)
     return position[:, None] >= position
 

@@ -1,4 +1,4 @@
-"""Cross-entropy of logits against the tokens that came, in nats.
+"""Cross-entropy of logits against the tokens that really came next, in nats.
 
     nll_n = ln Σ_j e^{x_nj} - x_n,target        loss = mean of nll over the counted rows (or their sum)
 
@@ -6,17 +6,17 @@ Gradient.  d(ln Σ e^x)/dx_j = p_j, the softmax; -x_target contributes -1 at the
 
     dx_nj = dloss · w · (p_nj - [j = target_n])        and 0 in rows that are ignored
 
-Each row sums to 0: probability is only moved, towards the target from everywhere else in proportion to p.
+Each row of dx sums to 0: the gradient only moves probability to the target, from each other token in proportion to p.
 
 Shapes.   logits (..., V), targets (...) of int  ->  loss ().
-Settings. ignore_index: rows with this target do not count, neither above nor below the fraction; none unless told.
+Settings. ignore_index: rows with this target are left out of the sum and of the count.  Default: none.
           reduction: "mean" over the counted rows, or "sum": micro-batches add sums and divide once, by all their
-          tokens.  What ignored rows hold (nan, rows of -inf) is irrelevant.
+          tokens.  The entries of ignored rows (nan, rows of -inf) have no effect.
 Saved.    logits - max, ln Σ, targets, which rows count.
-Errors.   ValueError for another reduction or unequal shapes.  The caller vouches for 0 <= target < V
-          (`nn.cross_entropy` checks it): a device that looked would have to wait.
-Numerics. The maximum is subtracted first, and no probability is ever formed to take its logarithm: exact at logits of
-          ±1e4, and nll = inf where the target's logit is -inf (nan only if a counted row is -inf throughout).
+Errors.   ValueError for another reduction or unequal shapes.  0 <= target < V is not checked here, because on a GPU
+          the host would have to wait; `nn.cross_entropy` checks it.
+Numerics. The maximum is subtracted first, and the logarithm is never taken of a probability.  So the loss is exact at
+          logits of ±1e4, and inf where the target's logit is -inf (nan only if all of a counted row is -inf).
           Where logits have 16 bits, all is computed in float32 and rounded once: a sum above 65,504 is inf in float16.
 Source.   The book's chapter 5; Goodfellow et al. 2016, "Deep Learning", sections 4.1 and 6.2.2.
 Check.    Two equal logits: ln 2, and slopes ½ - [j = target]:
@@ -52,12 +52,12 @@ def cross_entropy(
     shape, dtype, vocab_size = logits.shape, logits.dtype, logits.shape[-1]
     x, y = to_accumulation_dtype(logits).reshape(-1, vocab_size), targets.reshape(-1)  # (N, V), (N)
     counts = xp.ones(y.shape, bool) if ignore_index is None else y != ignore_index  # (N)
-    y = xp.where(counts, y, 0)  # a row that does not count still needs a place to look
+    y = xp.where(counts, y, 0)  # an ignored row needs a valid index too
     rows = xp.arange(len(y))
 
     shifted = x - xp.where(counts, x.max(-1), 0)[:, None]  # exp cannot overflow
     if ignore_index is not None:
-        xp.copyto(shifted, 0, where=~counts[:, None])  # such a row may hold anything, -inf throughout: no log of 0
+        xp.copyto(shifted, 0, where=~counts[:, None])  # all of an ignored row may be -inf: avoids log(0)
     log_total = xp.log(xp.exp(shifted).sum(-1))  # (N)
     nll = xp.where(counts, log_total - shifted[rows, y], 0)
     divisor = counts.sum().astype(x.dtype) if reduction == "mean" else 1
@@ -66,7 +66,7 @@ def cross_entropy(
         dx = xp.exp(shifted - log_total[:, None])  # softmax ...
         dx[rows, y] -= 1  # ... minus one-hot
         if ignore_index is not None:
-            xp.copyto(dx, 0, where=~counts[:, None])  # not multiplied: a row that does not count may hold nan
+            xp.copyto(dx, 0, where=~counts[:, None])  # not multiplied by 0: an ignored row may have nan
         dx *= dloss / divisor
         return to_input_dtype(dx, dtype).reshape(shape), None
 

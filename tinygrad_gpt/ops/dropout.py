@@ -1,14 +1,15 @@
-"""Dropout: a random part of the entries is set to 0, the rest is scaled up so that the mean stays.
+"""Dropout: a random part of the entries is set to 0, the rest is scaled up so that the mean stays the same.
 
-    y = x ∘ keep        keep_i = 0 with probability rate, else 1/(1 - rate)
+    y = x ∘ M        M_i = 0 with probability rate, else 1/(1 - rate)
 
-Gradient.  The mask is a constant: dx = dy ∘ keep.
+Gradient.  The mask is a constant: dx = dy ∘ M.
 
-Shapes.   x, keep, y: the same.
-Saved.    keep; not x.
-Numerics. The mask comes from (seed, step, row, site), see rng.py: the same on every device and in every batch split.
-          Not training?  Then there is no mask and this op is not called: no mode to forget.
-Source.   Srivastava et al. 2014, JMLR 15, section 4; scaled while training ("inverted"), as everywhere today.
+Shapes.   x, mask M, y: the same.
+Saved.    M; not x.
+Numerics. The mask is a function of (seed, step, row, site), see rng.py: the same on every device and for any split of
+          the batch.
+          In evaluation this op is not called; there is no train or eval mode that one could forget to set.
+Source.   Srivastava et al. 2014, JMLR 15, section 4; scaled in training ("inverted dropout"), as is usual today.
 Check.    An entry is dropped, the other doubled:
 
     >>> import numpy as np
@@ -20,13 +21,13 @@ Check.    An entry is dropped, the other doubled:
 from tinygrad_gpt.backend import Array, Vjp
 
 
-def dropout(x: Array, keep: Array) -> tuple[Array, Vjp]:
-    """x times a given mask of its own shape.
+def dropout(x: Array, mask: Array) -> tuple[Array, Vjp]:
+    """x times a mask of the same shape.
 
     Backward: a dropped entry receives 0; an entry that was kept and scaled up has its gradient scaled up by as
     much.
     """
-    if keep.shape != x.shape:
-        raise ValueError(f"keep must have x's shape {x.shape}; got {keep.shape}")
+    if mask.shape != x.shape:
+        raise ValueError(f"mask must have x's shape {x.shape}; got {mask.shape}")
     dtype = x.dtype
-    return x * keep, lambda dy: ((dy * keep).astype(dtype, copy=False), None)
+    return x * mask, lambda dy: ((dy * mask).astype(dtype, copy=False), None)

@@ -6,15 +6,15 @@
     y = tanh x       dx = dy (1 - y²)
     y = max(x, 0)    dx = dy where x > 0, else 0
 
-Gradient.  y_i depends on x_i alone, so dx_i = dy_i · dy_i/dx_i.  Where the derivative can be written in y (exp, sqrt,
-tanh) y is kept and x is let go.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
+Gradient.  y_i depends only on x_i, so dx_i = dy_i · dy_i/dx_i.  Where the derivative can be written in y (exp, sqrt,
+tanh), y is saved and x is not.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
 
 Shapes.   x, y: any, the same.
 Saved.    exp, sqrt, tanh: y.  log: x.  relu: where x > 0.
-Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and gives -inf or nan.  Where a
-          root may be of 0 (a norm, a deviation), put a small number under it, √(x + ε): sqrt answers dx = inf at 0,
-          and times the slope 0 of the square before it that is nan, in every gradient from there on.
-          relu has no derivative at 0; we take 0, as everybody does.
+Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and returns -inf or nan.  If a
+          root can be of 0 (a norm, a standard deviation), add a small number, √(x + ε).  Otherwise sqrt gives dx = inf
+          at 0; times the slope 0 of the square before it that is nan, and so is every gradient that depends on it.
+          relu has no derivative at 0; we take 0, as is usual.
 Check.    √4 = 2 with slope 1/4:
 
     >>> import numpy as np

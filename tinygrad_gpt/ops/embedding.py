@@ -1,14 +1,14 @@
-"""Embedding: row ids[n] of a table, for each n.
+"""Embedding: rows of a table, row ids[n] for each n.
 
     y_n = table[ids_n]
 
-Gradient.  y is onehot(ids) @ table, so dtable = onehot(ids)ᵀ dy: row v receives the sum of dy_n over all n with
-ids_n = v.  A token that occurs twice in the batch counts twice; `dtable[ids] += dy` would keep one of them.
+Gradient.  y is onehot(ids) @ table, so dtable = onehot(ids)ᵀ dy: row v gets the sum of dy_n over all n with ids_n = v.
+A token that occurs twice in the batch counts twice; NumPy's `dtable[ids] += dy` would add only one of the two.
 
 Shapes.   table (V, C), ids (...) of int  ->  y (..., C).
 Saved.    ids and the table's shape.
-Errors.   IndexError from NumPy for ids outside [-V, V); the model refuses what is outside [0, V) before it gets here.
-Check.    Token 1 occurs twice, so its row receives 1 + 10:
+Errors.   IndexError from NumPy for ids outside [-V, V); the model refuses ids outside [0, V) before.
+Check.    Token 1 occurs twice, so its row gets 1 + 10:
 
     >>> import numpy as np
     >>> y, vjp = embedding(np.array([[1.0], [2.0]]), np.array([1, 1, 0]))

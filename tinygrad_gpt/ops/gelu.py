@@ -15,7 +15,7 @@ erf form, the definition:
 Gradient.  Φ' is the normal density, so dy/dx = Φ(x) + x e^{-x²/2}/√(2π).
 
 Shapes.   x, y, dy, dx: any, all the same.
-Settings. form: "tanh" or "erf".  They differ by up to 4.7e-4 (at |x| = 2.7): enough to fail parity with GPT-2.
+Settings. form: "tanh" or "erf".  They differ by up to 4.7e-4 (at |x| = 2.7): enough to differ from GPT-2's results.
 Saved.    x, and t or Φ.
 Errors.   ValueError for another form.
 Numerics. erf is computed entry by entry in Python on the CPU, which is slow; 1 + erf loses relative precision below -4.

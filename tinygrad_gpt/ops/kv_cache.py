@@ -1,14 +1,15 @@
-"""Keys and values of earlier tokens: new tokens are added to them, and attend to all up to themselves.
+"""The cache of keys and values: new tokens are appended to it, and attend to all tokens up to themselves.
 
     S = Q Kᵀ / √D        P = softmax(S)       O = P V
 
-as in causal attention, but Q of the new tokens alone, K and V of all that a row has seen.  A token's key and value
+as in causal attention, but with Q of only the new tokens, and K and V of all tokens of a row.  A token's key and value
 depend only on the tokens up to it, so they are computed once.
 
-Shapes.   B rows, T new tokens, H heads, L tokens of room, D = C / H.  qkv (B, T, 3C), keys and values (B, H, L, D)  ->
-          y (B, T, C), which means nothing at padding.
-Numerics. Keys and values are written in place.  What a row has not seen yet is masked, but 0 times it must not be nan:
-          the room starts as zeros.  Where qkv has 16 bits, all is computed in float32 and y is rounded once.
+Shapes.   B rows, T new tokens, H heads, a capacity of L tokens, D = C / H.  qkv (B, T, 3C), keys and values
+          (B, H, L, D)  ->  y (B, T, C), which has no meaning at padding.
+Numerics. Keys and values are written in place.  Entries that are not written yet are masked, but 0 times such an entry
+          must not be nan, so the cache starts as zeros.  Where qkv has 16 bits, all is computed in float32 and y is
+          rounded once.
 Source.   Pope et al. 2022, arXiv:2211.05102, section 2.
 Check.    The second token of a row attends to the first, whose key is 0, and to itself: both get the weight 1/2.
 
@@ -34,7 +35,7 @@ from tinygrad_gpt.ops.softmax import softmax
 
 @dataclass(frozen=True)
 class NewTokens:
-    """The tokens of one pass: ids (B, T), the i-th row's first counts[i] of them real, the rest padding."""
+    """The tokens of one pass: ids (B, T); in row i the first counts[i] are tokens, the rest is padding."""
 
     ids: Array
     counts: Array  # (B)
@@ -48,7 +49,7 @@ class NewTokens:
 
     @cached_property
     def token_index(self) -> tuple[Array, Array, Array]:
-        """Of each token that is no padding: its row, its column in ids, its position in the row."""
+        """For each token that is not padding: its row, its column in ids, its position in the row."""
         rows, columns = np.nonzero(np.arange(self.ids.shape[1]) < self.counts[:, None])
         return rows, columns, self.first[rows] + columns
 
@@ -63,7 +64,7 @@ def append_kv(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
 
 
 def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) -> Array:
-    """append_kv; then the new tokens' queries attend to all up to them: qkv (B, T, 3C)  ->  y (B, T, C)."""
+    """append_kv; then each new token attends to all tokens up to it: qkv (B, T, 3C)  ->  y (B, T, C)."""
     xp, dtype = array_module(qkv), qkv.dtype
     append_kv(qkv, keys, values, new)
     q = split_heads(to_accumulation_dtype(qkv), keys.shape[1])[0]  # (B, H, T, D)

@@ -3,7 +3,7 @@
     μ = mean x      r = 1/√(mean (x - μ)² + ε)      x̂ = (x - μ) r      y = g x̂ + b       (means over the last axis)
 
 Gradient.  b is added to every row and g multiplies every row:  db = Σ_rows dy,  dg = Σ_rows dy x̂,  dx̂ = dy g.
-For dx follow the three ways in which x_i reaches the loss, n being the row's length:
+x_i influences the loss in three ways (n is the row's length); dx is the sum of the three:
 
     directly                 x̂_i moves by r                                        r dx̂_i
     through the mean         every x̂_j moves by -r/n                             - r mean(dx̂)
@@ -15,10 +15,10 @@ For dx follow the three ways in which x_i reaches the loss, n being the row's le
 Shapes.   x (..., C), gain (C), bias (C)  ->  y (..., C).
 Saved.    gain, r, x̂; not x.
 Numerics. Deviations are squared, not x²: no cancellation.  dx sums to 0 over the row and is nearly orthogonal to x̂.
-          With equal gains dy = ones gives dx = 0, whatever mistake one made: it tells nothing.
+          Do not test with equal gains and dy = ones: then dx is 0 even if the code is wrong.
           Where x has 16 bits, all is computed in float32 and rounded once.
 Source.   Ba, Kiros & Hinton 2016, arXiv:1607.06450, section 3.
-Check.    (1, 3) has mean 2 and deviation 1; a row of two cannot change its x̂ at all:
+Check.    (1, 3) has mean 2 and standard deviation 1; a row of two numbers always has the same x̂, so dx = 0:
 
     >>> import numpy as np
     >>> y, vjp = layer_norm(np.array([1.0, 3.0]), np.ones(2), np.zeros(2), eps=0.0)

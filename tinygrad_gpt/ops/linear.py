@@ -2,14 +2,14 @@
 
     y = x W + b,    y_nk = Σ_c x_nc w_ck + b_k
 
-Gradient.  As for any product, dx = dy Wᵀ and dW = xᵀ dy.  The bias is added to every row, so it receives the sum:
+Gradient.  As for any product, dx = dy Wᵀ and dW = xᵀ dy.  The bias is added to every row, so it gets the sum:
 
     dx = dy Wᵀ        dW = xᵀ dy        db = Σ_n dy_n
 
-Shapes.   x (..., I), W (I, O), b (O) or none  ->  y (..., O).  W is (in, out), as in GPT-2's files.
+Shapes.   x (..., I), W (I, O), b (O) or None  ->  y (..., O).  W is (in, out), as in GPT-2's files.
 Saved.    x, W.
 Errors.   ValueError from NumPy if the I of x and of W differ.
-Numerics. Leading axes are flattened to rows: one product each way, whatever the batch looks like.
+Numerics. Leading axes are flattened to rows, so each of the three products is one product of two matrices.
 Check.    1·3 + 2·4 + 5 = 16:
 
     >>> import numpy as np
@@ -24,7 +24,7 @@ from tinygrad_gpt.backend import Array, Vjp, cast_to, to_accumulation_dtype
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
-    """y = x W + b.  Without a bias the vjp answers two gradients.
+    """y = x W + b.  Without a bias the vjp returns two gradients.
 
     Backward: x receives the gradient times W transposed, W the products of inputs and gradients, b the sum over all
     rows.

@@ -2,18 +2,18 @@
 
     loss = cross_entropy(x Wᵀ, targets)
 
-Gradient.  That of cross_entropy gives dlogits, a (N, V) array; the linear layer makes of it
+Gradient.  The vjp of cross_entropy gives dlogits, an array (N, V); the vjp of the linear layer gives
 
     dx = dlogits W        dW = dlogitsᵀ x
 
-One op, because the logits are by far the largest array of a training step (V is 50,257, C 768) and nobody but the loss
-asks for them: a kernel can hold a few rows of them at a time.  Here they are whole.
+This is one op because the logits are by far the largest array of a training step (V is 50,257, C 768), and only the
+loss needs them: a kernel can compute a few rows of them at a time.  Here they are one array.
 
 Shapes.   x (..., C), W (V, C): a token's row, as in GPT-2's wte and lm_head; targets (...) of int  ->  loss ().
-Settings. ignore_index, reduction: as cross_entropy's; but a row of x that is ignored must be finite all the same, for
-          it takes part in dW, times 0.
+Settings. ignore_index, reduction: as in cross_entropy; but an ignored row of x must be finite too, because it enters
+          dW, times 0.
 Saved.    x, W, and what cross_entropy saves.
-Errors.   As cross_entropy's.  The caller vouches for 0 <= target < V.
+Errors.   As in cross_entropy.  0 <= target < V is not checked.
 Check.    Two tokens with equal rows have equal logits, so ln 2 and slopes ½ - [j = target]:
 
     >>> import numpy as np

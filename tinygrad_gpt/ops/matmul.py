@@ -2,18 +2,18 @@
 
     Y = A B,    y_ik = Σ_j a_ij b_jk
 
-Gradient.  Loss changes by Σ_ik dy_ik Σ_j (da_ij b_jk + a_ij db_jk) when A and B change.  What multiplies the change of
-a_ij is Σ_k dy_ik b_jk, what multiplies that of b_jk is Σ_i a_ij dy_ik:
+Gradient.  When A and B change, the loss changes by Σ_ik dy_ik Σ_j (da_ij b_jk + a_ij db_jk).  The factor of a_ij's
+change is Σ_k dy_ik b_jk, that of b_jk's change is Σ_i a_ij dy_ik:
 
     dA = dY Bᵀ        dB = Aᵀ dY
 
-Leading axes are a batch: the rule holds for each matrix, and a matrix that was repeated over the batch gets the sum.
+Leading axes are a batch: the rule holds for each matrix; a matrix that is repeated over the batch gets the sum.
 
 Shapes.   A (..., M, K), B (..., K, N)  ->  Y (..., M, N); leading axes broadcast.  A vector is a matrix of one row
           (left) or one column (right), as in NumPy.
 Saved.    A, B.
 Errors.   ValueError from NumPy if the K of A and of B differ.
-Numerics. If B is one matrix and A a batch, its rows are laid end to end: one product, and no dB per batch entry.
+Numerics. If B is one matrix and A a batch, A's rows are flattened: one product, and no dB for each matrix of the batch.
 Check.    (1 2) · (3 4)ᵀ = 11; each gradient is the other vector:
 
     >>> import numpy as np
@@ -40,7 +40,7 @@ def matmul(a: Array, b: Array) -> tuple[Array, Vjp]:
 
     def vjp(dy: Array) -> tuple[Array | None, Array | None]:
         batch = dy.shape[: dy.ndim - (a.ndim > 1) - (b.ndim > 1)]
-        dy = dy.reshape(*batch, rows, columns)  # a vector's missing axis is back
+        dy = dy.reshape(*batch, rows, columns)  # a vector now has its missing axis
         if right.ndim == 2:
             flat = left.reshape(math.prod(left.shape[:-1]), left.shape[-1])
             dy = dy.reshape(len(flat), columns)

@@ -1,4 +1,4 @@
-"""The norm of all gradients, as one long vector, and clipping to it.
+"""The norm of all gradients, as if they were one long vector, and clipping by it.
 
     ‖g‖ = √(Σ g²)              over all entries of all gradients
     g  ←  g · s                s = max_norm / ‖g‖ where ‖g‖ is above max_norm, else 1
@@ -6,8 +6,8 @@
 Clipping keeps the direction: every gradient is scaled by the same s, and afterwards ‖g‖ is at most max_norm.
 
 Shapes.   Arrays of any shape; a total, a norm and a factor are Python floats.
-Numerics. Squares are summed in float64, whatever the arrays' dtype: they neither overflow at 1e30 nor lose small
-          entries among many.  Each BLOCK of entries is summed by itself, so that threads may share them.
+Numerics. Squares are summed in float64, whatever the arrays' dtype: they do not overflow at 1e30, and small entries
+          among many are not lost.  Each block of entries has its own sum, so that threads can share the blocks.
 Errors.   FloatingPointError, naming the parameter, for a gradient that is not finite.
 Source.   Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
 Check.    3² + 4² = 5²:
@@ -30,7 +30,7 @@ BLOCK = 2**18  # entries summed in one piece
 
 
 def total_of_squares(*arrays: Array) -> float:
-    """Σ x² over all entries of all arrays, in float64.  On a GPU this waits for it."""
+    """Σ x² over all entries of all arrays, in float64.  On a GPU this waits for the device."""
     return sum(_sum_of_squares(array) for array in arrays)
 
 
@@ -47,11 +47,11 @@ def dot_with_itself(x: Array) -> float:
 
 
 def _norm_of_total(total: float, gradients: Mapping[str, Array]) -> float:
-    """The norm of gradients by name whose squares add up to this total.
+    """The norm of gradients by name with this sum of squares.
 
     Raises FloatingPointError if a gradient is not finite, or the total is not (float64 gradients above 1e154).
     """
-    if math.isfinite(total):  # which it is only if every gradient is
+    if math.isfinite(total):  # only if every gradient is finite
         return math.sqrt(total)
     for name, grad in gradients.items():
         if not array_module(grad).isfinite(grad).all():
@@ -60,9 +60,9 @@ def _norm_of_total(total: float, gradients: Mapping[str, Array]) -> float:
 
 
 def finite_norm(total: float, gradients: Mapping[str, Array], loss: Array | None) -> float:
-    """The norm of gradients whose squares add up to total.
+    """The norm of gradients with this sum of squares.
 
-    Raises FloatingPointError if it, or the loss, is not finite.
+    Raises FloatingPointError if the norm or the loss is not finite.
     """
     try:
         norm = _norm_of_total(total, gradients)
@@ -79,6 +79,6 @@ def clipping_factor(norm: float, max_norm: float) -> float:
 
 
 def positive_norm(max_norm: float) -> float:
-    """max_norm, if it is positive; infinity is."""
+    """max_norm, unchanged; inf is allowed.  Raises ValueError or TypeError unless it is a positive number."""
     bound: float = number("max_norm", max_norm, "positive", lambda x: x > 0)
     return bound

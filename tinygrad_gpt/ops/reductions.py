@@ -1,19 +1,19 @@
-"""Sums and their kin along axes: sum, mean, max, var.
+"""Reductions along axes: sum, mean, max, var.
 
     y = Σ x                 dx = dy, repeated
     y = (1/n) Σ x           dx = dy / n, repeated
-    y = max x               dx = dy, shared equally among the entries that attain it
+    y = max x               dx = dy, shared equally among the entries that equal y
     y = Σ (x - x̄)²/(n-d)    dx = dy · 2 (x - x̄)/(n-d)
 
-Gradient.  A sum passes its gradient to every term.  var: each x_i enters its own term and, through the mean x̄, every
-term; the second path adds Σ_j 2 (x_j - x̄) · (-1/n) = 0, since deviations sum to zero.  So here the mean may be treated
-as a constant (in layer norm it may not: there the terms carry different gradients).
+Gradient.  A sum passes its gradient to every term.  var: each x_i influences its own term and, through the mean x̄,
+every term.  The second path adds Σ_j 2 (x_j - x̄) · (-1/n) = 0, since deviations sum to zero.  So here the mean may be
+treated as a constant (in layer norm it may not, because there the terms have different gradients).
 At a tie max has no derivative; equal shares are a subgradient, and they sum to dy.
 
 Shapes.   x: any; axis: None (all), an int or several; keepdims as in NumPy.
 Settings. var: ddof = d, NumPy's "delta degrees of freedom"; 0 divides by n.
-Saved.    sum, mean: the shape.  max: where x attains it.  var: x - x̄.
-Errors.   ValueError from NumPy for an axis out of range, and for the max of nothing.
+Saved.    sum, mean: the shape.  max: where x equals y.  var: x - x̄.
+Errors.   ValueError from NumPy for an axis out of range, and for the max of an empty array.
 Numerics. var subtracts the mean first; E[x²] - E[x]² would cancel.
           Numbers of 16 bits are added up in float32 and rounded once: in float16 a sum of ones stops at 2,048.
 Check.    var of (1, 3) is 1, with slopes 2 (x - 2)/2 = (-1, 1):
@@ -92,13 +92,13 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
 
 
 def _restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
-    """Give dy back the axes of length 1 that a reduction of this shape took away."""
+    """dy with the axes that a reduction of an array of this shape removed, of length 1."""
     reduced = _normalize_axes(axis, len(shape))
     return dy.reshape([1 if i in reduced else n for i, n in enumerate(shape)])
 
 
 def _reduced_size(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many entries of x go into one entry of y."""
+    """The number of entries of x that are reduced to one entry of y."""
     return math.prod(shape[i] for i in _normalize_axes(axis, len(shape)))
 
 

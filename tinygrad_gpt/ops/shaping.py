@@ -1,4 +1,4 @@
-"""Moving entries without computing: reshape, transpose, broadcast_to, getitem, split, concatenate.
+"""Ops that move entries and compute nothing: reshape, transpose, broadcast_to, getitem, split, concatenate.
 
     y = x reshaped          dx = dy, reshaped back
     y = x transposed        dx = dy, transposed back (by the inverse permutation)
@@ -7,13 +7,13 @@
     y = a part of x         dx = 0 everywhere, dy in that part
     y = [a, b, …] joined    da, db, … = the parts of dy
 
-Gradient.  Each entry of y is one entry of x, so each dy goes home to where it came from.  Two visitors to one home add
-up: x[[3, 3]] used x[3] twice, which `dx[key] += dy` would forget (it writes the last one).
+Gradient.  Each entry of y is one entry of x, so each dy goes to the entry that was read.  An entry that is read twice
+gets the sum: x[[3, 3]] reads x[3] twice.  NumPy's `dx[key] += dy` would add only the last of the two.
 
-Shapes.   As in NumPy.  split: `sections` equal parts along `axis`, of which this is number `part`.
+Shapes.   As in NumPy.  split: part number `part` of `sections` equal parts along `axis`.
 Saved.    Shapes, and the key.
 Views.    All but concatenate (and getitem with arrays) return views: y shares x's memory.
-Errors.   ValueError, IndexError of NumPy; split: ValueError if the axis does not divide into the sections.
+Errors.   ValueError, IndexError from NumPy; split: ValueError if the sections do not divide the axis.
 Check.    Entry 1 is read twice, so its gradient is 1 + 10:
 
     >>> import numpy as np
@@ -69,7 +69,7 @@ def getitem(x: Array, *, key: Any) -> tuple[Array, Vjp]:
 
     def vjp(dy: Array) -> tuple[Array]:
         dx = xp.zeros(shape, accumulation_dtype(dtype))
-        if once:  # slices visit each entry at most once
+        if once:  # slices read each entry at most once
             dx[key] = dy
         else:
             xp.add.at(dx, key, dy)
@@ -79,7 +79,7 @@ def getitem(x: Array, *, key: Any) -> tuple[Array, Vjp]:
 
 
 def split(x: Array, *, sections: int, part: int, axis: int = -1) -> tuple[Array, Vjp]:
-    """Part number `part` of x, cut into `sections` equal parts along an axis.
+    """Part number `part` of x, divided into `sections` equal parts along an axis.
 
     Backward: the part receives the gradient; the rest of x receives 0.
     """

@@ -7,15 +7,16 @@ dy_i over i, for y = log p,
 
     dx_k = dy_k - p_k Σ_i dy_i
 
-and for y = p, whose change is p_i times the change of log p_i, the same with dy_i p_i in place of dy_i:
+and for y = p, since the change of p_i is p_i times the change of log p_i, the same with dy_i p_i in place of dy_i:
 
     dx_k = p_k (dy_k - Σ_i dy_i p_i)
 
-Shapes.   x, y: any, the same; axis: -1 unless told.
+Shapes.   x, y: any, the same; axis: default -1.
 Saved.    softmax: p.  log_softmax: log p.
 Numerics. The maximum is subtracted first: e^x cannot overflow, and the largest term is 1.  log p is never the
-          logarithm of p, which is -inf once p underflows.  -inf is allowed (p = 0) unless a whole row is -inf: nan.
-          Both dx sum to 0 along the axis (shifting all x changes nothing), so dy = ones tells nothing.
+          logarithm of p, which is -inf once p underflows.  -inf is allowed (p = 0); a row of nothing but -inf gives
+          nan.  Both dx sum to 0 along the axis, because shifting all x changes nothing.  Do not test softmax with
+          dy = ones: then dx is 0 even if the code is wrong.
           Where x has 16 bits, all is computed in float32 and rounded once.
 Check.    Two equal logits share evenly; p (1 - p) = 1/4:
 

@@ -1,15 +1,15 @@
-"""Choosing by a mask: where, masked_fill.
+"""Choosing entries by a mask: where, masked_fill.
 
-    y = a where the mask is set, else b        da = dy where set, else 0        db = the rest
-    y = value where the mask is set, else x    dx = 0 where set, else dy
+    y = a where the mask is True, else b        da = dy where True, else 0        db = 0 where True, else dy
+    y = value where the mask is True, else x    dx = 0 where True, else dy
 
-Gradient.  Each y is a copy of one entry; the entry that was not chosen had no influence.  The mask has no gradient.
+Gradient.  Each y is a copy of one entry; the other entry has no influence.  The mask has no gradient.
 
 Shapes.   mask, of bool, a, b broadcast together; masked_fill: the mask broadcasts to x's shape.
 Saved.    The mask and shapes.
-Errors.   TypeError for a mask that is no array of bool: numbers as a mask, or a lone False, are somebody's mistake.
+Errors.   TypeError for a mask that is not an array of bool: numbers as a mask, or a single False, are mistakes.
           ValueError from NumPy if the shapes do not broadcast.
-Numerics. Choosing is not multiplying: 0 · inf would be nan, where() never touches what it does not choose.
+Numerics. where() does not multiply by the mask, because 0 · inf is nan; entries that are not chosen have no effect.
           A value of -inf before a softmax means "never"; -1e10 would only mean "seldom".
 Check.    Each gradient goes to the entry that was chosen:
 
@@ -24,7 +24,7 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 
 
 def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Entries of a where the mask is set, of b elsewhere.
+    """Entries of a where the mask is True, of b elsewhere.
 
     Backward: the chosen entry receives the gradient; the other had no influence and receives 0.
     """
@@ -39,7 +39,7 @@ def where(mask: Array, a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def masked_fill(x: Array, mask: Array, *, value: float) -> tuple[Array, Vjp]:
-    """x, but `value` where the mask is set.
+    """A copy of x with `value` where the mask is True.
 
     Backward: where the constant was put in, x had no influence and receives 0.
     """

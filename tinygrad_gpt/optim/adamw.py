@@ -1,14 +1,13 @@
-"""AdamW over named parameters.  The rule itself, and its derivation, stand in ops/adamw.py."""
+"""AdamW over named parameters.  The rule itself and its derivation are in ops/adamw.py."""
 
 import math
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, accumulation_dtype, array_module, to_host
-from tinygrad_gpt.checks import first_few, fraction, mapping, not_negative
+from tinygrad_gpt.checks import first_few, fraction, mapping, not_negative, real_numbers, whole_number
 from tinygrad_gpt.kernels import kernel_for
 from tinygrad_gpt.ops.adamw import adamw_update
 from tinygrad_gpt.ops.norms import positive_norm
@@ -16,29 +15,30 @@ from tinygrad_gpt.optim.clipping import gradients_of, named_tensors
 from tinygrad_gpt.tape import Tensor
 
 _PARAMETER_DTYPES = ("float32", "float64", "float16")  # dtypes of parameters
+_MAX_STEP_COUNT = 2**63 - 1  # int64
 
 
 def matrices_decay(name: str, parameter: Tensor) -> bool:
-    """Matrices decay; biases, gains and whatever else has one axis do not."""
+    """Matrices decay; biases, gains and all other parameters with one axis do not."""
     return parameter.ndim >= 2
 
 
 def all_decay(name: str, parameter: Tensor) -> bool:
-    """Every parameter decays, as with torch.optim.AdamW and in the book."""
+    """Every parameter decays, as in torch.optim.AdamW and in the book."""
     return True
 
 
 class AdamW:
     """AdamW over named parameters, updated in place from their `.grad`.
 
-    A parameter without a gradient keeps its value, its moments and its step count.  A tensor that occurs under several
-    names is updated once.  decays says, from a parameter's name and tensor, whether weight_decay is for it.
+    A parameter without a gradient does not change, nor do its moments and its step count.  A tensor that has several
+    names is updated once.  decays(name, tensor) says whether weight_decay applies to a parameter.
 
-    The moments of a float16 parameter are float32, as is its step, which is rounded to float16 in the end: what is less
-    than half a unit of the parameter's last place moves nothing.
+    A float16 parameter has float32 moments.  Its step is computed in float32 and rounded to float16 at the end, so a
+    step of less than half a unit in the parameter's last place changes nothing.
 
-    Raises ValueError for settings out of range: lr, eps, weight_decay >= 0; betas in [0, 1).  TypeError for a bfloat16
-    parameter: of its three digits most steps would change none.
+    Raises ValueError for settings out of range (lr, eps, weight_decay >= 0; betas in [0, 1)), and TypeError for a
+    bfloat16 parameter: it has some three digits, and most steps would change none of them.
     """
 
     state_names = ("m", "v")
@@ -71,22 +71,22 @@ class AdamW:
 
     @property
     def steps(self) -> dict[str, int]:
-        """How many steps each parameter has made.  On a GPU this waits for it."""
+        """The number of steps of each parameter.  On a GPU this waits for the device."""
         return dict(zip(self.parameters, to_host(self.step_counts).tolist(), strict=True))
 
     def step(self, lr: float | None = None, *, max_norm: float = math.inf, loss: Array | None = None) -> float | Array:
         """Update every parameter that has a gradient; returns the gradients' global norm.
 
-        lr is this step's learning rate, if not the optimizer's own.  Gradients of a norm above max_norm count as if
-        scaled down to it (clip_grad_norm says how); `.grad` stays as it is.  loss () is what they are gradients of, if
-        that is to be looked at as well.
+        lr is this step's learning rate; default: the optimizer's own.  If the norm is above max_norm, the gradients are
+        scaled down to it for the update (see clip_grad_norm); `.grad` does not change.  loss () is the loss that they
+        are gradients of; if it is given, it must be finite too.
 
-        Raises, naming the parameter and before anything changes: FloatingPointError if a gradient (or the loss) is not
-        finite, ValueError if it has another shape.
+        Raises, before anything changes and with the parameter's name, FloatingPointError if a gradient or the loss is
+        not finite, ValueError if a gradient has another shape than its parameter.
 
-        On a GPU nobody waits for the norm, which is an array () there, and no FloatingPointError is raised: if a
-        gradient or the loss is not finite the GPU itself changes nothing, no step count either.  Whoever reads the
-        norm, and the loss, learns of it.
+        On a GPU the norm is an array () that nobody waits for, and FloatingPointError is not raised.  If a gradient or
+        the loss is not finite, the device itself leaves parameters, moments and step counts unchanged; the caller sees
+        it when reading the norm and the loss.
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
         arrays = {name: p.data for name, p in self.parameters.items()}
@@ -105,40 +105,57 @@ class AdamW:
         return norm
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set the gradient of every parameter to None."""
         for parameter in self.parameters.values():
             parameter.grad = None
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """Copies of what a later `load_state` needs: per parameter the step count and both moments."""
+        """Copies of what `load_state` needs: the step count and both moments of each parameter."""
         return {
             name: {"step": step, "m": self.m[name].copy(), "v": self.v[name].copy()}
             for name, step in self.steps.items()
         }
 
     def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on from a state.  Raises ValueError, and changes nothing, if names or shapes differ."""
+        """Continue from a state.
+
+        Raises ValueError or TypeError, and changes nothing, if names or shapes differ, a step count is not a whole
+        number of at least 0, a moment has a nan, or v has a negative number.
+        """
         mapping("optimizer state", state, "parameter name to step count and moments")
         if state.keys() != self.parameters.keys():
             differing = first_few(state.keys() ^ self.parameters.keys())
             raise ValueError(f"optimizer state must be of the same parameters; only one of the two has {differing}")
-        steps = {name: operator.index(entry["step"]) for name, entry in state.items()}
-        for name, entry in state.items():
-            shape = self.parameters[name].shape
-            if missing := [moment for moment in self.state_names if moment not in entry]:
-                raise ValueError(f"optimizer state of {name} lacks {', '.join(missing)}; it has {', '.join(entry)}")
-            for moment in self.state_names:
-                if entry[moment].shape != shape:
-                    raise ValueError(f"optimizer state {moment} of {name} has shape {entry[moment].shape}, not {shape}")
+        entries = {name: self._check_entry(name, state[name]) for name in self.parameters}
+        step_counts = np.array([step for step, _ in entries.values()], np.int64)
         xp = array_module(self.step_counts)
-        self.step_counts[...] = xp.asarray(np.array([steps[name] for name in self.parameters], np.int64))
-        for name, entry in state.items():
-            self.m[name][...] = xp.asarray(entry["m"])
-            self.v[name][...] = xp.asarray(entry["v"])
+        self.step_counts[...] = xp.asarray(step_counts)
+        for name, (_, moments) in entries.items():
+            self.m[name][...] = xp.asarray(moments["m"])
+            self.v[name][...] = xp.asarray(moments["v"])
+
+    def _check_entry(self, name: str, entry: Any) -> tuple[int, dict[str, Array]]:
+        """The step count and the moments of one parameter's state."""
+        mapping(f"optimizer state of {name}", entry, "step count and moments")
+        if missing := [key for key in ("step", *self.state_names) if key not in entry]:
+            raise ValueError(f"optimizer state of {name} lacks {', '.join(missing)}; it has {', '.join(entry)}")
+        step = whole_number(f"optimizer state step of {name}", entry["step"], 0)
+        if step > _MAX_STEP_COUNT:
+            raise ValueError(f"optimizer state step of {name} must be at most {_MAX_STEP_COUNT}; got {step}")
+        moments = {key: real_numbers(f"optimizer state {key} of {name}", entry[key]) for key in self.state_names}
+        for key, moment in moments.items():
+            if moment.shape != self.parameters[name].shape:
+                shape = self.parameters[name].shape
+                raise ValueError(f"optimizer state {key} of {name} has shape {moment.shape}, not {shape}")
+            if (moment != moment).any():  # inf is possible: in float32 the square of 1e20 is
+                raise ValueError(f"optimizer state {key} of {name} must be numbers; it has a nan")
+        if (moments["v"] < 0).any():
+            raise ValueError(f"optimizer state v of {name} must be at least 0; it has a negative number")
+        return step, moments
 
 
 def _unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters, a tensor with several names only under its first."""
+    """The parameters; a tensor with several names has only its first."""
     names: dict[Tensor, str] = {}
     for name, parameter in named_tensors(parameters).items():
         if parameter.dtype.name not in _PARAMETER_DTYPES:
@@ -151,5 +168,4 @@ def _unique_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _zero_moment(p: Array) -> Array:
-    """The moment of a parameter that has made no step."""
     return array_module(p).zeros_like(p, dtype=accumulation_dtype(p.dtype))

@@ -1,4 +1,4 @@
-"""Gradients as one long vector: its norm, clipped."""
+"""The global norm of all gradients, as if they were one long vector, and clipping by it."""
 
 import math
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from tinygrad_gpt.tape import Tensor
 
 
 def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
-    """Scale all gradients by one factor so that their global norm is at most max_norm.  Returns the norm before.
+    """Scale all gradients by one factor so that their global norm is at most max_norm.  Returns the norm before that.
 
-    Below max_norm nothing changes.  New arrays replace the old: nobody else's array is written to.
+    If the norm is at most max_norm, nothing changes.  Scaled gradients are new arrays, because others may hold the old.
 
-    Raises ValueError if max_norm is not positive, FloatingPointError as grad_norm does.
+    Raises ValueError if max_norm is not positive, and what grad_norm raises.
     Source.  Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """
     positive_norm(max_norm)
@@ -28,18 +28,19 @@ def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
 
 
 def grad_norm(parameters: Mapping[str, Tensor]) -> float:
-    """The root of the sum of squares of all gradients' entries, summed in float64.  On a GPU this waits for it.
+    """The square root of the sum of all squared gradient entries, in float64.  On a GPU this waits for the device.
 
-    Raises FloatingPointError if a gradient is not finite (naming the parameter), or the sum is not (float64 gradients
-    above 1e154); ValueError if a gradient has another shape than its parameter.
+    Raises FloatingPointError if a gradient is not finite (with the parameter's name) or the sum is not (float64
+    gradients above 1e154); ValueError if a gradient has another shape than its parameter.
     """
     return norm_and_factor(gradients_of(parameters), math.inf)[0]
 
 
 def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | None = None) -> tuple[float, float]:
-    """The norm of gradients by name, and what they are to be multiplied by so that it is at most max_norm.
+    """The norm of gradients by name, and the factor that brings it to at most max_norm.
 
-    For optimizers.  Raises FloatingPointError if a gradient, or the loss, is not finite.  On a GPU this waits for it.
+    For optimizers.  Raises FloatingPointError if a gradient or the loss is not finite.  On a GPU this waits for the
+    device.
     """
     total: float = kernel_for(total_of_squares, *grads.values())(*grads.values())
     norm = finite_norm(total, grads, loss)
@@ -47,9 +48,9 @@ def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | N
 
 
 def gradients_of(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
-    """The gradients there are, by name.
+    """The gradients by name, of the parameters that have one.
 
-    Raises, naming the parameter, ValueError if one has another shape, TypeError if one is bfloat16.
+    Raises, with the parameter's name, ValueError for a gradient of another shape, TypeError for one of bfloat16.
     """
     tensors = named_tensors(parameters)
     grads = {name: parameter.grad for name, parameter in tensors.items() if parameter.grad is not None}
@@ -62,7 +63,7 @@ def gradients_of(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
 
 
 def named_tensors(parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The parameters, if they are tensors by name.  Raises TypeError."""
+    """The parameters.  Raises TypeError unless they are a mapping of names to tensors."""
     mapping("parameters", parameters, "name to Tensor, as model.parameters() gives")
     for name, parameter in parameters.items():
         if not isinstance(parameter, Tensor):

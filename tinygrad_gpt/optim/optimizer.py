@@ -1,4 +1,4 @@
-"""What training and checkpoints ask of an optimizer.  AdamW is one; any class with these members is another."""
+"""What training and checkpoints need of an optimizer.  AdamW is one; any other class with these members works too."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from tinygrad_gpt.tape import Tensor
 class Optimizer(Protocol):
     """An optimizer over named parameters, which it updates in place from their `.grad`.
 
-    Its state, which a checkpoint saves, is a step count per parameter and, for each of `state_names`, an attribute of
-    that name that holds an array per parameter, of the parameter's shape: AdamW's are ("m", "v"), plain gradient
+    A checkpoint saves its state: a step count per parameter, and for each of `state_names` the attribute of that name,
+    a dict with one array per parameter, of the parameter's shape.  AdamW's state_names are ("m", "v"); plain gradient
     descent has none.
     """
 
-    lr: float  # the learning rate of a step that is given no other
+    lr: float  # the learning rate of `step` by default
 
     @property
     def parameters(self) -> Mapping[str, Tensor]:
@@ -25,7 +25,7 @@ class Optimizer(Protocol):
 
     @property
     def steps(self) -> Mapping[str, int]:
-        """How many steps each parameter has made."""
+        """The number of steps of each parameter."""
         ...
 
     @property
@@ -36,17 +36,17 @@ class Optimizer(Protocol):
     def step(self, lr: float | None = None, *, max_norm: float = math.inf, loss: Array | None = None) -> float | Array:
         """Update every parameter that has a gradient; returns the gradients' global norm, before clipping to max_norm.
 
-        If a gradient or the loss () is not finite nothing changes: raises FloatingPointError, or on a GPU, which
-        nobody waits for, lets the norm and the loss tell.
+        If a gradient or the loss () is not finite, nothing changes.  On a CPU this raises FloatingPointError; on a GPU,
+        which nobody waits for, the caller sees it in the norm and the loss.
         """
         ...
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set the gradient of every parameter to None."""
         ...
 
     def load_state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on from a state: parameter name -> {"step": count, a state's name: its array, ...}.
+        """Continue from a state: parameter name -> {"step": count, name in state_names: array, ...}.
 
         Raises ValueError, and changes nothing, if names or shapes differ.
         """

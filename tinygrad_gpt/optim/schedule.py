@@ -10,7 +10,8 @@ def cosine_schedule(
 ) -> float:
     """Linear warm-up to peak_lr, then half a cosine down to min_lr.  Steps count from 1.
 
-    Step 1 has peak_lr / (warmup_steps + 1), step warmup_steps + 1 the peak, a later one from total_steps on min_lr.
+    Step 1 has peak_lr / (warmup_steps + 1), step warmup_steps + 1 has peak_lr, and the steps after it fall to min_lr,
+    which step total_steps and all later ones have.
 
     Raises ValueError for a step below 1, a warm-up that leaves no step for the peak, or min_lr above peak_lr.
     Source.  Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, without restarts.
@@ -23,6 +24,6 @@ def cosine_schedule(
         raise ValueError(f"min_lr must be from 0 to peak_lr {peak_lr}; got {min_lr}")
     if step <= warmup_steps:
         return peak_lr * step / (warmup_steps + 1)
-    decay_steps = max(1, total_steps - (warmup_steps + 1))  # a last step that is the peak is followed by min_lr
+    decay_steps = max(1, total_steps - (warmup_steps + 1))  # 1 if the peak is the last step: later ones have min_lr
     done = min(1.0, (step - warmup_steps - 1) / decay_steps)
     return min_lr + 0.5 * (peak_lr - min_lr) * (1 + math.cos(math.pi * done))

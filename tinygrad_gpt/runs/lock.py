@@ -1,18 +1,102 @@
-"""A file that one process at a time can lock, and that says which.
+"""The lock of a run folder: a file that one process at a time can lock, and that names this process.
 
-The lock itself is the kernel's: it ends with the process that holds it, however that ends.  So a process number that
-another process has meanwhile (in a container it often has) deceives nobody.
+The kernel holds the lock and releases it when the process ends, however it ends.  So a stale process number, which
+another process may have by now (common in containers), cannot mislead anyone.
 """
 
 import json
 import os
+import platform
 import sys
+from contextlib import suppress
+from pathlib import Path
+
+from tinygrad_gpt.runs.names import RunError
 
 if sys.platform != "win32":
     import fcntl
 
 
-def owner_of(file: int) -> tuple[int, str] | None:
+class RunLock:
+    """The lock file at `path`.  label names the run folder in errors."""
+
+    def __init__(self, path: Path, label: str) -> None:
+        self.path, self.label = path, label
+        self.file: int | None = None  # open while this process holds the lock
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds the lock."""
+        return self.file is not None
+
+    def check_free(self) -> None:
+        """Raise RunError if another process holds the lock."""
+        if self.is_held:
+            return
+        try:
+            file = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            self._check_owner(file, is_free=is_lockable(file, shared=True))
+        finally:
+            os.close(file)
+
+    def take(self) -> None:
+        """Lock the file, and write this process's number into it.  Raises RunError if another process holds it."""
+        while self.file is None:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                self._check_owner(file, is_free=is_lockable(file))
+                if not os.path.exists(self.path) or not os.path.samestat(os.fstat(file), os.stat(self.path)):
+                    os.close(file)  # its owner removed it after we had opened it
+                    continue
+            except BaseException:
+                os.close(file)
+                raise
+            self.file = file
+        os.ftruncate(self.file, 0)
+        os.lseek(self.file, 0, os.SEEK_SET)
+        os.write(self.file, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
+
+    def release(self) -> None:
+        """Remove the file and release the lock, if this process holds it."""
+        if self.file is None:
+            return
+        with suppress(PermissionError):  # Windows cannot remove a file that is open
+            self.path.unlink(missing_ok=True)
+        os.close(self.file)
+        if sys.platform == "win32":
+            self.path.unlink(missing_ok=True)
+        self.file = None
+
+    def _check_owner(self, file: int, *, is_free: bool) -> None:
+        """is_free: no process of this machine has the file locked.  A process of another machine still may."""
+        owner = _owner_of(file)
+        if owner is None and is_free:
+            return
+        pid, host = owner or (0, platform.node())  # 0: just locked, its owner has not written its number yet
+        if host != platform.node() or not is_free:
+            remedy = f"; if that run has ended, delete {self.path}" if is_free else ""
+            raise RunError(f"{self.label} is in use by the run of process {pid} on {host}{remedy}")
+
+
+def is_lockable(file: int, *, shared: bool = False) -> bool:
+    """Lock an open file, for as long as it stays open; False if another process has it locked.
+
+    Where the system has no such locks (Windows): whether the process that the file names no longer exists.
+    """
+    if sys.platform == "win32":
+        owner = _owner_of(file)
+        return owner is None or not _is_running(owner[0])
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner_of(file: int) -> tuple[int, str] | None:
     """The process and the host that an open lock file names."""
     os.lseek(file, 0, os.SEEK_SET)
     try:
@@ -22,27 +106,11 @@ def owner_of(file: int) -> tuple[int, str] | None:
         return None
 
 
-def is_lockable(file: int, *, shared: bool = False) -> bool:
-    """Lock an open file, as long as it stays open; False if another has it locked.
-
-    Where the system has no such locks (Windows), whether the process that it names is there no longer.
-    """
-    if sys.platform == "win32":
-        owner = owner_of(file)
-        return owner is None or not _is_running(owner[0])
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _is_running(pid: int) -> bool:
-    """Whether a process of this number exists on this machine."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        return True  # another user's
+        return True  # a process of another user
     return True

@@ -1,12 +1,13 @@
-"""log.jsonl: what happened in a run, one line of JSON each, in the order in which it happened.
+"""log.jsonl: the events of a run in order, a line of JSON for each.
 
-{"event": "step", "step": 1, "loss": ..., "lr": ..., "grad_norm": ...}   and "skipped": why, if the step was
+{"event": "step", "step": 1, "loss": ..., "lr": ..., "grad_norm": ...}   and, for a skipped step, "skipped": the reason
 {"event": "evaluation", "step": 2, "epoch": ..., "train_loss": ..., "val_loss": ..., ...}
-                                                and "eval_tokens": how many tokens each of these losses is of, at most
+                                                and "eval_tokens": each loss covers at most this many tokens
 {"event": "sample", "step": 2, "epoch": ..., "text": ...}
 {"event": "end", "step": 4}                                               the run is complete
 
-A run that is resumed from a checkpoint has the same lines as one that never stopped, but for the times in them.
+A loss is in nats per token, and null if it was not finite.  A run that was resumed has the same lines as one that never
+stopped, except for the times in them.
 """
 
 import json
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_gpt.files import atomic_write
+from tinygrad_gpt.runs.names import LOG, RunError
 
 Record = dict[str, Any]
 
 
 class RunLog:
-    """The log of a run that is going on.  `records` are its lines but for the steps', which may be millions.
+    """The log of a run that is being trained.  `records` holds its lines except those of steps (there may be millions).
 
-    Raises OSError if the file cannot be written; after an error nothing is lost, the next call tries again.
+    Raises OSError if the file cannot be written.  Nothing is lost then: the next call tries again.
     """
 
     def __init__(self, path: Path, records: list[Record]) -> None:
@@ -31,10 +33,10 @@ class RunLog:
         with atomic_write(path) as file:
             file.writelines(map(_to_line, records))
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        self.waiting = b""  # what is not in the file yet
+        self.waiting = b""  # not in the file yet
 
     def write(self, **record: Any) -> None:
-        """Add a line, on its way to the disk at once."""
+        """Add a line to the file."""
         if not _is_step(record):
             self.records.append(record)
         self.n_skipped += "skipped" in record
@@ -42,35 +44,40 @@ class RunLog:
         self.flush()
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write the lines that are not in the file yet."""
         while self.waiting:
             self.waiting = self.waiting[os.write(self.file, self.waiting) :]
 
     def sync(self) -> None:
-        """Have every line on the disk when this returns."""
+        """Wait until every line is on the disk."""
         self.flush()
         os.fsync(self.file)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self.file)
 
     def of(self, event: str) -> list[Record]:
-        """The lines of an event other than a step, without its name."""
+        """The records of one event (not "step"), without the event's name."""
         found = [record for record in self.records if record["event"] == event]
         return [{name: value for name, value in record.items() if name != "event"} for record in found]
 
 
 def _to_line(record: Record) -> bytes:
-    """A record as a line of the file."""
     return f"{json.dumps(record)}\n".encode()
 
 
-def read_log(path: Path) -> list[Record]:
-    """The lines of a log, as far as they are whole: the last may have been cut off.  None without a file."""
+def read_log(path: str | os.PathLike[str]) -> list[Record]:
+    """The records of a run's log, in order.  path is the run folder; the module's text says what a record holds.
+
+    Reading stops at the first line that is not whole: a run that was killed may have left one.  The list is empty if
+    there is no log yet.  Raises RunError if path is not a folder.
+    """
+    if not Path(path).is_dir():
+        raise RunError(f"{os.fspath(path)!r} is not a folder: give the one that train has made")
     records: list[Record] = []
     try:
-        for text in path.read_bytes().split(b"\n"):
+        for text in (Path(path) / LOG).read_bytes().split(b"\n"):
             record = json.loads(text)
             if not isinstance(record, dict) or type(record["step"]) is not int or type(record["event"]) is not str:
                 break
@@ -81,17 +88,16 @@ def read_log(path: Path) -> list[Record]:
 
 
 def records_up_to(records: list[Record], step: int) -> list[Record]:
-    """The lines up to the end of a training step, without what was done after it: evaluation, sample, the end."""
+    """The records up to a training step, without those of the evaluation, the sample and the end that follow it."""
     return [record for record in records if record["step"] < step or (record["step"] == step and _is_step(record))]
 
 
 def _is_step(record: Record) -> bool:
-    """Whether this is the line of a training step."""
     return bool(record["event"] == "step")
 
 
 def eval_tokens_of(records: list[Record]) -> int | None:
-    """How many tokens of each part the last evaluation has scored at most; None if there is none that says so."""
+    """The `eval_tokens` of the last evaluation; None if there is none, or it does not say."""
     found = [record.get("eval_tokens") for record in records if record["event"] == "evaluation"]
     return found[-1] if found and type(found[-1]) is int and found[-1] > 0 else None
 
@@ -102,7 +108,7 @@ def has_ended(records: list[Record]) -> bool:
 
 
 def skipped_last(records: list[Record]) -> int:
-    """How many training steps in a row were skipped before the log ends."""
+    """How many training steps were skipped in a row at the end of the log."""
     steps = [record for record in records if _is_step(record)]
     for n, record in enumerate(reversed(steps)):
         if "skipped" not in record:

@@ -1,6 +1,6 @@
-"""The figure of a run: training and validation loss over epochs, tokens seen on a second axis.
+"""The figure of a run: training and validation loss over epochs, with tokens seen on a second axis.
 
-Only `Figure` and its own canvas are used, never pyplot: no global state, no window, no backend to choose.
+It uses `Figure` and its own canvas, never pyplot: so there is no global state, no window and no backend to choose.
 """
 
 import io
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is draw
 
 TRAINING, VALIDATION, GREY = "#1f5fa8", "#d1601f", "#555555"
 SIZE, DPI = (7.2, 4.4), 150  # inches, dots per inch
-_MAX_MARKERS = 40  # evaluations: beyond this a marker for each would hide the line
+_MAX_MARKERS = 40  # with more evaluations, markers would hide the line
 
 
 def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title: str | None = None) -> None:
@@ -29,8 +29,8 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
     Each record has "epoch" (a number, fractions included), "tokens_seen", "train_loss" and "val_loss" (nats per token;
     "val_loss" may be None).  A loss that is not finite leaves a gap.
 
-    Raises ValueError if there is no record, OSError if path cannot be written (what was there stays then), ImportError
-    if matplotlib cannot be used.
+    Raises ValueError if there is no record, OSError if path cannot be written (an existing file stays then),
+    ImportError if matplotlib cannot be imported.
     """
     drawn = io.BytesIO()
     loss_figure(records, title=title).savefig(drawn, format=Path(path).suffix[1:] or "png", dpi=DPI)
@@ -39,7 +39,7 @@ def plot_losses(records: Iterable[Mapping[str, Any]], path: str | Path, *, title
 
 
 def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = None) -> "Figure":
-    """The figure that `plot_losses` writes, to change or to save elsewhere."""
+    """The figure that `plot_losses` writes, for those who want to change it; raises ValueError and ImportError."""
     require("matplotlib")
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -86,7 +86,7 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
 
 
 def set_title(figure: "Figure", text: str) -> None:
-    """Write a title above a figure, in as many lines as its width asks for."""
+    """Write a title above a figure, in as many lines as its width requires."""
     title = figure.suptitle("", fontsize="medium")
     title.set_parse_math(False)  # a file's name may hold a $
     text = drawable_text(text)
@@ -98,7 +98,7 @@ def set_title(figure: "Figure", text: str) -> None:
 
 
 def drawable_text(text: str) -> str:
-    """text with escapes for what the font of the figures lacks: other scripts, newlines, bytes that are no text."""
+    """text, with escapes for characters that the figures' font lacks: other scripts, newlines, undecodable bytes."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()
@@ -106,11 +106,11 @@ def drawable_text(text: str) -> str:
 
 
 def _finite_or_nan(loss: float | None) -> float:
-    """loss, or nan (which leaves a gap in the line) for None and what is not finite."""
+    """loss, or nan (a gap in the line) if it is None or not finite."""
     return float(loss) if loss is not None and math.isfinite(loss) else math.nan
 
 
 def tokens_per_epoch(rows: list[Mapping[str, Any]]) -> float:
-    """How many tokens an epoch has, from the last record that has seen any; 0 if there is none."""
+    """Tokens in an epoch, from the last record that has seen tokens; 0 if none has."""
     seen = [(float(row["tokens_seen"]), float(row["epoch"])) for row in rows]
     return next((tokens / epoch for tokens, epoch in reversed(seen) if tokens > 0 and epoch > 0), 0.0)

@@ -1,8 +1,9 @@
-"""Sampling in three pure stages, probabilities, draw and uniforms, and the generation of text over them."""
+"""Sampling in three pure stages (probabilities, uniforms, draw), and the generation of text with them."""
 
 from tinygrad_gpt.sampling.chart import probability_bars
 from tinygrad_gpt.sampling.distribution import greedy, probabilities
 from tinygrad_gpt.sampling.draw import draw, uniforms
 from tinygrad_gpt.sampling.generate import Step, generate
+from tinygrad_gpt.sampling.settings import SamplerSettings
 
-__all__ = ["Step", "draw", "generate", "greedy", "probabilities", "probability_bars", "uniforms"]
+__all__ = ["SamplerSettings", "Step", "draw", "generate", "greedy", "probabilities", "probability_bars", "uniforms"]

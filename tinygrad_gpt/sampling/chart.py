@@ -1,4 +1,4 @@
-"""One step of generation as bars: the model's own distribution beside the one that the token was drawn from."""
+"""One step of generation as bars: the model's own distribution beside the one from which the token was drawn."""
 
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ def probability_bars(
     *,
     chosen: int | None = None,
 ) -> str:
-    """The n likeliest tokens with bars before and after temperature, top-k and the like, `width` columns wide.
+    """The n likeliest tokens with bars before and after temperature, top-k and so on, `width` columns wide.
 
-    before, after (V,) are probabilities; labels gives a token's text (or bytes, for part
-    of a character), by index or by call.  Bars share one scale.  "-"
-    stands for a token that cannot be drawn, ">" marks the chosen one, which is listed even if it is not among the n.
+    before, after (V,) are probabilities.  labels[id] or labels(id) is a token's text, or its bytes if it is part of a
+    character.  All bars have one scale.  "-" stands for a token that cannot be drawn.  ">" marks the chosen token,
+    which is listed even if it is not among the n.
     Raises ValueError for n below 1.
     """
     if n < 1:
@@ -55,35 +55,35 @@ def probability_bars(
 
 
 def percent(p: float) -> str:
-    """p in six columns: what is impossible looks different from what is unlikely."""
+    """p in six columns; an impossible token looks different from an unlikely one."""
     if p == 0:
         return f"{'-':>6}"
     return f"{'<0.1%':>6}" if p < 0.0005 else f"{p:6.1%}"
 
 
 def bar(length: float) -> str:
-    """A bar of this many columns, to an eighth."""
+    """A bar of this many columns, rounded to an eighth of a column."""
     eighths = round(8 * length)
     return (_BLOCKS[8] * (eighths // 8) + _BLOCKS[eighths % 8]).rstrip()
 
 
 def quote_visibly(text: str | bytes) -> str:
-    """text in quotes, with newlines, tabs and the like spelled out; bytes as b'\\xe2'."""
+    """text in quotes, with newlines, tabs and other control characters escaped; bytes as b'\\xe2'."""
     return repr(text)
 
 
 def display_width(text: str) -> int:
-    """How many columns of a terminal text takes: two for a wide character, none for a combining one."""
+    """The number of terminal columns of a text: two for a wide character, none for a combining one."""
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
 def pad_to(text: str, width: int) -> str:
-    """text with spaces after it, `width` columns in all."""
+    """text, filled up with spaces to `width` columns."""
     return text + " " * (width - display_width(text))
 
 
 def truncate_to(text: str, width: int) -> str:
-    """text, or as much of its beginning as leaves room for an ellipsis within `width` columns."""
+    """text, or as much of its beginning as fits into `width` columns with an ellipsis."""
     if display_width(text) <= width:
         return text
     while display_width(text) > width - 1:

@@ -1,12 +1,13 @@
 """From probabilities and a uniform number to a token: inverse transform sampling.
 
-The running sums of the probabilities cut [0, total) into slices, one per token; u * total falls into the slice of the
-token drawn.  A token of probability 0 has an empty slice and is never drawn.
+The cumulative sums of the probabilities divide [0, total) into slices, one per token.  The token whose slice contains
+u * total is drawn.  A token of probability 0 has an empty slice and is never drawn.
 
-Sums are float64: in float32 a running sum over GPT-2's 50,257 tokens is off by up to 1e-4, and thousands of possible
-tokens get no slice.  They are scaled by the last running sum: it need not be 1, nor what another order of adding gives.
+Sums are float64: in float32 a cumulative sum over GPT-2's 50,257 tokens has an error of up to 1e-4, and thousands of
+possible tokens get an empty slice.  u is multiplied by the last cumulative sum, because rounding makes it differ from 1
+and from the result of another order of summation.
 
-Check.  Slices [0, 0.5), empty and [0.5, 1); a border belongs to the slice that it opens:
+Check.  Slices [0, 0.5), empty and [0.5, 1); a border belongs to the slice that begins there:
 
     >>> import numpy as np
     >>> draw(np.array([0.5, 0.0, 0.5]), np.array([0.0, 0.49, 0.5, 0.99])).tolist()
@@ -21,10 +22,10 @@ from tinygrad_gpt.rng import Purpose, philox_words, to_uniform
 
 
 def draw(probs: Array, u: Array) -> Array:
-    """The token whose slice holds u in [0, 1).  probs (..., V), u (...) -> ids (...) of int64.
+    """The token whose slice contains u in [0, 1).  probs (..., V), u (...) -> ids (...) of int64.
 
-    A single row, probs (V,), takes u of any shape and gives as many draws.  Rows need not sum to 1.
-    Raises ValueError for u outside [0, 1) and for rows that are no distribution, TypeError for what is no number.
+    A single row, probs (V,), takes u of any shape, and the ids have that shape.  Rows need not sum to 1.
+    Raises ValueError for u outside [0, 1) and for rows that are not a distribution, TypeError for anything but numbers.
     """
     xp = array_module(probs)
     probs, u = real_numbers("probs", probs), xp.asarray(real_numbers("u", u), dtype=xp.float64)
@@ -33,7 +34,7 @@ def draw(probs: Array, u: Array) -> Array:
     cdf = probs.cumsum(-1, dtype=xp.float64)
     _check_draw(probs, cdf, u)
     total = cdf[..., -1]
-    target = xp.minimum(u * total, xp.nextafter(total, 0))  # u * total can round up to total, which no slice holds
+    target = xp.minimum(u * total, xp.nextafter(total, 0))  # u * total can round up to total, which is in no slice
     if probs.ndim == 1:
         return xp.searchsorted(cdf, target, side="right")  # the first with cdf > target
     return (cdf <= target[..., None]).sum(-1)  # the same, row by row

@@ -11,35 +11,36 @@ from tinygrad_gpt.checks import check_has, check_ids, whole_number
 from tinygrad_gpt.nn import GPT, Cache
 from tinygrad_gpt.nn.cache import pad_rows
 from tinygrad_gpt.rng import check_seed
-from tinygrad_gpt.sampling.checks import check_settings
-from tinygrad_gpt.sampling.distribution import probabilities
+from tinygrad_gpt.sampling.checks import check_logits
+from tinygrad_gpt.sampling.distribution import shape_distribution
 from tinygrad_gpt.sampling.draw import draw, uniforms
+from tinygrad_gpt.sampling.settings import RowSettings, SamplerSettings
 from tinygrad_gpt.tape import no_grad
 
-_STOPPED_ID = -1  # in place of a token, once its row has drawn a stop token
+_STOPPED_ID = -1  # what a row yields instead of a token after it has drawn a stop token
 
 
 class Config(Protocol):
-    """What generation asks of a model's configuration."""
+    """What generation needs of a model's configuration."""
 
     @property
     def context_length(self) -> int:
-        """How many tokens the model can see."""
+        """The number of tokens that the model can see."""
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens in the vocabulary."""
 
 
 class Model(Protocol):
-    """Anything that gives, for ids (B, T), an object whose .data are logits (B, T, V)."""
+    """Any function of ids (B, T) whose result has logits (B, T, V) as .data."""
 
     @property
     def config(self) -> Config:
-        """Its sizes."""
+        """The model's sizes."""
 
     def __call__(self, ids: Array, /) -> Array:
-        """One pass over ids."""
+        """One forward pass over ids."""
 
 
 NextLogits = Callable[[list[list[int]]], Array]
@@ -68,37 +69,30 @@ def generate(
     return_probabilities: bool = False,
     use_cache: bool = True,
 ) -> Iterator[Array]:
-    """Continue every prompt; yields the next token of each row, (B,) of int64 on the host, step by step.
+    """Continue every prompt, and yield the next token of each row step by step: (B,) of int64 on the host.
 
-    prompts (B, T) of int, or B id sequences of any lengths from 1.  The model sees the last context_length tokens.
-    A row that has drawn a stop token gives -1 from then on; all rows stopped ends the generation.
-    With use_cache a GPT runs on each new token alone, remembering keys and values; without, on the whole text again.
-    The logits of both differ by rounding, and a row's logits by rounding with the rows beside it and its place among
-    them: BLAS adds up the products of some rows in another order than those of others.  So equal prompts of a batch
-    can part where two tokens are all but equally likely.
-    With return_probabilities it yields a Step; a stopped row's entries there mean nothing.
+    prompts are (B, T) of int, or B sequences of ids of any lengths from 1.  The model sees the last context_length
+    tokens.  After a row has drawn a stop token it yields -1; the generation ends when all rows have stopped.
+    With use_cache a GPT runs only on each new token and caches keys and values; without it, on the whole text again.
+    The logits of both differ by rounding.  They also differ by rounding with the other rows of the batch and a row's
+    position among them, because BLAS sums the products of some rows in another order than those of others.  So equal
+    prompts in a batch can diverge where two tokens are almost equally likely.
+    With return_probabilities it yields a Step; in it, the entries of a stopped row have no meaning.
 
-    The token at place t of row b is drawn with word t of that row's stream, so that continuing a text gives what
-    generating it in one go would have given.
+    The token at position t of row b is drawn with word t of that row's stream.  So continuing a generated text gives
+    the same tokens as generating it in one call.
 
-    Raises ValueError or TypeError at once for bad arguments; later only if the model gives logits that are not finite.
+    Raises ValueError or TypeError at once for bad arguments; later only if the model's logits are not finite.
     """
     check_has("model", model, "config", "__call__")
     vocab_size = model.config.vocab_size
     sequences = _check_prompts(prompts, vocab_size)
-    settings: dict[str, Array] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "ties": ties,
-    }
-    check_settings((len(sequences),), **settings)
+    settings = SamplerSettings(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, ties=ties)
     steps = _generate_steps(
         model,
         sequences,
         whole_number("max_new_tokens", max_new_tokens, 0),
-        settings,
+        settings.per_row((len(sequences),)),
         check_seed(seed),
         _check_stop_tokens(stop_tokens, vocab_size),
         use_cache,
@@ -110,21 +104,21 @@ def _generate_steps(
     model: Model,
     sequences: list[list[int]],
     max_new_tokens: int,
-    settings: dict[str, Array],
+    settings: RowSettings,
     seed: int,
     stop_tokens: list[int],
     use_cache: bool,
 ) -> Iterator[Step]:
-    """The loop.  Appends to sequences as it goes."""
+    """The loop, which appends the drawn tokens to sequences."""
     rows = np.arange(len(sequences))
-    read = _next_logits_function(model, sequences, max_new_tokens, use_cache)
+    next_logits = _next_logits_function(model, sequences, max_new_tokens, use_cache)
     stopped = np.zeros(len(sequences), bool)
     for n in range(max_new_tokens):
         if stopped.all():
             return
-        logits = read(sequences)
+        logits = next_logits(sequences)
         try:
-            probs = probabilities(logits, **settings)
+            probs = shape_distribution(check_logits(logits), settings)
         except ValueError as error:
             raise ValueError(f"new token {n} cannot be drawn: {error}") from error
         u = uniforms(seed, rows, [len(sequence) for sequence in sequences])
@@ -137,11 +131,11 @@ def _generate_steps(
 
 
 def _next_logits_function(model: Model, sequences: list[list[int]], max_new_tokens: int, use_cache: bool) -> NextLogits:
-    """A function that gives the model's logits (B, V) for the token after the last one of each row.
+    """A function that returns the model's logits (B, V) for the token after the last one of each row.
 
-    A GPT computes those logits alone, and remembers keys and values between calls until a row outgrows its context:
-    then every token's place changes with each new one, and the window is read anew each time.  A model of another kind
-    reads the window anew from the start, and gives the logits of all its tokens.
+    A GPT computes only these logits, and caches keys and values between calls.  Once a row is longer than the context,
+    each new token changes the position of every other, so from then on the whole window is computed each time.  Any
+    other model computes the whole window and the logits of all its tokens each time.
     """
     context_length = model.config.context_length
     if not _supports_cache(model):
@@ -149,29 +143,29 @@ def _next_logits_function(model: Model, sequences: list[list[int]], max_new_toke
     gpt, longest = cast(GPT, model), max((len(sequence) for sequence in sequences), default=0)
     cache = None
     if use_cache and 0 < longest < context_length:
-        room = min(longest + max_new_tokens, context_length)
-        cache = Cache(gpt.config, len(sequences), room, gpt.head.data)
+        length = min(longest + max_new_tokens, context_length)
+        cache = Cache(gpt.config, len(sequences), length, gpt.head.data)
 
-    def read(sequences: list[list[int]]) -> Array:
+    def next_logits(sequences: list[list[int]]) -> Array:
         fits = max(len(sequence) for sequence in sequences) <= context_length
         return gpt.next_logits(_last_windows(sequences, context_length), cache if fits else None)
 
-    return read
+    return next_logits
 
 
 def _last_windows(sequences: list[list[int]], context_length: int) -> list[list[int]]:
-    """The last ids of each row, as many as the model can see."""
+    """The last context_length ids of each row."""
     return [sequence[-context_length:] for sequence in sequences]
 
 
 def _supports_cache(model: Model) -> bool:
-    """Whether the model's logits are those of GPT's own forward pass: a subclass may do more than that."""
+    """True for a GPT with GPT's own forward pass; a subclass may compute something else."""
     return isinstance(model, GPT) and type(model).__call__ is GPT.__call__
 
 
 def _logits_after(model: Model, windows: list[list[int]]) -> Array:
-    """The model's logits (B, V) after the last token of each row, from a pass over all of them."""
-    with no_grad():  # around the model alone: what holds here must not hold in the caller's loop body
+    """The model's logits (B, V) after the last token of each row, from a pass over whole windows."""
+    with no_grad():  # only around the model: a generator's context would also hold in the caller's loop
         logits = model(pad_rows(windows)).data  # (B, T, V)
     xp = array_module(logits)
     last = [len(window) - 1 for window in windows]
@@ -179,7 +173,7 @@ def _logits_after(model: Model, windows: list[list[int]]) -> Array:
 
 
 def _check_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) -> list[list[int]]:
-    """prompts as one list of ids per row.  Raises ValueError for an empty row or an id outside the vocabulary."""
+    """The prompts as a list of ids per row.  Raises ValueError for an empty row or an id outside the vocabulary."""
     sequences = []
     for b, prompt in enumerate(prompts):
         ids = to_host(prompt)
@@ -192,7 +186,7 @@ def _check_prompts(prompts: Array | Sequence[Sequence[int]], vocab_size: int) ->
 
 
 def _check_stop_tokens(stop_tokens: Iterable[int], vocab_size: int) -> list[int]:
-    """stop_tokens as a list.  Raises ValueError for an id outside the vocabulary, which could never be drawn."""
+    """stop_tokens as a list.  Raises ValueError for an id outside the vocabulary, because it could never be drawn."""
     try:
         tokens = [operator.index(token) for token in stop_tokens]
     except TypeError:

@@ -1,4 +1,4 @@
-"""Text in, batches of ids out: tokenizers, corpus, token files, batches."""
+"""From texts to batches of ids: tokenizers, corpus, token files, batches."""
 
 from tinygrad_gpt.text.batches import Batches as Batches
 from tinygrad_gpt.text.batches import check_length as check_length

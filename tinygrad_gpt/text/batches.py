@@ -1,10 +1,10 @@
-"""Batches of chunks: which tokens a training step sees, as a pure function of (seed, step).
+"""Batches of chunks: the tokens of a training step, as a pure function of (seed, step).
 
     tokens      t0 t1 t2 t3 t4 t5 t6 ...
     chunk i     starts at i * stride; its inputs are context_length tokens, its targets the same shifted by one
 
 A chunk needs context_length + 1 tokens, so of N tokens the starts are 0, stride, 2 stride ... up to and including
-N - context_length - 1.  Each epoch takes every chunk once, in an order of its own; to resume needs only the step.
+N - context_length - 1.  Each epoch takes every chunk once, in its own order.  To resume, only the step is needed.
 """
 
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ from tinygrad_gpt.checks import at_least_one
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """tokens (N,) of int, in memory or a memory map, in batches of ids and targets (batch_size, context_length).
+    """Batches of ids and targets (batch_size, context_length) from tokens (N,) of int, an array or a memory map.
 
-    stride None means context_length: no token is a target twice.  drop_last leaves out the chunks that do not fill a
-    batch; without it the last batch of an epoch is smaller.  `name` is what error messages call the tokens.
-    Raises ValueError, with the arithmetic, if the tokens do not give one batch.
+    stride None means context_length: then no token is a target twice.  drop_last leaves out the chunks that do not fill
+    a batch; without it the last batch of an epoch is smaller.  Error messages call the tokens by `name`.
+    Raises ValueError, with the arithmetic, if the tokens are too few for one batch.
 
     >>> batches = Batches(np.arange(8), context_length=3, batch_size=2, shuffle=False)
     >>> [array.tolist() for array in batches.batch(1)]
@@ -43,7 +43,7 @@ class Batches:
         tokens = np.asarray(self.tokens)
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
             raise TypeError(f"tokens must be whole numbers (N,); got {tokens.dtype} of shape {tokens.shape}")
-        object.__setattr__(self, "tokens", tokens)  # a memory map stays one: nothing is read yet
+        object.__setattr__(self, "tokens", tokens)  # a memory map stays a memory map; nothing is read yet
         if self.stride is None:
             object.__setattr__(self, "stride", self.context_length)
         for name in ("context_length", "batch_size", "stride"):
@@ -59,32 +59,32 @@ class Batches:
 
     @property
     def n_chunks(self) -> int:
-        """How many chunks there are, those that drop_last leaves out included."""
+        """The number of chunks, including those that drop_last leaves out."""
         return (len(self.tokens) - self.context_length - 1) // self._stride + 1
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches take every chunk once."""
+        """The number of batches in an epoch."""
         return self.n_chunks // self.batch_size if self.drop_last else -(-self.n_chunks // self.batch_size)
 
     @property
     def tokens_per_epoch(self) -> int:
-        """How many targets an epoch has."""
+        """The number of targets in an epoch."""
         chunks = self.steps_per_epoch * self.batch_size if self.drop_last else self.n_chunks
         return chunks * self.context_length
 
     def batch(self, step: int) -> tuple[Array, Array]:
-        """ids and targets (B, T) of int64 for this step, counted from 1 across epochs, whatever came before."""
+        """ids and targets (B, T) of int64 for this step.  Steps count from 1 across epochs, and can be in any order."""
         epoch, i = divmod(at_least_one("step", step) - 1, self.steps_per_epoch)
         return self._rows(self._order(epoch)[i * self.batch_size : (i + 1) * self.batch_size])
 
     @property
     def _stride(self) -> int:
-        assert self.stride is not None  # __post_init__ has seen to that
+        assert self.stride is not None  # set by __post_init__
         return self.stride
 
     def _order(self, epoch: int) -> Array:
-        """The order in which an epoch (counted from 0) takes the chunks: (n_chunks,) of int64."""
+        """The order of the chunks in an epoch, counted from 0: (n_chunks,) of int64."""
         if not self.shuffle:
             return np.arange(self.n_chunks)
         order = self._orders.get(epoch)
@@ -95,7 +95,7 @@ class Batches:
         return order
 
     def _rows(self, chunks: Array) -> tuple[Array, Array]:
-        """ids and targets of these chunks (B,): two arrays (B, T) of their own."""
+        """ids and targets of these chunks (B,): two arrays (B, T), both copies."""
         starts = chunks[:, None] * self._stride  # (B, 1)
         windows = self.tokens[starts + np.arange(self.context_length + 1)].astype(np.int64)  # (B, T + 1)
         return windows[:, :-1].copy(), windows[:, 1:].copy()
@@ -104,7 +104,7 @@ class Batches:
 def check_length(n_tokens: int, context_length: int, name: str = "text", *, shortest: int | None = None) -> None:
     """Raise ValueError, with the arithmetic, if n_tokens are too few for one chunk and its last target.
 
-    shortest: tokens of the text's shortest part, if it is cut into parts that need as many each.
+    shortest is the number of tokens in the shortest part, if the text is split into parts that each need a chunk.
     """
     if n_tokens > context_length:
         return

@@ -1,8 +1,8 @@
 """GPT-2's encoding with only the tokens that a text uses: a small text has a small vocabulary.
 
 The vocabulary is the GPT-2 tokens that occur in the text, and all 256 single bytes, in GPT-2's order.  Any other text
-can still be encoded: a token that is missing is spelled with its bytes.  Of 50,257 rows the embedding and the head
-keep a few thousand, which is most of a small model's work.
+can still be encoded: a missing token is spelled with its bytes.  The embedding and the head, where a small model does
+most of its work, then have a few thousand rows instead of 50,257.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ _N_BYTES = 256  # GPT-2's first ids are the single bytes
 class Compact(Tokenizer):
     """Some GPT-2 tokens, renumbered: compact id i is GPT-2's gpt2_ids[i].  Ascending, the first 256 the bytes'.
 
-    With GPT-2's <|endoftext|> among them, that in a text is the token; without, it is spelled like any other text.
+    If GPT-2's <|endoftext|> is among them, <|endoftext|> in a text becomes that token; else it is spelled like any
+    other text.
     """
 
     gpt2_ids: tuple[int, ...]
@@ -41,12 +42,12 @@ class Compact(Tokenizer):
 
     @classmethod
     def of(cls, text: str, *, end_of_text: bool = False) -> "Compact":
-        """The tokenizer with the tokens of a text, and <|endoftext|> if asked for."""
+        """The tokenizer with the tokens of a text, and with <|endoftext|> if end_of_text is True."""
         return cls.of_ids(GPT2(end_of_text).encode(text), end_of_text=end_of_text)
 
     @classmethod
     def of_ids(cls, ids: Array, *, end_of_text: bool = False) -> "Compact":
-        """The same from the text's GPT-2 ids (N,)."""
+        """The tokenizer with the tokens of a text that is given as GPT-2's ids (N,)."""
         is_used = np.zeros(END_OF_TEXT_ID + 1, bool)
         is_used[ids] = is_used[:_N_BYTES] = True
         is_used[END_OF_TEXT_ID] = end_of_text
@@ -68,17 +69,17 @@ class Compact(Tokenizer):
 
     @cached_property
     def _new_ids(self) -> Array:
-        """GPT-2 id -> compact id, -1 where there is none: (50257,) of int32."""
+        """The compact id of each GPT-2 id, -1 if there is none: (50257,) of int32."""
         new_ids = np.full(END_OF_TEXT_ID + 1, -1, np.int32)
         new_ids[list(self.gpt2_ids)] = np.arange(len(self.gpt2_ids), dtype=np.int32)
         return new_ids
 
     def encode(self, text: str) -> Array:
-        """The compact ids of text, (N,) of int32: GPT-2's, renumbered, missing tokens spelled in bytes."""
-        return self.renumbered(GPT2(self.end_of_text).encode(text))
+        """The compact ids of a text, (N,) of int32."""
+        return self.renumber(GPT2(self.end_of_text).encode(text))
 
-    def renumbered(self, old: Array) -> Array:
-        """The compact ids of GPT-2's (N,)."""
+    def renumber(self, old: Array) -> Array:
+        """The compact ids of GPT-2's ids (N,); a missing token is spelled with the ids of its bytes."""
         new = self._new_ids[old]
         missing = new < 0
         if not missing.any():
@@ -92,5 +93,5 @@ class Compact(Tokenizer):
         return out
 
     def safe_cut(self, text: str) -> int:
-        """Where GPT-2's pieces end for certain: each of its tokens is renumbered or spelled by itself."""
+        """GPT-2's safe cut: each token is renumbered or spelled without regard to the others."""
         return GPT2().safe_cut(text)

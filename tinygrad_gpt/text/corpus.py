@@ -1,8 +1,8 @@
-"""Texts to train on: read strictly, kept as they are.
+"""Texts to train on: read strictly, and not changed.
 
-A file is decoded strictly (UTF-8 unless told otherwise); nothing is replaced silently.  Line ends stay what they are, a
-byte order mark at the start of a file is left out.  Several files make one text, in the order given: between two of
-them stands a joint, a newline unless told otherwise (Tokenizer.joint), but not where the first ends in one.
+A file is decoded strictly, by default as UTF-8; nothing is replaced silently.  Line ends do not change; a byte order
+mark at the start of a file is left out.  Several files are joined to one text in the given order.  Between two of them
+stands a joint, by default a newline (see Tokenizer.joint), unless the first one already ends with it.
 """
 
 import codecs
@@ -20,12 +20,12 @@ from tinygrad_gpt.text.tokenizer import TextError
 
 STDIN = "-"
 _BYTES_PER_READ = 2**20
-_UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # of the manual's headings
-_MARKS = {  # that must stand at the beginning
+_UNDERLINE = re.compile(r"^[*=~-]{4,}$", re.MULTILINE)  # below the manual's headings
+_MARKS = {  # byte order marks that these encodings need at the beginning of a file
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
-ERRORS = ("strict", "replace", "ignore", "backslashreplace")  # ways to go on that give valid text
+ERRORS = ("strict", "replace", "ignore", "backslashreplace")  # those of Python's error handlers that give valid text
 
 Path = str | os.PathLike[str]
 
@@ -38,9 +38,9 @@ def read_texts(
     note: Callable[[str], object] | None = None,
     joint: str = "\n",
 ) -> str:
-    """The text of one file or several; "-" is standard input.  note(line) hears of a byte order mark left out.
+    """The text of one file or several; "-" is standard input.  note(line) is called if a byte order mark is left out.
 
-    Raises TextError, in one line, if a file cannot be read or decoded, or if all of them hold nothing but space.
+    Raises TextError, in one line, if a file cannot be read or decoded, or if all files have only whitespace.
     """
     return "".join(read_pieces(paths, encoding=encoding, errors=errors, note=note, joint=joint))
 
@@ -54,10 +54,10 @@ def read_pieces(
     advance: Callable[[int], object] | None = None,
     joint: str = "\n",
 ) -> Iterator[str]:
-    """The text of read_texts in pieces of about a million bytes.  advance(n) hears of every n bytes read."""
+    """The text of read_texts in pieces of about a million bytes.  advance(n) is called after every n bytes read."""
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     _check_encoding(encoding, errors)
-    end = joint  # of the text so far; nothing needs no joint after it
+    end = joint  # the last characters of the text so far; before the first file no joint is needed
     blank = True
     for path in paths:
         between = "" if end == joint else joint
@@ -87,18 +87,18 @@ def _decode_pieces(
     note: Callable[[str], object] | None,
     advance: Callable[[int], object] | None,
 ) -> Iterator[str]:
-    """One file's text in pieces, none empty, without a byte order mark."""
+    """One file's text in pieces that are not empty, without a byte order mark."""
     codec = codecs.lookup(encoding)
     if codec.name == "utf-8-sig":
-        codec = codecs.lookup("utf-8")  # the mark is left out here, and the offsets stay the file's
+        codec = codecs.lookup("utf-8")  # the mark is removed below, so that offsets are those in the file
     decoder = codec.incrementaldecoder(errors)
     offset, at_start, start = 0, True, b""
     for data in _read_blocks(path):
         start = (start + data)[:4]
-        held = len(decoder.getstate()[0])  # bytes of a character that began in the block before
+        held = len(decoder.getstate()[0])  # bytes of a character that began in the previous block
         try:
             piece = decoder.decode(data, final=not data)
-        except UnicodeError as error:  # a UnicodeDecodeError, but before Python 3.13 not for a missing mark
+        except UnicodeError as error:  # for a missing mark, a UnicodeDecodeError only since Python 3.13
             if codec.name in _MARKS and not start.startswith(_MARKS[codec.name]):
                 raise _missing_mark_error(path, codec.name) from None
             if not isinstance(error, UnicodeDecodeError):
@@ -118,7 +118,7 @@ def _decode_pieces(
 
 
 def _read_blocks(path: Path) -> Iterator[bytes]:
-    """A file's bytes, block by block, and b"" at its end.  Raises TextError if it cannot be read."""
+    """A file's bytes block by block, and b"" at the end.  Raises TextError if the file cannot be read."""
     try:
         with _open_binary(path) as file:
             while data := file.read(_BYTES_PER_READ):
@@ -130,7 +130,7 @@ def _read_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _open_binary(path: Path) -> AbstractContextManager[BinaryIO]:
-    """The file to read, to be closed after use; standard input stays open."""
+    """The file, opened for a with block; standard input is not closed after it."""
     if os.fspath(path) != STDIN:
         return open(path, "rb")
     if sys.stdin is None:
@@ -139,7 +139,7 @@ def _open_binary(path: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def _missing_mark_error(path: Path, encoding: str) -> TextError:
-    """The error for UTF-16 or UTF-32 without a byte order mark, whatever the errors option says: with what to try."""
+    """The error for UTF-16 or UTF-32 without a byte order mark, with a remedy; `errors` does not allow it either."""
     return TextError(
         f"{os.fspath(path)!r} is not {encoding.upper()}: it does not begin with a byte order mark; try encoding "
         f"'utf-8', or '{encoding}-le' or '{encoding}-be', which have none"
@@ -147,12 +147,12 @@ def _missing_mark_error(path: Path, encoding: str) -> TextError:
 
 
 def _decoding_error(path: Path, encoding: str, offset: int, error: UnicodeDecodeError) -> TextError:
-    """The error for a byte that the encoding does not allow, with what to try."""
+    """The error for a byte that the encoding does not allow, with a remedy."""
     rest = error.object[error.start :]
     marked = [name for name in sorted(_MARKS, reverse=True) if offset == 0 and rest.startswith(_MARKS[name])]
     known = codecs.lookup(encoding).name
     other = marked[0] if marked else "latin-1" if known in ("utf-8", "utf-8-sig") else "utf-8"
-    remedy = "" if known in _MARKS else f"encoding {other!r}, or "  # where the mark is there, the encoding is right
+    remedy = "" if known in _MARKS else f"encoding {other!r}, or "  # with its mark present, the encoding is right
     return TextError(
         f"{os.fspath(path)!r} is not {encoding.upper()}: byte {offset} is 0x{rest[0]:02x} ({error.reason}); "
         f"try {remedy}errors 'replace'"
@@ -160,11 +160,11 @@ def _decoding_error(path: Path, encoding: str, offset: int, error: UnicodeDecode
 
 
 def reference_manual() -> str:
-    """The reference manual that Python carries for help(): about 345,000 characters of English, no download.
+    """The reference manual that Python contains for help(): about 345,000 characters of English, no download.
 
-    Its topics in alphabetical order, each paragraph on one line and only where it first occurs: topics quote each
-    other, and a validation part that repeats the training part would look too easy.  The text differs from one
-    Python version to the next.
+    Its topics are in alphabetical order, each paragraph is on one line.  A paragraph that occurs in several topics is
+    used only the first time: if the validation part repeated the training part, its loss would be too low.  The text
+    differs between Python versions.
 
     Raises TextError if this Python was installed without it.
     """
@@ -178,7 +178,7 @@ def reference_manual() -> str:
 
 
 def split_tokens(tokens: Array, val_fraction: float) -> tuple[Array, Array]:
-    """tokens (N,) cut in two views, nothing copied: first what to train on, then the last val_fraction (in [0, 1))."""
+    """Two views of tokens (N,), not copies: the training part, and the last val_fraction (in [0, 1)) for validation."""
     check_has("tokens", tokens, "__len__", "__getitem__")
     fraction("val_fraction", val_fraction)
     n_train = len(tokens) - round(len(tokens) * val_fraction)

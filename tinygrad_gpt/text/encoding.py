@@ -1,4 +1,4 @@
-"""Long texts into ids, piece by piece: the ids are those of the whole text, and memory never holds it twice."""
+"""Encoding long texts piece by piece: the ids are those of the whole text, and memory never holds it twice."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,51 +18,51 @@ def build_and_encode(
     end_of_text: bool = False,
     advance: Callable[[int], object] | None = None,
 ) -> tuple[Tokenizer, Array]:
-    """build_tokenizer's tokenizer of the texts joined, and their ids (N,) of int32: each text is encoded once.
+    """The tokenizer that build_tokenizer makes for the joined texts, and their ids (N,) of int32.
 
-    advance(n) hears of every n characters encoded.  Raises what build_tokenizer does.
+    Each text is encoded only once.  advance(n) is called after every n characters.  Raises what build_tokenizer raises.
     """
     check_end_of_text(kind, end_of_text)
     if kind == "compact":
         ids = _encode_all(GPT2(end_of_text), texts, advance)
         compact = Compact.of_ids(ids, end_of_text=end_of_text)
-        return compact, compact.renumbered(ids)
+        return compact, compact.renumber(ids)
     vocabulary = "".join(set().union(*texts)) if kind == "chars" else None
     tokenizer = build_tokenizer(kind, vocabulary, end_of_text=end_of_text)
     return tokenizer, _encode_all(tokenizer, texts, advance)
 
 
 def _encode_all(tokenizer: Tokenizer, texts: Iterable[str], advance: Callable[[int], object] | None = None) -> Array:
-    """The ids of the texts joined, (N,) of int32.  advance(n) hears of every n characters encoded."""
+    """The ids of the joined texts, (N,) of int32.  advance(n) is called after every n characters."""
     return np.concatenate([np.empty(0, np.int32), *encode_pieces(tokenizer, texts, advance)])
 
 
 def encode_pieces(
     tokenizer: Tokenizer, texts: Iterable[str], advance: Callable[[int], object] | None = None
 ) -> Iterator[Array]:
-    """The ids of the texts joined, array by array: each text as far as it can be cut, the rest with what follows."""
-    tell = advance or (lambda n: None)
+    """The ids of the joined texts, array by array: each text up to its last safe cut, the rest with the next text."""
+    advance = advance or (lambda n: None)
     rest: list[str] = []
-    done, waiting, tried = 0, 0, 0  # characters: encoded, in rest, in rest when a cut was last looked for
+    done, waiting, tried = 0, 0, 0  # characters: encoded, in rest, in rest at the last search for a cut
     for text in texts:
         rest.append(text)
         waiting += len(text)
         if waiting < 2 * tried:
-            continue  # a long stretch without a cut: look again when it has doubled, not at each piece
+            continue  # a long stretch without a cut: search again when it has doubled, not for each text
         joined = "".join(rest)
         cut = tokenizer.safe_cut(joined)
         if cut:
             yield _encode_at(tokenizer, joined[:cut], done)
-            tell(cut)
+            advance(cut)
         rest = [joined[cut:]]
         done, waiting = done + cut, waiting - cut
         tried = 0 if cut else waiting
     yield _encode_at(tokenizer, "".join(rest), done)
-    tell(waiting)
+    advance(waiting)
 
 
 def _encode_at(tokenizer: Tokenizer, text: str, start: int) -> Array:
-    """tokenizer.encode(text) for a text that begins at character `start` of a longer one, which an error then says."""
+    """tokenizer.encode(text) for a text that begins at character `start` of a longer one; errors mention `start`."""
     try:
         return tokenizer.encode(text)
     except TextError as error:

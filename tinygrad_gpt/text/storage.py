@@ -1,22 +1,22 @@
-"""Which tokenizer, and where it is kept: build_tokenizer, save_tokenizer, load_tokenizer.
+"""Building a tokenizer of a kind, and its file: build_tokenizer, save_tokenizer, load_tokenizer.
 
-The file is JSON that a person can read: kind, size and fingerprint, then what the kind needs to be built again.
+The file is readable JSON: kind, size and fingerprint, and what is needed to build a tokenizer of that kind again.
 
     bytes         nothing
     gpt2          nothing, or "end_of_text": true
     chars         "characters": one string, ascending
     compact       "tokens": GPT-2's tokens in its own notation (Ġ is a space), each with GPT-2's id, in our order
 
-Reading is strict.  Whatever does not fit (an unknown field, a wrong type, a token that GPT-2 spells otherwise, another
-fingerprint) is a TextError of one line: a tokenizer that is nearly right gives text that is nearly right.
+Reading is strict.  Any difference (an unknown field, a wrong type, a token that GPT-2 spells differently, another
+fingerprint) raises TextError with one line, because a tokenizer that is nearly right gives text that is nearly right.
 """
 
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from tinygrad_gpt.files import atomic_write
+from tinygrad_gpt.files import atomic_write, strict_json
 from tinygrad_gpt.text.compact import Compact
 from tinygrad_gpt.text.gpt2 import GPT2, byte_symbols
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Bytes, Characters, TextError, Tokenizer, check_str
@@ -30,10 +30,10 @@ _VOCABULARY_FIELD = {"compact": "tokens", "chars": "characters"}
 def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = False) -> Tokenizer:
     """The tokenizer of this kind: "compact" and "chars" take their vocabulary from text, "gpt2" and "bytes" need none.
 
-    end_of_text: <|endoftext|> in a text becomes the token of that name, which "gpt2" and "compact" have.
+    With end_of_text, <|endoftext|> in a text becomes the token of that name, which "gpt2" and "compact" have.
 
-    Raises ValueError for another kind, without a text where one is needed, or for end_of_text where no such token is;
-    TextError for a text with lone surrogates or, for "chars", without characters.
+    Raises ValueError for any other kind, for a missing text, or for end_of_text with a kind that has no such token;
+    TextError for a text with lone surrogates or, for "chars", an empty text.
     """
     check_end_of_text(kind, end_of_text)
     if text is not None:
@@ -52,7 +52,7 @@ def build_tokenizer(kind: str, text: str | None = None, *, end_of_text: bool = F
 
 
 def check_end_of_text(kind: str, end_of_text: bool) -> None:
-    """Raise ValueError if this kind has no token that end_of_text could mean."""
+    """Raise ValueError if end_of_text is True and this kind has no <|endoftext|> token."""
     if end_of_text and kind not in ("compact", "gpt2"):
         raise ValueError(f"end_of_text needs the tokenizer compact or gpt2; {kind!r} has no token {END_OF_TEXT}")
 
@@ -77,7 +77,7 @@ def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
 
 
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-    """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or is not exactly that."""
+    """The tokenizer that save_tokenizer wrote.  Raises TextError if the file cannot be read or has other content."""
     content = read_json(path)
     try:
         tokenizer = _tokenizer_from(content)
@@ -90,33 +90,17 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """A JSON file's value.  Raises TextError for no JSON, NaN or Infinity, and a name given twice."""
+    """A JSON file's value.  Raises TextError for a file that cannot be read or is not strictly JSON."""
     try:
-        return json.loads(
-            Path(path).read_bytes().decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_no_constant
-        )
+        return strict_json(Path(path).read_bytes().decode("utf-8"))
     except OSError as error:
         raise TextError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TextError(f"{str(path)!r} is not valid JSON: {error}") from None
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict.  Raises ValueError if a name is given twice: Python would keep the last."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
-    return content
-
-
-def _no_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
-    raise ValueError(f"{name} is no JSON value")
-
-
 def _tokenizer_from(content: Any) -> Tokenizer:
-    """The tokenizer that a file's content describes, before its size and fingerprint are compared."""
+    """The tokenizer that a file's content describes; its size and fingerprint are not compared yet."""
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise TextError(f"no field format = {_FORMAT!r}")
     if type(content.get("version")) is not int or content["version"] != _VERSION:
@@ -133,7 +117,7 @@ def _tokenizer_from(content: Any) -> Tokenizer:
 
 
 def _check_fields(content: dict[str, Any], types: dict[str, type], kind: str) -> None:
-    """Raise TextError unless content has exactly the fields of its kind, each of its type."""
+    """Raise TextError unless content has exactly the fields of its kind, each with the right type."""
     wanted = dict(types)
     if kind in _VOCABULARY_FIELD:
         wanted[_VOCABULARY_FIELD[kind]] = dict if kind == "compact" else str

@@ -1,11 +1,11 @@
-"""Text larger than memory: tokenised once into a file of ids, opened as a memory map.
+"""Texts larger than memory: they are encoded once into a file of ids, which is opened as a memory map.
 
     train.bin         the ids, little-endian uint16 (uint32 where the vocabulary needs it), nothing else
     train.bin.json    dtype, count, vocab_size, and the fingerprint of the tokenizer whose ids they are
 
-The text is read and encoded piece by piece.  Pieces are cut only where the tokenizer says that the ids cannot change
-(Tokenizer.safe_cut), so the file holds exactly encode(whole text).  Memory holds a few million characters, or twice the
-longest stretch without such a place, should a text have a longer one.
+The text is read and encoded piece by piece.  It is cut only where the tokenizer guarantees that the ids do not change
+(Tokenizer.safe_cut), so the file has exactly the ids of encode(whole text).  Memory holds a few million characters; if
+a text has a longer stretch without a safe cut, twice that stretch.
 """
 
 import json
@@ -39,16 +39,16 @@ def encode_to_file(
     encoding: str = "utf-8",
     errors: str = "strict",
 ) -> Array:
-    """Write the ids of the texts (see read_texts) to out, and its description beside it; return them as a memory map.
+    """Write the ids of the texts (see read_texts) to out, and a description beside it.  Returns the ids, a memory map.
 
-    Raises TextError if a text cannot be read or encoded, OSError if out cannot be written; out is then as it was.
+    Raises TextError if a text cannot be read or encoded, OSError if out cannot be written; then out does not change.
     """
     texts = read_pieces(paths, encoding=encoding, errors=errors, joint=tokenizer.joint)
     return write_tokens(tokenizer, texts, out)
 
 
 def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> Array:
-    """encode_to_file of a text that comes in pieces."""
+    """encode_to_file for a text that is given in pieces."""
     dtype = smallest_dtype(tokenizer.vocab_size)
     count = 0
     with atomic_write(out) as file:
@@ -56,7 +56,7 @@ def write_tokens(tokenizer: Tokenizer, texts: Iterable[str], out: FilePath) -> A
             check_ids(ids, tokenizer.vocab_size)
             file.write(ids.astype(_DTYPES[dtype]).tobytes())
             count += len(ids)
-        _description_path(out).unlink(missing_ok=True)  # the old one would describe the new ids for a moment
+        _description_path(out).unlink(missing_ok=True)  # so that it never stands beside the new ids
     description = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -92,7 +92,7 @@ def open_tokens(path: FilePath, tokenizer: Tokenizer | None = None) -> Array:
 
 
 def smallest_dtype(vocab_size: int) -> str:
-    """ "uint16" if it holds every id, else "uint32".
+    """ "uint16" if every id fits, else "uint32".
 
     >>> smallest_dtype(50257), smallest_dtype(65536), smallest_dtype(65537)
     ('uint16', 'uint16', 'uint32')
@@ -101,17 +101,16 @@ def smallest_dtype(vocab_size: int) -> str:
 
 
 def size_of(path: FilePath) -> int | None:
-    """A file's bytes; None where they come only as they are read: standard input, a pipe."""
+    """The number of bytes in a file; None if it is not known before reading: standard input, a pipe."""
     return os.path.getsize(path) if os.fspath(path) != STDIN and os.path.isfile(path) else None
 
 
 def _description_path(path: FilePath) -> Path:
-    """Where the description of a token file lies: beside it."""
     return Path(f"{os.fspath(path)}.json")
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    """A token file's description.  Raises TextError unless every field is there and makes sense."""
+    """A token file's description.  Raises TextError if a field is missing, unknown or wrong."""
     content = read_json(path)
     fields = {"format": str, "version": int, "dtype": str, "count": int, "vocab_size": int, "tokenizer": str}
     fits = (

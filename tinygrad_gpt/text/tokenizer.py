@@ -1,12 +1,12 @@
-"""Text to ids and back: what every tokenizer can do, and the two that need no table.
+"""Text to ids and back: the interface of all tokenizers, and the two that need no merge table.
 
-A tokenizer is a table, the bytes that each id stands for, and a way to encode.  Decoding is therefore the same for
-all of them: look the bytes up, join them, read them as UTF-8.
+A tokenizer has a table of the bytes that each id stands for, and a way to encode.  So decoding is the same for all of
+them: look up the bytes, join them, and decode them as UTF-8.
 
     encode   str -> ids (N,) of int32       decode(encode(text)) == text for every valid str
-    decode   ids (N) of int -> str          bytes that are no UTF-8 (half an emoji) become U+FFFD
+    decode   ids (N) of int -> str          bytes that are not UTF-8 (half an emoji) become U+FFFD
 
-A str may hold a lone surrogate (half of a UTF-16 pair), which no UTF-8 text can hold: encode refuses it.
+A Python str can have a lone surrogate (half of a UTF-16 pair), which UTF-8 cannot represent; encode refuses it.
 """
 
 import codecs
@@ -22,12 +22,12 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checks import check_ids
 
-END_OF_TEXT = "<|endoftext|>"  # how GPT-2's vocabulary spells the token between two texts
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's name of the token between two texts
 _IDS_PER_CALL = 2**20
 
 
 class TextError(ValueError):
-    """A text, or a file that should hold one, cannot be used.  The message is one line for the user."""
+    """A text, or a file that should contain one, cannot be used.  The message is one line for the user."""
 
 
 class Tokenizer(ABC):
@@ -38,7 +38,7 @@ class Tokenizer(ABC):
     @property
     @abstractmethod
     def pieces(self) -> tuple[bytes, ...]:
-        """The bytes each id stands for: pieces[id]."""
+        """The bytes of each id: pieces[id]."""
 
     @abstractmethod
     def encode(self, text: str) -> Array:
@@ -46,24 +46,24 @@ class Tokenizer(ABC):
 
     @property
     def end_of_text(self) -> bool:
-        """Whether END_OF_TEXT in a text becomes the token of that name; else it is spelled like any other text."""
+        """True if <|endoftext|> in a text becomes the token of that name; else it is spelled like any other text."""
         return False
 
     @property
     def joint(self) -> str:
-        """What stands between two texts that are made one."""
+        """The text between two texts that are joined."""
         return END_OF_TEXT if self.end_of_text else "\n"
 
     def safe_cut(self, text: str) -> int:
-        """The last i > 0 where a text may be cut: encode(text) is encode(text[:i]) and encode(text[i:]) joined.
+        """The last i > 0 where a text can be cut: encode(text) is encode(text[:i]) and encode(text[i:]) joined.
 
-        The same holds if text goes on after its end.  0 if there is no such place.
+        This is also true if more text follows.  0 if there is no such position.
         """
         return len(text)
 
     @cached_property
     def vocab_size(self) -> int:
-        """How many ids there are: 0 ... vocab_size - 1."""
+        """The number of ids; they are 0 ... vocab_size - 1."""
         return len(self.pieces)
 
     @cached_property
@@ -82,11 +82,11 @@ class Tokenizer(ABC):
         return b"".join(map(self.pieces.__getitem__, checked.tolist()))
 
     def decode(self, ids: Array | Sequence[int]) -> str:
-        """The text of ids (N) of int, U+FFFD where the bytes are no UTF-8.  Raises ValueError as decode_bytes does."""
+        """The text of ids (N) of int, U+FFFD where the bytes are not UTF-8.  Raises what decode_bytes raises."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def label(self, id: int) -> str | bytes:
-        """One token to show alone: its text, or its bytes where they are only part of a character.
+        """The text of one token, or its bytes if they are only part of a character.
 
         Raises ValueError for an id outside the vocabulary.
 
@@ -100,7 +100,7 @@ class Tokenizer(ABC):
             return piece
 
     def n_bytes(self, ids: Array) -> int:
-        """How many bytes decode_bytes(ids) has, for ids (N,) of any length, of which it joins nothing."""
+        """The number of bytes in decode_bytes(ids), without joining them; ids (N,) may be a large memory map."""
         lengths = np.array([len(piece) for piece in self.pieces])
         starts = range(0, len(ids), _IDS_PER_CALL)
         return sum(int(lengths[ids[start : start + _IDS_PER_CALL]].sum()) for start in starts)
@@ -113,7 +113,7 @@ def check_str(text: object) -> None:
 
 
 def to_utf8(text: str) -> bytes:
-    """text as UTF-8.  Raises TextError for a lone surrogate: no bytes could give it back."""
+    """text as UTF-8.  Raises TextError for a lone surrogate, which UTF-8 cannot represent."""
     check_str(text)
     try:
         return text.encode("utf-8")
@@ -138,7 +138,7 @@ class Bytes(Tokenizer):
         return tuple(bytes([b]) for b in range(256))
 
     def encode(self, text: str) -> Array:
-        """The bytes of text, as (N,) of int32."""
+        """The bytes of a text: (N,) of int32."""
         return np.frombuffer(to_utf8(text), np.uint8).astype(np.int32)
 
 
@@ -167,11 +167,11 @@ class Characters(Tokenizer):
 
     @cached_property
     def pieces(self) -> tuple[bytes, ...]:
-        """Every character's UTF-8."""
+        """The UTF-8 bytes of each character."""
         return tuple(c.encode() for c in self.characters)
 
     def encode(self, text: str) -> Array:
-        """The ids of text's characters, (N,) of int32.  Raises TextError naming the first character without one."""
+        """The ids of a text's characters, (N,) of int32.  Raises TextError with the first unknown character."""
         wanted, known = _code_points(text), _code_points(self.characters)
         ids = np.searchsorted(known, wanted).clip(max=len(known) - 1)
         unknown = known[ids] != wanted
@@ -186,13 +186,13 @@ class Characters(Tokenizer):
 
 
 def _code_points(text: str) -> Array:
-    """text's characters as numbers, (N,) of uint32."""
-    to_utf8(text)  # refuses lone surrogates, with a message
+    """The code points of a text, (N,) of uint32."""
+    to_utf8(text)  # refuses lone surrogates
     return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
 class StreamDecoder:
-    """Turns ids into text as they come, never showing half a character.
+    """Decodes ids one at a time, and returns a character only when it is complete.
 
     >>> stream = StreamDecoder(Bytes())
     >>> [stream.push(id) for id in "né".encode()]
@@ -208,5 +208,5 @@ class StreamDecoder:
         return self._utf8.decode(self._tokenizer.decode_bytes([id]))
 
     def finish(self) -> str:
-        """What is left: U+FFFD if the last character never became whole, else nothing."""
+        """The rest of the text: U+FFFD if the last character is incomplete, else nothing."""
         return self._utf8.decode(b"", final=True)

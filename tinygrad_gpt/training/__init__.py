@@ -1,4 +1,4 @@
-"""Training and evaluation.  What other rooms have moved out of here can still be imported from here."""
+"""Training and evaluation.  Names that moved to other packages can still be imported from here."""
 
 from importlib import import_module
 

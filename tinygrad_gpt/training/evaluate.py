@@ -1,7 +1,7 @@
 """How well a model predicts a text: loss, perplexity, bits per byte.
 
-Sums and counts, never means of means: every token after the first is scored exactly once, and the loss is the sum of
-all their negative log-likelihoods over their number.
+Every token after the first is scored exactly once.  The loss is the sum of all their negative log-likelihoods divided
+by their number; it is never a mean of means, which would weigh tokens unequally.
 """
 
 import math
@@ -15,12 +15,12 @@ from tinygrad_gpt.checks import at_least_one, check_has, check_ids, equal_rows, 
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.tape import no_grad
 
-_NOT_SCORED = -1  # the target of a token that an earlier window has scored; no token, for all have been checked
+_NOT_SCORED = -1  # target of a token that an earlier window scored; ids are never negative
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score of a text: the sum of nll (nats) over tokens, and their number."""
+    """The score of a text: the sum of the tokens' negative log-likelihoods, in nats, and the number of tokens."""
 
     nll: float
     tokens: int
@@ -32,7 +32,7 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """e^loss: as if the model chose among that many equally likely tokens."""
+        """e^loss: the model is as uncertain as a choice among that many equally likely tokens."""
         return perplexity(self.loss)
 
     def bits_per_byte(self, n_bytes: int) -> float:
@@ -41,7 +41,7 @@ class Evaluation:
 
 
 def perplexity(loss: float) -> float:
-    """e^loss of a mean loss in nats per token; inf where that is beyond float64 (a loss above 709.78)."""
+    """e^loss of a mean loss in nats per token; inf where float64 overflows (a loss above 709.78)."""
     try:
         return math.exp(loss)
     except OverflowError:
@@ -62,15 +62,16 @@ def evaluate(
 ) -> Evaluation:
     """Score tokens[1:] (at most max_tokens of them), each given up to context_length tokens before it.
 
-    Windows of context_length start every `stride` tokens (context_length by default) and score what no window before
-    them has scored: a smaller stride gives each token more context and costs more.  The max_tokens are the text's
-    first; with spread they are those of windows spread evenly over the text, each one that the whole text has too.
+    A window of context_length tokens starts every `stride` tokens (default: context_length), and scores the tokens that
+    no earlier window scored.  A smaller stride gives each token more context, and takes more time.  max_tokens limits
+    the evaluation to the first tokens of the text; with spread, to windows that are spread evenly over the text and
+    are among those of the whole text.
 
-    No dropout, nothing random, and the model is left as it was.  advance(n) hears of every n tokens scored, and may
-    raise to end it.
+    There is no dropout, nothing is random, and the model does not change.  advance(n) is called after every n scored
+    tokens, and may raise to end the evaluation.
 
-    Raises TypeError for tokens that are not whole numbers; ValueError for one outside the vocabulary, fewer than two,
-    a stride outside 1 ... context_length, or spread with another stride.
+    Raises TypeError for tokens that are not whole numbers; ValueError for a token outside the vocabulary, fewer than
+    two tokens, a stride outside 1 ... context_length, or spread with a stride other than context_length.
     """
     check_has("model", model, "config", "loss")
     length, vocab_size = model.config.context_length, model.config.vocab_size
@@ -89,7 +90,7 @@ def evaluate(
         tokens = tokens[: max_tokens + 1]
     if spread and layout(len(tokens), length, length, max_tokens).n_scored < len(tokens) - 1:
         assert max_tokens is not None
-        chosen = spread_windows(tokens, length, max_tokens, vocab_size)  # which checks what it takes
+        chosen = spread_windows(tokens, length, max_tokens, vocab_size)  # checks the ids that it takes
     else:
         chosen = windows(check_ids(tokens, vocab_size, "tokens"), length, stride)
     if len(tokens) < 2:
@@ -107,7 +108,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Layout:
-    """Where in a text the windows begin, how many tokens each scores at most, and all together."""
+    """The windows of a text: where they start, how many tokens each scores at most, and how many all score together."""
 
     starts: Sequence[int]
     size: int
@@ -115,26 +116,26 @@ class Layout:
 
 
 def layout(n_tokens: int, length: int, stride: int, spread_to: int | None = None) -> Layout:
-    """The windows that `evaluate` makes of so many tokens: all, one every `stride` tokens.
+    """The windows that `evaluate` makes of n_tokens tokens: one every `stride` tokens.
 
-    With spread_to, if all would score more than that, so many windows side by side as have spread_to tokens together
-    (one at least): the middle one of each of as many parts of the text.
+    If these would score more than spread_to tokens, only as many windows as have spread_to tokens together, at least
+    one: the text is divided into that many parts, and each part's middle window is taken.
     """
     last = n_tokens - 1
     if spread_to is None or spread_to >= last:
         return Layout(range(0, max(1, last - length + stride), stride), length, last)
-    there, wanted, size = last // length, max(1, spread_to // length), min(length, spread_to)
-    starts = [(2 * i + 1) * there // (2 * wanted) * length for i in range(wanted)]
-    return Layout(starts, size, wanted * size)
+    n_windows, n_chosen, size = last // length, max(1, spread_to // length), min(length, spread_to)
+    starts = [(2 * i + 1) * n_windows // (2 * n_chosen) * length for i in range(n_chosen)]
+    return Layout(starts, size, n_chosen * size)
 
 
 def count_windows(n_tokens: int, length: int, stride: int) -> int:
-    """How many windows `evaluate` makes of so many tokens, 2 or more."""
+    """The number of windows that `evaluate` makes of n_tokens tokens, which must be at least 2."""
     return len(layout(n_tokens, length, stride).starts)
 
 
 def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Array]]:
-    """Inputs and targets (T) of each window; targets that an earlier window scored are NOT_SCORED."""
+    """Inputs and targets (T) of each window; a target that an earlier window scored is -1."""
     last = len(tokens) - 1
     scored_to = 0  # tokens[1 : scored_to + 1] have been scored
     for start in layout(len(tokens), length, stride).starts:
@@ -147,7 +148,7 @@ def windows(tokens: Array, length: int, stride: int) -> Iterator[tuple[Array, Ar
 
 
 def spread_windows(tokens: Array, length: int, max_tokens: int, vocab_size: int) -> Iterator[tuple[Array, Array]]:
-    """Inputs and targets (T) of windows spread over the text, each checked as it is taken."""
+    """Inputs and targets (T) of windows spread over the text; only their ids are checked."""
     chosen = layout(len(tokens), length, length, max_tokens)
     for start in chosen.starts:
         end = start + chosen.size + 1
@@ -156,7 +157,7 @@ def spread_windows(tokens: Array, length: int, max_tokens: int, vocab_size: int)
 
 
 def _batch_windows(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Iterator[tuple[Array, Array]]:
-    """Windows of equal length, stacked to (B, T); a shorter last one comes alone."""
+    """Windows stacked to (B, T); a shorter last window is a batch of its own."""
     waiting: list[tuple[Array, Array]] = []
     for pair in pairs:
         if waiting and (len(waiting) == batch_size or len(waiting[0][0]) != len(pair[0])):
@@ -168,6 +169,5 @@ def _batch_windows(pairs: Iterator[tuple[Array, Array]], batch_size: int) -> Ite
 
 
 def _stack_pairs(pairs: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Rows of inputs and rows of targets."""
     ids, targets = zip(*pairs, strict=True)
     return np.stack(ids), np.stack(targets)

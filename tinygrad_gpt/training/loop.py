@@ -1,4 +1,4 @@
-"""The training loop: a generator of reports.  Printing, evaluating, saving and stopping are the caller's."""
+"""The training loop: a generator of reports.  The caller prints, evaluates, saves and stops."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tinygrad_gpt.training.step import Stopwatch, no_stopwatch, update
 
 
 class StepBatches(Protocol):
-    """Where batches come from: a pure function of the step, counted from 1."""
+    """A source of batches: a pure function of the step, counted from 1."""
 
     def batch(self, step: int) -> tuple[Array, Array]:
         """Inputs and targets of this step, each (B, T) of int."""
@@ -24,24 +24,24 @@ class StepBatches(Protocol):
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one training step did."""
+    """The result of one training step."""
 
     step: int
-    loss: Array  # mean nats per token of this step's batch, before the update; on the model's device still
+    loss: Array  # mean nats per token of this step's batch, before the update; on the model's device
     lr: float
-    grad_norm: float | Array  # before clipping; on the model's device still
-    tokens: int  # trained on in this step
-    skipped: str | None = None  # why the step changed nothing: its loss or a gradient was not finite
+    grad_norm: float | Array  # before clipping; on the model's device
+    tokens: int  # number of targets in this step's batch
+    skipped: str | None = None  # if the step changed nothing: the loss or the gradient that was not finite
 
     def check(self) -> None:
-        """Raise FloatingPointError, naming the step, if its loss or a gradient was not finite.  Waits for a GPU."""
+        """Raise FloatingPointError, with the step, if its loss or a gradient was not finite.  Waits for a GPU."""
         loss, norm = float(self.loss), float(self.grad_norm)
         if self.skipped is None and not (math.isfinite(loss) and math.isfinite(norm)):
             what = "which is not finite" if math.isfinite(norm) else f"the gradients' norm is {norm}"
             raise FloatingPointError(f"step {self.step}: loss {loss:.4g}, {what}")
 
 
-_CHECK_EVERY = 32  # steps whose reports are looked at together, so that a GPU need not be waited for in each
+_CHECK_EVERY = 32  # steps; their reports are checked together, because each check waits for a GPU
 MAX_CONSECUTIVE_SKIPS = 10  # with on_nonfinite="skip"; more in a row means that training has diverged
 
 
@@ -60,24 +60,25 @@ def train(
     skipped_before: int = 0,
     stopwatch: Stopwatch = no_stopwatch,
 ) -> Iterator[StepReport]:
-    """Train from step start_step to step `steps`, both included, yielding a report after each; a run that goes on after
-    step n for k more has start_step=n + 1, steps=n + k.
+    """Train from step start_step to step `steps`, both included, and yield a report after each step.
 
-    schedule gives the learning rate of a step (the optimizer's own by default); clip_norm bounds the gradient's global
-    norm (None: no bound).  Each batch is computed in `accumulation` parts, one after the other: the same step in less
-    memory, dropout included.  Everything random is a function of (seed, step), so what the caller does between two
-    reports (evaluate, sample, save, stop) changes nothing.  The parts of a step that are no ops run inside
-    stopwatch(name), see profiling.
+    To continue a run after step n for k more steps, use start_step=n + 1, steps=n + k.
 
-    Raises FloatingPointError, naming the step, if the loss or a gradient is not finite: nothing was updated then.
-    anomaly.find_nonfinite tells which op it came from.  With on_nonfinite="skip" such a step changes nothing and is
-    reported as skipped; it raises after MAX_CONSECUTIVE_SKIPS in a row.  skipped_before is how many steps right before
-    start_step were.
+    schedule(step) is the learning rate of a step (default: the optimizer's own); clip_norm limits the gradients' global
+    norm (None: no limit).  Each batch is computed in `accumulation` parts, one after the other: the same step in less
+    memory, dropout included.  All random numbers are a function of (seed, step), so nothing that the caller does
+    between two reports (evaluate, sample, save, stop) changes them.  Building a batch and the update run inside
+    stopwatch("batch") and stopwatch("optimizer"), for a profile.
 
-    A step does not wait for a GPU.  What is not finite changes nothing there either, by the GPU's own decision, but it
-    is noticed only when somebody looks: `train` does every CHECK_EVERY steps and after the last (in every step with
-    "skip"), a report's `check` and reading its loss or grad_norm whenever the caller likes.  By then later steps may
-    have been made.  A caller who stops early, or saves, calls `check` first.
+    Raises FloatingPointError, with the step, if the loss or a gradient is not finite; then nothing was updated.
+    debug.find_nonfinite finds the op that it came from.  With on_nonfinite="skip" such a step changes nothing and is
+    reported as skipped; after MAX_CONSECUTIVE_SKIPS skipped steps in a row the next one raises.  skipped_before is the
+    number of steps that were skipped directly before start_step.
+
+    A step does not wait for a GPU.  There, too, a loss or a gradient that is not finite changes nothing, because the
+    device itself checks it.  But the host learns of it only when it reads the results: `train` does so every 32 steps
+    and after the last step (with "skip" in every step), and the caller can at any time, with a report's `check` or by
+    reading its loss or grad_norm.  Later steps may have run by then.  So call `check` before you save or stop early.
     """
     check_has("model", model, "loss", "parameters")
     check_has("optimizer", optimizer, "step", "zero_grad", "parameters")
@@ -122,7 +123,6 @@ def _run_steps(
     consecutive_skips: int,
     stopwatch: Stopwatch,
 ) -> Iterator[StepReport]:
-    """The steps, one after the other."""
     unchecked: list[StepReport] = []
     for step in steps:
         with stopwatch("batch"):
@@ -146,6 +146,6 @@ def _run_steps(
 
 
 def _check_all(reports: list[StepReport]) -> None:
-    """Check reports, the first first, and strike them from the list."""
+    """Check the reports in order, and remove them from the list."""
     while reports:
         reports.pop(0).check()

@@ -1,7 +1,7 @@
 """One training step: the gradients of a batch, part by part, and then the update.
 
-Between the two lies a seam: `reduce` sees the gradients when they are complete and nothing has been updated yet.  There
-several processes, each with some rows of a batch, can add up what they have found.
+`reduce` runs between the two, when the gradients are complete and nothing has been updated.  There several processes
+that each computed some rows of a batch can add up their gradients.
 """
 
 import math
@@ -27,7 +27,7 @@ def no_stopwatch(name: str) -> AbstractContextManager[None]:
 
 
 def _identity(parameters: Mapping[str, Tensor], loss: Array) -> Array:
-    """The gradients and the loss of one process are those of the batch."""
+    """For one process, which computes the whole batch."""
     return loss
 
 
@@ -44,9 +44,9 @@ def update(
     stopwatch: Stopwatch = no_stopwatch,
     reduce: Reduce = _identity,
 ) -> tuple[Array, float | Array]:
-    """One step: forward, backward, clip, update.  The loss () and the gradient's norm.
+    """One step: forward, backward, clip, update.  Returns the loss () and the gradients' norm before clipping.
 
-    Raises FloatingPointError, naming the step, if one of them is not finite: then nothing was updated.
+    Raises FloatingPointError, with the number of the step, if one of them is not finite; then nothing was updated.
     """
     optimizer.zero_grad()
     loss = accumulate_gradients(model, ids, targets, accumulation, dropout=Dropout(seed, step), reduce=reduce)
@@ -67,10 +67,11 @@ def accumulate_gradients(
     dropout: Dropout | None = None,
     reduce: Reduce = _identity,
 ) -> Array:
-    """Add dLoss/dparameter to each parameter's .grad, where Loss () is the mean over all tokens; returns the loss.
+    """Add dLoss/dparameter to each parameter's .grad, where Loss () is the mean over all tokens.  Returns the loss.
 
-    ids, targets (B, T) of int, computed in `parts` runs of rows.  The gradient of a mean over all tokens is the sum of
-    the parts' gradients of (their sum / all tokens): a mean of the parts' means would weigh a short last part too much.
+    ids, targets (B, T) of int; the rows are computed in `parts` parts, one after the other.  Each part's loss is its
+    sum divided by the number of all tokens, so the parts' gradients add up to the gradient of the mean.  A mean of the
+    parts' means would give a shorter part too much weight.
     """
     total: Array = 0.0
     for part in _row_parts(len(ids), parts):
@@ -82,7 +83,7 @@ def accumulate_gradients(
 
 
 def _row_parts(n_rows: int, parts: int) -> Iterator[slice]:
-    """The rows of a batch in `parts` runs as equal as can be; fewer if there are fewer rows.
+    """The rows of a batch in `parts` slices of nearly equal length; fewer slices if there are fewer rows.
 
     >>> list(_row_parts(5, 2))
     [slice(0, 3, None), slice(3, 5, None)]

@@ -12,7 +12,7 @@ def watched(steps):
     spikes = Spikes()
     for step, (loss, norm) in enumerate(steps, start=1):
         spikes.watch(step, loss, norm)
-    return spikes.told(clip_norm="none", warmup_steps=0)
+    return spikes.worst_in_words(clip_norm="none", warmup_steps=0)
 
 
 FALLING = [(10 - 0.1 * step, 1.5) for step in range(40)]
@@ -31,7 +31,7 @@ def test_what_is_used_already_is_not_advised():
     spikes = Spikes()
     for step, (loss, norm) in enumerate([*FALLING, (12.0, 300.0)], start=1):
         spikes.watch(step, loss, norm)
-    assert spikes.told(clip_norm=1.0, warmup_steps=5).endswith("; usual remedies: a lower --lr")
+    assert spikes.worst_in_words(clip_norm=1.0, warmup_steps=5).endswith("; usual remedies: a lower --lr")
 
 
 @pytest.mark.parametrize("at", [0, 3, 9])

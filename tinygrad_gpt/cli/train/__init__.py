@@ -1,1 +1,1 @@
-"""tinygrad-gpt train: options, plan, session, report, one file each; `command.py` is where it starts."""
+"""tinygrad-gpt train.  Start reading in command.py: options, then the plan, then the session."""

@@ -1,55 +1,24 @@
-"""A training step that was not finite: what made it so, and a folder to look at it again."""
+"""A training step that was not finite: find the cause, and save the step for a closer look."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-
-from tinygrad_gpt.backend import Array
+from tinygrad_gpt.cli.train.console import Console
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.cli.train.plan import Plan
-from tinygrad_gpt.debug.nonfinite import NonFinite, find_nonfinite, save_crash
-from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.debug.crash import Crash
+from tinygrad_gpt.runs.folder import RunFolder
+from tinygrad_gpt.runs.names import CRASH
 
 
-@dataclass(frozen=True)
-class Crash:
-    """The step, all that it follows from, and what was found when it was computed once more."""
+def crash_message(options: Train, plan: Plan, step: int, error: str, folder: RunFolder, console: Console) -> str:
+    """Compute a step that was not finite again, and write it to crash/; the error, its cause and remedies in one line.
 
-    message: str  # of the error
-    step: int
-    seed: int
-    accumulation: int
-    model: GPT
-    ids: Array
-    targets: Array
-    found: NonFinite | None
-
-    @classmethod
-    def of(cls, options: Train, plan: Plan, step: int, message: str) -> "Crash":
-        """Compute the step once more; the model is as it was before it."""
-        seed, accumulation = options.training.seed, options.training.accumulation
-        ids, targets = plan.batches.batch(step)
-        found = find_nonfinite(plan.model, ids, targets, dropout=Dropout(seed, step), accumulation=accumulation)
-        return cls(message, step, seed, accumulation, plan.model, ids, targets, found)
-
-    @property
-    def cause(self) -> str:
-        """What was found, in one line."""
-        return "the step, repeated, was finite" if self.found is None else str(self.found)
-
-    def save(self, folder: Path) -> None:
-        """Write it all to a folder."""
-        found = self.cause if self.found is None else self.found.report()
-        name = json.dumps(str(folder))
-        hint = f"To look again:\n\n    from tinygrad_gpt.debug import replay\n    print(replay({name}))"
-        save_crash(
-            folder,
-            self.model,
-            self.ids,
-            self.targets,
-            step=self.step,
-            seed=self.seed,
-            accumulation=self.accumulation,
-            report="\n\n".join([self.message, found, hint]),
-        )
+    plan.model is as it was before the step; error is the text of the step's FloatingPointError.
+    """
+    t, path = options.training, folder.file(CRASH)
+    ids, targets = plan.batches.batch(step)
+    crash = Crash(plan.model, ids, targets, step, t.seed, t.accumulation, error)
+    with console.tolerate(CRASH):
+        crash.save(path)
+    return (
+        f"{error}; {crash.cause}; the model before that step is in {folder.path}, the step in {path.name}/: "
+        "try a smaller --lr, or --on-nonfinite skip"
+    )

@@ -1,4 +1,4 @@
-"""Whether going on is going on with the same training: what it follows from, written into each checkpoint."""
+"""Whether a resumed run is the same training: the settings that determine it, which every checkpoint stores."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _TOKENS_AT_A_TIME = 2**20
 
 
 def check_same(options: Train, config: GPTConfig, settings: dict[str, str], checkpoint: Checkpoint) -> None:
-    """Raise UserError, listing what differs, unless going on from the checkpoint is going on with the same training."""
+    """Raise UserError, listing the differences, unless options, model and text are those of the checkpoint's run."""
     here = config.as_dict() | {name: value for name, value in settings.items() if name != "steps"}
     try:
         checkpoint.require_same(here, _default_values())
@@ -27,13 +27,13 @@ def check_same(options: Train, config: GPTConfig, settings: dict[str, str], chec
 
 
 def _default_values() -> dict[str, object]:
-    """What the options are that a checkpoint of an older version does not know."""
+    """Values for the options that a checkpoint of an older version does not have."""
     values = {option.name: value_of(Train(), option) for option in _compared_options()}
-    return {name: value for name, value in values.items() if value is not None}  # None: it follows from the run
+    return {name: value for name, value in values.items() if value is not None}  # None: the run computes it
 
 
 def _compared_options() -> Iterator[Option]:
-    """The options that stand in every checkpoint: each option says of itself whether it is one of these."""
+    """The options that every checkpoint stores: those marked SAME, or not marked."""
     return (option for option in options_of(Train) if option.on_resume in (OnResume.SAME, None))
 
 
@@ -49,9 +49,9 @@ def check_steps(options: Train, steps: int, before: int) -> None:
 def settings_of(
     options: Train, tokenizer: Tokenizer, tokens: Array, batches: Batches, steps: int, schedule: "partial[float]"
 ) -> dict[str, str]:
-    """What the training follows from, besides the model's configuration: a run that differs in none is the same run."""
+    """Everything that determines the training except the model's configuration: with equal settings, runs are equal."""
     rates = schedule.keywords
-    effective = {  # what an option is that was not given
+    effective = {  # the values of options that were not given
         "min_lr": rates["min_lr"],
         "warmup_steps": rates["warmup_steps"],
         "decay_steps": rates["total_steps"],
@@ -65,12 +65,12 @@ def settings_of(
 
 
 def text_in_words(tokens: Array) -> str:
-    """A text by its tokens: how many, and the beginning of their digest."""
+    """A description of a text: the number of its tokens, and the beginning of their digest."""
     return f"{len(tokens):,} tokens {_digest(tokens)[:16]}"
 
 
 def _digest(tokens: Array) -> str:
-    """SHA-256 (hex) of ids, whatever type of integer holds them."""
+    """SHA-256 (hex) of ids, independent of their integer type."""
     sha256 = hashlib.sha256()
     for start in range(0, len(tokens), _TOKENS_AT_A_TIME):
         sha256.update(np.asarray(tokens[start : start + _TOKENS_AT_A_TIME]).astype("<u4").tobytes())

@@ -8,25 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_gpt.checkpoints import Checkpoints
-from tinygrad_gpt.cli.options import shorten
 from tinygrad_gpt.cli.process_limits import peak_memory
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, RESULTS
-from tinygrad_gpt.cli.terminal import human_number, shell_quote
+from tinygrad_gpt.cli.terminal import escape_controls, fold, human_number, shell_quote, shorten
+from tinygrad_gpt.cli.train.budget import disk_needed, memory_needed
+from tinygrad_gpt.cli.train.corpus import first_words
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.cli.train.plan import Plan, checkpoint_size, disk_needed, first_words, memory_of_run
+from tinygrad_gpt.cli.train.plan import Plan
 from tinygrad_gpt.cli.train.resume import ResumedRun
+from tinygrad_gpt.nn.cost import checkpoint_bytes
+from tinygrad_gpt.runs.names import CHECKPOINTS, RESULTS
 from tinygrad_gpt.sampling.chart import quote_visibly
 from tinygrad_gpt.training.evaluate import layout
 
 _ROW_FORMAT = "{:>7} {:>7} {:>12} {:>11} {:>9} {:>11} {:>9}"
 HEADINGS = _ROW_FORMAT.format("epoch", "step", "tokens seen", "train loss", "val loss", "perplexity", "tokens/s")
 _EXAMPLE_TOKENS = 6
+_SAMPLE_WIDTH, _SAMPLE_INDENT = 80, " " * 7
 _LONG_PROMPT = 60  # characters
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has come to."""
+    """The result of a run, for its summary."""
 
     step: int
     evaluations: list[dict[str, Any]]
@@ -34,17 +37,17 @@ class Outcome:
     n_skipped: int
     spike: str
     is_stopped: bool
-    shares: dict[str, float]  # of this process's time, by what it went to
+    shares: dict[str, float]  # of this process's time, by what was done
 
 
 def header(options: Train, plan: Plan, first_step: int = 0) -> str:
-    """What is about to happen, in numbers."""
+    """What the run will do, in numbers."""
     config, corpus = plan.model.config, plan.corpus
     vocabulary = f"{config.vocab_size:,} tokens ({corpus.tokenizer.name}, {corpus.tokenizer.fingerprint[:12]})"
     layers, heads = count_in_words(config.n_layers, "layer"), count_in_words(config.n_heads, "head")
     shape = f"{layers}, {heads}, width {config.emb_dim}, context {config.context_length}"
     decay_steps = int(plan.settings["decay_steps"])
-    memory = human_number(memory_of_run(config, options), "B")
+    memory = human_number(memory_needed(config, options), "B")
     lines = {
         "text": f"{corpus.title}: {corpus.size}",
         "tokens": f"{len(corpus.tokens):,}: {len(plan.train_tokens):,} to train, {len(plan.val_tokens):,} to validate",
@@ -58,15 +61,15 @@ def header(options: Train, plan: Plan, first_step: int = 0) -> str:
         "resumed": f"after step {first_step:,}" if first_step else "",
         "evaluation": _evaluation(plan),
         "memory": f"up to about {memory} in arrays, on {plan.model.device}",
-        "disk": f"up to about {human_number(disk_needed(plan, options.run.keep), 'B')}, a checkpoint is "
-        f"{human_number(checkpoint_size(plan), 'B')}",
+        "disk": f"up to about {human_number(disk_needed(config, options.run.keep), 'B')}, a checkpoint is "
+        f"{human_number(checkpoint_bytes(config), 'B')}",
         **first_example(plan),
     }
     return "\n".join(_wrap_line(f"{name:<11} {value}") for name, value in lines.items() if value) + "\n"
 
 
 def _evaluation(plan: Plan) -> str:
-    """How often the losses of the table are measured, and over how much of each part."""
+    """How often the losses are measured, and over how many tokens of each part."""
     length = plan.batches.context_length
     parts = {"training": len(plan.train_tokens), "validation": len(plan.val_tokens)}
     scored = {n: layout(n, length, length, plan.eval_tokens).n_scored for n in parts.values() if n}
@@ -79,9 +82,9 @@ def _evaluation(plan: Plan) -> str:
 
 
 def first_example(plan: Plan) -> dict[str, str]:
-    """The beginning of the first row that is trained on: tokens, and what should follow each.
+    """The beginning of the first training row: tokens, and the token that should follow each.
 
-    Of a token that is part of a character its bytes.
+    A token that is only part of a character is shown as bytes.
     """
     ids, targets = plan.batches.batch(1)
 
@@ -105,8 +108,14 @@ def table_row(record: Mapping[str, Any]) -> str:
     )
 
 
+def sample_paragraph(text: str) -> str:
+    """A sample as a paragraph below the table's row, without anything that a terminal would take for a command."""
+    words = escape_controls(" ".join(text.split()))
+    return textwrap.indent(fold(words, _SAMPLE_WIDTH - len(_SAMPLE_INDENT)), _SAMPLE_INDENT)
+
+
 def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
-    """What the run has reached, where it is, and what to do with it."""
+    """What the run has reached, where its files are, and what to do with them."""
     tokens = f"{plan.tokens_seen(outcome.step):,} tokens"
     steps = (
         f"after {outcome.step:,} of {plan.steps:,} steps"
@@ -135,7 +144,7 @@ def summary(plan: Plan, folder: Path, outcome: Outcome) -> str:
 
 
 def _wrap_line(line: str) -> str:
-    """A line of the header or the summary, folded to the terminal; commands to copy, and tokens, stay whole."""
+    """A line of the header or the summary, folded to the terminal.  Commands to copy, and tokens, stay whole."""
     if line.startswith(("resume with", "go on with", "best so far", "first input", "its targets")):
         return line
     width = max(60, min(120, shutil.get_terminal_size().columns))
@@ -143,7 +152,7 @@ def _wrap_line(line: str) -> str:
 
 
 def losses_in_words(plan: Plan, folder: Path, evaluations: list[dict[str, Any]], step: int) -> dict[str, str]:
-    """From where to where the losses went by this step, and where the validation loss was lowest."""
+    """How the losses changed until this step, and where the validation loss was lowest."""
     if not evaluations:
         return {}
     first, last = evaluations[0] if len(evaluations) > 1 else None, evaluations[-1]
@@ -159,7 +168,7 @@ def losses_in_words(plan: Plan, folder: Path, evaluations: list[dict[str, Any]],
             f"{_format_loss(lowest['val_loss'])} at step {lowest['step']:,}{_model_kept_as(folder, lowest)}"
         )
         if _has_overfitted(lowest, last):
-            lines["overfitting"] = "since then the training loss fell, the validation loss rose: fewer --epochs do it"
+            lines["overfitting"] = "since then the training loss fell and the validation loss rose: try fewer --epochs"
     vocab_size = plan.model.config.vocab_size
     among = f"as if choosing among that many of the vocabulary's {vocab_size:,} tokens"
     if (last["perplexity"] or 0) > vocab_size:
@@ -169,7 +178,7 @@ def losses_in_words(plan: Plan, folder: Path, evaluations: list[dict[str, Any]],
 
 
 def _lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The evaluation with the lowest validation loss, if the last has a higher one, to the digits that are shown."""
+    """The evaluation with the lowest validation loss, if the last one is higher in the digits that are shown."""
     scored = [record for record in evaluations if record["val_loss"] is not None]
     lowest = min(scored, key=lambda record: float(record["val_loss"]), default=None)
     if lowest is None or lowest["step"] == evaluations[-1]["step"]:
@@ -178,13 +187,13 @@ def _lowest_before(evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _model_kept_as(folder: Path, evaluation: Mapping[str, Any]) -> str:
-    """Where the model of that evaluation is, if it is kept."""
+    """Where the model of that evaluation is saved, if it still is."""
     path = Checkpoints(folder / CHECKPOINTS).path_of(evaluation["step"])
     return f", kept as {path.relative_to(folder)}" if path.exists() else ""
 
 
 def _has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
-    """Whether training on has made the model better on its own text alone; a hundredth of a loss says nothing."""
+    """Whether more training improved only the training loss.  A rise of the validation loss below 1% does not count."""
     if last["val_loss"] is None:  # it was not finite
         return False
     worse = float(last["val_loss"]) > 1.01 * float(lowest["val_loss"])
@@ -194,21 +203,21 @@ def _has_overfitted(lowest: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
 def _first_to_last(
     first: Mapping[str, Any] | None, last: Mapping[str, Any], name: str, text: Callable[[float | None], str]
 ) -> str:
-    """A number of the first evaluation and of the last, if there are two."""
+    """A number at the first evaluation and at the last; one number if there is one evaluation."""
     return text(last[name]) if first is None else f"{text(first[name])} -> {text(last[name])}"
 
 
 def nothing_to_resume(folder: Path, state: ResumedRun) -> str:
-    """What to say if there is nothing to go on with."""
+    """What to say if the run is complete."""
     step = state.checkpoint.step
     return (
         f"the run in {folder} is complete: {count_in_words(step, 'step')} of {step:,}; nothing to resume "
-        "(more --epochs or --steps would go on)"
+        "(more --epochs or --steps would continue it)"
     )
 
 
 def _resume_command(folder: Path) -> str:
-    """The command that goes on with a run."""
+    """The command that resumes a run."""
     return f"tinygrad-gpt train --resume{'=' if str(folder).startswith('-') else ' '}{shell_quote(str(folder))}"
 
 
@@ -218,14 +227,14 @@ def count_in_words(n: int, thing: str) -> str:
 
 
 def generate_command(plan: Plan, folder: Path, step: int | None = None) -> str:
-    """A command that continues the samples' prompt, or its first words, with the model as it is or was after a step."""
+    """A command that continues the samples' prompt with the model, or with its checkpoint of a step."""
     prompt = plan.corpus.tokenizer.decode(plan.prompt)
     if len(prompt) > _LONG_PROMPT:
         prompt = first_words(prompt) or prompt[:_LONG_PROMPT]
     positional, flags = f"{shell_quote(str(folder))} {shell_quote(prompt)}", "--temperature 0.8 --top-k 40"
     flags = flags if step is None else f"--checkpoint {step} {flags}"
     if prompt.startswith("-") or str(folder).startswith("-"):
-        return f"tinygrad-gpt generate {flags} -- {positional}"  # what follows -- is never a flag
+        return f"tinygrad-gpt generate {flags} -- {positional}"  # nothing after -- is a flag
     return f"tinygrad-gpt generate {positional} {flags}"
 
 
@@ -235,14 +244,14 @@ def plot_title(plan: Plan) -> str:
 
 
 def _format_loss(loss: float | None) -> str:
-    """A loss with the digits that mean something, in powers of ten where it is huge."""
+    """A loss with its significant digits; a huge one with a power of ten."""
     if loss is None:
         return "-"
     return f"{loss:.3f}" if loss < 10**5 else f"{loss:.2e}"
 
 
 def _perplexity_text(perplexity: float | None) -> str:
-    """A perplexity with the digits that mean something, in powers of ten where it is huge."""
+    """A perplexity with its significant digits; a huge one with a power of ten."""
     if perplexity is None:
         return "-"
     if perplexity < 10:

@@ -1,12 +1,11 @@
-"""tinygrad-gpt train --resume RUN: back to where a run was, from its folder alone.
+"""tinygrad-gpt train --resume RUN: restore a run from its folder alone.
 
-The options are those of RUN/config.toml.  Flags beside --resume may change what the training does not depend on (what
-is shown and saved, and how often), the number of threads, the device and the parts of a batch, which change the last
-bits, and they may ask for more steps.  Everything else is refused: it would be another run.  Which option is what
-stands beside it, in train_options.
+The options are those of RUN/config.toml.  Other flags may change what does not affect the training (what is shown and
+saved, and how often); the number of threads, the device and --accumulation, which change only the last bits; and they
+may add steps.  Everything else is refused: it would be another run.  Each option in options.py says what it is.
 
-More steps leave the learning rate of those that were planned as it was; after them it stays at its lowest.  That is
-the run that --decay-steps would have given at once, bit for bit.
+Added steps do not change the learning rate of the planned ones; in the added ones it stays at its lowest.  The result
+is, bit for bit, the run with the larger --steps and with --decay-steps at the number that was planned first.
 """
 
 import sys
@@ -17,54 +16,58 @@ from tinygrad_gpt.checkpoints import Checkpoint, Checkpoints
 from tinygrad_gpt.checkpoints.environment import environment
 from tinygrad_gpt.cli.config_file import read_config
 from tinygrad_gpt.cli.errors import UserError, note, user_input
-from tinygrad_gpt.cli.options import OnResume, Option, options_of, parse, value_of, with_values
-from tinygrad_gpt.cli.run_folder import CHECKPOINTS, CONFIG, LOG, TOKENS, RunFolder
+from tinygrad_gpt.cli.options import OnResume, Option, options_of, value_of, with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.train.options import Train, with_epochs
+from tinygrad_gpt.runs.folder import RunFolder
 from tinygrad_gpt.runs.log import Record, eval_tokens_of, has_ended, read_log, records_up_to
+from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, LOG, TOKENS
 from tinygrad_gpt.text import STDIN
 
 _IRRELEVANT_WHEN_COMPLETE = (
     OnResume.FREE,
     OnResume.MACHINE,
     OnResume.ROUNDS,
-)  # a complete run stays complete whatever these are
+)  # changing these does not continue a complete run
 
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """A run as its folder tells it."""
+    """The state of a run, read from its folder."""
 
     options: Train
     checkpoint: Checkpoint
-    records: list[Record]  # the log
-    eval_tokens: int | None  # that an evaluation has scored at most, as the log says
+    records: list[Record]  # the log up to the checkpoint's step
+    eval_tokens: int | None  # the most that an evaluation has scored, according to the log
     notes: list[str]
-    has_ended: bool  # and nothing is asked for that it has not
+    has_ended: bool  # it is complete, and no more steps are requested
 
 
 def options_to_resume(argv: Sequence[str], prog: str, folder: RunFolder) -> tuple[Train, Train]:
-    """The run's options, and these with the flags beside --resume."""
+    """The run's stored options, and the same with the flags that --resume came with."""
     stored = with_values(Train(), read_config(str(folder.file(CONFIG)), Train))
     wanted = parse(Train, argv, prog, default=stored)
     for option in _changed_options(stored, wanted):
         if option.on_resume is OnResume.PLACE:
             raise UserError(
-                f"{option.flag} cannot stand beside --resume: the run goes on where it is, with its options"
+                f"{option.flag} cannot be combined with --resume: the run continues in its folder, with its options"
             )
         if option.on_resume is OnResume.TEXT and folder.file(TOKENS[0]).exists():
-            raise UserError(f"{folder.told}: leave out {option.flag}, the run has its text in {folder.file(TOKENS[0])}")
+            raise UserError(
+                f"{folder.label}: leave out {option.flag}: the text of the run is in {folder.file(TOKENS[0])}"
+            )
     if STDIN in wanted.texts and not folder.file(TOKENS[0]).exists():
         if sys.stdin is not None and sys.stdin.isatty():
             raise UserError(
-                f"{folder.told}: the run read its text from standard input: give the same text there again (< FILE), "
+                f"{folder.label}: the run read its text from standard input: give the same text there again (< FILE), "
                 "or as TEXTS"
             )
-        note(f"{folder.told}: the text is read from standard input again, as it was when the run began")
+        note(f"{folder.label}: the text is read from standard input again, as it was when the run began")
     return stored, with_epochs(wanted, argv, prog)
 
 
 def _changed_options(stored: Train, wanted: Train) -> list[Option]:
-    """The options that are not what the run has had."""
+    """The options whose value differs from the stored one."""
     return [option for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)]
 
 
@@ -73,18 +76,18 @@ def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
     checkpoints = Checkpoints(folder.file(CHECKPOINTS))
     if not folder.file(CHECKPOINTS).is_dir() or not checkpoints.paths():
         raise UserError(
-            f"{folder.told} has no checkpoint to go on from: "
+            f"{folder.label} has no checkpoint to resume from: "
             f"--config {folder.file(CONFIG)} --out {folder.path} --overwrite starts it again"
         )
     try:
         with user_input():
             checkpoint, skipped = checkpoints.newest(device=wanted.run.device)
     except UserError as error:
-        raise UserError(f"{folder.told}: {error}") from error
+        raise UserError(f"{folder.label}: {error}") from error
     missing = [name for name in ("steps", "decay_steps") if not checkpoint.metadata.get(name, "").isdecimal()]
     if missing or checkpoint.optimizer_state is None:
-        raise UserError(f"{folder.told}: its checkpoint does not say how the run was to go on: train did not write it")
-    records = read_log(folder.file(LOG))
+        raise UserError(f"{folder.label}: its checkpoint lacks what is needed to resume: train did not write it")
+    records = read_log(folder.path)
     different = _changed_options(stored, wanted)
     asks_for_more = any(option.on_resume is OnResume.MORE for option in different)
     asks_for_another = any(option.on_resume not in _IRRELEVANT_WHEN_COMPLETE for option in different)
@@ -98,21 +101,24 @@ def resume_run(stored: Train, wanted: Train, folder: RunFolder) -> ResumedRun:
         for option in different
         if option.on_resume is OnResume.ROUNDS
     ]
-    scored = eval_tokens_of(records_up_to(records, checkpoint.step))
-    return ResumedRun(wanted, checkpoint, records, scored, notes, ended)
+    before = records_up_to(records, checkpoint.step)
+    return ResumedRun(wanted, checkpoint, before, eval_tokens_of(before), notes, ended)
 
 
 _MAY_DIFFER = "results may differ in the last bits from an uninterrupted run"
 
 
 def _notes_on_the_log(records: list[Record], step: int) -> list[str]:
-    """What to say if the log does not reach the checkpoint."""
+    """A note if the log ends before the checkpoint."""
     last = max((record["step"] for record in records), default=0)
     return [f"{LOG} ends at step {last}, the checkpoint is of step {step}"] if last < step else []
 
 
 def notes_on_the_machine(checkpoint: Checkpoint) -> list[str]:
-    """A line for each thing that bits depend on and that is not what it was.  Asks for the threads now in use."""
+    """A note for each property of the machine that differs from the checkpoint's and can change the last bits.
+
+    Call it where the number of threads is set.
+    """
     here = environment(checkpoint.model)
     return [
         f"{name} {there}, now {here.get(name)}: {_MAY_DIFFER}"

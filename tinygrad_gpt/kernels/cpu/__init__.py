@@ -1,8 +1,8 @@
 """Kernels for float32 arrays of NumPy.
 
-What makes the plain ops slow on a CPU is not arithmetic but memory: each intermediate result is a pass through main
-memory, often over fresh pages.  So these kernels go through their arrays in blocks that fit a second-level cache,
-write results in place, and share the work out over threads.  The derivations stand in the ops' own files.
+On a CPU the plain ops are slow because of memory, not arithmetic: each intermediate result is written to main memory
+and read again, often in pages that are new to the process.  So these kernels work on blocks that fit into the
+second-level cache, write results in place, and share the work over threads.  The derivations are in the ops' files.
 """
 
 from tinygrad_gpt.kernels.cpu.adamw import accepts_adamw_update as accepts_adamw_update

@@ -14,7 +14,7 @@ from tinygrad_gpt.ops.norms import clipping_factor, finite_norm
 
 
 def accepts_adamw_update(step_counts: Array, parameters: Mapping[str, Array], *rest: Any, **settings: Any) -> bool:
-    """Whether all parameters are float32."""
+    """True if all parameters are float32."""
     return all(p.dtype == np.float32 for p in parameters.values())
 
 
@@ -34,7 +34,7 @@ def adamw_update(
     max_norm: float,
     loss: Array | None,
 ) -> float:
-    """One step of every parameter that has a gradient, all by name; the norm of all gradients, before clipping."""
+    """One step of every parameter that has a gradient, all by name.  Returns the gradients' norm before clipping."""
     norm = finite_norm(total_of_squares(*gradients.values()), gradients, loss)
     scale = clipping_factor(norm, max_norm)
     for name, step in next_steps(step_counts, parameters, gradients):
@@ -70,7 +70,7 @@ def adamw_step(
 ) -> None:
     """One AdamW step on the gradient scale * dp; p, m, v (all of one shape) are updated in place.
 
-    m̂ and √v̂ differ from m and √v by constant factors, which here are put together into the step's size and eps.
+    m̂ and √v̂ differ from m and √v by constant factors; here these are combined with lr and eps.
     """
     correction = math.sqrt(1 - beta2**step)
     p, dp, m, v = (np.atleast_1d(array) for array in (p, dp, m, v))  # views
@@ -84,7 +84,7 @@ def adamw_step(
             np.multiply(gb, (1 - beta1) * scale, out=s, dtype=s.dtype)  # a gradient may be narrower
             mb *= beta1
             mb += s
-            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s, dtype=s.dtype)  # squared afterwards: g² may overflow
+            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s, dtype=s.dtype)  # then squared: g² may overflow
             s *= s
             vb *= beta2
             vb += s

@@ -1,11 +1,11 @@
 """Causal attention that skips the masked half, each thread on its own heads.
 
-Queries are taken in blocks of rows.  Rows i … j see keys 0 … j only, so their scores are a rectangle (j - i, j), and
-what lies to the right of it is never computed: of T² scores little more than half.  P itself is never written down:
-what it is divided by goes into rows of D numbers instead, before or after a product.
+Queries are taken in blocks of rows.  Rows i … j see only keys 0 … j, so their scores are a rectangle (j - i, j), and
+the scores to the right of it are never computed: of T² scores little more than half are.  P itself is never stored:
+rows of D numbers are divided by its row sums instead, before or after a product.
 
-On the way back rowsum(dP ∘ P), T numbers for each row, is not needed as such: written out, it is the dot product of a
-row of dO with the same row of O, D numbers each (Dao et al. 2022, arXiv:2205.14135, appendix B.2).
+Backward needs no sum over T products for rowsum(dP ∘ P): it equals the dot product of a row of dO with the same row of
+O, D numbers each (Dao et al. 2022, arXiv:2205.14135, appendix B.2).
 """
 
 import math
@@ -21,13 +21,13 @@ _ROWS = 64  # queries taken together
 _MIN_SCORES_FOR_THREADS = 2**16
 
 
-def accepts_causal_attention(qkv: Array, *keep: Array, **settings: Any) -> bool:
-    """Whether there are entries."""
+def accepts_causal_attention(qkv: Array, *dropout_mask: Array, **settings: Any) -> bool:
+    """True if qkv is not empty."""
     return bool(qkv.size)
 
 
-def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
-    """qkv (B, T, 3C), keep (B, H, T, T) or none  ->  y (B, T, C)."""
+def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+    """qkv (B, T, 3C), dropout_mask (B, H, T, T) or None  ->  y (B, T, C)."""
     q, k, v = split_heads(qkv, n_heads)  # views, each (B, H, T, D)
     B, H, T, D = q.shape
     scale = 1 / math.sqrt(D)
@@ -46,7 +46,7 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
             e -= e.max(-1, keepdims=True)
             np.exp(e, out=e)
             np.sum(e, axis=-1, keepdims=True, out=total)
-            weights = e if keep is None else e * keep[:, heads, rows, keys]
+            weights = e if dropout_mask is None else e * dropout_mask[:, heads, rows, keys]
             np.divide(weights @ v[:, heads, keys], total, out=y_heads[:, heads, rows])
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
@@ -59,10 +59,10 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
                 keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
                 do_rows = do[:, heads, rows]
                 dp = do_rows @ v[:, heads, keys].swapaxes(-1, -2)
-                if keep is not None:
-                    kept = keep[:, heads, rows, keys]
+                if dropout_mask is not None:
+                    kept = dropout_mask[:, heads, rows, keys]
                     dp *= kept
-                dv[:, heads, keys] += (e if keep is None else e * kept).swapaxes(-1, -2) @ (do_rows / total)
+                dv[:, heads, keys] += (e if dropout_mask is None else e * kept).swapaxes(-1, -2) @ (do_rows / total)
                 dp -= np.einsum("bhtd,bhtd->bht", do_rows, y_heads[:, heads, rows])[..., None]
                 dp *= e
                 dp *= scale / total
@@ -70,12 +70,12 @@ def causal_attention(qkv: Array, keep: Array | None = None, *, n_heads: int) -> 
                 dk[:, heads, keys] += dp.swapaxes(-1, -2) @ q[:, heads, rows]
 
         parallel_for(backward, H, enabled=in_threads)
-        return (dqkv,) if keep is None else (dqkv, None)
+        return (dqkv,) if dropout_mask is None else (dqkv, None)
 
     parallel_for(forward, H, enabled=in_threads)
     return y, vjp
 
 
 def _future_mask(n: int) -> Array:
-    """(n, n) of bool: what lies in the future."""
+    """(n, n) of bool, True above the diagonal: keys that come after the query."""
     return ~np.tri(n, dtype=bool)

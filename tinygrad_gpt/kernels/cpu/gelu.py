@@ -10,7 +10,7 @@ from tinygrad_gpt.ops.gelu import A, C
 
 
 def accepts_gelu(x: Array, *, form: str = "tanh", **settings: Any) -> bool:
-    """Whether the tanh form is asked for."""
+    """True for the tanh form."""
     return form == "tanh"
 
 
@@ -47,7 +47,7 @@ def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
                 db += C
                 np.multiply(tb, tb, out=slope)
                 np.subtract(1, slope, out=slope)
-                db *= slope  # 0 at large x, before x makes more of it
+                db *= slope  # 0 at large x: multiplied before x, which could overflow
                 db *= xb
                 db += tb
                 db += 1

@@ -1,4 +1,4 @@
-"""Layer norm by blocks of rows, in one thread: two are no faster."""
+"""Layer norm in blocks of rows, in one thread, because two are not faster."""
 
 import math
 
@@ -32,14 +32,14 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
         dy = dy.reshape(xhat.shape)
-        dx = np.empty_like(xhat)  # not of x, which is not kept
+        dx = np.empty_like(xhat)  # not like x, so that x is not saved
         for block in pieces:
             dxhat, hb = dx[block], xhat[block]
             np.multiply(dy[block], gain, out=dxhat)
-            along = np.einsum("nc,nc->n", dxhat, hb)[:, None]
-            along /= C
+            projection = np.einsum("nc,nc->n", dxhat, hb)[:, None]
+            projection /= C
             dxhat -= dxhat.mean(-1, keepdims=True)
-            dxhat -= hb * along
+            dxhat -= hb * projection
             dxhat *= rstd[block]
         return dx.reshape(shape), np.einsum("nc,nc->c", dy, xhat), dy.sum(0)
 

@@ -1,4 +1,4 @@
-"""Linear layer: its three products shared over threads, the bias added in place."""
+"""Linear layer: threads share its three products, and the bias is added in place."""
 
 import math
 
@@ -7,7 +7,7 @@ from tinygrad_gpt.kernels.cpu.products import matmul_in_parallel
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
-    """y = x W + b.  Without a bias the vjp answers two gradients."""
+    """y = x W + b.  Without a bias the vjp returns two gradients."""
     shape = x.shape
     rows = x.reshape(math.prod(shape[:-1]), shape[-1])  # (N, I)
     y = matmul_in_parallel(rows, weight, bias)

@@ -1,7 +1,7 @@
-"""Head and loss with only some rows of logits at a time, turned into their own gradient in place.
+"""Head and loss with the logits of only some rows at a time, which are overwritten with their own gradient.
 
-The last chunk of rows keeps what it has made for the way back; a batch of more rows than one chunk makes the others'
-logits a second time there, instead of holding all of them.
+The gradient of the last chunk of rows is saved for backward.  If there are more chunks, backward computes their logits
+a second time, so that they need not all be stored.
 """
 
 from typing import Any, Literal
@@ -12,14 +12,14 @@ from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.cpu.products import matmul_in_parallel
 from tinygrad_gpt.kernels.threads import blocks, parallel_for
 
-CHUNK = 2**26  # logits of a chunk: 256 MB; where there are several, two are held on the way back
-_BLOCK = 2**18  # logits worked on at a time, some rows of them: 1 MB
+CHUNK = 2**26  # logits in a chunk: 256 MB; if there are several, backward needs memory for two
+_BLOCK = 2**18  # logits in a block of rows, which a thread works on at a time: 1 MB
 
 
 def accepts_linear_cross_entropy(
     x: Array, weight: Array = None, targets: Array = None, *, reduction: str = "mean", **settings: Any
 ) -> bool:
-    """Whether there is a target for each row, and there are entries: the op says what is wrong with the rest."""
+    """True if each row has a target and no array is empty; the op raises the errors for all other input."""
     fits = targets is not None and targets.shape == x.shape[:-1] and reduction in ("mean", "sum")
     return bool(fits and x.size and weight.size)
 
@@ -42,7 +42,7 @@ def linear_cross_entropy(
     nll = np.zeros(len(y), x.dtype)
 
     def slopes(chunk: slice) -> Array:
-        """dLoss/dlogits of a chunk of rows; enters their nll on the way."""
+        """dLoss/dlogits of a chunk of rows; also writes the rows' losses into nll."""
         logits = matmul_in_parallel(rows[chunk], weight.T)
 
         def work(part: slice) -> None:
@@ -51,7 +51,7 @@ def linear_cross_entropy(
 
         def of_block(block: slice) -> None:
             z, t, counted = logits[block], y[chunk][block], counts[chunk][block]
-            z[~counted] = 0  # such a row may hold anything
+            z[~counted] = 0  # an ignored row may have any entries, nan too
             each = np.arange(len(z))
             z -= z.max(-1, keepdims=True)
             of_target = z[each, t]
@@ -68,7 +68,7 @@ def linear_cross_entropy(
     chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))
     last: Array = None
     for chunk in chunks:
-        last = None  # before the next is made
+        last = None  # frees it before the next one is computed
         last = slopes(chunk)
 
     def vjp(dloss: Array) -> tuple[Array, Array, None]:

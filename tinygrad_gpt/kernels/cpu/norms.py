@@ -1,4 +1,4 @@
-"""The sum of all gradients' squares, shared over threads block by block: the op's bits, whatever their number."""
+"""The sum of all squared gradient entries; threads share the blocks, and any number of them gives the op's bits."""
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.threads import blocks, parallel_for

@@ -1,7 +1,7 @@
-"""Matrix products, shared over threads by rows or by columns of the result, whichever it has more of.
+"""Matrix products; threads share the rows or the columns of the result, whichever are more.
 
-Each thread brings the whole of one factor into its cache, so that had better be the smaller one: a generated token is
-one row, a head's gradient has a row for each token of the vocabulary.
+Each thread reads the whole of one factor into its cache, and this should be the smaller factor: a generated token is
+one row, while a head's gradient has a row for each token of the vocabulary.
 """
 
 import numpy as np
@@ -34,5 +34,5 @@ def matmul_in_parallel(a: Array, b: Array, bias: Array | None = None) -> Array:
 
 
 def _pays_in_threads(N: int, K: int, M: int) -> bool:
-    """Whether a product takes a tenth of a millisecond or more: by its arithmetic, or by what it has to read."""
+    """True if a product takes a tenth of a millisecond or more, for its arithmetic or for reading its factors."""
     return N * K * M >= 2**23 or max(N * K, K * M) >= 2**18

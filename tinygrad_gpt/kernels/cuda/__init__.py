@@ -1,7 +1,7 @@
-"""Kernels for arrays of CuPy: raw CUDA text, one `.cu` file per family, its wrappers beside it in a `.py` of that name.
+"""Kernels for CuPy arrays: raw CUDA source, one `.cu` file per family, with its wrappers in the `.py` of the same name.
 
-A wrapper keeps the contract of its op and calls `launch`; products go through `gemm`.  Nothing here imports CuPy, and
-nothing is compiled before it is first used.
+A wrapper has the contract of its op and calls `launch`; products go through `gemm`.  Nothing here imports CuPy, and
+nothing is compiled before its first use.
 """
 
 from tinygrad_gpt.kernels.cuda.attention import accepts_causal_attention as accepts_causal_attention

@@ -1,4 +1,4 @@
-"""What wrappers need of arrays before a launch: in one piece, counted in blocks, their type by CUDA's name."""
+"""Preparing arrays for a launch: contiguous copies, grid sizes, and CUDA's names of dtypes."""
 
 import math
 
@@ -6,16 +6,16 @@ from tinygrad_gpt.backend import Array, array_module
 
 TYPES = {"float32": "float", "float64": "double", "bfloat16": "__nv_bfloat16"}
 WARP = 32
-THREADS = 256  # of a block, where nothing speaks for another number
+THREADS = 256  # in a block, by default
 
 
 def as_contiguous(x: Array) -> Array:
-    """x, or a copy of it in C order: kernels know no strides."""
+    """x, or a copy of it in C order: kernels do not handle strides."""
     return x if x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
 
 
 def as_rows(x: Array) -> Array:
-    """x (..., C) -> (N, C), in C order.  An axis in front counts as one row."""
+    """x (..., C) -> (N, C), in C order; x (C) is one row."""
     return as_contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
@@ -30,15 +30,15 @@ def storage_define(x: Array) -> dict[str, str]:
 
 
 def blocks_for(n: int, each: int) -> int:
-    """How many blocks it takes if each does so many."""
+    """The number of blocks for n items, `each` items per block."""
     return -(-n // each)
 
 
 def threads_for(n: int, most: int = 512) -> int:
-    """Whole warps for a row of n entries, no more than it can use."""
+    """The number of threads for a row of n entries: whole warps, at most one thread per entry, at most `most`."""
     return min(most, WARP * max(1, blocks_for(n, WARP)))
 
 
 def grid_by_fours(n: int) -> dict[str, int]:
-    """Grid and block for n entries, four to a thread."""
+    """Grid and block for n entries, four per thread."""
     return {"grid": blocks_for(n, 4 * THREADS), "block": THREADS}

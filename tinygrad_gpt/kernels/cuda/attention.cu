@@ -1,20 +1,20 @@
-// Causal attention in float32, forward and backward, without writing the (T, T) weights down.  The mathematics is that
-// of ops/attention.py; the order of the work is that of flash attention (Dao et al. 2022, arXiv:2205.14135; Dao 2023,
+// Causal attention in float32, forward and backward, without storing the (T, T) weights.  The mathematics is that of
+// ops/attention.py; the order of the work is that of flash attention (Dao et al. 2022, arXiv:2205.14135; Dao 2023,
 // arXiv:2307.08691).
 //
-//   attention_forward     y = A V, key tile by key tile: a row's weights are e^(S - top) for the highest score so far,
-//                         and what has been summed shrinks when a higher one comes.  Saves lse = log sum e^S, of each
-//                         row one number
-//   attention_rowsums     delta = rowsum(dO * O), T numbers a head (in attention.cuh)
-//   attention_backward_kv dK, dV: a block owns TILE keys and walks over the queries that see them
-//   attention_backward_q  dQ: a block owns TILE queries and walks over the keys that they see
+//   attention_forward     y = A V, one tile of keys after another: a row's weights are e^(S - top), top being the
+//                         highest score so far, and the sums so far are scaled down when a higher score comes.  Saves
+//                         lse = log sum e^S, one number per row
+//   attention_rowsums     delta = rowsum(dO * O), T numbers per head (in attention.cuh)
+//   attention_backward_kv dK, dV: a block owns TILE keys and visits the queries that see them
+//   attention_backward_q  dQ: a block owns TILE queries and visits the keys that they see
 //
-// On the way back P = e^(S - lse) is computed anew, twice.  One pass would do, if the blocks added up dQ with atomics,
-// in an order that changes from run to run; with two every sum has one order, and the same bits each time.
+// Backward computes P = e^(S - lse) again, twice.  Once would be enough if the blocks added up dQ with atomics, in an
+// order that changes from run to run; with two passes every sum has one order, and the same bits each time.
 //
-// Layout.  qkv and dqkv (B, T, 3C) packed as ops/attention.py has it, y and dy (B, T, C), lse and delta (B, H, T).
+// Layout.  qkv and dqkv (B, T, 3C) packed as in ops/attention.py, y and dy (B, T, C), lse and delta (B, H, T).
 // Grid (ceil(T / TILE), H, B).  A block of 4 TILE threads owns TILE rows of D numbers; threads 16 r ... 16 r + 15 own
-// rows 4 r ... 4 r + 3.  All four kernels do the same two things with the tile owned and one they walk over:
+// rows 4 r ... 4 r + 3.  All four kernels do the same two things with the owned tile and a visited one:
 //
 //   products       own (TILE x D) times other transposed: a thread gets its 4 rows, columns c, c + 16, ...
 //   add_weighted   weights (TILE x TILE) times other: a thread gets its 4 rows, columns c, c + 16, ... of D
@@ -23,7 +23,7 @@
 //
 // Defines.  D, the head size, from 1 to 128.  TILE 32, or 16 for D above 64, so that four tiles fit into 48 KB.  DROP.
 // STORAGE float.
-// Assumes that T is below 2^31 and nothing of alignment.
+// Assumes that T is below 2^31; arrays may have any alignment.
 #include "attention.cuh"
 
 #define WIDTH ((D + 15) / 16 * 16)  // of a row in shared memory: zero beyond D
@@ -111,7 +111,7 @@ __device__ __forceinline__ float row_sum(float x) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* __restrict__ lse, int T, int H,
-                  float scale, const float* __restrict__ keep, unsigned long long seed, unsigned long long step,
+                  float scale, const float* __restrict__ mask, unsigned long long seed, unsigned long long step,
                   unsigned long long first_row, unsigned long long site, unsigned kept, float keep_scale) {
   __shared__ __align__(16) float Q[TILE * LD], K[TILE * LD], V[TILE * LD], exchange[TILE * LDW];
   __shared__ unsigned short bits[TILE][BLOCKS];
@@ -119,7 +119,7 @@ attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* _
   const int row = threadIdx.x / 16 * ROWS, c = threadIdx.x % 16;
   const size_t C = size_t(H) * D;
   const float* q = qkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float sum[ROWS][PARTS] = {}, total[ROWS] = {}, top[ROWS], factor[ROWS];
   for (int i = 0; i < ROWS; i++) top[i] = NEG_INF;
@@ -162,7 +162,7 @@ attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* _
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 attention_backward_kv(const float* __restrict__ qkv, const float* __restrict__ dy, const float* __restrict__ lse,
                       const float* __restrict__ delta, float* __restrict__ dqkv, int T, int H, float scale,
-                      const float* __restrict__ keep, unsigned long long seed, unsigned long long step,
+                      const float* __restrict__ mask, unsigned long long seed, unsigned long long step,
                       unsigned long long first_row, unsigned long long site, unsigned kept, float keep_scale) {
   __shared__ __align__(16) float K[TILE * LD], V[TILE * LD], Q[TILE * LD], dO[TILE * LD], exchange[TILE * LDW];
   __shared__ float lse_of[TILE], delta_of[TILE];
@@ -172,7 +172,7 @@ attention_backward_kv(const float* __restrict__ qkv, const float* __restrict__ d
   const size_t C = size_t(H) * D, head = (size_t(b) * H + h) * T;
   const float* q = qkv + size_t(b) * T * 3 * C + h * D;
   float* dq = dqkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float dK[ROWS][PARTS] = {}, dV[ROWS][PARTS] = {};
   load_tile(K, q + C, 3 * C, first, T);
@@ -209,7 +209,7 @@ attention_backward_kv(const float* __restrict__ qkv, const float* __restrict__ d
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 attention_backward_q(const float* __restrict__ qkv, const float* __restrict__ dy, const float* __restrict__ lse,
                      const float* __restrict__ delta, float* __restrict__ dqkv, int T, int H, float scale,
-                     const float* __restrict__ keep, unsigned long long seed, unsigned long long step,
+                     const float* __restrict__ mask, unsigned long long seed, unsigned long long step,
                      unsigned long long first_row, unsigned long long site, unsigned kept, float keep_scale) {
   __shared__ __align__(16) float Q[TILE * LD], dO[TILE * LD], K[TILE * LD], V[TILE * LD], exchange[TILE * LDW];
   __shared__ unsigned short bits[TILE][BLOCKS];
@@ -217,7 +217,7 @@ attention_backward_q(const float* __restrict__ qkv, const float* __restrict__ dy
   const int row = threadIdx.x / 16 * ROWS, c = threadIdx.x % 16;
   const size_t C = size_t(H) * D, head = (size_t(b) * H + h) * T;
   const float* q = qkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float dQ[ROWS][PARTS] = {}, lse_of[ROWS], delta_of[ROWS];
   for (int i = 0; i < ROWS; i++) {

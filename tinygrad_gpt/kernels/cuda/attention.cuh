@@ -1,9 +1,9 @@
-// What the float32 and the bfloat16 kernels of causal attention share: who sees whom, which weights are dropped, and
-// the first kernel of the way back.
+// What the float32 and the bfloat16 kernels of causal attention share: which keys a query sees, which weights are
+// dropped, and the first kernel of backward.
 //
 // A tile is TILE queries times TILE keys of one head.  DROP says where the dropout mask comes from:
 //     0  there is none
-//     1  it is an array keep (B, H, T, T)
+//     1  it is the array `mask` (B, H, T, T)
 //     2  it is drawn here, tile by tile, with the bits of rng.Dropout: entry (h, query, key) of row b is entry
 //        (h T + query) T + key of that row's stream, and 16 entries come from one block of Philox
 #pragma once
@@ -14,21 +14,21 @@
 
 // The dropout of one head of one batch row.
 struct Dropout {
-  const float* keep;  // (T, T), for DROP 1
+  const float* mask;  // (T, T), for DROP 1
   unsigned long long seed, step, row, site, first;  // for DROP 2; `first` is the entry of query 0 and key 0
   unsigned kept;
   float scale;
 };
 
-__device__ __forceinline__ Dropout dropout_of_head(const float* keep, unsigned long long seed, unsigned long long step,
+__device__ __forceinline__ Dropout dropout_of_head(const float* mask, unsigned long long seed, unsigned long long step,
                                                    unsigned long long first_row, unsigned long long site, unsigned kept,
                                                    float scale, int b, int h, int H, int T) {
   const size_t area = size_t(T) * T;
-  return {DROP == 1 ? keep + (size_t(b) * H + h) * area : nullptr, seed, step, first_row + b, site, h * area,
+  return {DROP == 1 ? mask + (size_t(b) * H + h) * area : nullptr, seed, step, first_row + b, site, h * area,
           kept, scale};
 }
 
-// Draw what a tile needs: for each query the bits of the blocks from the one that holds its first key on.
+// Draw the bits for a tile: for each query those of the Philox blocks from the one with its first key on.
 __device__ __forceinline__ void draw_tile(unsigned short (*bits)[BLOCKS], const Dropout& drop, int first_query,
                                           int first_key, int T) {
   for (int i = threadIdx.x; i < TILE * BLOCKS; i += blockDim.x) {
@@ -38,21 +38,21 @@ __device__ __forceinline__ void draw_tile(unsigned short (*bits)[BLOCKS], const 
   }
 }
 
-// The mask's entry for the query-th query and key-th key of a tile: 0 or the scale.  Where no query or key is, 0.
+// The mask's entry for the query-th query and key-th key of a tile: 0 or the scale.  Beyond the T tokens, 0.
 __device__ __forceinline__ float keep_of(const unsigned short (*bits)[BLOCKS], const Dropout& drop, int first_query,
                                          int first_key, int query, int key, int T) {
   if (DROP == 0) return 1.0f;
   if (first_query + query >= T || first_key + key >= T) return 0.0f;
   const size_t entry = size_t(first_query + query) * T + first_key;
-  if (DROP == 1) return drop.keep[entry + key];
+  if (DROP == 1) return drop.mask[entry + key];
   const int place = int((drop.first + entry) % 16) + key;
   return bits[query][place / 16] >> place % 16 & 1 ? drop.scale : 0.0f;
 }
 
-// Whether a query may look at a key.  Queries beyond the T real ones see nothing.
+// True if a query sees a key.  Queries beyond the T tokens see nothing.
 __device__ __forceinline__ bool sees(int query, int key, int T) { return key <= query && query < T; }
 
-// delta = rowsum(dO * O), one warp for each of the rows b, t, h of y and dy, which are STORAGE.
+// delta = rowsum(dO * O), one warp for each row b, t, h of y and dy, which are STORAGE.
 extern "C" __global__ void attention_rowsums(const STORAGE* __restrict__ y, const STORAGE* __restrict__ dy,
                                              float* __restrict__ delta, int B, int T, int H) {
   const size_t row = blockIdx.x * size_t(blockDim.x / WARP) + threadIdx.x / WARP;

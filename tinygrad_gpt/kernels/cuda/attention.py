@@ -1,7 +1,7 @@
-"""Causal attention on the device, forward and backward, that never writes its (T, T) weights down.
+"""Causal attention on a GPU, forward and backward, which never stores the (T, T) weights.
 
-The kernels are told in attention.cu, those of bfloat16 on tensor cores in attention_bfloat16.cu.  A head has up to 128
-numbers, in bfloat16 a multiple of 16; bfloat16 of another width goes through float32.
+attention.cu explains the kernels, attention_bfloat16.cu those that use tensor cores for bfloat16.  A head has up to 128
+numbers, for bfloat16 a multiple of 16; bfloat16 heads of other widths are computed in float32.
 float32 is multiplied in float32 under every precision, "tf32" too.
 """
 
@@ -15,29 +15,32 @@ from tinygrad_gpt.rng import LazyMask
 
 _MAX_HEAD_WIDTH = 128  # numbers of a head: four tiles of them fit into shared memory
 _ALIGNMENT = 16  # bytes that are loaded at once
-NONE, ARRAY, DRAWN = 0, 1, 2  # where a mask comes from: DROP in attention.cuh
+NONE, ARRAY, DRAWN = 0, 1, 2  # no mask, an array, or drawn by the kernel: DROP in attention.cuh
 
 
 def accepts_causal_attention(
-    qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
+    qkv: Array, dropout_mask: Array | LazyMask | None = None, *, n_heads: int = 1, **settings: Any
 ) -> bool:
-    """Whether a head is no wider than WIDEST."""
+    """True if a head has at most 128 numbers."""
     return bool(qkv.shape[-1] <= 3 * n_heads * _MAX_HEAD_WIDTH)
 
 
-def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
-    """qkv (B, T, 3C) of float32 or bfloat16, keep (B, H, T, T), an array or by name, or none  ->  y (B, T, C).
+def causal_attention(qkv: Array, dropout_mask: Array | LazyMask | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
+    """qkv (B, T, 3C) of float32 or bfloat16, dropout_mask (B, H, T, T): an array, a LazyMask or None  ->  y (B, T, C).
 
-    Saved: qkv, y and a number for each row of weights.  A mask by name is drawn again on the way back.
+    Saved: qkv, y and one number per row of weights.  Backward draws a LazyMask again.
     """
     B, H, T, D = split_heads(qkv, n_heads).shape[1:]
     xp, narrow = array_module(qkv), qkv.dtype.itemsize == 2
     if not qkv.size:
-        return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (xp.empty_like(qkv), *([] if keep is None else [None]))
+        return xp.empty((B, T, H * D), qkv.dtype), lambda dy: (
+            xp.empty_like(qkv),
+            *([] if dropout_mask is None else [None]),
+        )
     if narrow and D % 16:
-        return _attention_through_float32(qkv, keep, n_heads)
+        return _attention_through_float32(qkv, dropout_mask, n_heads)
     qkv = _as_aligned(qkv)
-    mode, mask = _mask_arguments(xp, keep, (B, H, T, T))
+    mode, mask_arguments = _mask_arguments(xp, dropout_mask, (B, H, T, T))
     y, lse = xp.empty((B, T, H * D), qkv.dtype), xp.empty((B, H, T), xp.float32)
     tile = _tile_size(D, narrow)
     file = "attention_bfloat16.cu" if narrow else "attention.cu"
@@ -45,7 +48,7 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
 
     def run(kernel: str, *arrays: Array) -> None:
         grid, block = (-(-T // tile), H, B), tile * (2 if narrow else 4)
-        launch(file, kernel, *arrays, T, H, 1 / math.sqrt(D), *mask, grid=grid, block=block, defines=defines)
+        launch(file, kernel, *arrays, T, H, 1 / math.sqrt(D), *mask_arguments, grid=grid, block=block, defines=defines)
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
         dy, delta, dqkv = _as_aligned(dy), xp.empty_like(lse), xp.empty_like(qkv)
@@ -55,31 +58,31 @@ def causal_attention(qkv: Array, keep: Array | LazyMask | None = None, *, n_head
         )
         run("attention_backward_kv", qkv, dy, lse, delta, dqkv)
         run("attention_backward_q", qkv, dy, lse, delta, dqkv)
-        return (dqkv,) if keep is None else (dqkv, None)
+        return (dqkv,) if dropout_mask is None else (dqkv, None)
 
     run("attention_forward", qkv, y, lse)
     return y, vjp
 
 
 def _tile_size(D: int, narrow: bool) -> int:
-    """Queries, and keys, in a tile: four tiles of rows of D numbers must fit into 48 KB."""
+    """The number of queries, and of keys, in a tile: four tiles of rows of D numbers must fit into 48 KB."""
     return (64 if narrow else 32) // (1 if D <= 64 else 2)
 
 
-def _mask_arguments(xp: Any, keep: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
-    """Where a mask of this shape comes from, and what the kernels take for it.  Raises ValueError for another shape."""
-    if keep is None:
+def _mask_arguments(xp: Any, mask: Array | LazyMask | None, shape: tuple[int, ...]) -> tuple[int, tuple[Any, ...]]:
+    """NONE, ARRAY or DRAWN, and the kernels' arguments for such a mask.  Raises ValueError unless it has this shape."""
+    if mask is None:
         return NONE, (None, 0, 0, 0, 0, 0, 1.0)
-    if not isinstance(keep, LazyMask):
-        return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(keep, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
-    if keep.shape != shape:
-        raise ValueError(f"keep must have the shape of the weights {shape}; got {keep.shape}")
-    return DRAWN, (None, keep.seed, keep.step, keep.first_row, keep.site, keep.kept, keep.scale)
+    if not isinstance(mask, LazyMask):
+        return ARRAY, (xp.ascontiguousarray(xp.broadcast_to(mask, shape), dtype=xp.float32), 0, 0, 0, 0, 0, 1.0)
+    if mask.shape != shape:
+        raise ValueError(f"dropout_mask must have the shape of the weights {shape}; got {mask.shape}")
+    return DRAWN, (None, mask.seed, mask.step, mask.first_row, mask.site, mask.kept, mask.scale)
 
 
-def _attention_through_float32(qkv: Array, keep: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
-    """Narrow numbers computed with as wide ones."""
-    y, wide_vjp = causal_attention(qkv.astype("float32"), keep, n_heads=n_heads)
+def _attention_through_float32(qkv: Array, dropout_mask: Array | LazyMask | None, n_heads: int) -> tuple[Array, Vjp]:
+    """Attention of 16-bit numbers, computed in float32."""
+    y, wide_vjp = causal_attention(qkv.astype("float32"), dropout_mask, n_heads=n_heads)
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
         dqkv, *rest = wide_vjp(dy.astype("float32"))
@@ -89,6 +92,6 @@ def _attention_through_float32(qkv: Array, keep: Array | LazyMask | None, n_head
 
 
 def _as_aligned(x: Array) -> Array:
-    """x, or a copy of it, that is C-contiguous and starts where 16 bytes can be loaded at once."""
+    """x, or a copy of it that is C-contiguous and whose address is a multiple of 16 bytes."""
     xp = array_module(x)
     return xp.ascontiguousarray(x) if x.data.ptr % _ALIGNMENT == 0 else xp.array(x, order="C")

@@ -1,17 +1,17 @@
 // Causal attention of bfloat16 arrays on tensor cores, forward and backward: the four kernels of attention.cu, whose
-// header tells what each computes, with the same arguments.  Products take bfloat16 and add up in float32; scores,
+// header explains them, with the same arguments.  Products take bfloat16 and add up in float32; scores,
 // weights, lse and delta are float32, and weights are rounded once, as a factor of the next product.
 //
 // Layout.  qkv, dqkv (B, T, 3C), y, dy (B, T, C) of bfloat16; lse, delta (B, H, T) of float32.  Grid (ceil(T / TILE),
 // H, B).  A block of TILE / 16 warps owns TILE rows, each warp 16 of them; mma.cuh says which lane holds what.  Here
-// too all kernels do the same two things with the tile owned and the one they walk over:
+// too all kernels do the same two things with the owned tile and a visited one:
 //
 //   products       own (TILE x D) times other transposed: a warp gets its 16 rows of TILE scores
 //   add_weighted   weights (TILE x TILE) times other: a warp gets its 16 rows of D; the weights stay in their registers
 //
 // Defines.  D, the head size: 16, 32, ... 128.  TILE 64, or 32 for D above 64, so that four tiles fit into 48 KB.
 // DROP.  STORAGE __nv_bfloat16.
-// Assumes that arrays start at a multiple of 16 bytes: rows then do, D being a multiple of 16.
+// Assumes that arrays start at a multiple of 16 bytes; then rows do too, because D is a multiple of 16.
 #include "attention.cuh"
 #include "mma.cuh"
 
@@ -97,7 +97,7 @@ __device__ __forceinline__ float row_sum(float x) {
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
 attention_forward(const __nv_bfloat16* __restrict__ qkv, __nv_bfloat16* __restrict__ y, float* __restrict__ lse,
-                  int T, int H, float scale, const float* __restrict__ keep, unsigned long long seed,
+                  int T, int H, float scale, const float* __restrict__ mask, unsigned long long seed,
                   unsigned long long step, unsigned long long first_row, unsigned long long site, unsigned kept,
                   float keep_scale) {
   __shared__ __align__(16) bf16 K[TILE * LD], V[TILE * LD];
@@ -106,7 +106,7 @@ attention_forward(const __nv_bfloat16* __restrict__ qkv, __nv_bfloat16* __restri
   const int row = threadIdx.x / WARP * 16 + threadIdx.x % WARP / 4, c = threadIdx.x % 4 * 2;
   const size_t C = size_t(H) * D;
   const bf16* q = qkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   unsigned Q[D / 16][4];
   load_tile(K, q, 3 * C, first, T);  // on the way to registers
@@ -158,7 +158,7 @@ attention_forward(const __nv_bfloat16* __restrict__ qkv, __nv_bfloat16* __restri
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 attention_backward_kv(const __nv_bfloat16* __restrict__ qkv, const __nv_bfloat16* __restrict__ dy,
                       const float* __restrict__ lse, const float* __restrict__ delta, __nv_bfloat16* __restrict__ dqkv,
-                      int T, int H, float scale, const float* __restrict__ keep, unsigned long long seed,
+                      int T, int H, float scale, const float* __restrict__ mask, unsigned long long seed,
                       unsigned long long step, unsigned long long first_row, unsigned long long site, unsigned kept,
                       float keep_scale) {
   __shared__ __align__(16) bf16 K[TILE * LD], V[TILE * LD], Q[TILE * LD], dO[TILE * LD];
@@ -169,7 +169,7 @@ attention_backward_kv(const __nv_bfloat16* __restrict__ qkv, const __nv_bfloat16
   const size_t C = size_t(H) * D, head = (size_t(b) * H + h) * T;
   const bf16* q = qkv + size_t(b) * T * 3 * C + h * D;
   bf16* dq = dqkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float dK[PARTS][4] = {}, dV[PARTS][4] = {};
   load_tile(K, q + C, 3 * C, first, T);
@@ -206,7 +206,7 @@ attention_backward_kv(const __nv_bfloat16* __restrict__ qkv, const __nv_bfloat16
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 attention_backward_q(const __nv_bfloat16* __restrict__ qkv, const __nv_bfloat16* __restrict__ dy,
                      const float* __restrict__ lse, const float* __restrict__ delta, __nv_bfloat16* __restrict__ dqkv,
-                     int T, int H, float scale, const float* __restrict__ keep, unsigned long long seed,
+                     int T, int H, float scale, const float* __restrict__ mask, unsigned long long seed,
                      unsigned long long step, unsigned long long first_row, unsigned long long site, unsigned kept,
                      float keep_scale) {
   __shared__ __align__(16) bf16 Q[TILE * LD], dO[TILE * LD], K[TILE * LD], V[TILE * LD];
@@ -215,7 +215,7 @@ attention_backward_q(const __nv_bfloat16* __restrict__ qkv, const __nv_bfloat16*
   const int warp_row = threadIdx.x / WARP * 16, row = warp_row + threadIdx.x % WARP / 4, c = threadIdx.x % 4 * 2;
   const size_t C = size_t(H) * D, head = (size_t(b) * H + h) * T;
   const bf16* q = qkv + size_t(b) * T * 3 * C + h * D;
-  const Dropout drop = dropout_of_head(keep, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
+  const Dropout drop = dropout_of_head(mask, seed, step, first_row, site, kept, keep_scale, b, h, H, T);
 
   float dQ[PARTS][4] = {}, lse_of[2], delta_of[2];
 #pragma unroll

@@ -1,8 +1,8 @@
-// Sums of columns, in two launches of one kernel and always in the same order: first of a block's rows, then of those
-// sums.
+// Sums of columns, always in the same order, in two launches of one kernel: the first sums each block's rows, the
+// second sums those sums.
 //
 // Blocks of 32 x TALL threads.  A block takes 32 columns and rows_per_block rows, each thread every TALL-th of them in
-// one column; its sums are row blockIdx.y of `sums`.  Launched a second time on those, in one block of rows, it is done.
+// one column; its sums are row blockIdx.y of `sums`.  The input of the second launch is these sums, one block of rows.
 //
 // Defines.  T; TALL, at most 32.
 #include "common.cuh"

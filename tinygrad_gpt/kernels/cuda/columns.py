@@ -5,13 +5,13 @@ from tinygrad_gpt.kernels.cuda.arrays import WARP, blocks_for, storage_define
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 _ROWS_PER_PASS = 8  # rows that a block sums at a time
-MIN_ROWS, MOST = 128, 128  # rows that a block sums, at least; blocks along the rows, at most: one sums what they leave
+MIN_ROWS, MAX_BLOCKS = 128, 128  # rows per block, and blocks along the rows; a second launch adds up the blocks' sums
 
 
 def column_sums(x: Array) -> Array:
     """x (N, M) of float32 or bfloat16, in C order  ->  (M) of float32."""
     rows, columns = x.shape
-    per_block = max(MIN_ROWS, blocks_for(rows, MOST))
+    per_block = max(MIN_ROWS, blocks_for(rows, MAX_BLOCKS))
     pieces = max(1, blocks_for(rows, per_block))
     sums = array_module(x).empty(columns if pieces == 1 else (pieces, columns), "float32")
     grid = (blocks_for(columns, WARP), pieces)

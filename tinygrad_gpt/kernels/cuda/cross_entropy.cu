@@ -1,11 +1,11 @@
 // Cross-entropy of rows of logits against one target each, in nats.  The derivation is in ops/cross_entropy.py.
 //
 // A block of whole warps takes a row of n logits; rows are `apart` entries apart.  Rows whose target is `ignored` (if
-// `ignores`) do not count and may hold anything: they are not read.  A target outside 0 ... n - 1 makes its loss nan
-// rather than read what is not its row's.
+// `ignores`) do not count and may have any entries: they are not read.  A target outside 0 ... n - 1 makes its loss
+// nan, so that nothing outside the row is read.
 #include "powers.cuh"
 
-// Whether a row counts, and what its target's logit is.
+// A row's target: whether the row counts, and the target's logit.
 struct Target {
   bool counts;
   float logit;
@@ -15,7 +15,7 @@ __device__ __forceinline__ Target target_of(const T* row, long long target, int 
   return {counts, counts && 0 <= target && target < n ? as_float(row[target]) : NOT_A_NUMBER};
 }
 
-// nll (rows), and what the way back needs: each row's maximum and the logarithm of its sum of powers.
+// nll (rows), and what backward needs: each row's maximum and the logarithm of its sum of powers.
 extern "C" __global__ void cross_entropy_forward(const T* logits, const long long* targets, float* nll, float* tops,
                                                  float* log_totals, int n, size_t apart, bool ignores,
                                                  long long ignored) {
@@ -46,8 +46,8 @@ extern "C" __global__ void cross_entropy_backward(const T* logits, const long lo
   });
 }
 
-// nll (rows), and softmax - one-hot in place of the logits.  Everything is read before the first barrier or is a
-// thread's own, so nothing is overwritten too early.
+// nll (rows), and softmax - one-hot in place of the logits.  A thread overwrites only its own entries, or after the
+// first barrier, when all others have been read.
 extern "C" __global__ void cross_entropy_in_place(T* logits, const long long* targets, float* nll, int n, size_t apart,
                                                   bool ignores, long long ignored) {
   T* row = logits + blockIdx.x * apart;

@@ -1,4 +1,4 @@
-"""Cross-entropy, a block to a row of logits."""
+"""Cross-entropy, one block per row of logits."""
 
 from typing import Any, Literal
 
@@ -7,11 +7,11 @@ from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, as_rows, storage_def
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 FILE = "cross_entropy.cu"
-IgnoredIndex = tuple[bool, int]  # whether rows with some target do not count, and with which
+IgnoredIndex = tuple[bool, int]  # (are rows with some target ignored?, this target)
 
 
 def accepts_cross_entropy(logits: Array, targets: Array = None, *, reduction: str = "mean", **settings: Any) -> bool:
-    """Whether there is a target for each row, and there are entries: the op says what is wrong with the rest."""
+    """True if each row has a target and logits are not empty; the op raises the errors for all other input."""
     fits = targets is not None and targets.shape == logits.shape[:-1] and reduction in ("mean", "sum")
     return bool(fits and logits.size)
 
@@ -56,19 +56,19 @@ def cross_entropy(
 
 
 def flat_targets(targets: Array) -> Array:
-    """Targets in a row, of int64."""
+    """Targets as one row (N,) of int64."""
     return as_contiguous(targets.astype("int64", copy=False)).reshape(-1)
 
 
 def ignored_index(ignore_index: int | None) -> IgnoredIndex:
-    """What a kernel is told about rows that do not count."""
+    """A kernel's two arguments for ignored rows."""
     return ignore_index is not None, ignore_index or 0
 
 
 def loss_of_rows(
     nll: Array, y: Array, ignoring: IgnoredIndex, reduction: str, stored: dict[str, str]
 ) -> tuple[Array, Array]:
-    """nll (N), targets (N)  ->  the loss () and what its sum was divided by ()."""
+    """nll (N), targets (N)  ->  the loss () and the divisor of its sum ()."""
     xp = array_module(nll)
     loss, divisor = xp.empty((), "float32"), xp.empty((), "float32")
     mean = reduction == "mean"

@@ -1,17 +1,18 @@
-// Attention of new tokens to all before them, whose keys and values have been remembered: one launch per block of the
-// model and step, since a step on one token a row is a matter of launches, not of arithmetic.
+// Attention of new tokens to all tokens before them, with the key-value cache: one launch per transformer block and
+// step, because in a step with one token per row launches take the time, not arithmetic.
 //
-//   attend    Token t of row b is at place first + t.  Its key and value go into the cache; its query takes the mean of
-//             the values at places 0 ... first + t, weighted by e^(q . k scale).  What was seen is read from the cache,
-//             what is new from qkv: so no block waits for another one's key.
-//   remember  The first half alone, where nothing was seen before: attention among new tokens is attention.cu's.
+//   attend    Token t of row b is at position first + t.  Its key and value are written into the cache; its query takes
+//             the mean of the values at positions 0 ... first + t, weighted by e^(q . k scale).  Earlier tokens are
+//             read from the cache, new ones from qkv, so no block waits for another one's key.
+//   append    Only writes into the cache, for rows without earlier tokens: there attention.cu computes the attention.
 //
-// Layout.  qkv (B, T, 3C) and y (B, T, C), stored as STORAGE; keys and values (B, H, L, D) of float; spans (2, B): how
-// many tokens of each row were seen, and how many are new.  The rest of a row is padding: y is 0 there.
-// Grid (T, H, B), one query of one head to a block of WARPS warps.  Warp w takes the keys 4 w ... 4 w + 3 of every
-// 4 WARPS, its lanes share the D numbers of a row, and it keeps a mean of its own; at the end the means become one.
+// Layout.  qkv (B, T, 3C) and y (B, T, C), stored as STORAGE; keys and values (B, H, L, D) of float; spans (2, B): the
+// number of earlier tokens in each row, and of new ones.  The rest of a row is padding: y is 0 there.
+// Grid (T, H, B), a block of WARPS warps for one query of one head.  Warp w takes the keys 4 w ... 4 w + 3 of every
+// 4 WARPS, its lanes share the D numbers of a row, and it has its own mean; at the end the means are combined.
 //
-// Defines.  D, the head size, up to 256: beyond, a lane has no registers for its part of a row.  STORAGE.  WARPS, 8.
+// Defines.  D, the head size, up to 256: for more, a lane has too few registers for its part of a row.  STORAGE.
+// WARPS, 8.
 #include "common.cuh"
 
 #define KEYS 4                         // that a warp reads together: loads under way at once
@@ -19,7 +20,7 @@
 
 __device__ __forceinline__ float fresh(const STORAGE* row, int d) { return d < D ? as_float(row[d]) : 0.0f; }
 
-// This block's token's key and value to their place in the cache.
+// Write the key and the value of this block's token into the cache.
 __device__ __forceinline__ void keep_token(const STORAGE* k, const STORAGE* v, float* key, float* value) {
   for (int d = threadIdx.x; d < D; d += WARP * WARPS) {
     key[d] = as_float(k[d]);
@@ -27,7 +28,7 @@ __device__ __forceinline__ void keep_token(const STORAGE* k, const STORAGE* v, f
   }
 }
 
-extern "C" __global__ void remember(const STORAGE* __restrict__ qkv, float* __restrict__ keys,
+extern "C" __global__ void append(const STORAGE* __restrict__ qkv, float* __restrict__ keys,
                                     float* __restrict__ values, const long long* __restrict__ spans, int H, int L) {
   const int t = blockIdx.x, h = blockIdx.y, b = blockIdx.z, T = gridDim.x, B = gridDim.z;
   if (t >= spans[B + b]) return;
@@ -56,7 +57,7 @@ attend(const STORAGE* __restrict__ qkv, float* keys, float* values, const long l
 
   float mine[PART], sum[PART] = {}, top = NEG_INF, total = 0.0f;
   for (int i = 0; i < PART; i++) mine[i] = fresh(q + t * pitch, lane + WARP * i);
-  // entry d of the key at a place, or of the value: from the cache where it was seen, from qkv where it is new
+  // entry d of the key, or of the value, at a position: from the cache for an earlier token, from qkv for a new one
   auto entry = [&](const float* seen, const STORAGE* made, int place, int d) {
     if (place > last || d >= D) return 0.0f;
     return place < first ? seen[size_t(place) * D + d] : as_float(made[(place - first) * pitch + d]);

@@ -1,4 +1,4 @@
-"""What a step of generation does with remembered keys and values, in one launch per block of the model."""
+"""The key-value cache in generation: one launch per transformer block and step."""
 
 import math
 from typing import Any
@@ -9,22 +9,22 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.ops.attention import split_heads
 from tinygrad_gpt.ops.kv_cache import NewTokens
 
-_WARPS_PER_BLOCK = 8  # of a block
+_WARPS_PER_BLOCK = 8
 _MAX_HEAD_WIDTH = 256  # numbers of a head: a lane keeps 8 of the query and 8 of the sum in registers
 
 
 def accepts_head(qkv: Array, keys: Array, *rest: Any) -> bool:
-    """Whether a head is no wider than WIDEST."""
+    """True if a head has at most 256 numbers."""
     return bool(keys.shape[-1] <= _MAX_HEAD_WIDTH)
 
 
 def append_kv(qkv: Array, keys: Array, values: Array, new: NewTokens) -> None:
     """Write the new tokens' keys and values, cut from qkv (B, T, 3C), into keys and values (B, H, L, D)."""
-    _launch_by_head("remember", as_contiguous(qkv), keys, values, new.first_and_count)
+    _launch_by_head("append", as_contiguous(qkv), keys, values, new.first_and_count)
 
 
 def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) -> Array:
-    """append_kv; then the new tokens' queries attend to all up to them.
+    """append_kv; then each new token attends to all tokens up to it.
 
     qkv (B, T, 3C), keys and values (B, H, L, D) of float32  ->  y (B, T, C), 0 at padding.
     """
@@ -35,7 +35,7 @@ def append_and_attend(qkv: Array, keys: Array, values: Array, new: NewTokens) ->
 
 
 def _launch_by_head(kernel: str, qkv: Array, keys: Array, *arrays: Array, scale: tuple[float, ...] = ()) -> None:
-    """Launch a kernel with a block for each token and head."""
+    """Launch a kernel with one block per token and head."""
     (B, T, _), (_, H, L, D) = qkv.shape, keys.shape
     defines = {"D": D, "STORAGE": type_of(qkv), "WARPS": _WARPS_PER_BLOCK}
     launch(

@@ -1,8 +1,7 @@
-// Dropout: entries times 0 or 1/(1 - rate), by a mask that is drawn by counting.  The bits are those of rng.py's
-// Dropout.keep.
+// Dropout: entries times 0 or 1/(1 - rate), by a mask that is drawn here.  The bits are those of rng.py's Dropout.mask.
 //
-// A thread takes the 16 entries that one Philox block decides: block `blockIdx.x * blockDim.x + threadIdx.x` of row
-// blockIdx.y, rows being what axis 0 counts.
+// A thread takes the 16 entries of one Philox block: block `blockIdx.x * blockDim.x + threadIdx.x` of row blockIdx.y;
+// rows are counted by axis 0.
 #include "common.cuh"
 #include "philox.cuh"
 
@@ -22,7 +21,7 @@ __device__ __forceinline__ Part part_of_row(size_t row, size_t per_row, unsigned
           kept_of_16(seed, step, first_row + row, site, block, kept)};
 }
 
-// y = x times the mask, which is not written down.
+// y = x times the mask, which is not stored.
 extern "C" __global__ void drop(const T* x, T* y, size_t rows, size_t per_row, unsigned long long seed,
                                 unsigned long long step, unsigned long long first_row, unsigned long long site,
                                 unsigned kept, float scale) {

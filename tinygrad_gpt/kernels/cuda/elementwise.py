@@ -10,12 +10,12 @@ _FILE = "elementwise.cu"
 
 
 def _types_of(a: Array, b: Array) -> dict[str, str]:
-    """The defines that tell a kernel how a (and y) and b are stored."""
+    """The defines for a kernel: how a (and y) and b are stored."""
     return {"A_TYPE": type_of(a), "B_TYPE": type_of(b)}
 
 
 def cast(x: Array, dtype: Any) -> Array:
-    """x in another of float32 and bfloat16; itself if it is that already."""
+    """x as float32 or bfloat16; x itself if it already has that dtype."""
     if x.dtype == dtype:
         return x
     x = as_contiguous(x)
@@ -33,7 +33,7 @@ def scale(x: Array, above: Array, below: Array) -> Array:
 
 
 def multiply_by_mask(x: Array, mask: Array) -> Array:
-    """x * mask, stored as x is."""
+    """x * mask, in the dtype of x."""
     x, mask = as_contiguous(x), as_contiguous(mask)
     y = array_module(x).empty_like(x)
     launch(_FILE, "multiply", x, mask, y, x.size, **grid_by_fours(x.size), defines=_types_of(x, mask))
@@ -41,12 +41,12 @@ def multiply_by_mask(x: Array, mask: Array) -> Array:
 
 
 def accepts_add(a: Array, b: Array = None) -> bool:
-    """Whether this is float32 plus bfloat16, of one shape."""
+    """True for float32 plus bfloat16 of the same shape; the op does all other additions."""
     return b is not None and a.shape == b.shape and (a.dtype.name, b.dtype.name) == ("float32", "bfloat16")
 
 
 def add(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """y = a + b, where a float32 stream takes up what was computed in bfloat16."""
+    """y = a + b: a in float32, such as the residual stream, b in bfloat16."""
     a, b = as_contiguous(a), as_contiguous(b)
     y, dtype = array_module(a).empty_like(a), b.dtype
     launch(_FILE, "add", a, b, y, y.size, **grid_by_fours(y.size), defines=_types_of(a, b))

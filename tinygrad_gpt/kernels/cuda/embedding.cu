@@ -1,9 +1,9 @@
-// Rows of a table by number, and their gradient: each id's rows of dy summed, in the order they came in.  No atomics.
+// Rows of a table, and their gradient: the sum of each id's rows of dy, in the order of the ids.  No atomics.
 //
-// The gradient needs the ids in order.  N ids are sorted by counting for each how many come before it: N^2 comparisons,
-// but of what lies in shared memory, and in a plain launch that nobody waits for.
+// The gradient needs the ids sorted.  N ids are sorted by counting for each how many come before it: N^2 comparisons,
+// but in shared memory, and in one launch that nobody waits for.
 //
-// Defines.  TILE, ids compared with at a time, and threads of a block of sort_ids.
+// Defines.  TILE, the ids that are compared at a time, and the threads in a block of sort_ids.
 #include "common.cuh"
 
 // y (N, C) = table[ids], a block per row.  Ids count from the end if negative; outside the table a row is nan.
@@ -40,8 +40,8 @@ extern "C" __global__ void sort_ids(const long long* ids, long long* order, long
   }
 }
 
-// dtable (V, C), zero so far: for each run of equal ids the sum of its rows of dy.  A block per place in the order;
-// those that begin no run have nothing to do.  blockIdx.y counts pieces of blockDim.x columns.
+// dtable (V, C), initially zero: for each run of equal ids the sum of its rows of dy.  A block per sorted id; only the
+// first of a run works.  blockIdx.y counts pieces of blockDim.x columns.
 extern "C" __global__ void sum_runs(const float* dy, const long long* order, const long long* sorted, float* dtable,
                                     long long V, int C, int N) {
   const int start = blockIdx.x, column = blockIdx.y * blockDim.x + threadIdx.x;

@@ -1,24 +1,24 @@
-"""Rows of a table, and the sum of what comes back for each."""
+"""Embedding: rows of a table, and in backward the sum of the gradients of each row."""
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import as_contiguous, as_rows, blocks_for, threads_for
 from tinygrad_gpt.kernels.cuda.launcher import launch
 
 _FILE = "embedding.cu"
-_IDS_PER_BLOCK = 256  # ids that are sorted by a block
+_IDS_PER_BLOCK = 256  # ids that one block sorts
 _DEFINES = {"TILE": _IDS_PER_BLOCK}
 _MAX_IDS = 2**31 - 1  # ids
 
 
 def accepts_embedding(table: Array, ids: Array = None) -> bool:
-    """Whether the table is a matrix, and there are entries and ids, not too many."""
+    """True if the table is a matrix, neither array is empty, and there are not too many ids."""
     return ids is not None and table.ndim == 2 and bool(table.size) and 0 < ids.size <= _MAX_IDS
 
 
 def embedding(table: Array, ids: Array) -> tuple[Array, Vjp]:
     """table (V, C) of float32, ids (...) of int  ->  y (..., C).  Saves the ids.
 
-    An id outside the table gives a row of nan, and takes no gradient.
+    An id outside the table gives a row of nan, and gets no gradient.
     """
     xp, table = array_module(table), as_contiguous(table)
     V, C = table.shape

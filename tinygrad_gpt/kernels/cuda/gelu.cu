@@ -1,7 +1,7 @@
 // GELU in the tanh form: y = x (1 + t)/2 with t = tanh(C (x + A x^3)), and its gradient.  The derivation is in
 // ops/gelu.py, whose constants C and A are given as defines.
 //
-// A thread takes four entries.  t is computed a second time on the way back, not stored.
+// A thread takes four entries.  t is not stored; backward computes it again.
 #include "common.cuh"
 
 extern "C" __global__ void gelu_forward(const T* x, T* y, size_t n) {

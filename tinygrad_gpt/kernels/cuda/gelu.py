@@ -1,4 +1,4 @@
-"""GELU and its gradient, four entries to a thread."""
+"""GELU and its gradient, four entries per thread."""
 
 from typing import Any, Literal
 
@@ -11,12 +11,12 @@ _FILE = "gelu.cu"
 
 
 def accepts_gelu(x: Array, *, form: str = "tanh", **settings: Any) -> bool:
-    """Whether the tanh form is asked for."""
+    """True for the tanh form."""
     return form == "tanh"
 
 
 def gelu(x: Array, *, form: Literal["tanh"] = "tanh") -> tuple[Array, Vjp]:
-    """y = ½ x (1 + tanh(C (x + A x³))), float32 or bfloat16.  Saves x alone."""
+    """y = ½ x (1 + tanh(C (x + A x³))), float32 or bfloat16.  Saves only x."""
     x = as_contiguous(x)
     y = array_module(x).empty_like(x)
     how: dict[str, Any] = {**grid_by_fours(x.size), "defines": {**storage_define(x), "C": C, "A": A}}

@@ -1,12 +1,12 @@
 """Matrix products through cuBLAS, without a copy.
 
-CuPy's own `@` copies transposed operands as soon as there are more than two axes, cannot add to its result, and crashes
-on bfloat16.  cuBLAS itself reads any matrix whose rows or columns lie together, transposed or not.
+CuPy's own `@` copies transposed operands if there are more than two axes, cannot add to its result, and crashes on
+bfloat16.  cuBLAS itself reads any matrix whose rows or columns are contiguous, transposed or not.
 
-cuBLAS thinks in columns: in its eyes the memory of a row-major C holds Cᵀ.  So C = A B is asked for as Cᵀ = Bᵀ Aᵀ: the
-operands change places, and a matrix that is row-major here is one that need not be transposed there.
+cuBLAS is column-major: to it, the memory of a row-major C is Cᵀ.  So C = A B is computed as Cᵀ = Bᵀ Aᵀ: the operands
+are swapped, and a matrix that is row-major here need not be transposed there.
 
-Stacks of matrices are one call too.  No kernel of this folder has any to multiply; attention written as products would.
+A stack of matrices is also one call.  No kernel of this folder needs that; attention as plain products would.
 """
 
 import math
@@ -21,15 +21,15 @@ from tinygrad_gpt.kernels.cuda.precision import current_precision
 _CUDA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 _DEFAULT_ALGORITHM = -1
-_MAX_DIMENSION = 2**31 - 1  # of cuBLAS's sizes and leading dimensions
+_MAX_DIMENSION = 2**31 - 1  # cuBLAS's largest size and leading dimension
 
 
 def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> Array:
-    """out = a b + beta out.  a (..., M, K), b (..., K, N)  ->  out (..., M, N); a new array unless given.
+    """out = a b + beta out.  a (..., M, K), b (..., K, N)  ->  out (..., M, N), by default a new array.
 
-    Transposed and sliced views are read, and written, where they are.  Leading axes are a batch, the same for all, at
-    one fixed distance (or at none: a matrix may be repeated).  float32 (exact, or on tensor cores under
-    precision("tf32")), float64, or bfloat16, summed in float32, with out in bfloat16 or float32.
+    Transposed and sliced views are read and written without a copy.  Leading axes are a batch, the same for all arrays,
+    with one fixed distance between matrices (0 repeats a matrix).  Dtypes: float32 (exact, or on tensor cores under
+    precision("tf32")), float64, or bfloat16, which is summed in float32, with out in bfloat16 or float32.
 
     Raises ValueError for shapes that do not fit and for strides that would need a copy, TypeError for dtypes.
     """
@@ -46,7 +46,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, beta: float = 0.0) -> 
     compute = _compute_type(a, b, out)
     if out.size == 0:
         return out
-    if k == 0:  # a sum of nothing
+    if k == 0:  # a sum without terms
         out[...] = out * beta if beta else 0
         return out
     operands = (layout(b, "b"), layout(a, "a"), layout(out, "out"))
@@ -69,7 +69,7 @@ def _call_cublas(
     beta: float,
     compute: int,
 ) -> None:
-    """The call of cuBLAS: third = first second + beta third, in its order of things."""
+    """Call cuBLAS: third = first second + beta third, all column-major."""
     (ta, lda, step_a), (tb, ldb, step_b), (_, ldc, step_c) = layouts
     (A, type_a), (B, type_b), (C, type_c) = ((x.data.ptr, _CUDA_TYPES[x.dtype.name]) for x in arrays)
     coefficient = "float64" if compute == COMPUTE_64F else "float32"
@@ -87,12 +87,12 @@ def _call_cublas(
 
 @lru_cache(maxsize=64)
 def _host_constant(value: float, dtype: str) -> Array:
-    """A number in the host's memory, where cuBLAS looks for alpha and beta."""
+    """A number in the host's memory, where cuBLAS reads alpha and beta."""
     return np.array(value, dtype)
 
 
 def _compute_type(a: Array, b: Array, out: Array) -> int:
-    """In what cuBLAS is to multiply and add.  Raises TypeError for dtypes it cannot take together."""
+    """cuBLAS's compute type for these arrays.  Raises TypeError for dtypes that it does not support together."""
     kinds = a.dtype.name, b.dtype.name, out.dtype.name
     if kinds == ("float64", "float64", "float64"):
         return COMPUTE_64F
@@ -104,7 +104,7 @@ def _compute_type(a: Array, b: Array, out: Array) -> int:
 
 
 def layout(x: Array, name: str) -> Layout:
-    """How cuBLAS is to read a stack of matrices.  Raises ValueError if it could not without a copy."""
+    """How cuBLAS reads a stack of matrices.  Raises ValueError if it would need a copy."""
     *batch, rows, columns = x.shape
     *steps, row_step, column_step = (stride // x.itemsize for stride in x.strides)
     if (column_step == 1 or columns == 1) and (row_step >= columns or rows == 1):
@@ -121,7 +121,7 @@ def layout(x: Array, name: str) -> Layout:
 
 
 def _batch_step(batch: list[int], steps: list[int], name: str) -> int:
-    """The one distance between the matrices of a stack.  Raises ValueError if there is none."""
+    """The distance between the matrices of a stack.  Raises ValueError if it is not the same for all."""
     axes = [(length, step) for length, step in zip(batch, steps, strict=True) if length > 1]
     if not axes:
         return 0

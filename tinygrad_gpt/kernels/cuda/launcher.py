@@ -1,10 +1,11 @@
-"""Launching kernels of raw CUDA text.
+"""Launching kernels of raw CUDA source.
 
-CUDA checks nothing: an argument too few, a Python float for a `float`, a transposed view or an array of another dtype
-is garbage without an error.  So the launcher reads the parameter list of the kernel from its text, once, and holds
-every call to it.  What it cannot know is how many entries the kernel will touch: that is the wrapper's to get right.
+CUDA checks nothing: with a missing argument, a Python float for a `float`, a transposed view or an array of another
+dtype, the results are garbage without an error.  So the launcher reads the kernel's parameter list from its source,
+once, and checks every call against it.  It cannot know how many entries the kernel accesses: the wrapper must get that
+right.
 
-The text is compiled on first use, once per set of defines.  An entry point is written
+The source is compiled at its first use, once per set of defines.  An entry point is written
 
     extern "C" __global__ void NAME(const T* x, float* y, size_t n)
 
@@ -70,11 +71,11 @@ def launch(
 ) -> None:
     """Run a kernel of kernels/cuda/FILE on the arrays' device, on the current stream, without waiting for it.
 
-    Arrays go to pointers and must be C-contiguous, of the pointer's dtype, on the current device; None is a null
-    pointer; numbers, Python's or NumPy's, become the declared type.  A grid without blocks (no rows, say) launches
-    nothing.
+    An array is passed as a pointer; it must be C-contiguous, have the pointer's dtype and be on the current device.
+    None is a null pointer.  Python's and NumPy's numbers are converted to the declared type.  A grid without blocks
+    (for no rows, say) launches nothing.
 
-    Raises TypeError or ValueError naming the kernel, the parameter and what it takes.
+    Raises TypeError or ValueError with the kernel, the parameter and what it accepts.
     """
     function, checks = compiled_kernel(file, kernel, tuple(sorted((defines or {}).items())))
     where = f"{kernel} in {file}"
@@ -109,7 +110,7 @@ def _one_device(where: str, args: tuple[Any, ...]) -> None:
 
 @cache
 def compiled_kernel(file: str, kernel: str, defines: Defines) -> tuple[Any, tuple[Converter, ...]]:
-    """The compiled kernel, and for each parameter what checks and converts its argument."""
+    """The compiled kernel, and for each parameter the function that checks and converts its argument."""
     parameters = parameters_of(source(file), kernel, dict(defines))
     checks = tuple(check_for(parameter, f"{kernel} in {file}") for parameter in parameters)
     return _module_of(file, defines).get_function(kernel), checks
@@ -122,10 +123,10 @@ def _module_of(file: str, defines: Defines) -> Any:
 
 
 def program(file: str, defines: Defines) -> str:
-    """What is compiled: the file, after CUDA's own headers and its defines.
+    """The source to compile: CUDA's own headers, then the defines, then the file.
 
-    In that order (and not as -D options), or a T of ours would replace every T in CUDA's headers.  In one piece,
-    because CuPy's cache of compiled kernels looks at the text alone: it would not see that a header has changed.
+    In that order, and not with -D options, because a macro T would otherwise replace every T in CUDA's headers.  As one
+    text, because CuPy's cache of compiled kernels compares only the text and would not notice a changed header.
     """
     text = source(file)
     lines = [line for line in text.splitlines() if _SYSTEM_INCLUDE.match(line)]
@@ -134,7 +135,7 @@ def program(file: str, defines: Defines) -> str:
 
 
 def literal(value: Define) -> str:
-    """A define's value as CUDA text: a Python float as a `float` literal, for a bare 0.5 would compute in double."""
+    """A define's value as CUDA text; a Python float becomes a `float` literal, because a bare 0.5 is a double."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"a define must be finite; got {value}")
@@ -144,12 +145,12 @@ def literal(value: Define) -> str:
 
 @cache
 def source(file: str) -> str:
-    """The text of a file, with the headers of this folder in place of its #include "NAME" lines, each once."""
+    """The text of a file, with each #include "NAME" line replaced by that header of this folder, each header once."""
     return _with_headers(file, set())
 
 
 def _with_headers(file: str, seen: set[str]) -> str:
-    """The text of a file, and of the headers it names that have not been seen."""
+    """The text of a file with its headers, except those that were included before."""
     lines = [f'#line 1 "{file}"']
     for number, line in enumerate((FOLDER / file).read_text(encoding="utf-8").splitlines(), start=1):
         header = _OWN_INCLUDE.match(line)
@@ -171,7 +172,7 @@ _BOUNDS = re.compile(r"__launch_bounds__\s*\([^()]*\)")
 
 
 def entry_points(text: str) -> dict[str, str]:
-    """Name and parameter list of every kernel in a text."""
+    """The name and the parameter list of every kernel in a text."""
     text = _BOUNDS.sub("", _COMMENT.sub("", text))
     return {entry[1].split()[-1]: entry[2] for entry in _ENTRY.finditer(text)}
 
@@ -190,7 +191,7 @@ def _parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> 
     tokens = re.findall(r"\w+|\*", declaration)
     *words, name = [token for token in tokens if token not in ("const", "volatile", "__restrict__", "*")]
     type_ = " ".join(words)
-    for _ in defines:  # a macro may name another
+    for _ in defines:  # a macro may expand to another
         type_ = str(defines.get(type_, type_))
     pointer = tokens.count("*") == 1
     known = type_ in _DTYPES or (pointer and type_ == "void")
@@ -200,7 +201,7 @@ def _parameter(declaration: str, defines: Mapping[str, Define], kernel: str) -> 
 
 
 def check_for(parameter: Parameter, where: str) -> Converter:
-    """What turns an argument into what CUDA takes for this parameter, or raises."""
+    """The function that converts an argument for this parameter, or raises."""
     where = f"{parameter.name} of {where}"
     if parameter.pointer:
         return _check_array(parameter.type, where)
@@ -257,6 +258,6 @@ def _check_int(dtype: np.dtype[Any], where: str) -> Converter:
 
 
 def forget_compiled() -> None:
-    """Forget every compiled kernel."""
+    """Clear the cache of compiled kernels."""
     for function in (compiled_kernel, _module_of, source):
         function.cache_clear()

@@ -1,13 +1,12 @@
 // Layer norm: y = (x - mean) rstd gain + bias, row by row, and its gradients.  The derivation is in ops/layer_norm.py.
 //
-// A warp takes a row, so its sums are shuffles.  Forward: blocks of any number of warps, a row each.  Backward: each
-// warp walks over rows that are a grid of warps apart, and sums what it meets of the gradients of gain and bias in
-// shared memory, each lane in columns of its own; one partial sum per block leaves it.  Columns are summed by
-// columns.cu.
+// A warp takes a row, so its sums are shuffles.  Forward: blocks of any number of warps, one row each.  Backward: each
+// warp visits rows that are a grid of warps apart, and sums their gradients of gain and bias in shared memory, each
+// lane in its own columns; a block writes one partial sum.  columns.cu adds up the partial sums.
 //
 // x, its gradient, gain, bias and the statistics are float; y and dy are T.
 //
-// Defines.  T; SUMS, floats in the shared memory of a block on the way back, which needs 2 C warps of them.
+// Defines.  T; SUMS, floats in a block's shared memory in backward, which needs 2 C warps of them.
 #include "rows.cuh"
 
 extern "C" __global__ void layer_norm_forward(const float* x, const float* gain, const float* bias, T* y, float* mean,

@@ -1,4 +1,4 @@
-"""Layer norm, a warp to a row."""
+"""Layer norm, one warp per row."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from tinygrad_gpt.kernels.cuda.launcher import Define, launch
 from tinygrad_gpt.kernels.cuda.precision import bfloat16, current_precision
 
 _FILE = "layer_norm.cu"
-_ROWS_PER_BLOCK = 4  # of a block on the way there
-_SHARED_FLOATS = 12288  # floats in the shared memory of a block on the way back: 48 KB, what it gets without asking
-MOST_WARPS, MOST_BLOCKS = 8, 528  # there; four blocks for each of an H100's 132 multiprocessors
+_ROWS_PER_BLOCK = 4  # forward
+_SHARED_FLOATS = 12288  # floats in a block's shared memory, backward: 48 KB, which it has by default
+MAX_WARPS, MAX_BLOCKS = 8, 528  # backward; four blocks for each of an H100's 132 multiprocessors
 
 
 def accepts_layer_norm(x: Array, gain: Array = None, bias: Array = None, **settings: Any) -> bool:
-    """Whether all are float32 and fit each other, there are entries, and a row has at most 6,144 of them."""
+    """True if all arrays are float32, the shapes fit, x is not empty, and a row has at most 6,144 entries."""
     if bias is None or not x.ndim or not x.size or 2 * x.shape[-1] > _SHARED_FLOATS:
         return False
     return all(array.dtype.name == "float32" and array.shape == x.shape[-1:] for array in (gain, bias))
@@ -24,7 +24,7 @@ def accepts_layer_norm(x: Array, gain: Array = None, bias: Array = None, **setti
 def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Vjp]:
     """x (..., C), gain (C), bias (C) of float32  ->  y (..., C), stored in bfloat16 under that precision.
 
-    Saves x, gain, and mean and 1/deviation of each row.
+    Saves x, gain, and each row's mean and 1/(standard deviation).
     """
     xp, shape, C = array_module(x), x.shape, x.shape[-1]
     rows, gain = as_rows(x), as_contiguous(gain)
@@ -43,8 +43,8 @@ def layer_norm(x: Array, gain: Array, bias: Array, *, eps: float = 1e-5) -> tupl
     )
 
     def vjp(dy: Array) -> tuple[Array, Array, Array]:
-        warps = min(MOST_WARPS, _SHARED_FLOATS // (2 * C))
-        blocks = min(MOST_BLOCKS, blocks_for(N, warps))
+        warps = min(MAX_WARPS, _SHARED_FLOATS // (2 * C))
+        blocks = min(MAX_BLOCKS, blocks_for(N, warps))
         dx = xp.empty_like(rows)
         partial = xp.empty((2, blocks, C), rows.dtype)  # of the gradients of gain and bias
         backward = rows, mean, rstd, gain, as_rows(dy), dx, partial[0], partial[1], N, C

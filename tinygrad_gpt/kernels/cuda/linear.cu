@@ -1,6 +1,6 @@
 // The bias of a linear layer, written into every row before the product is added to it.
 //
-// A block takes up to 4 blockDim.x columns of one row, a thread four of them.
+// A block takes up to 4 blockDim.x columns of one row, each thread four of them.
 #include "common.cuh"
 
 extern "C" __global__ void fill_rows(const float* row, T* out, int columns) {

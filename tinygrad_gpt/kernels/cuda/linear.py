@@ -1,4 +1,4 @@
-"""Linear layer: three products by cuBLAS, the bias added by the first of them."""
+"""Linear layer: three products by cuBLAS, of which the first also adds the bias."""
 
 from tinygrad_gpt.backend import Array, Vjp, array_module
 from tinygrad_gpt.kernels.cuda.arrays import THREADS, as_contiguous, as_rows, blocks_for, storage_define
@@ -9,7 +9,7 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 
 
 def accepts_linear(x: Array, weight: Array = None, bias: Array | None = None) -> bool:
-    """Whether the parameters are float32, the shapes fit as they are, and there are entries."""
+    """True if the parameters are float32, the shapes fit and no array is empty; else the op runs, and may raise."""
     if weight is None or weight.ndim != 2 or x.shape[-1:] != weight.shape[:1] or not x.size or not weight.size:
         return False
     if bias is not None and (bias.dtype.name != "float32" or bias.shape != weight.shape[1:]):
@@ -18,9 +18,9 @@ def accepts_linear(x: Array, weight: Array = None, bias: Array | None = None) ->
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
-    """x (..., I), weight (I, O), bias (O)  ->  y (..., O).  Without a bias the vjp answers two gradients.
+    """x (..., I), weight (I, O), bias (O)  ->  y (..., O).  Without a bias the vjp returns two gradients.
 
-    x is float32, or bfloat16 and the parameters float32: then a copy of the weight in bfloat16 takes part and is saved.
+    The parameters are float32.  x is float32 or bfloat16; for bfloat16 a bfloat16 copy of the weight is used and saved.
     """
     xp, shape = array_module(x), x.shape
     rows = as_rows(x)  # (N, I)
@@ -52,7 +52,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, V
 
 
 def gemm_ready(weight: Array, dtype: object) -> Array:
-    """A matrix in this dtype, laid out so that cuBLAS can read it: its rows or its columns lie together."""
-    if weight.flags.f_contiguous:  # a transposed one stays transposed
+    """A matrix in this dtype that cuBLAS can read: its rows or its columns are contiguous."""
+    if weight.flags.f_contiguous:  # a transposed matrix stays transposed
         return cast(as_contiguous(weight.T), dtype).T
     return cast(as_contiguous(weight), dtype)

@@ -1,7 +1,7 @@
-"""Head and loss with some rows of logits at a time, turned into their own gradient in place.
+"""Head and loss with the logits of only some rows at a time, which are overwritten with their own gradient.
 
-The last chunk of rows keeps what it has made for the way back; a batch of more rows than one chunk makes the others'
-logits a second time there, instead of holding all of them.
+The gradient of the last chunk of rows is saved for backward.  If there are more chunks, backward computes their logits
+a second time, so that they need not all be stored.
 """
 
 from typing import Any, Literal
@@ -14,16 +14,14 @@ from tinygrad_gpt.kernels.cuda.gemm import gemm
 from tinygrad_gpt.kernels.cuda.launcher import launch
 from tinygrad_gpt.kernels.cuda.linear import gemm_ready
 
-_LOGITS_PER_CHUNK = (
-    2**29
-)  # logits of a chunk: 2 GB of float32; where there are several, two full ones are held on the way back
-_ROW_ALIGNMENT = 8  # rows of logits begin at multiples of so many: GPT-2's 50,257 would leave them unaligned
+_LOGITS_PER_CHUNK = 2**29  # 2 GB of float32; if there are several chunks, backward needs memory for two
+_ROW_ALIGNMENT = 8  # entries; each row of logits begins at a multiple, which GPT-2's 50,257 is not
 
 
 def accepts_linear_cross_entropy(
     x: Array, weight: Array = None, targets: Array = None, *, reduction: str = "mean", **settings: Any
 ) -> bool:
-    """Whether the weight is float32, the shapes fit, and there are entries: the op says what is wrong with the rest."""
+    """True if the weight is float32, the shapes fit and no array is empty; else the op runs, and may raise."""
     if targets is None or targets.shape != x.shape[:-1] or x.shape[-1:] != weight.shape[1:]:
         return False
     return reduction in ("mean", "sum") and weight.dtype.name == "float32" and bool(x.size and weight.size)
@@ -39,7 +37,7 @@ def linear_cross_entropy(
 ) -> tuple[Array, Vjp]:
     """x (..., C), weight (V, C), targets (...) of int  ->  loss () of float32, in nats.
 
-    x is float32, or bfloat16 with a float32 weight, and logits are stored as x is.  A target outside the vocabulary
+    The weight is float32, x is float32 or bfloat16, and logits have the dtype of x.  A target outside the vocabulary
     makes the loss nan.
     """
     xp, shape, (V, C) = array_module(x), x.shape, weight.shape
@@ -50,9 +48,9 @@ def linear_cross_entropy(
     stored = storage_define(rows)
 
     def slopes(chunk: slice) -> Array:
-        """dnll/dlogits of a chunk of rows, each of its own nll; enters those on the way."""
+        """dnll/dlogits of a chunk, for each row's own nll; also writes the rows' losses into nll."""
         x, of_rows = rows[chunk], (y[chunk], nll[chunk])
-        logits = xp.empty((len(x), apart), rows.dtype)  # the last few of a row are never looked at
+        logits = xp.empty((len(x), apart), rows.dtype)  # the last few entries of a row are never read
         gemm(x, head.T, logits[:, :V])
         launch(
             FILE,
@@ -64,13 +62,12 @@ def linear_cross_entropy(
         )
         return logits[:, :V]
 
-    per_chunk = blocks_for(
-        N, blocks_for(N, max(1, _LOGITS_PER_CHUNK // V))
-    )  # all alike: the last, which is kept, is a full one
+    # chunks of equal size, so that the last one, which is saved, is not short
+    per_chunk = blocks_for(N, blocks_for(N, max(1, _LOGITS_PER_CHUNK // V)))
     chunks = [slice(start, min(start + per_chunk, N)) for start in range(0, N, per_chunk)]
     last: Array = None
     for chunk in chunks:
-        last = None  # before the next is made
+        last = None  # frees it before the next one is computed
         last = slopes(chunk)
     loss, divisor = loss_of_rows(nll, y, ignoring, reduction, stored)
 

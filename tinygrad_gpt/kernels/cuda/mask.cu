@@ -1,8 +1,8 @@
-// A dropout mask written down, for whoever cannot draw it on the fly: 0 or `scale`, by the bits of rng.py's
-// Dropout.keep.
+// A dropout mask as an array, for ops that cannot draw it on the fly: 0 or `scale`, by the bits of rng.py's
+// Dropout.mask.
 //
-// A thread takes the 16 entries that one Philox block decides: block `blockIdx.x * blockDim.x + threadIdx.x` of row
-// blockIdx.y, rows being what axis 0 counts.  T is float or double.
+// A thread takes the 16 entries of one Philox block: block `blockIdx.x * blockDim.x + threadIdx.x` of row blockIdx.y;
+// rows are counted by axis 0.  T is float or double.
 #include "philox.cuh"
 
 extern "C" __global__ void draw_mask(T* mask, size_t rows, size_t per_row, unsigned long long seed,

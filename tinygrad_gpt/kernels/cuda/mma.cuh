@@ -1,4 +1,4 @@
-// One product on tensor cores, and how a warp holds what goes in and comes out.
+// One product on tensor cores, and how a warp holds its operands and its result.
 //
 //     d (16 x 8, float32)  +=  a (16 x 16, bfloat16) times b (16 x 8, bfloat16)
 //
@@ -6,7 +6,7 @@
 //     a[0 ... 3]  rows g, g + 8, g, g + 8;  columns 2t, 2t + 1, and eight more in a[2], a[3]
 //     b[0 ... 1]  column g;  rows 2t, 2t + 1, and eight more in b[1]
 //     d[0 ... 3]  rows g, g, g + 8, g + 8;  columns 2t, 2t + 1, 2t, 2t + 1
-// Two d side by side, 16 x 16, are held as an a is: weights just computed go into the next product from registers.
+// Two d side by side, 16 x 16, have the layout of an a, so weights go from registers directly into the next product.
 //
 // Factors come from shared memory, four 8 x 8 matrices at a time, as each lane needs them; lane i names the place of
 // row i % 8 of matrix i / 8, eight entries at a multiple of 16 bytes.  Register n of a lane gets of matrix n: row g,

@@ -1,11 +1,11 @@
-// AdamW in one launch over all parameters, the gradient's norm in two.  The arithmetic is kernels/cpu/adamw.py's.
+// AdamW in one launch over all parameters, the gradients' norm in two.  The arithmetic is that of kernels/cpu/adamw.py.
 //
-// Parameters lie anywhere: `arrays` holds the addresses of p, dp, m and v of each (4 a row), `chunks` for each block
-// the number of its parameter, and where in it the block's entries begin and end.  Only those with a gradient are
-// there.
+// Each parameter has its own memory: `arrays` has the addresses of p, dp, m and v of each (4 per row), `chunks` for
+// each block the number of its parameter, and where in it the block's entries begin and end.  Only parameters with a
+// gradient are in them.
 //
-// What must not happen is decided here: `outcome` says by how much gradients are scaled, or is negative if nothing may
-// be updated, because the norm or the loss is not finite.
+// The device itself decides whether to update: `outcome` is the factor of the gradients, or negative if nothing may be
+// updated, because the norm or the loss is not finite.
 #include "block.cuh"
 
 struct Chunk {
@@ -58,7 +58,7 @@ extern "C" __global__ void norm_and_outcome(const double* sums, int n_chunks, co
     for (int i = threadIdx.x; i < n_updated; i += blockDim.x) steps[updated[i]] += 1;
 }
 
-// What an entry's update needs of its step, the same for all entries of a parameter.
+// The numbers of a step that are the same for all entries of a parameter.
 struct Factors {
   float beta1, first, beta2, second, eps, size, shrink;
 };

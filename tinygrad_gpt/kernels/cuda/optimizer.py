@@ -1,7 +1,7 @@
-"""AdamW and the gradient's norm: a few launches for all parameters, and nothing that the host would wait for.
+"""AdamW and the gradients' norm: a few launches for all parameters, for which the host never waits.
 
-Kernels find the arrays through tables of addresses on the device.  A table goes there once; training asks for the same
-memory in every step, so CuPy's pool gives gradients the same few addresses again and again.
+Kernels find the arrays through tables of addresses on the device.  A table is sent once: training allocates the same
+memory in every step, so CuPy's pool gives the gradients the same few addresses again and again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from tinygrad_gpt.kernels.cuda.launcher import launch
 
 _FILE = "optimizer.cu"
 CHUNK = 2**16  # entries that one block takes; a multiple of four
-_MAX_TABLES = 64  # kept
+_MAX_TABLES = 64  # in the cache
 
 
 def accepts_adamw_update(
@@ -27,7 +27,7 @@ def accepts_adamw_update(
     v: Mapping[str, Array],
     **settings: Any,
 ) -> bool:
-    """Whether there are gradients, all arrays are float32, and those that are written to have no gaps."""
+    """True if there are gradients, all arrays are float32, and those that are written to are contiguous."""
     written = [array[name] for name in gradients for array in (parameters, m, v)]
     return (
         bool(written) and accepts_total_of_squares(*gradients.values(), *written) and all(map(_is_contiguous, written))
@@ -50,12 +50,12 @@ def adamw_update(
     max_norm: float,
     loss: Array | None,
 ) -> Array:
-    """One step of every parameter that has a gradient, all by name; the norm of all gradients, () of float64.
+    """One step of every parameter that has a gradient, all by name.  Returns the gradients' norm, () of float64.
 
-    Nothing changes, step counts neither, if the norm or the loss is not finite.
+    If the norm or the loss is not finite, nothing changes, not even step counts.
     """
     names = [name for name in parameters if name in gradients]
-    dps = [as_contiguous(gradients[name]) for name in names]  # held until all is launched
+    dps = [as_contiguous(gradients[name]) for name in names]  # kept alive until all kernels are launched
     xp = array_module(step_counts)
     updated = _to_current_device("int64", tuple(i for i, name in enumerate(parameters) if name in gradients))
     decayed = _to_current_device("bool", tuple(decays[name] for name in names))
@@ -74,12 +74,11 @@ def adamw_update(
 
 
 def accepts_total_of_squares(*arrays: Array) -> bool:
-    """Whether all arrays are float32: a kernel takes them by their addresses."""
+    """True if all arrays are float32, which the kernel cannot see: it gets their addresses."""
     return all(array.dtype.name == "float32" for array in arrays)
 
 
 def _is_contiguous(array: Array) -> bool:
-    """Whether the entries lie one behind the other, in C order."""
     return bool(array.flags.c_contiguous)
 
 
@@ -100,7 +99,7 @@ def _norm_and_outcome(
     counts: Array | None,
     updated: Array | None,
 ) -> tuple[Array, Array]:
-    """The norm () of all gradients in the table, and what becomes of them (), as optimizer.cu says; counts go up."""
+    """The norm () of all gradients in the table, and the outcome () of optimizer.cu; also counts the steps."""
     sums, norm, outcome = xp.empty(len(chunks), "float64"), xp.empty((), "float64"), xp.empty((), "float64")
     launch(_FILE, "squares_of_chunks", table, chunks, sums, grid=len(chunks), block=THREADS)
     n_updated = 0 if updated is None else len(updated)
@@ -110,12 +109,12 @@ def _norm_and_outcome(
 
 
 def _table_of(groups: Iterable[tuple[Array, Array, Array, Array]]) -> Array:
-    """(K, 4) addresses on the device, of p, dp, m and v of each parameter."""
+    """The addresses of p, dp, m and v of each parameter: (K, 4), on the device."""
     return _to_current_device("uint64", tuple(array.data.ptr for group in groups for array in group)).reshape(-1, 4)
 
 
 def _chunks_of(arrays: Sequence[Array]) -> Array:
-    """(blocks, 3) on the device: each block's array by number, and where in it the block begins and ends."""
+    """For each block the number of its array, and where it begins and ends in it: (blocks, 3), on the device."""
     sizes = [array.size for array in arrays]
     starts = [(i, start) for i, size in enumerate(sizes) for start in range(0, size, CHUNK)]
     numbers = (number for i, start in starts for number in (i, start, min(start + CHUNK, sizes[i])))
@@ -123,11 +122,11 @@ def _chunks_of(arrays: Sequence[Array]) -> Array:
 
 
 def _to_current_device(dtype: str, values: tuple[int, ...]) -> Array:
-    """Numbers on the device in use, sent there when they are new."""
+    """Numbers as an array on the current device."""
     return send_once(current_device(), current_stream(), dtype, values)
 
 
 @lru_cache(maxsize=_MAX_TABLES)
 def send_once(device: int, stream: int, dtype: str, values: tuple[int, ...]) -> Array:
-    """The same for a device, and for the one stream on which the numbers are known to have arrived."""
+    """Numbers as an array on a device; cached by stream, because on another one they may not have arrived yet."""
     return to_device(np.array(values, dtype), "cuda")

@@ -1,4 +1,4 @@
-// Philox4x64-10, a generator that counts instead of remembering: four random words of 64 bits from a key and a counter.
+// Philox4x64-10, a generator without other state than a counter: four random words of 64 bits from a key and a counter.
 //
 // The bits are those of tinygrad_gpt/rng.py, which says what key and counter mean: key (seed, purpose), counter (block,
 // row, step, site).  NumPy adds one to the counter before it computes a block, so block n here is its counter n + 1.

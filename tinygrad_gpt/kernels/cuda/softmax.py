@@ -1,4 +1,4 @@
-"""Softmax and its logarithm along the last axis, a block to a row."""
+"""Softmax and its logarithm along the last axis, one block per row."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _FILE = "softmax.cu"
 
 
 def accepts_softmax(x: Array, *, axis: int = -1, **settings: Any) -> bool:
-    """Whether x has entries, and this is its last axis."""
+    """True if x is not empty and axis is its last axis."""
     return bool(x.size and x.ndim and axis in (-1, x.ndim - 1))
 
 
@@ -25,7 +25,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
 
 
 def _along_rows(name: str, x: Array) -> tuple[Array, Vjp]:
-    """One of the two, forward; its result is all that is saved."""
+    """Softmax or log_softmax, by the name of its kernel.  Saves only the result."""
     x = as_contiguous(x)
     n = x.shape[-1]
     how: dict[str, Any] = {"grid": x.size // n, "block": threads_for(n), "defines": storage_define(x)}

@@ -1,53 +1,55 @@
 """Pitfalls: wrong gradients and wrong losses that people really write, each with what catches it, and exercises.
 
-A module per pitfall: the wrong code, a symptom to look at, the code mended, and the object that the laws check.
+`cases/` has one module per pitfall: the wrong code, a symptom to look at, the fixed code, and the object that the laws
+check.  `exercises/` has vjps to write.
 
     pitfall = find("layer-norm-terms")
     pitfall.symptom(pitfall.wrong)      # prints
     pitfall.check()                     # raises laws.LawBroken
-    pitfall.check_mended()              # does not
+    pitfall.check_fixed()               # does not
 
-A pitfall needs Hypothesis, as the laws do; the list of them does not.  `exercises` is about vjps to write oneself.
+A pitfall needs Hypothesis, as the laws do; the list of them does not.
 """
 
+import ast
 from importlib import import_module
+from importlib.resources import files
 
 from tinygrad_gpt.study.pitfalls.pitfall import Pitfall as Pitfall
 
-CONTENTS = (  # name, area and title in the order of the numbers, for a list that needs no Hypothesis
-    ("broadcast-bias", "gradient", "the bias that grew"),
-    ("repeated-ids", "gradient", "a rose is a rose, once"),
-    ("layer-norm-terms", "gradient", "the loss falls, and then it cannot"),
-    ("softmax-and-ones", "gradient", "the check that passes anything"),
-    ("softmax-axis", "gradient", "a row that minds its neighbours"),
-    ("attention-scale", "gradient", "the wider the head, the larger"),
-    ("saved-value", "gradient", "right until dropout is on"),
-    ("grad-overwritten", "engine", "the last use wins"),
-    ("graph-order", "engine", "a node that could not wait"),
-    ("log-of-softmax", "loss", "one token, and the loss is infinite"),
-    ("mean-of-means", "loss", "a loss that depends on the batch size"),
-    ("mean-of-exps", "loss", "ten tokens that ruin a thousand"),
-    ("targets-not-shifted", "data", "a loss of 0, and nothing learned"),
-    ("mask-off-by-one", "model", "better than possible"),
-    ("tied-by-copy", "model", "the file holds half of the model"),
-    ("dropout-in-evaluation", "loss", "looking changes the run"),
-    ("bias-correction", "optimizer", "a first step that is too short"),
-    ("decay-in-the-gradient", "optimizer", "large gradients do not decay"),
-    ("temperature-too-late", "sampling", "a knob that does nothing"),
-    ("top-k-ties", "sampling", "the k likeliest, and some more"),
-    ("root-of-zero", "gradient", "they met, and were never seen again"),
+NAMES = (  # in the order of their numbers
+    *("broadcast-bias", "repeated-ids", "layer-norm-terms", "softmax-and-ones", "softmax-axis", "attention-scale"),
+    *("saved-value", "grad-overwritten", "graph-order", "log-of-softmax", "mean-of-means", "mean-of-exps"),
+    *("targets-not-shifted", "mask-off-by-one", "tied-by-copy", "dropout-in-evaluation", "bias-correction"),
+    *("decay-in-the-gradient", "temperature-too-late", "top-k-ties", "root-of-zero"),
 )
-NAMES = tuple(name for name, _, _ in CONTENTS)
+_CASES = f"{__name__}.cases"
 
 
 def listing() -> str:
     """A line per pitfall: number, name, area, title."""
-    return "\n".join(f"{i:>2}  {name:<22} {area:<10} {title}" for i, (name, area, title) in enumerate(CONTENTS, 1))
+    return "\n".join(_line(number, name) for number, name in enumerate(NAMES, 1))
+
+
+def _line(number: int, name: str) -> str:
+    texts = _texts_of(name)
+    return f"{number:>2}  {name:<22} {texts['area']:<10} {texts['title']}"
+
+
+def _texts_of(name: str) -> dict[str, str]:
+    """The texts in a case's `PITFALL = Pitfall(...)`, read without running the module, which needs Hypothesis."""
+    source = files(_CASES).joinpath(f"{_module(name)}.py").read_text("utf-8")
+    call = next(node.value for node in ast.parse(source).body[::-1] if isinstance(node, ast.Assign))
+    assert isinstance(call, ast.Call)
+    return {str(k.arg): str(k.value.value) for k in call.keywords if isinstance(k.value, ast.Constant)}
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _load(name: str) -> Pitfall:
-    """The pitfall of this name, one of NAMES."""
-    pitfall: Pitfall = import_module(f"{__name__}.{name.replace('-', '_')}").PITFALL
+    pitfall: Pitfall = import_module(f"{_CASES}.{_module(name)}").PITFALL
     return pitfall
 
 

@@ -1,4 +1,4 @@
-"""A pitfall told step by step, as text for a terminal of 80 columns."""
+"""A pitfall explained step by step, as text for a terminal of 80 columns."""
 
 import contextlib
 import io
@@ -30,14 +30,14 @@ def _code(pitfall: Pitfall) -> str:
 
 
 def verdict(pitfall: Pitfall, number: int) -> str:
-    """What to say to a guess."""
+    """The reply to a guess."""
     if pitfall.is_wrong(number):
         return f"Yes, line {number}."
-    return f"Line {number} is as it should be."
+    return f"Line {number} is correct."
 
 
-def told(pitfall: Pitfall) -> str:
-    """Where the mistake is, for somebody who does not guess."""
+def answer(pitfall: Pitfall) -> str:
+    """Where the mistake is, for a reader who does not guess."""
     numbers = [str(number) for number in range(1, len(pitfall.code) + 1) if pitfall.is_wrong(number)]
     if len(numbers) == 1:
         return f"It is line {numbers[0]}."
@@ -46,7 +46,7 @@ def told(pitfall: Pitfall) -> str:
     return f"It is lines {', '.join(numbers[:-1])} and {numbers[-1]}."
 
 
-def caught(pitfall: Pitfall) -> str:
+def catch(pitfall: Pitfall) -> str:
     """The law that the wrong code breaks, with the law's own message."""
     try:
         pitfall.check()
@@ -56,28 +56,28 @@ def caught(pitfall: Pitfall) -> str:
 
 
 def finding(pitfall: Pitfall, broken: laws.LawBroken) -> str:
-    """What a law has found, in its own words, and the other laws that find it."""
-    message = "\n".join(wrapped(line) for line in str(broken).splitlines())
+    """What a law found, in its own words, and the other laws that find it."""
+    message = "\n".join(wrap(line) for line in str(broken).splitlines())
     others = [f"{id} ({laws.find(id).title})" for id in pitfall.laws[1:]]
     more = "\n\n" + paragraph(f"It breaks {', '.join(others)} too.") if others else ""
     return f"What catches it:\n\n{_indented(message)}{more}"
 
 
-def wrapped(line: str) -> str:
-    """A line of a law's message, folded under its second column; code that replays the case stays in one piece."""
+def wrap(line: str) -> str:
+    """A line of a law's message, folded under its second column; code that replays the case stays on one line."""
     if "laws.find(" in line or len(line) <= _WIDTH - 2:
         return line
     return textwrap.fill(line, _WIDTH - 2, subsequent_indent=" " * 12, break_long_words=False)
 
 
-def mended(pitfall: Pitfall) -> str:
-    """The lines that change, that the law holds then, what the symptom has become, and why."""
-    pitfall.check_mended()
+def fix(pitfall: Pitfall) -> str:
+    """The lines that change, that the law then passes, what the symptom becomes, and why."""
+    pitfall.check_fixed()
     law = laws.find(pitfall.laws[0])
     parts = [
-        f"The mend:\n\n{_indented(chr(10).join(pitfall.diff()))}",
-        paragraph(f"{law.id}, {law.title}: holds. And it runs:"),
-        _indented(symptom(pitfall, pitfall.mended)),
+        f"The fix:\n\n{_indented(chr(10).join(pitfall.diff()))}",
+        paragraph(f"{law.id}, {law.title}: passed. And it runs:"),
+        _indented(symptom(pitfall, pitfall.fixed)),
         paragraph(f"Why. {pitfall.why}"),
     ]
     if pitfall.sources:

@@ -1,4 +1,4 @@
-"""What is around an AdamW update: settings, moments, steps counted.  The update itself is the pitfall's."""
+"""An AdamW around an update rule: settings, moments, step counts.  The rule itself comes from the pitfall."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from tinygrad_gpt import laws
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.pitfalls.pitfall import Code
 
-State = tuple[Array, Array, int]  # m, v, and the number of the step, 1 at the first
+State = tuple[Array, Array, int]  # m, v, and the number of the step, which starts at 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class AdamW:
 
 
 def under_test(update: Code) -> laws.OptimizerUnderTest:
-    """The optimizer with this update.  Everything decays, as in PyTorch."""
+    """The optimizer with this update rule.  All parameters decay, as in PyTorch."""
     return laws.OptimizerUnderTest(
         name="AdamW",
         init=lambda parameters, **settings: AdamW(update, parameters, **settings),

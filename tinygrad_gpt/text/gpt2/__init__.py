@@ -1,14 +1,14 @@
-"""GPT-2's byte-pair encoding, offline: the merge table ships with the package, tiktoken applies it.
+"""GPT-2's byte-pair encoding, offline: the merge table is part of the package, and tiktoken applies it.
 
-vocab.bpe.xz is the published `vocab.bpe` (MIT, see LICENSE), compressed.  Its 50,000 lines are pairs to merge, the
-first line the first; the 50,257 ids follow from it alone:
+vocab.bpe.xz is the published `vocab.bpe` (MIT, see LICENSE), compressed.  Its 50,000 lines are the pairs to merge, in
+order of priority.  All 50,257 ids follow from it:
 
     0 ... 255         the single bytes, in the order of byte_symbols()
     256 ... 50255     the pairs joined, one per line
     50256             <|endoftext|>
 
-<|endoftext|> in a text is ordinary text, spelled with seven ordinary tokens, unless the tokenizer was asked to take it
-for the token: GPT2(end_of_text=True).
+<|endoftext|> in a text is ordinary text, spelled with seven ordinary tokens; with GPT2(end_of_text=True) it becomes
+the token of that name.
 
 Source.  Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2; openai/gpt-2.
 """
@@ -29,14 +29,14 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.text.tokenizer import END_OF_TEXT, Tokenizer, to_utf8
 
 VOCAB_BPE_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
-_CHARACTERS_PER_CALL = 2**20  # characters
+_CHARACTERS_PER_CALL = 2**20
 END_OF_TEXT_ID = 50256
 
-# GPT-2's own pattern (openai/gpt-2, src/encoder.py) with possessive runs: the same pieces, found without backtracking.
-# `\s++$` is new for that reason too: space at the very end is one piece, as `\s+(?!\S)` would have it.
+# GPT-2's own pattern (openai/gpt-2, src/encoder.py) with possessive quantifiers: the same pieces without backtracking.
+# `\s++$` is added for that reason too: whitespace at the very end is one piece, as with `\s+(?!\S)`.
 _PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 
-# Unicode's White_Space, which is what \s means above.  Python's \s holds U+001C to U+001F as well.
+# Unicode's White_Space, which is what \s means above.  Python's \s also matches U+001C to U+001F.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 _LONG_SPACE = re.compile(f"[{SPACE}]{{1000,}}")
 
@@ -53,7 +53,7 @@ def byte_symbols() -> dict[str, int]:
 
 
 def merge_table() -> str:
-    """The text of vocab.bpe.  Raises RuntimeError if the installed file is not the published one, byte for byte."""
+    """The text of vocab.bpe.  Raises RuntimeError if the installed file differs from the published one."""
     packed = files("tinygrad_gpt.text.gpt2").joinpath("vocab.bpe.xz").read_bytes()
     try:
         table = lzma.decompress(packed)
@@ -76,7 +76,7 @@ def token_bytes() -> tuple[bytes, ...]:
 
 @cache
 def encoding() -> tiktoken.Encoding:
-    """tiktoken's encoder over the table.  Built once, at the first use; no network, no plugins."""
+    """tiktoken's encoder for the table, built at the first use, without network or plugins."""
     return tiktoken.Encoding(
         "gpt2",
         pat_str=_PATTERN,
@@ -110,19 +110,19 @@ class GPT2(Tokenizer):
         ids = [np.empty(0, np.int32)]
         for n, part in enumerate(text.split(END_OF_TEXT) if self.end_of_text else [text]):
             ids += [np.array([END_OF_TEXT_ID], np.int32)] if n else []
-            ids += self.ordinary(part)
+            ids += self.encode_ordinary(part)
         return np.concatenate(ids)
 
-    def ordinary(self, text: str) -> Iterator[Array]:
-        """The ids of a text in which nothing is END_OF_TEXT, piece by piece."""
+    def encode_ordinary(self, text: str) -> Iterator[Array]:
+        """The ids of a text without the token <|endoftext|>, piece by piece."""
         for part in _without_long_space(text):
-            for piece in self.in_pieces(part):
+            for piece in self.split(part):
                 yield np.array(encoding().encode_ordinary(piece), np.int32)
 
-    def in_pieces(self, text: str) -> Iterator[str]:
-        """text in pieces that encode to the same ids: between two of them Python hears a Ctrl-C.
+    def split(self, text: str) -> Iterator[str]:
+        """text in pieces that encode to the same ids: between two pieces Python can handle a Ctrl-C.
 
-        A piece has at most AT_ONCE characters, or twice the longest stretch without a safe cut, if that is more.
+        A piece has at most 2**20 characters, or twice the longest stretch without a safe cut if that is more.
         """
         start, window = 0, _CHARACTERS_PER_CALL
         while len(text) - start > window:
@@ -133,9 +133,9 @@ class GPT2(Tokenizer):
         yield text[start:]
 
     def safe_cut(self, text: str) -> int:
-        """The last place where space follows something else: there every piece of PATTERN ends, whatever comes next.
+        """The last position where a space follows another character: there a piece of PATTERN always ends.
 
-        A line's end is no such place: of "a\\n\\nb" and of "a\\n\\n" the pattern makes different pieces.
+        A newline is not enough: the pattern divides "a\\n\\nb" and "a\\n\\n" differently.
         """
         for i in range(len(text) - 1, 0, -1):
             if text[i] in SPACE and text[i - 1] not in SPACE:
@@ -144,10 +144,10 @@ class GPT2(Tokenizer):
 
 
 def _without_long_space(text: str) -> Iterator[str]:
-    """text in parts that encode to the same ids, none with a long run of space before anything else.
+    """text in parts that encode to the same ids, and have no long run of whitespace before other characters.
 
-    The matcher behind tiktoken keeps a way back for each character of such a run, and panics at a million.
-    PATTERN takes a run without its last character (that one belongs to what follows), so the cuts are known.
+    tiktoken's regular-expression engine saves a backtracking point for each character of such a run, and panics at a
+    million.  PATTERN matches a run without its last character, which belongs to the next piece, so the cuts are known.
     """
     start = 0
     for run in _LONG_SPACE.finditer(text):

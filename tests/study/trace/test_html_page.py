@@ -1,0 +1,92 @@
+"""The page as a file: whole, small, and with the trace's numbers in it."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.study.trace.html_page import page
+from tinygrad_gpt.study.trace.recorder import trace
+from tinygrad_gpt.study.trace.spot_checks import Check
+from tinygrad_gpt.tape import Tensor
+
+LARGE = GPTConfig(vocab_size=1000, context_length=128, emb_dim=256, n_heads=8, n_layers=2, drop_rate=0.1)
+
+
+def content(text):
+    """What the page has been given."""
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(data)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    ids = np.random.default_rng(0).integers(0, 1000, (4, 128))
+    with trace() as t:
+        GPT(LARGE).loss(ids, ids).backward()
+    return t
+
+
+def test_two_layers_stay_far_below_three_megabytes(recorded):
+    assert len(page(recorded).encode()) < 1_500_000
+
+
+def test_the_numbers_are_the_traces(recorded):
+    t, got = recorded, content(page(recorded))
+    assert [(op["name"], op["scope"], op["output"]) for op in got["ops"]] == [
+        (op.name, op.scope, op.output.index) for op in t.ops
+    ]
+    assert got["events"] == [{"way": event.way, "op": event.op.index} for event in t.events]
+    for value, entry in zip(t.values, got["values"], strict=True):
+        stats = entry["stats"]
+        assert (tuple(stats["shape"]), stats["dtype"]) == (value.stats.shape, value.stats.dtype)
+        assert [stats["mean"], stats["std"]] == pytest.approx([value.stats.mean, value.stats.std], rel=1e-5)
+        assert [term["op"] for term in entry["terms"]] == [term.op for term in value.terms]
+        rows, columns, _, cells, *_ = entry["map"]
+        assert len(base64.b64decode(cells)) == rows * columns <= 40 * 96
+
+
+def test_every_op_has_its_rule_formula_and_code(recorded):
+    about = content(page(recorded))["about"]
+    assert set(about) == {op.name for op in recorded.ops}
+    for name, entry in about.items():
+        assert entry["rule"]
+        assert "<math>" in entry["formulas"]
+        assert entry["code"]["text"].startswith(f"def {name}(")
+    assert "def vjp" in content(page(recorded))["kernels"]["tinygrad_gpt.kernels.cpu.gelu"]["text"]
+
+
+def test_nothing_in_it_can_end_the_script_or_load_anything():
+    x = Tensor(np.ones(2), requires_grad=True)
+    with trace({"</script><img src=http://x>": x}) as t:
+        x.sum().backward()
+    text = page(t, title="</title><script>alert(1)</script>", facts={"<!--": "]]>"})
+    assert text.count("</script>") == 2
+    assert text.count("<script") == 2
+    assert "<title>&lt;/title&gt;&lt;script&gt;" in text
+    assert content(text)["values"][0]["name"] == "</script><img src=http://x>"
+    assert not re.search(r"<(?:link|img|iframe|object)\b|@import|url\(", text.replace("\\u003c", ""))
+    assert "default-src 'none'" in text
+
+
+def test_checks_stand_with_their_array_and_nan_is_none():
+    x = Tensor(np.ones(2), requires_grad=True)
+    with trace() as t:
+        x.sum().backward()
+    got = content(page(t, checks=[Check(0, (1,), 1.0, 1.0, np.nan, 1.0)], note="how"))
+    numbers = {"at": 1.0, "analytic": 1.0, "numeric": None, "difference": None, "scale": 1.0}
+    assert got["checks"] == [{"value": 0, "index": [1], **numbers}]
+    assert got["note"] == "how"
+
+
+def test_a_mark_of_the_page_s_own_in_what_it_is_given_is_text():
+    title = "TITLE of DATA /* STYLE */ /* PROGRAM */"
+    x = Tensor(np.ones(2), requires_grad=True)
+    with trace({"DATA": x}) as t:
+        x.sum().backward()
+    text = page(t, title=title, note=title)
+    assert (content(text)["title"], content(text)["note"], content(text)["values"][0]["name"]) == (title, title, "DATA")
+    assert f"<title>{title}</title>" in text

@@ -1,0 +1,52 @@
+"""What it costs to train a model: bytes of memory, and floating-point operations.
+
+B rows are computed together, of T tokens each; C, H, L, V are the model's width, heads, layers and vocabulary.
+"""
+
+from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
+from tinygrad_gpt.nn.config import GPTConfig, count_parameters
+
+_BYTES_PER_NUMBER = 4  # float32
+_COPIES_OF_PARAMETERS = 4  # the parameters, their gradients, and AdamW's two moments
+
+
+def training_bytes(config: GPTConfig, rows: int, *, activation_checkpointing: bool = False) -> int:
+    """Bytes of the arrays that a training step needs at its peak, at most.  rows is B.
+
+    4 bytes for each of these float32 numbers:
+
+        4 count_parameters(config)             parameters, gradients, AdamW's m and v
+        B T L (20 C + H T / 2)                 saved by the blocks for backward; the attention weights are causal
+        B T L (22 C + 3 H T / 2)               the same with dropout
+        B T 4 C                                saved before the first block and after the last
+        min(B T V, 2 max(CHUNK, V))            logits: the loss computes them in chunks, and at most two exist
+
+    With activation checkpointing each block saves only its input, B T C, and one block at a time all the rest.
+    Python, its libraries and short-lived arrays are not counted.
+    """
+    T, C, L = config.context_length, config.emb_dim, config.n_layers
+    tokens = rows * T
+    vectors, attention_rows = (22, 1.5) if config.drop_rate else (20, 0.5)
+    per_block = vectors * C + int(attention_rows * config.n_heads * T)
+    saved = per_block + L * C if activation_checkpointing else L * per_block
+    logits = min(tokens * config.vocab_size, 2 * max(CHUNK, config.vocab_size))
+    numbers = _COPIES_OF_PARAMETERS * count_parameters(config) + tokens * (saved + 4 * C) + logits
+    return _BYTES_PER_NUMBER * numbers
+
+
+def checkpoint_bytes(config: GPTConfig) -> int:
+    """Bytes of a checkpoint: the parameters and AdamW's two moments, in float32.  Its header is not counted."""
+    return 3 * _BYTES_PER_NUMBER * count_parameters(config)
+
+
+def training_flops(config: GPTConfig, n_tokens: int) -> int:
+    """Floating-point operations to train on n_tokens tokens: a multiplication and an addition are two.
+
+    Per token 6 (12 L C^2 + V C) for the matrix products with weights (2 forward, 4 backward, for each weight), and
+    12 L T C for the attention scores and the mixing of values, future positions included.  The rest is not counted.
+
+    Source: Chowdhery et al., PaLM, 2022, appendix B.
+    """
+    T, C, L = config.context_length, config.emb_dim, config.n_layers
+    weights = 12 * L * C * C + config.vocab_size * C
+    return n_tokens * (6 * weights + 12 * L * T * C)

@@ -1,0 +1,1 @@
+"""The pitfalls, one module each: wrong code, a symptom, the fixed code, and the object that the laws check."""
