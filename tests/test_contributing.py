@@ -90,7 +90,7 @@ A_SETTING = {
         ("    min_p: MinP", f"    {NAME}: MinProbability = None\n"),
         ("min_p=options.min_p)", f"{NAME}=options.{NAME}, "),
     ],
-    "next_token.html": [
+    "next_token/page.html": [
         ("min_p = null}", f"{NAME} = null, "),
         (
             "  const total = weights.reduce",
@@ -116,7 +116,7 @@ for ask in (lambda: probabilities(x, min_probability=2.0), lambda: SamplerSettin
 model = GPT(GPTConfig(vocab_size=5, context_length=4, emb_dim=4, n_heads=1, n_layers=1))
 likeliest = list(generate(model, [[1]], 3))
 assert list(generate(model, [[1]], 3, temperature=1.0, min_probability=1.0)) == likeliest
-(page,) = Path(study.__file__).parent.rglob("next_token.html")
+(page,) = Path(study.__file__).parent.rglob("next_token/page.html")
 page = page.read_text("utf-8")
 missing = [name for name in RULES if f"  {name}: {{label: " not in page or f"{name} = " not in page]
 assert not missing, f"the page lacks {missing}"
