@@ -15,8 +15,23 @@ from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.cli.terminal import InterruptedBySignal, StopFlag, stop_on_signal
 from tinygrad_gpt.cli.train import corpus, evaluation, plan, recorder, saver, steps
 
-NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 LONGER = [*FLAGS.split(), "--steps", "60", "--eval-every", "7", "--checkpoint-every", "11", "--sample-tokens", "20"]
+NUMBERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture(autouse=True)
+def a_hang_up_is_not_ignored():
+    """Under nohup it is, and a child process inherits that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_under_nohup_a_hang_up_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_on_signal() as stop:
+        signal.raise_signal(signal.SIGHUP)
+    assert not stop.requested
 
 
 @pytest.fixture(scope="module")
