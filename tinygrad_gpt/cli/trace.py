@@ -156,6 +156,7 @@ def main(argv: Sequence[str]) -> int:
             step = _prepare_step(options)
             recording, facts, check = _trace_model(options, step)
             tokens = step.tokens
+        answers = [_why(recording, name, index, tokens) for name, indices in explained for index in indices]
         checks: list[Check] = []
         if chosen or ((options.json or options.html) and options.checks):
             checks = check(recording, chosen)
@@ -169,9 +170,8 @@ def main(argv: Sequence[str]) -> int:
         _traverse_tape(recording, width)
     elif options.json is None and options.html is None and not explained:
         print(recording.tree(width))
-    for name, indices in explained:
-        for index in indices:
-            print(f"{_why(recording, name, index, tokens)}\n")
+    for answer in answers:
+        print(f"{answer}\n")
     _show_checks(recording, [c for c in checks if c.index in chosen.get(recording.values[c.value].name, [])])
     return 0
 

@@ -43,7 +43,7 @@ def entries_of(data, shape):
 
 
 def require_sum(found, want):
-    assert found.total == pytest.approx(want, rel=1e-9, abs=1e-9 * found.size + 1e-300)
+    assert found.total == pytest.approx(want, rel=1e-9, abs=1e-9 * found.sum_of_magnitudes + 1e-300)
 
 
 @pytest.mark.parametrize("sut", SUTS, ids=lambda sut: sut.name)
@@ -74,31 +74,91 @@ def test_a_factor_stands_where_it_says(sut, data):
     for term in entry_sum(call, name, index).terms():
         assert term.value == pytest.approx(math.prod(factor.value for factor in term.factors), rel=1e-12)
         for factor in term.factors:
-            entry = f"{factor.array}[{', '.join(map(str, factor.index or ()))}]".removesuffix("[]")
-            if factor.array in arrays and factor.label == entry:
-                assert factor.value == arrays[factor.array][factor.index], factor.label
+            if factor.name in arrays and factor.form == "{}":
+                assert factor.value == arrays[factor.name][factor.index], factor.label()
 
 
 def test_every_op_has_rules():
     assert set(RULES) == set(ops.ALL_OPS)
 
 
+def attention_by_ops(call):
+    """S, P, A and their gradients, from the ops that the derivation names."""
+    qkv, *mask = call.inputs.values()
+    (B, T, width), H = qkv.shape, call.settings["n_heads"]
+    q, k, v = qkv.reshape(B, T, 3, H, width // 3 // H).transpose(2, 0, 3, 1, 4)
+    S, S_vjp = ops.masked_fill(
+        q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1]), np.triu(np.ones((T, T), bool), 1), value=-math.inf
+    )
+    del S_vjp
+    P, softmax_vjp = ops.softmax(S)
+    M = mask[0] if mask else np.ones_like(P)
+    dA = call.dy.reshape(B, T, H, -1).swapaxes(1, 2) @ v.swapaxes(-1, -2)
+    return {"S": S, "P": P, "A": P * M, "dA": dA, "dP": dA * M, "dS": softmax_vjp(dA * M)[0]}
+
+
 @given(data=st.data())
 def test_the_arrays_inside_attention_add_up(data):
-    """Down to the queries, keys and values: dS from P and dP, dP from dA, dA from dy and V."""
+    """Down to the queries, keys and values; at a key after its query too."""
     sut = CASES["causal_attention"][data.draw(st.integers(0, 1))]
     call, _ = drawn(data, sut)
-    B, T, _ = call.y.shape
-    assume(B * T)
-    inside = call.inside
-    entry_sum(call, "y", (0, 0, 0))
-    arrays = inside["inside"]
-    for name in ("S", "P", "A", "dA", "dP", "dS"):
-        array = getattr(arrays, name)
+    for name, array in attention_by_ops(call).items():
         index = entries_of(data, array.shape)
-        if index[-1] > index[-2]:
-            continue
-        require_sum(entry_sum(call, name, index), float(array[index]))
+        found = entry_sum(call, name, index)
+        if name == "S" and index[-1] > index[-2]:
+            assert found.total == -math.inf
+        else:
+            require_sum(found, float(array[index]))
+
+
+@given(data=st.data())
+def test_the_arrays_inside_layer_norm_and_the_losses_add_up(data):
+    call, _ = drawn(data, CASES["layer_norm"][0])
+    x = call.array("x")
+    xhat = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    index = entries_of(data, x.shape)
+    assert entry_sum(call, "x̂", index).total == pytest.approx(xhat[index], rel=1e-9, abs=1e-6)  # x near 64
+
+    call, _ = drawn(data, CASES["linear_cross_entropy"][0])
+    x, weight, targets = call.inputs.values()
+    logits, _ = ops.linear(x, weight.T)
+    losses = {
+        "logits": logits,
+        "dlogits": ops.cross_entropy(logits, targets, **call.settings)[1](call.dy)[0],
+        "p": ops.softmax(logits)[0],
+        "nll": -np.take_along_axis(ops.log_softmax(logits)[0], np.maximum(targets, 0)[..., None], -1)[..., 0],
+    }
+    ignored = targets == call.settings.get("ignore_index")
+    for name, array in losses.items():
+        index = entries_of(data, array.shape)
+        if name != "logits" and ignored[index[: ignored.ndim]]:
+            assert len(entry_sum(call, name, index)) == 0
+        else:
+            require_sum(entry_sum(call, name, index), float(array[index]))
+
+
+@pytest.mark.parametrize(
+    ("op", "arrays", "settings", "total"),
+    [
+        (ops.cross_entropy, {"logits": np.zeros((1, 2)), "targets": np.array([7])}, {"ignore_index": 7}, 0.0),
+        (ops.var, {"x": np.array([3.0])}, {"ddof": 1}, math.nan),
+        (ops.max, {"x": np.array([3.0, math.nan])}, {}, math.nan),
+        (ops.sum, {"x": np.array([math.inf, -math.inf])}, {}, math.nan),
+        (ops.sum, {"x": np.array([1e308, 1e308])}, {}, math.inf),
+        (ops.divide, {"a": np.ones(2), "b": np.array([0.0, 2.0])}, {}, math.inf),
+    ],
+)
+def test_a_diverged_step_has_sums_too(op, arrays, settings, total):
+    """Without an exception and without a warning."""
+    with np.errstate(all="ignore"):
+        y, vjp = op(*arrays.values(), **settings)
+        y = np.asarray(y)
+        grads = dict(zip(arrays, vjp(np.ones_like(y)), strict=True))
+    call = Computation(op, arrays, settings, y, np.ones_like(y))
+    assert str(entry_sum(call, "y", (0,) * y.ndim).total) == str(total)
+    for name, grad in grads.items():
+        if grad is not None:
+            entry_sum(call, f"d{name}", (0,) * grad.ndim).terms()
 
 
 def test_terms_come_by_size():
@@ -107,8 +167,8 @@ def test_terms_come_by_size():
     found = entry_sum(Computation(ops.linear, {"x": x, "weight": weight}, {}, y), "y", (0, 0))
     assert [term.value for term in found.terms()] == [-3.0, 2.0, 1.0]
     assert [term.value for term in found.terms(2)] == [-3.0, 2.0]
-    assert [factor.label for term in found.terms(1) for factor in term.factors] == ["x[0, 1]", "weight[1, 0]"]
-    assert (found.total, found.size, len(found)) == (0.0, 6.0, 3)
+    assert [factor.label() for term in found.terms(1) for factor in term.factors] == ["x[0, 1]", "weight[1, 0]"]
+    assert (found.total, found.sum_of_magnitudes, len(found)) == (0.0, 6.0, 3)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +185,25 @@ def test_what_there_is_not_is_one_line(name, index, message):
     call = Computation(ops.linear, {"x": x, "weight": weight}, {}, ops.linear(x, weight)[0])
     with pytest.raises(ValueError, match=message):
         entry_sum(call, name, index)
+
+
+def test_a_position_outside_an_array_inside_the_op_is_one_line():
+    qkv = np.zeros((1, 2, 3))
+    call = Computation(ops.causal_attention, {"qkv": qkv}, {"n_heads": 1}, *(2 * [np.zeros((1, 2, 1))]))
+    for index in ((0, 0), (0, 0, 9, 0), (0, 0, -1, 0)):
+        with pytest.raises(ValueError, match=r"dS has shape \(1, 1, 2, 2\), so there is no entry"):
+            entry_sum(call, "dS", index)
+
+
+def test_a_mask_has_no_gradient():
+    x = np.ones(2)
+    assert names_of(Computation(ops.dropout, {"x": x, "mask": x}, {}, x, x)) == ("y", "dx")
+
+
+def test_a_copy_of_a_bool_is_a_copy():
+    b = np.array([True, False])
+    found = entry_sum(Computation(ops.getitem, {"x": b}, {"key": 0}, b[0]), "y", ())
+    assert [factor.label() for factor in found.terms()[0].factors] == ["x[0]"]
 
 
 def test_the_names_of_a_call():

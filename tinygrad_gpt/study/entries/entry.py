@@ -11,7 +11,8 @@ through the op's vjp, so that the two can be compared.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -37,30 +38,46 @@ class Computation:
     settings: Mapping[str, Any]
     y: Array
     dy: Array | None = None
-    inside: dict[str, Array] = field(default_factory=dict, compare=False, repr=False)  # arrays inside the op, once made
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what is made once
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an input, of y or of dy."""
+        return tuple(self._given(name).shape)
 
     def array(self, name: str) -> Array:
-        """An input, y or dy, in float64 (integers and masks as they are)."""
+        """An input, y or dy, in float64; integers and masks as they are."""
+
+        def cast() -> Array:
+            found = self._given(name)
+            return found.astype(np.float64) if found.dtype.kind == "f" or found.dtype.name == "bfloat16" else found
+
+        return self.once(f"array {name}", cast)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once."""
+        if name not in self.cache:
+            self.cache[name] = make()
+        return self.cache[name]
+
+    def _given(self, name: str) -> Array:
         found = self.dy if name == "dy" else self.y if name == "y" else self.inputs.get(name)
         if found is None:
             raise ValueError(f"{self.op.__name__} has no array {name!r} here")
-        return found.astype(np.float64) if found.dtype.kind == "f" or found.dtype.name == "bfloat16" else found
-
-    def made(self, name: str, make: Callable[[], Array]) -> Array:
-        """An array inside the op, made once."""
-        if name not in self.inside:
-            self.inside[name] = make()
-        return self.inside[name]
+        return found
 
 
 @dataclass(frozen=True)
 class Factor:
     """One factor of a term: a number, what it is called, and in which array it stands."""
 
-    label: str  # "x[2, 3]", or the formula of a number that stands in no array: "1/√D"
+    name: str  # of the array in its computation; or the formula of a number that is in no array: "1/√D"
     value: float
-    array: str | None = None  # the array's name in its call
-    index: Index | None = None
+    index: Index | None = None  # None for a number that is in no array
+    form: str = "{}"  # how the value is made from the entry: "1/{}"
+
+    def label(self, name: str | None = None) -> str:
+        """The factor in words, "1/x[2, 3]"; with another name for its array."""
+        return self.form.format(entry_text(name or self.name, self.index or ()))
 
 
 @dataclass(frozen=True)
@@ -97,8 +114,9 @@ class Block:
     def products(self) -> Array:
         """The terms' values, (n) of float64."""
         product = np.ones(())
-        for column in self.columns:
-            product = product * np.asarray(column.values, np.float64)
+        with np.errstate(all="ignore"):  # a diverged step has infinities, and 0 times one is nan
+            for column in self.columns:
+                product = product * np.asarray(column.values, np.float64)
         return np.atleast_1d(product)
 
     def term(self, n: int) -> Term:
@@ -116,35 +134,65 @@ class EntrySum:
     blocks: tuple[Block, ...]
 
     def __len__(self) -> int:
-        return sum(len(block.products) for block in self.blocks)
+        return len(self._products)
 
     @cached_property
     def total(self) -> float:
         """The exact sum of all terms, rounded once."""
-        return math.fsum(value for block in self.blocks for value in block.products.tolist())
+        return _sum(self._products)
 
     @cached_property
-    def size(self) -> float:
+    def sum_of_magnitudes(self) -> float:
         """The sum of the terms' absolute values: what rounding is relative to."""
-        return math.fsum(abs(value) for block in self.blocks for value in block.products.tolist())
+        return _sum(np.abs(self._products))
 
-    def terms(self, limit: int | None = None) -> Iterator[Term]:
+    @cached_property
+    def _products(self) -> Array:
+        return np.concatenate([block.products for block in self.blocks]) if self.blocks else np.zeros(0)
+
+    def terms(self, limit: int | None = None) -> list[Term]:
         """The terms, the largest (in absolute value) first; of equals, the first first."""
-        where = [(b, n) for b, block in enumerate(self.blocks) for n in range(len(block.products))]
-        values = np.concatenate([block.products for block in self.blocks]) if self.blocks else np.zeros(0)
-        for i in np.argsort(-np.abs(values), kind="stable")[:limit]:
-            b, n = where[i]
-            yield self.blocks[b].term(n)
+        ends = np.cumsum([len(block.products) for block in self.blocks])
+        largest = np.argsort(-np.abs(self._products), kind="stable")[:limit]
+        found = []
+        for i in largest:
+            b = int(np.searchsorted(ends, i, side="right"))
+            found.append(self.blocks[b].term(int(i - ends[b] + len(self.blocks[b].products))))
+        return found
+
+
+def _sum(values: Array) -> float:
+    """The exact sum, rounded once; with infinities or nan, what floating-point addition gives."""
+    if np.isfinite(values).all():
+        with suppress(OverflowError):
+            return math.fsum(values.tolist())
+    with np.errstate(all="ignore"):
+        return float(values.sum())
 
 
 def _factor(column: Column, n: int) -> Factor:
     values = np.asarray(column.values, np.float64)
     value = float(values if values.ndim == 0 else values[n])
-    if column.at is None:
-        return Factor(column.name, value)
-    index = tuple(int(i) for i in column.at[n])
-    entry = f"{column.name}[{', '.join(map(str, index))}]" if index else column.name
-    return Factor(column.form.format(entry), value, column.name, index)
+    index = None if column.at is None else tuple(int(i) for i in column.at[n])
+    return Factor(column.name, value, index, column.form)
 
 
-Rule = Callable[[Computation, Index], tuple[str, Sequence[Block]]]  # -> the formula, as in the op's file, and the terms
+def entry_text(name: str, index: Index) -> str:
+    """x[2, 3]; the name alone for a scalar."""
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+Rule = Callable[[Index], tuple[str, Sequence[Block]]]  # position -> the formula, as in the op's file, and the terms
+Rules = Mapping[str, Rule]
+
+
+@dataclass(frozen=True)
+class InnerRule:
+    """The rule of an array inside the op, with the array's shape.  All other arrays are inputs, y or gradients."""
+
+    rule: Rule
+    shape: tuple[int, ...]
+
+    def __call__(self, index: Index) -> tuple[str, Sequence[Block]]:
+        """The formula and the terms of one entry."""
+        return self.rule(index)

@@ -1,14 +1,18 @@
 """The sum of an entry, by the rules of its op."""
 
-from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index
+import numpy as np
+
+from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index, InnerRule
 from tinygrad_gpt.study.entries.rules import RULES
 
 
+@np.errstate(all="ignore")
 def names_of(call: Computation) -> tuple[str, ...]:
     """The arrays of a call whose entries can be written as sums: y, gradients, and arrays inside the op."""
     return tuple(RULES[call.op](call))
 
 
+@np.errstate(all="ignore")  # a diverged step is what one asks about
 def entry_sum(call: Computation, name: str, index: Index) -> EntrySum:
     """What entry `index` of the array `name` is the sum of.
 
@@ -20,18 +24,13 @@ def entry_sum(call: Computation, name: str, index: Index) -> EntrySum:
         raise ValueError(f"name must be one of {', '.join(rules)}; got {name!r}")
     if name.startswith("d") and call.dy is None:
         raise ValueError(f"no gradient came back to this {call.op.__name__}")
-    shape = _shape_of(call, name)
-    if shape is not None and not _is_inside(index, shape):
+    rule = rules[name]
+    shape = rule.shape if isinstance(rule, InnerRule) else call.shape("y" if name == "y" else name.removeprefix("d"))
+    if not _is_inside(index, shape):
         raise ValueError(f"{name} has shape {shape}, so there is no entry {index}")
-    formula, blocks = rules[name](call, tuple(index))
+    formula, blocks = rule(tuple(index))
     return EntrySum(name, tuple(index), formula, tuple(blocks))
 
 
 def _is_inside(index: Index, shape: tuple[int, ...]) -> bool:
     return len(index) == len(shape) and all(0 <= i < n for i, n in zip(index, shape, strict=True))
-
-
-def _shape_of(call: Computation, name: str) -> tuple[int, ...] | None:
-    """The shape of an input, of its gradient, or of y; None for an array inside the op."""
-    found = call.y if name in ("y", "dy") else call.inputs.get(name.removeprefix("d"))
-    return None if found is None else tuple(found.shape)

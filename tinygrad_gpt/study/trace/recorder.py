@@ -94,7 +94,7 @@ class Trace(Recording, AbstractContextManager["Trace"]):
             inputs=tuple(values),
             wanted=tuple(wanted),
             settings={name: _setting_text(value) for name, value in call.settings.items() if value is not None},
-            given={name: value for name, value in call.settings.items() if value is not None},
+            given=dict(call.settings),
             within=self.running[-1] if self.running else None,
         )
         self.ops.append(op)

@@ -58,7 +58,7 @@ class OpRecord:
     inputs: tuple[Value, ...]
     wanted: tuple[bool, ...]  # which of them need a gradient
     settings: dict[str, str]  # as text, without those that are None
-    given: dict[str, Any]  # the same, as they were given
+    given: dict[str, Any]  # all of them, as they were given
     within: int | None  # the op that ran it, either time (see tape.recompute_in_backward)
     output: Value = None  # type: ignore[assignment]
     kept: tuple[Saved, ...] = ()

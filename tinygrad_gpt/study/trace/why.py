@@ -17,21 +17,20 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.study.entries import Computation, EntrySum, Factor, entry_sum, names_of
-from tinygrad_gpt.study.entries.entry import Index
+from tinygrad_gpt.study.entries.entry import Index, entry_text
 from tinygrad_gpt.study.entries.rules import RULES
-from tinygrad_gpt.study.trace.call_sites import short_path
-from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
+from tinygrad_gpt.study.trace.records import OpRecord, Recording, Term, Value
 
 _INSIDE = ":"  # between the name of an op's output and that of an array inside the op
 
 
 @dataclass(frozen=True)
 class Part:
-    """The number that an op or its vjp computed for the entry, and the sum that it is; None if the op has no rules."""
+    """One op's sum for the entry, and the number that the op or its vjp computed."""
 
     op: OpRecord
-    number: float
-    sum: EntrySum | None
+    number: float | None  # None for an array inside the op: the trace does not have it
+    sum: EntrySum
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Why:
 
     name: str
     index: Index
-    shape: tuple[int, ...]
-    value: np.generic | None  # None for an array inside an op: the trace does not have it
+    of: Value | None  # None for an array inside an op, whose numbers the trace does not have
+    value: np.generic | None
     gradient: np.generic | None
     made: Part | None  # None for a value that no op made
     received: tuple[Part, ...]  # one from each vjp that sent a gradient
@@ -66,25 +65,44 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
     value_name, _, inside = name.partition(_INSIDE)
     value = recording[value_name]
     if inside:
-        op = None if value.op is None else recording.ops[value.op]
-        inner = () if op is None or op.function not in RULES else names_of(_computation(op))
-        if op is None or inside not in inner:
-            raise ValueError(f"{value_name} has inside it {', '.join(inner) or 'no arrays'}; got {inside!r}")
-        return Why(name, at, (), None, None, Part(op, math.nan, entry_sum(_computation(op), inside, at)), (), tokens)
-    shape = tuple(value.array.shape)
+        return _why_inside(recording, value, inside, at, tokens)
+    shape = value.stats.shape
     if len(at) != len(shape) or any(not 0 <= i < n for i, n in zip(at, shape, strict=True)):
         raise ValueError(f"{name} has shape {shape}, so there is no entry {list(at)}")
     made = None
-    if value.op is not None:
-        op = recording.ops[value.op]
-        made = Part(op, float(_entry(value.array, at)), _sum_of(op, "y", at))
+    if value.op is not None and (op := recording.ops[value.op]).function in RULES:
+        made = Part(op, float(_entry(value.array, at)), entry_sum(_computation(op), "y", at))
     received = []
-    for term in value.terms:
+    for term in _terms_of(recording, value):
         op = recording.ops[term.op]
         argument = argument_names(op.function, len(op.inputs))[term.slot]
-        received.append(Part(op, float(_entry(term.array, at)), _sum_of(op, f"d{argument}", at)))
+        received.append(Part(op, float(_entry(term.array, at)), entry_sum(_computation(op), f"d{argument}", at)))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
-    return Why(name, at, shape, _entry(value.array, at), gradient, made, tuple(received), tokens)
+    return Why(value.name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
+
+
+def _why_inside(
+    recording: Recording, value: Value, inside: str, at: Index, tokens: Sequence[Sequence[str]] | None
+) -> Why:
+    if value.op is None or (op := recording.ops[value.op]).function not in RULES:
+        raise ValueError(f"{value.name} was not made by an op, so there is no array {inside!r} inside it")
+    computation = _computation(op)
+    if inside not in names_of(computation):
+        raise ValueError(f"{value.name} has no array {inside!r}; it has {', '.join(names_of(computation))}")
+    part = Part(op, None, entry_sum(computation, inside, at))
+    return Why(f"{value.name}{_INSIDE}{inside}", at, None, None, None, part, (), tokens)
+
+
+def _terms_of(recording: Recording, value: Value) -> Iterator[Term]:
+    """The terms of a gradient.  Those of a recomputed block are the terms of its copy of the value."""
+    for term in value.terms:
+        if recording.ops[term.op].function in RULES:
+            yield term
+            continue
+        for copy in recording.values:
+            within = {recording.ops[part.op].within for part in copy.terms}
+            if copy is not value and copy.name == value.name and within == {term.op}:
+                yield from _terms_of(recording, copy)
 
 
 def _entry(array: Array, at: Index) -> np.generic:
@@ -92,23 +110,17 @@ def _entry(array: Array, at: Index) -> np.generic:
     return found
 
 
-def _sum_of(op: OpRecord, name: str, at: Index) -> EntrySum | None:
-    return entry_sum(_computation(op), name, at) if op.function in RULES else None
-
-
 def _computation(op: OpRecord) -> Computation:
     """The op's call as `entries` takes it."""
     names = argument_names(op.function, len(op.inputs))
     inputs = {name: to_host(value.array) for name, value in zip(names, op.inputs, strict=True)}
-    dy = op.output.gradient
-    return Computation(
-        op.function, inputs, op.given, np.asarray(to_host(op.output.array)), None if dy is None else to_host(dy)
-    )
+    dy = None if op.output.gradient is None else to_host(op.output.gradient)
+    return Computation(op.function, inputs, op.given, np.asarray(to_host(op.output.array)), dy)
 
 
 def _lines(found: Why, limit: int) -> Iterator[str]:
-    entry = _entry_text(found.name, found.index)
-    token = _token(found, found.shape, found.index)
+    entry = entry_text(found.name, found.index)
+    token = "" if found.of is None else _token(found, found.of, found.index)
     if found.made is not None:
         number = "" if found.value is None else f" = {_exact(found.value)}"
         yield f"{entry}{number}{token}"
@@ -129,41 +141,46 @@ def _lines(found: Why, limit: int) -> Iterator[str]:
 
 def _part_lines(found: Why, part: Part, limit: int) -> Iterator[str]:
     op = part.op
-    line = f", {short_path(op.lines[0].file)}:{op.lines[0].number}" if op.lines else ""
-    if part.sum is None:
-        yield f"  {part.number:.9g} by {op.name} {op.index}{line}"
-        return
+    line = f", {op.lines[0]}" if op.lines else ""
     n = len(part.sum)
     terms = "1 term" if n == 1 else f"{n:,} terms" + (f", the {limit} largest" if n > limit else "")
     yield f"  by {op.name} {op.index}{line}:  {part.sum.formula}   ({terms})"
-    for term in part.sum.terms(limit):
+    terms_shown = part.sum.terms(limit)
+    for term in terms_shown:
         factors = " · ".join(_factor_text(found, op, factor) for factor in term.factors)
         yield f"    {term.value:+.6e} = {factors}{'   ' + term.way if term.way else ''}"
-    shown = math.fsum(term.value for term in part.sum.terms(limit))
     if n > limit:
-        yield f"    {part.sum.total - shown:+.6e}   the other {n - limit:,} terms"
-    if not math.isnan(part.number):
-        apart = abs(part.sum.total - part.number)
-        relative = apart / part.sum.size if part.sum.size else 0.0
-        yield f"    {part.sum.total:+.6e}   the sum in float64; computed: {part.number:+.6e}, {relative:.1e} apart"
+        rest = part.sum.total - sum(term.value for term in terms_shown)
+        yield f"    {rest:+.6e}   the other {n - limit:,} terms"
+    if part.number is not None:
+        total = f"    {part.sum.total:+.6e}   the sum in float64; computed: {part.number:+.6e}"
+        if part.number == part.sum.total:
+            yield f"{total}, equal"
+        elif not math.isfinite(part.number):
+            yield total
+        else:
+            yield f"{total}, {abs(part.sum.total - part.number) / part.sum.sum_of_magnitudes:.1e} apart"
 
 
 def _factor_text(found: Why, op: OpRecord, factor: Factor) -> str:
     """The factor's entry by its name in the trace, and its number."""
-    number = np.format_float_positional(factor.value, precision=6, fractional=False, trim="-")
-    if factor.array is None or factor.index is None:
-        return factor.label if _is_number(factor.label) else f"{factor.label} {number}"
+    number = f" {factor.value:.6g}"
+    if factor.index is None:
+        return factor.label() if _is_number(factor.label()) else factor.label() + number
+    value, name = _value_of(op, factor.name)
+    return factor.label(name) + number + ("" if value is None else _token(found, value, factor.index))
+
+
+def _value_of(op: OpRecord, array: str) -> tuple[Value | None, str]:
+    """The value that an array of the op's rules is, None for one inside the op; and its name in the trace."""
     inputs = dict(zip(argument_names(op.function, len(op.inputs)), op.inputs, strict=True))
-    if factor.array in inputs:
-        value: Value = inputs[factor.array]
-        name, shape = value.name, tuple(value.array.shape)
-    elif factor.array in ("y", "dy"):
-        name, shape = op.output.name, tuple(op.output.array.shape)
-    else:
-        name, shape = f"{op.output.name}{_INSIDE}{factor.array}", ()
-    entry = _entry_text(f"d {name}" if factor.array == "dy" else name, factor.index)
-    local = _entry_text(factor.array, factor.index)
-    return f"{factor.label.replace(local, entry)} {number}{_token(found, shape, factor.index)}"
+    if array in inputs:
+        return inputs[array], inputs[array].name
+    if array == "y":
+        return op.output, op.output.name
+    if array == "dy":
+        return op.output, f"d {op.output.name}"
+    return None, f"{op.output.name}{_INSIDE}{array}"
 
 
 def _is_number(label: str) -> bool:
@@ -171,14 +188,10 @@ def _is_number(label: str) -> bool:
     return label.replace("-", "").replace("/", "").isdigit()
 
 
-def _entry_text(name: str, index: Index) -> str:
-    return f"{name}[{', '.join(map(str, index))}]" if index else name
-
-
-def _token(found: Why, shape: tuple[int, ...], index: Index) -> str:
-    """The token that a row of a (B, T, ...) array is at."""
-    tokens = found.tokens
-    if tokens is None or len(shape) < 2 or shape[:2] != (len(tokens), len(tokens[0])):
+def _token(found: Why, value: Value, index: Index) -> str:
+    """The token that a row of a (B, T, ...) array is at; parameters have none, whatever their shape."""
+    tokens, shape = found.tokens, value.stats.shape
+    if tokens is None or value.kind == "leaf" or shape[:2] != (len(tokens), len(tokens[0])):
         return ""
     return f" {tokens[index[0]][index[1]]!r}"
 

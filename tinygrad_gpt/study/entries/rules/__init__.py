@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import Op
-from tinygrad_gpt.study.entries.entry import Computation, Rule
+from tinygrad_gpt.study.entries.entry import Computation, Rules
 from tinygrad_gpt.study.entries.rules import arithmetic, attention, losses, products, reductions, rows, shaping
 
-RULES: Mapping[Op, Callable[[Computation], Mapping[str, Rule]]] = {
+RULES: Mapping[Op, Callable[[Computation], Rules]] = {
     ops.add: arithmetic.add,
     ops.subtract: arithmetic.subtract,
     ops.multiply: arithmetic.multiply,
@@ -20,7 +20,7 @@ RULES: Mapping[Op, Callable[[Computation], Mapping[str, Rule]]] = {
     ops.tanh: arithmetic.TANH,
     ops.relu: arithmetic.RELU,
     ops.gelu: arithmetic.gelu,
-    ops.dropout: arithmetic.multiply,
+    ops.dropout: arithmetic.dropout,
     ops.sum: reductions.sum,
     ops.mean: reductions.mean,
     ops.max: reductions.max,

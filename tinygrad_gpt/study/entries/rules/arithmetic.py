@@ -1,16 +1,14 @@
 """Element by element: one term forward; backward one for each entry of y that the entry was repeated to."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array, erf
 from tinygrad_gpt.ops.gelu import A, C
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
-from tinygrad_gpt.study.entries.positions import column, inner, one, read_by, repeats
-
-Rules = Mapping[str, Rule]
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rules
+from tinygrad_gpt.study.entries.positions import column, one, read_by, repeats
 
 
 def _pair(call: Computation) -> tuple[str, str]:
@@ -22,14 +20,14 @@ def _pair(call: Computation) -> tuple[str, str]:
 def _back(call: Computation, name: str, index: Index) -> tuple[Array, Array, Array]:
     """For an entry of an input: positions in y, in a and in b of what it takes part in."""
     a, b = _pair(call)
-    at = repeats(call.array(name).shape, index, call.y.shape)
-    return at, read_by(call.array(a).shape, at), read_by(call.array(b).shape, at)
+    at = repeats(call.shape(name), index, call.y.shape)
+    return at, read_by(call.shape(a), at), read_by(call.shape(b), at)
 
 
 def _reads(call: Computation, index: Index) -> tuple[Array, Array]:
     """What an entry of y is made from, in a and in b."""
     a, b = _pair(call)
-    return read_by(call.array(a).shape, one(index)), read_by(call.array(b).shape, one(index))
+    return read_by(call.shape(a), one(index)), read_by(call.shape(b), one(index))
 
 
 def add(call: Computation) -> Rules:
@@ -46,39 +44,46 @@ def _sum_of_two(call: Computation, sign: int) -> Rules:
     a, b = _pair(call)
     minus = [Column("-1", -1.0)] if sign < 0 else []
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         return f"{a} {'+' if sign > 0 else '-'} {b}", [
             Block((column(call, a, at_a),)),
             Block((*minus, column(call, b, at_b))),
         ]
 
-    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def da(index: Index) -> tuple[str, list[Block]]:
         return "Σ dy", [Block((column(call, "dy", _back(call, a, index)[0]),))]
 
-    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def db(index: Index) -> tuple[str, list[Block]]:
         return "Σ dy" if sign > 0 else "Σ -dy", [Block((*minus, column(call, "dy", _back(call, b, index)[0])))]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
 
 
 def multiply(call: Computation) -> Rules:
-    """y = a b; dropout is this, with a mask."""
+    """y = a b."""
     a, b = _pair(call)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         return f"{a} {b}", [Block((column(call, a, at_a), column(call, b, at_b)))]
 
-    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def da(index: Index) -> tuple[str, list[Block]]:
         at, _, at_b = _back(call, a, index)
         return f"Σ dy {b}", [Block((column(call, "dy", at), column(call, b, at_b)))]
 
-    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def db(index: Index) -> tuple[str, list[Block]]:
         at, at_a, _ = _back(call, b, index)
         return f"Σ dy {a}", [Block((column(call, "dy", at), column(call, a, at_a)))]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
+
+
+def dropout(call: Computation) -> Rules:
+    """y = x mask; the mask has no gradient."""
+    rules = dict(multiply(call))
+    del rules[f"d{_pair(call)[1]}"]
+    return rules
 
 
 def divide(call: Computation) -> Rules:
@@ -87,17 +92,17 @@ def divide(call: Computation) -> Rules:
 
     def inverse(call: Computation, at: Array, power: int) -> Column:
         form = "1/{}" if power == 1 else "1/{}²"
-        return inner(b, call.array(b) ** -float(power), at, form)
+        return Column(b, column(call, b, at).values ** -float(power), at, form)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         return f"{a} / {b}", [Block((column(call, a, at_a), inverse(call, at_b, 1)))]
 
-    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def da(index: Index) -> tuple[str, list[Block]]:
         at, _, at_b = _back(call, a, index)
         return f"Σ dy / {b}", [Block((column(call, "dy", at), inverse(call, at_b, 1)))]
 
-    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def db(index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _back(call, b, index)
         factors = (Column("-1", -1.0), column(call, "dy", at), column(call, a, at_a), inverse(call, at_b, 2))
         return f"Σ -dy {a} / {b}²", [Block(factors)]
@@ -109,12 +114,12 @@ def power(call: Computation) -> Rules:
     """y = a^b."""
     a, b = _pair(call)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _reads(call, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         return f"{a}^{b}", [Block((Column(a, base.values**exponent.values, at_a, "{}^" + b),))]
 
-    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def da(index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _back(call, a, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         slope = base.values ** np.where(exponent.values == 0, 0, exponent.values - 1)
@@ -122,7 +127,7 @@ def power(call: Computation) -> Rules:
             Block((column(call, "dy", at), exponent, Column(a, slope, at_a, "{}^(" + b + "-1)")))
         ]
 
-    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def db(index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _back(call, b, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         log = np.log(np.where(base.values > 0, base.values, 1))
@@ -140,11 +145,12 @@ def function(
     def rules(call: Computation) -> Rules:
         (x,) = call.inputs
 
-        def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
-            return form.format(x), [Block((inner(x, value(call.array(x)), one(index), form),))]
+        def y(index: Index) -> tuple[str, list[Block]]:
+            entry = call.array(x)[index][None]
+            return form.format(x), [Block((Column(x, value(entry), one(index), form),))]
 
-        def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
-            factor = inner(x, slope(call.array(x)), one(index), slope_form)
+        def dx(index: Index) -> tuple[str, list[Block]]:
+            factor = Column(x, slope(call.array(x)[index][None]), one(index), slope_form)
             return f"dy · {slope_form.format(x)}", [Block((column(call, "dy", one(index)), factor))]
 
         return {"y": y, f"d{x}": dx}

@@ -5,16 +5,13 @@ their own entries have rules here too.
 """
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rules
 from tinygrad_gpt.study.entries.positions import column, inner, one
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
-
-Rules = Mapping[str, Rule]
 
 
 class _Inside:
@@ -61,13 +58,13 @@ def causal_attention(call: Computation) -> Rules:
     """S = Q Kᵀ/√D, P = softmax(S), A = P ∘ mask, O = A V."""
 
     def inside() -> _Inside:
-        made: _Inside = call.made("inside", lambda: _Inside(call))
-        return made
+        found: _Inside = call.once("inside", lambda: _Inside(call))
+        return found
 
     def scale(part: _Inside) -> Column:
         return Column(f"1/√{part.D}", 1 / math.sqrt(part.D))
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, t, c = index
         _, h, d = a.head(c)
@@ -76,7 +73,7 @@ def causal_attention(call: Computation) -> Rules:
             Block((inner("A", a.A, a.square(b, h, t, keys)), column(call, a.qkv, a.packed(2, b, h, keys, np.array(d)))))
         ]
 
-    def scores(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def scores(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, j = index
         if j > i:
@@ -86,29 +83,29 @@ def causal_attention(call: Computation) -> Rules:
         keys = column(call, a.qkv, a.packed(1, b, h, np.array(j), d))
         return "Σ q k / √D", [Block((queries, keys, scale(a)))]
 
-    def probabilities(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def probabilities(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         at = one(index)
         return "e^S / Σ e^S along the row", [Block((Column("S", a.P[tuple(at.T)], at, "e^{} / Σ e^S"),))]
 
-    def weights(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def weights(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         mask = [column(call, a.mask, one(index))] if a.mask is not None else []
         return "P ∘ mask" if mask else "P", [Block((inner("P", a.P, one(index)), *mask))]
 
-    def dweights(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dweights(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, j = index
         d = np.arange(a.D)
         values = column(call, a.qkv, a.packed(2, b, h, np.array(j), d))
         return "Σ dy V", [Block((column(call, "dy", a.packed(0, b, h, np.array(i), d)), values))]
 
-    def dprobabilities(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dprobabilities(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         mask = [column(call, a.mask, one(index))] if a.mask is not None else []
         return "dA ∘ mask" if mask else "dA", [Block((inner("dA", a.dA, one(index)), *mask))]
 
-    def dscores(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dscores(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, _ = index
         row = a.square(b, h, i, np.arange(i + 1))
@@ -118,7 +115,7 @@ def causal_attention(call: Computation) -> Rules:
             Block((Column("-1", -1.0), own, inner("P", a.P, row), inner("dP", a.dP, row)), "through the row's sum"),
         ]
 
-    def dqkv(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dqkv(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, t, c = index
         part, h, d = a.head(c)
@@ -135,13 +132,15 @@ def causal_attention(call: Computation) -> Rules:
         factors = (inner("A", a.A, at), column(call, "dy", a.packed(0, b, h, queries, number)))
         return "a value: Σ A dy over the queries", [Block(factors)]
 
+    B, T, _ = call.y.shape
+    square = (B, call.settings["n_heads"], T, T)
     return {
         "y": y,
-        "S": scores,
-        "P": probabilities,
-        "A": weights,
-        "dA": dweights,
-        "dP": dprobabilities,
-        "dS": dscores,
+        "S": InnerRule(scores, square),
+        "P": InnerRule(probabilities, square),
+        "A": InnerRule(weights, square),
+        "dA": InnerRule(dweights, square),
+        "dP": InnerRule(dprobabilities, square),
+        "dS": InnerRule(dscores, square),
         f"d{next(iter(call.inputs))}": dqkv,
     }

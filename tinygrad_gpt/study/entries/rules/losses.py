@@ -1,15 +1,15 @@
 """The loss: a mean over rows; its gradient at a logit has two terms, the probability and -1 at the target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rule, Rules
 from tinygrad_gpt.study.entries.positions import column, every, inner, one
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
 
-Rules = Mapping[str, Rule]
+_IGNORED = "0: the row is ignored"
 
 
 class _Rows:
@@ -21,7 +21,7 @@ class _Rows:
         self.targets = np.where(self.counts, targets, 0)
         self.logits = np.where(self.counts[..., None], logits, 0)
         mean = call.settings.get("reduction", "mean") == "mean"
-        self.weight = 1 / float(self.counts.sum()) if mean else 1.0
+        self.weight = float(np.divide(1.0, self.counts.sum())) if mean else 1.0  # inf if no row counts
         self.label = f"1/{int(self.counts.sum())} rows" if mean else "1"
         highest = self.logits.max(-1, keepdims=True)
         self.log_total = highest[..., 0] + np.log(np.exp(self.logits - highest).sum(-1))
@@ -30,33 +30,37 @@ class _Rows:
         self.nll = self.log_total - chosen
 
 
-def _loss_rules(logits_name: str, rows: Callable[[Computation], _Rows]) -> dict[str, Rule]:
+def _loss_rules(call: Computation, logits_name: str, rows: Callable[[], _Rows], shape: Index) -> dict[str, Rule]:
     """y, nll, p and the gradient of the logits, wherever these come from."""
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        found = rows(call)
+    def y(index: Index) -> tuple[str, list[Block]]:
+        found = rows()
         at = every(found.nll.shape)[found.counts.reshape(-1)]
         return "Σ nll over the counted rows, times the weight", [
             Block((inner("nll", found.nll, at), Column(found.label, found.weight)))
         ]
 
-    def nll(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        found = rows(call)
+    def nll(index: Index) -> tuple[str, list[Block]]:
+        found = rows()
+        if not found.counts[index]:
+            return _IGNORED, []
         target = (*index, int(found.targets[index]))
         return "ln Σ e^x - x at the target", [
             Block((Column("ln Σ e^x", float(found.log_total[index])),)),
             Block((Column("-1", -1.0), inner(logits_name, found.logits, one(target)))),
         ]
 
-    def p(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        found = rows(call)
+    def p(index: Index) -> tuple[str, list[Block]]:
+        found = rows()
+        if not found.counts[index[:-1]]:
+            return _IGNORED, []
         at = one(index)
         return "e^x / Σ e^x along the row", [Block((Column(logits_name, found.p[index], at, "e^{} / Σ e^x"),))]
 
-    def dlogits(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        found = rows(call)
+    def dlogits(index: Index) -> tuple[str, list[Block]]:
+        found = rows()
         if not found.counts[index[:-1]]:
-            return "0: the row is ignored", []
+            return _IGNORED, []
         dloss = column(call, "dy", one(()))
         weight = Column(found.label, found.weight)
         blocks = [Block((dloss, weight, inner("p", found.p, one(index))), DIRECTLY)]
@@ -64,60 +68,71 @@ def _loss_rules(logits_name: str, rows: Callable[[Computation], _Rows]) -> dict[
             blocks.append(Block((Column("-1", -1.0), dloss, weight), "this is the target"))
         return "dy · weight · (p - [target])", blocks
 
-    return {"y": y, "nll": nll, "p": p, f"d{logits_name}": dlogits}
+    return {
+        "y": y,
+        "nll": InnerRule(nll, shape[:-1]),
+        "p": InnerRule(p, shape),
+        f"d{logits_name}": InnerRule(dlogits, shape),
+    }
 
 
 def cross_entropy(call: Computation) -> Rules:
     """loss = mean (or sum) of nll."""
     logits, targets = call.inputs
 
-    def rows(call: Computation) -> _Rows:
-        made: _Rows = call.made("rows", lambda: _Rows(call, call.array(logits), call.array(targets)))
-        return made
+    def rows() -> _Rows:
+        found: _Rows = call.once("rows", lambda: _Rows(call, call.array(logits), call.array(targets)))
+        return found
 
-    return _loss_rules(logits, rows)
+    return _loss_rules(call, logits, rows, call.shape(logits))
 
 
 def linear_cross_entropy(call: Computation) -> Rules:
     """logits = x Wᵀ, then cross-entropy: dx = dlogits W, dW = dlogitsᵀ x."""
     x, weight, targets = call.inputs
 
-    def rows(call: Computation) -> _Rows:
+    def rows() -> _Rows:
         def make() -> _Rows:
             return _Rows(call, call.array(x) @ call.array(weight).T, call.array(targets))
 
-        made: _Rows = call.made("rows", make)
-        return made
+        found: _Rows = call.once("rows", make)
+        return found
 
-    def all_dlogits(call: Computation) -> Array:
+    def all_dlogits() -> Array:
         def make() -> Array:
-            found = rows(call)
+            found = rows()
             onehot = np.zeros_like(found.p)
             np.put_along_axis(onehot, found.targets[..., None], 1.0, axis=-1)
             return np.where(found.counts[..., None], (found.p - onehot) * found.weight * call.array("dy"), 0)
 
-        made: Array = call.made("dlogits", make)
-        return made
+        found: Array = call.once("dlogits", make)
+        return found
 
-    def logits(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        width = call.array(weight).shape[1]
+    def logits(index: Index) -> tuple[str, list[Block]]:
+        width = call.shape(weight)[1]
         at_x = np.concatenate([np.tile(one(index[:-1]), (width, 1)), np.arange(width)[:, None]], axis=1)
         at_w = np.stack([np.full(width, index[-1]), np.arange(width)], axis=1)
         return f"Σ {x} {weight}", [Block((column(call, x, at_x), column(call, weight, at_w)))]
 
-    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dx(index: Index) -> tuple[str, list[Block]]:
         n = len(call.array(weight))
         at = np.concatenate([np.tile(one(index[:-1]), (n, 1)), np.arange(n)[:, None]], axis=1)
         at_w = np.stack([np.arange(n), np.full(n, index[-1])], axis=1)
         return f"Σ dlogits {weight} over the vocabulary", [
-            Block((inner("dlogits", all_dlogits(call), at), column(call, weight, at_w)))
+            Block((inner("dlogits", all_dlogits(), at), column(call, weight, at_w)))
         ]
 
-    def dweight(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dweight(index: Index) -> tuple[str, list[Block]]:
         v, c = index
-        found = every(call.array(targets).shape)
+        found = every(call.shape(targets))
         at = np.concatenate([found, np.full((len(found), 1), v)], axis=1)
         at_x = np.concatenate([found, np.full((len(found), 1), c)], axis=1)
-        return f"Σ dlogits {x} over the rows", [Block((inner("dlogits", all_dlogits(call), at), column(call, x, at_x)))]
+        return f"Σ dlogits {x} over the rows", [Block((inner("dlogits", all_dlogits(), at), column(call, x, at_x)))]
 
-    return {**_loss_rules("logits", rows), "logits": logits, f"d{x}": dx, f"d{weight}": dweight}
+    shape = (*call.shape(x)[:-1], call.shape(weight)[0])
+    return {
+        **_loss_rules(call, "logits", rows, shape),
+        "logits": InnerRule(logits, shape),
+        f"d{x}": dx,
+        f"d{weight}": dweight,
+    }

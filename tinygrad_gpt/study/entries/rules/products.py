@@ -1,30 +1,26 @@
 """Matrix products: every entry is a sum of products along one axis."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Computation, Index, Rule
-from tinygrad_gpt.study.entries.positions import along, column, every, one, repeats
-
-Rules = Mapping[str, Rule]
+from tinygrad_gpt.study.entries.entry import Block, Computation, Index, Rules
+from tinygrad_gpt.study.entries.positions import along, column, every, one, read_by, repeats
 
 
 def linear(call: Computation) -> Rules:
     """y = x W + b."""
     x, weight = list(call.inputs)[:2]
     bias = next((name for name in list(call.inputs)[2:] if call.inputs[name] is not None), None)
-    n_in, n_out = call.array(weight).shape
+    n_in, n_out = call.shape(weight)
 
     def at_weight(i: Array | int, o: Array | int) -> Array:
         return np.stack(np.broadcast_arrays(i, o), axis=-1).reshape(-1, 2)
 
     def rows_of(array: str, last: int) -> Array:
-        rows = every(call.array(array).shape[:-1])
+        rows = every(call.shape(array)[:-1])
         return np.concatenate([rows, np.full((len(rows), 1), last)], axis=1)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         terms = Block(
             (
                 column(call, x, along(index, -1, n_in)),
@@ -35,7 +31,7 @@ def linear(call: Computation) -> Rules:
             return f"Σ {x} {weight}", [terms]
         return f"Σ {x} {weight} + {bias}", [terms, Block((column(call, bias, one(index[-1:])),), "the bias")]
 
-    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dx(index: Index) -> tuple[str, list[Block]]:
         return f"Σ dy {weight}", [
             Block(
                 (
@@ -45,11 +41,11 @@ def linear(call: Computation) -> Rules:
             )
         ]
 
-    def dweight(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dweight(index: Index) -> tuple[str, list[Block]]:
         i, o = index
         return f"Σ {x} dy", [Block((column(call, x, rows_of(x, i)), column(call, "dy", rows_of("dy", o))))]
 
-    def dbias(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dbias(index: Index) -> tuple[str, list[Block]]:
         return "Σ dy", [Block((column(call, "dy", rows_of("dy", index[0])),))]
 
     rules = {"y": y, f"d{x}": dx, f"d{weight}": dweight}
@@ -59,7 +55,7 @@ def linear(call: Computation) -> Rules:
 def matmul(call: Computation) -> Rules:
     """Y = A B; a vector is a matrix of one row (left) or one column (right)."""
     a, b = call.inputs
-    a_shape, b_shape = call.array(a).shape, call.array(b).shape
+    a_shape, b_shape = call.shape(a), call.shape(b)
     row, col = len(a_shape) > 1, len(b_shape) > 1  # whether y has an axis for rows, for columns
     n_inner = a_shape[-1]
     batch = call.y.shape[: call.y.ndim - row - col]
@@ -73,19 +69,19 @@ def matmul(call: Computation) -> Rules:
     def at_y(batches: Array, m: Array | int, n: Array | int) -> Array:
         return _positions(batch, batches, [*([m] if row else []), *([n] if col else [])])
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         m = index[len(batch)] if row else 0
         n = index[-1] if col else 0
         batches, k = np.tile(np.array(index[: len(batch)], int), (n_inner, 1)), np.arange(n_inner)
         return f"Σ {a} {b}", [Block((column(call, a, at_a(batches, m, k)), column(call, b, at_b(batches, k, n))))]
 
-    def da(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def da(index: Index) -> tuple[str, list[Block]]:
         m, k = (index[-2], index[-1]) if row else (0, index[-1])
         n_columns = b_shape[-1] if col else 1
         batches, n = _crossed(repeats(a_shape[:-2], index[:-2], batch), n_columns)
         return f"Σ dy {b}", [Block((column(call, "dy", at_y(batches, m, n)), column(call, b, at_b(batches, k, n))))]
 
-    def db(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def db(index: Index) -> tuple[str, list[Block]]:
         k, n = (index[-2], index[-1]) if col else (index[-1], 0)
         n_rows = a_shape[-2] if row else 1
         batches, m = _crossed(repeats(b_shape[:-2], index[:-2], batch), n_rows)
@@ -101,5 +97,5 @@ def _crossed(batches: Array, n: int) -> tuple[Array, Array]:
 
 def _positions(shape: tuple[int, ...], batches: Array, rest: list[Array | int]) -> Array:
     """Positions in an array whose leading axes have this shape and are broadcast to the batch."""
-    lead = batches[:, batches.shape[1] - len(shape) :] * np.array([n != 1 for n in shape], int)
+    lead = read_by(shape, batches)
     return np.concatenate([lead, *(np.broadcast_to(i, len(batches))[:, None] for i in rest)], axis=1).astype(int)

@@ -1,14 +1,11 @@
 """Ops on rows, whose entries reach the loss by several ways: softmax by two, layer norm by three."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rules
 from tinygrad_gpt.study.entries.positions import along, column, every, inner, one
 
-Rules = Mapping[str, Rule]
 DIRECTLY = "directly"
 
 
@@ -22,14 +19,14 @@ def softmax(call: Computation) -> Rules:
         return np.exp(values - values.max(axis=axis, keepdims=True))
 
     def probabilities() -> Array:
-        return call.made("weights", weights) / call.made("weights", weights).sum(axis=axis, keepdims=True)
+        return call.once("weights", weights) / call.once("weights", weights).sum(axis=axis, keepdims=True)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        p = call.made("p", probabilities)
+    def y(index: Index) -> tuple[str, list[Block]]:
+        p = call.once("p", probabilities)
         return "e^x / Σ e^x", [Block((inner(x, p, one(index), "e^{} / Σ e^x"),))]
 
-    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        p = call.made("p", probabilities)
+    def dx(index: Index) -> tuple[str, list[Block]]:
+        p = call.once("p", probabilities)
         row = along(index, axis, p.shape[axis])
         own = inner("y", p, np.tile(one(index), (len(row), 1)))
         return "p dy - p Σ p dy", [
@@ -50,15 +47,15 @@ def log_softmax(call: Computation) -> Rules:
         highest = values.max(axis=axis, keepdims=True)
         return highest + np.log(np.exp(values - highest).sum(axis=axis, keepdims=True))
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        total = np.broadcast_to(call.made("ln Σ e^x", log_total), call.y.shape)[index]
+    def y(index: Index) -> tuple[str, list[Block]]:
+        total = np.broadcast_to(call.once("ln Σ e^x", log_total), call.y.shape)[index]
         return "x - ln Σ e^x", [
             Block((column(call, x, one(index)),)),
             Block((Column("-ln Σ e^x", -float(total)),), "the row's sum"),
         ]
 
-    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        p = np.exp(call.array(x) - call.made("ln Σ e^x", log_total))
+    def dx(index: Index) -> tuple[str, list[Block]]:
+        p = np.exp(call.array(x) - call.once("ln Σ e^x", log_total))
         row = along(index, axis, p.shape[axis])
         return "dy - p Σ dy", [
             Block((column(call, "dy", one(index)),), DIRECTLY),
@@ -72,34 +69,34 @@ def layer_norm(call: Computation) -> Rules:
     """y = g x̂ + b; dx = r (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)) with dx̂ = dy g."""
     x, gain, bias = call.inputs
 
-    def statistics() -> Array:
+    def reciprocal_std() -> Array:
         values = call.array(x)
         centred = values - values.mean(-1, keepdims=True)
         return 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + call.settings.get("eps", 1e-5))
 
-    def normalised() -> Array:
+    def normalized() -> Array:
         values = call.array(x)
-        return (values - values.mean(-1, keepdims=True)) * call.made("r", statistics)
+        return (values - values.mean(-1, keepdims=True)) * call.once("r", reciprocal_std)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        xhat = call.made("x̂", normalised)
+    def y(index: Index) -> tuple[str, list[Block]]:
+        xhat = call.once("x̂", normalized)
         last = one(index[-1:])
         return "gain x̂ + bias", [
             Block((column(call, gain, last), inner("x̂", xhat, one(index)))),
             Block((column(call, bias, last),), "the bias"),
         ]
 
-    def xhat_entry(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        scale = float(call.made("r", statistics)[index[:-1]][0])
+    def xhat_entry(index: Index) -> tuple[str, list[Block]]:
+        scale = float(call.once("r", reciprocal_std)[index[:-1]][0])
         mean = float(call.array(x)[index[:-1]].mean())
         return "(x - mean) r", [
             Block((column(call, x, one(index)), Column("r", scale))),
             Block((Column("-mean", -mean), Column("r", scale))),
         ]
 
-    def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        xhat, n = call.made("x̂", normalised), call.array(x).shape[-1]
-        scale = Column("r", float(call.made("r", statistics)[index[:-1]][0]))
+    def dx(index: Index) -> tuple[str, list[Block]]:
+        xhat, n = call.once("x̂", normalized), call.shape(x)[-1]
+        scale = Column("r", float(call.once("r", reciprocal_std)[index[:-1]][0]))
         row, share = along(index, -1, n), Column(f"1/{n}", 1 / n)
         minus = Column("-1", -1.0)
         direct = (scale, column(call, gain, one(index[-1:])), column(call, "dy", one(index)))
@@ -118,11 +115,11 @@ def layer_norm(call: Computation) -> Rules:
         rows = every(call.y.shape[:-1])
         return np.concatenate([rows, np.full((len(rows), 1), c)], axis=1)
 
-    def dgain(call: Computation, index: Index) -> tuple[str, list[Block]]:
-        xhat, places = call.made("x̂", normalised), at(index[0])
+    def dgain(index: Index) -> tuple[str, list[Block]]:
+        xhat, places = call.once("x̂", normalized), at(index[0])
         return "Σ dy x̂", [Block((column(call, "dy", places), inner("x̂", xhat, places)))]
 
-    def dbias(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dbias(index: Index) -> tuple[str, list[Block]]:
         return "Σ dy", [Block((column(call, "dy", at(index[0])),))]
 
-    return {"y": y, "x̂": xhat_entry, f"d{x}": dx, f"d{gain}": dgain, f"d{bias}": dbias}
+    return {"y": y, "x̂": InnerRule(xhat_entry, call.shape(x)), f"d{x}": dx, f"d{gain}": dgain, f"d{bias}": dbias}

@@ -1,57 +1,57 @@
 """Moved entries: the op itself, run on the entries' numbers, says which entry each entry of y is a copy of."""
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule
+from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule, Rules
 from tinygrad_gpt.study.entries.positions import column, one
 
-Rules = Mapping[str, Rule]
+
+def _starts(call: Computation) -> dict[str, int]:
+    """The inputs that are copied from, and the number of each one's first entry, all of them counted on."""
+    starts, start = {}, 0
+    for name in call.inputs:
+        if name != "mask":
+            starts[name] = start
+            start += math.prod(call.shape(name))
+    return starts
 
 
 def _origins(call: Computation) -> Array:
-    """For each entry of y the number of the entry that it copies, all inputs counted on; -1 for a constant."""
+    """For each entry of y the number of the entry that it copies; -1 for a constant."""
 
     def make() -> Array:
-        numbered, start = [], 0
-        for name, array in call.inputs.items():
-            assert array is not None
-            if array.dtype == bool:
-                numbered.append(array)
-                continue
-            n = math.prod(array.shape)
-            numbered.append(np.arange(start, start + n, dtype=np.int64).reshape(array.shape))
-            start += n
-            del name
+        starts = _starts(call)
+        numbered = [
+            np.arange(math.prod(call.shape(name))).reshape(call.shape(name)) + starts[name]
+            if name in starts
+            else call.array(name)
+            for name in call.inputs
+        ]
         settings = {**call.settings, "value": -1} if "value" in call.settings else call.settings
         return np.asarray(call.op(*numbered, **settings)[0])
 
-    return call.made("origins", make)
+    found: Array = call.once("origins", make)
+    return found
 
 
 def copies(call: Computation) -> Rules:
     """Every entry of y is a copy of one entry, or a constant."""
-    starts, start = {}, 0
-    for name, array in call.inputs.items():
-        assert array is not None
-        if array.dtype != bool:
-            starts[name] = start
-            start += math.prod(array.shape)
+    starts = _starts(call)
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         origin = int(_origins(call)[index])
         if origin < 0:
             return "a constant", [Block((Column("value", float(call.array("y")[index])),))]
         name = [name for name in starts if starts[name] <= origin][-1]
-        at = np.unravel_index(origin - starts[name], call.array(name).shape)
+        at = np.unravel_index(origin - starts[name], call.shape(name))
         return f"a copy from {name}", [Block((column(call, name, one(tuple(int(i) for i in at))),))]
 
     def gradient(name: str) -> Rule:
-        def dx(call: Computation, index: Index) -> tuple[str, list[Block]]:
-            shape = call.array(name).shape
+        def dx(index: Index) -> tuple[str, list[Block]]:
+            shape = call.shape(name)
             number = starts[name] + (int(np.ravel_multi_index(index, shape)) if shape else 0)
             return "Σ dy over its copies", [Block((column(call, "dy", np.argwhere(_origins(call) == number)),))]
 
@@ -64,11 +64,11 @@ def embedding(call: Computation) -> Rules:
     """y[n] = table[ids[n]]."""
     table, ids = call.inputs
 
-    def y(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def y(index: Index) -> tuple[str, list[Block]]:
         row = int(call.array(ids)[index[:-1]]) % len(call.array(table))
         return "table[ids]", [Block((column(call, table, one((row, index[-1]))),))]
 
-    def dtable(call: Computation, index: Index) -> tuple[str, list[Block]]:
+    def dtable(index: Index) -> tuple[str, list[Block]]:
         numbers = call.array(ids) % len(call.array(table))
         rows = np.argwhere(numbers == index[0])
         at = np.concatenate([rows, np.full((len(rows), 1), index[1])], axis=1)
