@@ -13,6 +13,10 @@ MATHML = {"math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt"}
 MATHML |= {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
 
 
+def test_a_rule_keeps_the_spaces_between_its_words():
+    assert rule(ops.causal_attention).startswith("A value receives gradient from every later token, in")
+
+
 @pytest.mark.parametrize("op", ops.ALL_OPS, ids=lambda op: op.__name__)
 def test_every_op_has_a_rule_in_words(op):
     assert rule(op)[0].isupper()

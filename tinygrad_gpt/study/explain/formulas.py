@@ -21,7 +21,8 @@ _RULE = re.compile(r"(?:^|\n\n)Backward: (.+?)(?:\n\n|$)", re.DOTALL)
 def rule(function: Function) -> str:
     """What the op's vjp does, in a sentence: the paragraph "Backward: ..." of its docstring; "" without one."""
     found = _RULE.search(inspect.getdoc(function) or "")
-    return f"{found[1][0].upper()}{' '.join(found[1][1:].split())}" if found else ""
+    sentence = " ".join(found[1].split()) if found else ""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def formulas(function: Function) -> str:
