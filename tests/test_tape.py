@@ -670,7 +670,7 @@ def test_a_partial_is_an_op_too_and_its_errors_name_it():
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     apply(partial(ops.sum, axis=1), x).sum().backward()
     assert (x.grad == 1).all()
-    with pytest.raises(TypeError, match=r"functools\.partial\(<function sum .* of \(2, 3\)"):
+    with pytest.raises(TypeError, match=r"^sum of \(2, 3\)"):
         apply(partial(ops.sum, axis="a"), x)
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels import context_value, dispatch
+from tinygrad_gpt.kernels import context_value, dispatch, op_name
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
 from tinygrad_gpt.tensor_methods import Number, Operand, TensorMethods, array_of, as_array, as_operand, call_numpy
@@ -65,7 +65,7 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
     its name and the shapes in front.
     """
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-    name = getattr(op, "__name__", repr(op))  # a partial has none
+    name = op_name(op)
     try:
         out, vjp = dispatch(op, *arrays, **settings)(*arrays, **settings)
     except (ValueError, TypeError, IndexError) as error:
