@@ -14,8 +14,9 @@ from tinygrad_gpt.files import atomic_write
 from tinygrad_gpt.kernels.cuda import current_precision, precision
 from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.runs.names import CRASH_FILES
 
-_MODEL, _STEP, _REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
+_MODEL, _STEP, _REPORT = CRASH_FILES
 _FINITE = "the step, repeated, was finite"
 
 
