@@ -81,7 +81,7 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         values, wanted = [], []
         names = argument_names(call.op, len(inputs))
         for x, array, argument in zip(inputs, call.arrays, names, strict=True):
-            needed = isinstance(x, Tensor) and x.requires_grad and tape._recording.get()
+            needed = isinstance(x, Tensor) and x.requires_grad and tape.is_recording()
             values.append(self.value_of(x, array, needed, frames, argument))
             wanted.append(needed)
         op = OpRecord(
