@@ -1,13 +1,17 @@
 """docs/file-tree.md, made from the first sentence of each module: python -m tests.file_tree writes it anew."""
 
 import ast
+import textwrap
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "file-tree.md"
 PACKAGE = ROOT / "tinygrad_gpt"
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]["layers"]
+IMPORTS = textwrap.fill(f"`{' → '.join(LAYERS)}`. `laws` imports none of them.", 120)
 
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 # What is where
 
     pyproject.toml   dependencies, each with its reason; settings of ruff, mypy, pytest, import-linter
@@ -21,8 +25,7 @@ INTRODUCTION = """\
     findings/        scripts that show where other libraries surprise
 
 Imports run one way, from the bottom of this list to its top, and a linter checks it:
-`cli → study → debug → training | runs → checkpoints → sampling | optim | text → nn → tape → kernels → ops → rng →
-checks → backend → files`. `laws` imports none of them.
+{IMPORTS}
 """
 FOLDERS = {  # in the order in which a reader meets them
     "": "",

@@ -108,6 +108,7 @@ def test_the_first_screen_of_the_readme_is_short_and_counts_the_laws():
 
 def test_the_page_of_files_is_current():
     assert file_tree.PAGE.read_text("utf-8") == file_tree.page(), "python -m tests.file_tree writes it"
+    assert " ".join(file_tree.IMPORTS.split()) in " ".join((ROOT / "CONTRIBUTING.md").read_text("utf-8").split())
     assert set(file_tree.FOLDERS) == {"", *(file.parent.name for file in file_tree.PACKAGE.glob("*/__init__.py"))}
 
 

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from tests.mutants.zoo.small_engine import RIGHT_ENGINE
-from tinygrad_gpt import Tensor, laws, no_grad
-from tinygrad_gpt import tape as engine
+from tinygrad_gpt import Tensor, laws, no_grad, ownership
 from tinygrad_gpt.tape import apply
 
 tape = laws.EngineUnderTest(
@@ -29,5 +28,5 @@ def test_law(sut, law):
 
 @laws.parametrize_with_laws([replace(tape, name="tape-that-counts-no-references")])
 def test_law_where_references_are_not_counted(sut, law, monkeypatch):
-    monkeypatch.setattr(engine, "_COUNTS_TELL", False)
+    monkeypatch.setattr(ownership, "_COUNTS_TELL", False)
     law.check(sut)

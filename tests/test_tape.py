@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_gpt import Tensor, backward, no_grad, ops, tape
+from tinygrad_gpt import Tensor, backward, no_grad, ops, ownership
 from tinygrad_gpt.kernels import op_hook, reference_only
 from tinygrad_gpt.laws.strategies import arrays, dyadic, normal
 from tinygrad_gpt.tape import apply, concatenate, leaf_without_copy, recompute_in_backward, where
@@ -305,7 +305,7 @@ def test_the_tape_keeps_no_array_that_no_vjp_mentions():
 # ---- memory
 
 
-@pytest.mark.skipif(not tape._COUNTS_TELL, reason="this Python's reference counts do not tell")
+@pytest.mark.skipif(not ownership._COUNTS_TELL, reason="this Python's reference counts do not tell")
 def test_a_gradient_that_nobody_else_holds_is_not_copied():
     made = []
 
@@ -325,7 +325,7 @@ def test_a_gradient_that_nobody_else_holds_is_not_copied():
 @pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("theirs", ["saved", "view", "read-only", "transposed", "for two", "dy"])
 def test_an_array_that_somebody_else_holds_is_copied(theirs, counted, monkeypatch):
-    monkeypatch.setattr(tape, "_COUNTS_TELL", counted and tape._COUNTS_TELL)
+    monkeypatch.setattr(ownership, "_COUNTS_TELL", counted and ownership._COUNTS_TELL)
     saved = np.ones((2, 2))
     fixed = np.ones((2, 2))
     fixed.flags.writeable = False
@@ -609,21 +609,6 @@ def test_constants_and_leaves_without_copy_use_the_given_array():
 # ---- counting holders
 
 
-def test_reference_counts_are_believed_only_where_they_were_proven(monkeypatch):
-    assert tape._counts_tell() or sys.implementation.name != "cpython" or sys.version_info >= (3, 14)
-    with monkeypatch.context() as patched:
-        patched.setattr(tape, "_references", lambda arrays: 2)  # as if nobody but the list held anything
-        assert not tape._counts_tell()
-    with monkeypatch.context() as patched:
-        patched.setattr(tape, "_references", lambda arrays: sys.getrefcount(arrays[-1]) - 1)
-        assert not tape._counts_tell()
-    with monkeypatch.context() as patched:
-        patched.setattr("sysconfig.get_config_var", lambda name: 1 if name == "Py_GIL_DISABLED" else None)
-        assert not tape._counts_tell()
-    monkeypatch.delattr(sys, "getrefcount")
-    assert not tape._counts_tell()
-
-
 def test_gradients_are_the_same_bits_where_holders_are_not_counted(monkeypatch):
     def gradients():
         x, w = leaf(normal(0, (3, 4))), leaf(normal(1, (4, 4)))
@@ -631,7 +616,7 @@ def test_gradients_are_the_same_bits_where_holders_are_not_counted(monkeypatch):
         return x.grad.tobytes(), w.grad.tobytes()
 
     counted = gradients()
-    monkeypatch.setattr(tape, "_COUNTS_TELL", False)
+    monkeypatch.setattr(ownership, "_COUNTS_TELL", False)
     assert gradients() == counted
 
 
@@ -670,7 +655,7 @@ def test_a_partial_is_an_op_too_and_its_errors_name_it():
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     apply(partial(ops.sum, axis=1), x).sum().backward()
     assert (x.grad == 1).all()
-    with pytest.raises(TypeError, match=r"functools\.partial\(<function sum .* of \(2, 3\)"):
+    with pytest.raises(TypeError, match=r"^sum of \(2, 3\)"):
         apply(partial(ops.sum, axis="a"), x)
 
 

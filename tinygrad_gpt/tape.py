@@ -17,21 +17,18 @@ wrong and nothing notices.  Optimizers write after backward.
 from __future__ import annotations
 
 import math
-import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tinygrad_gpt import ops
 from tinygrad_gpt.backend import Array, Vjp, array_module
-from tinygrad_gpt.kernels import context_value, dispatch
+from tinygrad_gpt.kernels import context_value, dispatch, op_name
 from tinygrad_gpt.notebook import as_html
 from tinygrad_gpt.ops.where import check_mask
+from tinygrad_gpt.ownership import pop_owned
 from tinygrad_gpt.tensor_methods import Number, Operand, TensorMethods, array_of, as_array, as_operand, call_numpy
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -65,7 +62,7 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
     its name and the shapes in front.
     """
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-    name = getattr(op, "__name__", repr(op))  # a partial has none
+    name = op_name(op)
     try:
         out, vjp = dispatch(op, *arrays, **settings)(*arrays, **settings)
     except (ValueError, TypeError, IndexError) as error:
@@ -75,7 +72,7 @@ def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: An
         shapes = ", ".join(str(getattr(array, "shape", array)) for array in arrays)
         raise kind(f"{name} of {shapes}: {error}") from error
     parents = tuple((x.node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
-    if not _recording.get() or all(parent is None for parent in parents):
+    if not is_recording() or all(parent is None for parent in parents):
         return Tensor(out)  # nobody stores the vjp: what it saved is freed
     depth = 1 + max((parent.depth for parent in parents if isinstance(parent, Node)), default=0)
     return Tensor(out, True, Node(name, tuple(out.shape), out.dtype, vjp, parents, depth))
@@ -133,7 +130,7 @@ class Tensor(TensorMethods):
         return Tensor(self.data)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return call_numpy(function, args, kwargs, recording=_recording.get())
+        return call_numpy(function, args, kwargs, recording=is_recording())
 
     def _repr_html_(self) -> str:
         """For a notebook: shape, dtype, entries, the op that made them, and the gradient."""
@@ -173,7 +170,7 @@ def _leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor,
     if not loss.requires_grad:
         raise ValueError("backward needs a loss that depends on a tensor with requires_grad=True")
     if loss.node is None:
-        yield loss, _pop_owned([_first_gradient(loss, dloss)])
+        yield loss, pop_owned([_first_gradient(loss, dloss)])
         return
     grads: dict[Node, Array] = {loss.node: _first_gradient(loss, dloss)}
     todo = deepest_first(loss)
@@ -188,7 +185,7 @@ def _leaf_gradients(loss: Tensor, dloss: Array | None) -> Iterator[tuple[Tensor,
         dparents.reverse()  # so that pop() gives them in the order of parents
         for parent in parents:
             if isinstance(parent, Tensor):
-                yield parent, _pop_owned(dparents)
+                yield parent, pop_owned(dparents)
             elif parent is None:
                 dparents.pop()
             elif parent in grads:
@@ -241,6 +238,11 @@ def _already_used(dy: Array) -> tuple[Array | None, ...]:
         "backward already ran on a part of this tape; add losses that share a part and call backward once, "
         "or run the forward pass again"
     )
+
+
+def is_recording() -> bool:
+    """Whether ops are recorded on the tape here: not within `no_grad`."""
+    return _recording.get()
 
 
 def no_grad() -> AbstractContextManager[None]:
@@ -313,51 +315,3 @@ def leaf_without_copy(array: Array) -> Tensor:
     leaf = Tensor(array)
     leaf.requires_grad = True
     return leaf
-
-
-def _pop_owned(arrays: list[Array]) -> Array:
-    """Pop the last array from the list: the array itself if nobody else holds it, else a copy.  In C order.
-
-    So a leaf gets a gradient of many megabytes without a copy.  An array that somebody else holds is copied: one that
-    a vjp saved, one that another leaf or node got, the caller's own.  Where holders cannot be counted, all are copied.
-    """
-    unshared = _COUNTS_TELL and _references(arrays) == _UNSHARED
-    array = arrays.pop()
-    unshared = unshared and array.base is None and not isinstance(array, np.generic)
-    if unshared and array.flags.c_contiguous and getattr(array.flags, "writeable", True):  # CuPy's always are
-        return array
-    return array_module(array).array(array, order="C")
-
-
-def _references(arrays: list[Array]) -> int:
-    """The number of references to the last array: one from the list, one from this call, and those of other holders.
-
-    The array is read from the list, not from a variable: since Python 3.14 a call can borrow a variable's reference,
-    which then counts once and not twice.
-    """
-    return sys.getrefcount(arrays[-1])
-
-
-_UNSHARED = 2
-
-
-def _counts_tell() -> bool:
-    """Whether reference counts show that somebody else holds an array.
-
-    Tried on arrays for which the answer is known.  Without the GIL another thread may change a count, so then False.
-    """
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or not hasattr(sys, "getrefcount"):
-        return False
-    variable, entries, key = np.empty(0), [np.empty(0)], {"entry": np.empty(0)}
-    held = [
-        _references([variable]),
-        _references([entries[0]]),
-        _references([key["entry"]]),
-        _references([(lambda: variable)()]),
-        *(_references([array]) for array in [np.empty(0)]),
-        (lambda argument: _references([argument]))(np.empty(0)),
-    ]
-    return _references([np.empty(0)]) == _UNSHARED < min(held)
-
-
-_COUNTS_TELL = _counts_tell()

@@ -19,10 +19,12 @@ from tests.cli.conftest import call
 from tests.cli.runs import SHORT, TEXT, StopAt, assert_same, log, score_by_step, state, stop_after, without
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.checkpoints.environment import environment
-from tinygrad_gpt.cli.options import OnResume, options_of
+from tinygrad_gpt.cli.config_file import read_config
+from tinygrad_gpt.cli.options import OnResume, options_of, value_of, with_values
+from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.terminal import StopFlag
 from tinygrad_gpt.cli.train import plan, resume
-from tinygrad_gpt.cli.train.options import Train
+from tinygrad_gpt.cli.train.options import PROG, Train
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import GPTConfig
 
@@ -157,6 +159,29 @@ def test_every_option_says_what_it_is_to_a_run_that_goes_on():
     assert [option.flag for option in options_that(None)] == []
     tried = {word for flags in FREE for word in flags.split() if word.startswith("--")}
     assert tried | {"--resume"} == {option.flag for option in options_that(OnResume.FREE)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (OnResume.TEXT, "texts tokenizer end_of_text encoding errors"),
+        (OnResume.ROUNDS, "accumulation"),
+        (OnResume.MACHINE, "device threads"),
+        (OnResume.MORE, "epochs steps"),
+        (OnResume.PLACE, "out overwrite config"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_only_these_options_are_exempt_from_being_the_same(kind, names):
+    assert {option.name for option in options_that(kind)} == set(names.split())
+
+
+@pytest.mark.parametrize("flags", FREE)
+def test_each_of_the_free_flags_gives_its_option_another_value(run, flags):
+    stored = with_values(Train(), read_config(str(run / "config.toml"), Train))
+    wanted = parse(Train, flags.split(), PROG, default=stored)
+    different = {option.flag for option in options_of(Train) if value_of(wanted, option) != value_of(stored, option)}
+    assert different == {word for word in flags.split() if word.startswith("--")}
 
 
 @pytest.mark.parametrize("flags", FREE)

@@ -1,6 +1,9 @@
 """A step that was not finite is saved, and runs again to the same finding."""
 
+import json
+
 import numpy as np
+import pytest
 
 from tinygrad_gpt.checkpoints import load_checkpoint
 from tinygrad_gpt.debug import Crash, crash, find_nonfinite, replay
@@ -43,3 +46,50 @@ def test_a_step_runs_again_in_its_precision(monkeypatch, tmp_path):
     step.write_text(step.read_text("utf-8").replace('"precision": "tf32", ', ""), "utf-8")  # as older ones are
     replay(tmp_path / "crash")
     assert seen == ["tf32", "float32"]
+
+
+@pytest.fixture(scope="module")
+def saved_step(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "crash"
+    Crash(GPT(CONFIG), IDS, IDS, step=5, seed=3).save(folder)
+    return folder, json.loads((folder / "step.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": ...}, "has no field 'ids'"),
+        ({"step": ...}, "has no field 'step'"),
+        ({"seed": ...}, "has no field 'seed'"),
+        ({"accumulation": ...}, "has no field 'accumulation'"),
+        ({"targets": None}, "targets must be whole numbers"),
+        ({"ids": [[0.5, 1], [1, 2]]}, "ids must be whole numbers"),
+        ({"ids": [[0, 1], [7]]}, "ids must be an array, its rows equally long"),
+        ({"ids": [[0, 1]]}, "ids and targets must have one shape"),
+        ({"targets": [[10**30]]}, "targets must be whole numbers"),
+        ({"targets": [[7]]}, "targets must be from 0 to 6; got 7"),
+        ({"step": "5"}, "step must be a whole number of at least 1; got '5'"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": None}, "seed must be"),
+        ({"accumulation": 0}, "accumulation must be a whole number of at least 1; got 0"),
+        ({"precision": []}, "precision must be one of"),
+    ],
+    ids=str,
+)
+def test_a_step_that_was_changed_is_refused_in_one_line_with_its_file_and_field(saved_step, change, message):
+    folder, saved = saved_step
+    changed = {name: value for name, value in (saved | change).items() if value is not ...}
+    (folder / "step.json").write_text(json.dumps(changed), "utf-8")
+    with pytest.raises(ValueError, match=r"step\.json") as error:
+        replay(folder)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", '{"step": NaN}', '{"step": 1, "step": 2}', b"\xff", "[" * 10**5])
+def test_a_step_that_is_not_an_object_of_json_is_refused_in_one_line_with_its_file(saved_step, text):
+    file = saved_step[0] / "step.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=r"^cannot use '.*step\.json': .") as error:
+        replay(file.parent)
+    assert "\n" not in str(error.value)

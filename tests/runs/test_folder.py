@@ -117,3 +117,14 @@ def test_an_error_while_the_lock_is_taken_leaves_it_free(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
     with RunFolder("new", "name") as folder:
         folder.create()
+
+
+@pytest.mark.parametrize(
+    "owner", ["", "5", "{}", '{"pid": Infinity, "host": "a"}', '{"pid": 1e999, "host": "a"}', "[" * 4096]
+)
+def test_a_lock_file_that_names_no_process_does_not_keep_a_run_out(tmp_path, owner):
+    (tmp_path / "run.lock").write_text(owner, "utf-8")
+    held = lock.RunLock(tmp_path / "run.lock", "'run'")
+    held.check_free()
+    held.take()
+    held.release()

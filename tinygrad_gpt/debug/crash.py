@@ -9,13 +9,16 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from tinygrad_gpt.checks import check_ids, mapping, whole_number
 from tinygrad_gpt.debug.nonfinite import NonFinite, find_nonfinite
-from tinygrad_gpt.files import atomic_write
+from tinygrad_gpt.files import atomic_write, strict_json
 from tinygrad_gpt.kernels.cuda import current_precision, precision
+from tinygrad_gpt.kernels.cuda.precision import PRECISIONS
 from tinygrad_gpt.nn import GPT
-from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.rng import Dropout, check_seed
+from tinygrad_gpt.runs.names import CRASH_FILES
 
-_MODEL, _STEP, _REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
+_MODEL, _STEP, _REPORT = CRASH_FILES
 _FINITE = "the step, repeated, was finite"
 
 
@@ -66,7 +69,24 @@ def replay(folder: str | Path, *, device: str = "cpu") -> NonFinite | None:
     """
     folder = Path(folder)
     model = load_checkpoint(folder / _MODEL, device=device).model
-    saved = json.loads((folder / _STEP).read_text("utf-8"))
-    ids, targets = (np.array(saved[name], np.int64) for name in ("ids", "targets"))
-    with precision(saved.get("precision", "float32")):  # crashes of version 0.1 do not have it
-        return Crash(model, ids, targets, saved["step"], saved["seed"], saved["accumulation"]).found
+    crash, name = _read_step(folder / _STEP, model)
+    with precision(name):
+        return crash.found
+
+
+def _read_step(file: Path, model: GPT) -> tuple[Crash, str]:
+    """The step, and its precision.  Raises ValueError that names the file, and the field if one is wrong."""
+    try:
+        saved = mapping("the step", strict_json(file.read_bytes().decode("utf-8")), "fields")
+        ids, targets = (check_ids(saved[name], model.config.vocab_size, name) for name in ("ids", "targets"))
+        if ids.ndim != 2 or ids.shape != targets.shape:
+            raise ValueError(f"ids and targets must have one shape (B, T); got {ids.shape} and {targets.shape}")
+        step, accumulation = (whole_number(name, saved[name], 1) for name in ("step", "accumulation"))
+        seed, name = check_seed(saved["seed"]), saved.get("precision", "float32")  # version 0.1 did not write it
+        if name not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {name!r}")
+    except KeyError as error:
+        raise ValueError(f"{str(file)!r} has no field {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot use {str(file)!r}: {error}") from None
+    return Crash(model, ids.astype(np.int64), targets.astype(np.int64), step, seed, accumulation), name

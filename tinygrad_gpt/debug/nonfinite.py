@@ -155,7 +155,7 @@ class _SearchedOp(Observer):
     def describe(self, call: Call) -> None:
         parameters = [self.search.parameter_name(array) for array in call.arrays]
         names = zip(argument_names(call.op, len(call.arrays)), parameters, strict=True)
-        self.op = call.op.__name__
+        self.op = call.name
         self.labels = [f"{name} = {p}" if p else name for name, p in names]  # "weight = h.0.mlp.c_fc.weight"
         pairs = zip(self.labels, call.arrays, strict=True)
         self.inputs = tuple(describe_array(label, array) for label, array in pairs if hasattr(array, "dtype"))

@@ -2,7 +2,7 @@
 
     class Printed(Observer):
         def forward(self, call):
-            print(call.op.__name__)
+            print(call.name)
             return call.run()
 
     with observe(Printed):
@@ -15,7 +15,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from tinygrad_gpt import kernels, tape, tensor_methods
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.kernels import Op, op_hook
+from tinygrad_gpt.kernels import Op, op_hook, op_name
 
 Gradients = tuple[Array | None, ...]
 # Files between the line that calls an op and the op.
@@ -39,9 +39,19 @@ class Call:
     arrays: tuple[Array, ...]
     settings: dict[str, Any]
     caller: FrameType  # of the engine's function that calls the op
+    observers: tuple["Observer", ...] = ()  # those inside this one, the outermost first
+
+    @property
+    def name(self) -> str:
+        """The op's name."""
+        return op_name(self.op)
 
     def run(self) -> tuple[Array, Vjp]:
         """Compute the op.  The result is the very array that the op's Tensor will have."""
+        if self.observers:
+            observer, *inner = self.observers
+            out, vjp = observer.forward(replace(self, observers=tuple(inner)))
+            return out, ObservedVjp(vjp, observer, self.name)
         out, vjp = self.function(*self.arrays, **self.settings)
         return np.asarray(out) if isinstance(out, np.generic) else out, vjp
 
@@ -70,18 +80,38 @@ class ObservedVjp:
         return self.observer.backward(self.vjp, dy)
 
 
+@dataclass(frozen=True)
+class _ObservedOp:
+    """An op that runs through observers, made anew for each call, the outermost first."""
+
+    op: Op
+    function: Op
+    make_observers: tuple[Callable[[], Observer], ...]
+
+    def __call__(self, *arrays: Array, **settings: Any) -> tuple[Array, Vjp]:
+        observers = tuple(make() for make in self.make_observers)
+        return Call(self.op, self.function, arrays, settings, sys._getframe(1), observers).run()
+
+
 def observe(observer: Callable[[], Observer]) -> AbstractContextManager[None]:
-    """Within this block (and thread), every op runs through an observer of its own; so does its vjp, even later."""
+    """Within this block (and thread), every op runs through an observer of its own; so does its vjp, even later.
+
+    In a block inside another one, the inner observer runs inside the outer one.
+    """
 
     def hook(op: Op, function: Op) -> Op:
-        def observed(*arrays: Array, **settings: Any) -> tuple[Array, Vjp]:
-            around = observer()
-            out, vjp = around.forward(Call(op, function, arrays, settings, sys._getframe(1)))
-            return out, ObservedVjp(vjp, around, op.__name__)
-
-        return observed
+        if isinstance(function, _ObservedOp):  # by the observers of an inner block
+            return _ObservedOp(op, function.function, (observer, *function.make_observers))
+        return _ObservedOp(op, function, (observer,))
 
     return op_hook(hook)
+
+
+def observers_of(vjp: Vjp) -> Iterator[Observer]:
+    """The observers that a vjp runs through, the outermost first."""
+    while isinstance(vjp, ObservedVjp):
+        yield vjp.observer
+        vjp = vjp.vjp
 
 
 def argument_names(op: Op, n: int) -> list[str]:

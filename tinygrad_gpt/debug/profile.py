@@ -72,7 +72,7 @@ class _TimedOp(Observer):
     name: str = ""
 
     def forward(self, call: Call) -> tuple[Array, Vjp]:
-        self.name = call.op.__name__
+        self.name = call.name
         with self.profile.part(self.name, FORWARD):
             return call.run()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,13 @@ from tinygrad_gpt.ops.norms import total_of_squares
 from tinygrad_gpt.rng import Dropout, LazyMask
 
 Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
+
+
+def op_name(op: Op) -> str:
+    """The op's name in errors and tables: its function's if it is a partial, its repr if it has none."""
+    while isinstance(op, partial):
+        op = op.func
+    return str(getattr(op, "__name__", repr(op)))
 
 
 def _accepts_all(*arrays: Array, **settings: Any) -> bool:
@@ -105,7 +112,7 @@ def kernel_for(op: Op, *arrays: Array, **settings: Any) -> Op:
     if kernel is not None:
         return kernel.choose(*arrays, **settings)
     if dtype == "bfloat16":
-        raise TypeError(f"{op.__name__} has no kernel for bfloat16; cast to float32 first")
+        raise TypeError(f"{op_name(op)} has no kernel for bfloat16; cast to float32 first")
     return op
 
 
@@ -139,9 +146,15 @@ def reference_only() -> AbstractContextManager[None]:
     return context_value(_allowed, False)
 
 
-def op_hook(hook: OpHook) -> AbstractContextManager[None]:
-    """Within this block, in this thread, an op runs as hook(op, the function that computes it), such as to time it."""
-    return context_value(_op_hook, hook)
+@contextmanager
+def op_hook(hook: OpHook) -> Iterator[None]:
+    """Within this block, in this thread, an op runs as hook(op, the function that computes it), such as to time it.
+
+    In a block inside another one, the outer hook gets what the inner hook returns.
+    """
+    outer = _op_hook.get()
+    with context_value(_op_hook, hook if outer is None else lambda op, run: outer(op, hook(op, run))):
+        yield
 
 
 @contextmanager

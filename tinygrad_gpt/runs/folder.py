@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tinygrad_gpt.checkpoints.folder import DRAFT as CHECKPOINT_DRAFT
 from tinygrad_gpt.checkpoints.folder import NAME as CHECKPOINT
-from tinygrad_gpt.debug.crash import CRASH_FILES
 from tinygrad_gpt.runs.lock import RunLock
 from tinygrad_gpt.runs.names import (
     CHECKPOINTS,
     CONFIG,
     CRASH,
+    CRASH_FILES,
     LOCK,
     NEW_TOKENS,
     RESULTS,

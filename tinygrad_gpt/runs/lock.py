@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tinygrad_gpt.files import strict_json
 from tinygrad_gpt.runs.names import RunError
 
 if sys.platform != "win32":
@@ -100,9 +101,9 @@ def _owner_of(file: int) -> tuple[int, str] | None:
     """The process and the host that an open lock file names."""
     os.lseek(file, 0, os.SEEK_SET)
     try:
-        owner = json.loads(os.read(file, 4096))
+        owner = strict_json(os.read(file, 4096))
         return int(owner["pid"]), owner["host"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

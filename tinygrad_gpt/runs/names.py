@@ -17,6 +17,7 @@ from tinygrad_gpt.checkpoints import CheckpointError
 MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.toml"
 LOG, PLOT, SAMPLE = "log.jsonl", "loss.png", "sample.txt"
 CHECKPOINTS, CRASH = "checkpoints", "crash"  # folders
+CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
 TOKENS, NEW_TOKENS = ("tokens.bin", "tokens.bin.json"), ("tokens.new.bin", "tokens.new.bin.json")
 LOCK = "run.lock"
 RESULTS = (MODEL, TOKENIZER, CONFIG, LOG, PLOT, SAMPLE)

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from tinygrad_gpt import tape
 from tinygrad_gpt.backend import Array, Vjp
-from tinygrad_gpt.debug.observe import Call, Gradients, Observer, argument_names, calling_frames, observe
+from tinygrad_gpt.debug.observe import Call, Gradients, Observer, argument_names, calling_frames, observe, observers_of
 from tinygrad_gpt.debug.stopwatch import Stopwatch, Timing
 from tinygrad_gpt.study.trace.call_sites import ParameterNames, line_of, variable_of
 from tinygrad_gpt.study.trace.records import BACKWARD, FORWARD, Event, OpRecord, Recording, Value
@@ -81,12 +81,12 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         values, wanted = [], []
         names = argument_names(call.op, len(inputs))
         for x, array, argument in zip(inputs, call.arrays, names, strict=True):
-            needed = isinstance(x, Tensor) and x.requires_grad and tape._recording.get()
+            needed = isinstance(x, Tensor) and x.requires_grad and tape.is_recording()
             values.append(self.value_of(x, array, needed, frames, argument))
             wanted.append(needed)
         op = OpRecord(
             index=len(self.ops),
-            name=call.op.__name__,
+            name=call.name,
             function=call.op,
             run=call.function,
             scope=self.names.scope(frames, list(call.arrays), self.watcher),
@@ -132,8 +132,10 @@ class Trace(Recording, AbstractContextManager["Trace"]):
             if id(x) not in self.by_tensor:
                 self.by_tensor[id(x)] = x, self.new_value(self.leaf_name(x, frames), "leaf", array)
             return self.by_tensor[id(x)][1]
-        if needed and isinstance(made := getattr(x.node.vjp, "observer", None), RecordedOp) and made.trace is self:
-            return made.record.output
+        if needed:
+            for made in observers_of(x.node.vjp):
+                if isinstance(made, RecordedOp) and made.trace is self:
+                    return made.record.output
         if id(array) not in self.by_array:
             self.new_value(self.names.name_of(array) or variable_of(x, frames) or argument, "constant", array)
         return self.by_array[id(array)]

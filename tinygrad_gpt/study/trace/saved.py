@@ -7,6 +7,7 @@ from types import FunctionType
 from typing import Any
 
 from tinygrad_gpt.backend import Array, Vjp
+from tinygrad_gpt.debug.observe import ObservedVjp
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def arrays_of(vjp: Vjp) -> Iterator[tuple[str, Array]]:
         seen.add(id(value))
         if hasattr(value, "nbytes") and hasattr(value, "dtype"):
             yield name, value
+        elif isinstance(value, ObservedVjp):
+            todo.append((name, value.vjp))
         elif isinstance(value, FunctionType):
             todo += _captured_values(value)
         elif isinstance(value, partial):

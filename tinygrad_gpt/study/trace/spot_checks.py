@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, Vjp, array_module, to_host
 from tinygrad_gpt.debug.observe import Call, Observer, observe
 from tinygrad_gpt.kernels import Op as Function
-from tinygrad_gpt.kernels import op_hook
+from tinygrad_gpt.kernels import op_hook, op_name
 from tinygrad_gpt.study.trace.records import Recording, Value
 from tinygrad_gpt.tape import Tensor, no_grad
 
@@ -147,7 +147,7 @@ def _check_same_ops(trace: Recording, loss: Callable[[], Tensor]) -> None:
     names: list[str] = []
 
     def around(function: Function, run: Function) -> Function:
-        names.append(function.__name__)
+        names.append(op_name(function))
         return run
 
     with op_hook(around):
