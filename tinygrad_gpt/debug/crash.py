@@ -16,7 +16,7 @@ from tinygrad_gpt.nn import GPT
 from tinygrad_gpt.rng import Dropout
 
 _MODEL, _STEP, _REPORT = CRASH_FILES = ("model.safetensors", "step.json", "report.txt")
-_FINITE = "the step, repeated, was finite"
+_FINITE = "when the step ran again, everything was finite"
 
 
 @dataclass(frozen=True)
