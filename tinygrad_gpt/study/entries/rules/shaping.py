@@ -1,4 +1,4 @@
-"""Moved entries: the op itself, run on the entries' numbers, says which entry each entry of y is a copy of."""
+"""Moved entries: the op runs on the numbers of the entries, so y shows which entry each of its entries copies."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Rules = Mapping[str, Rule]
 
 
 def _origins(call: Computation) -> Array:
-    """For each entry of y the number of the entry that it copies, all inputs counted on; -1 for a constant."""
+    """The number of the entry that each entry of y copies, counted through all inputs; -1 for a constant."""
 
     def make() -> Array:
         numbered, start = [], 0
