@@ -80,7 +80,7 @@ def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> lis
 
 
 def _check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
-    """Raises ValueError or TypeError for an invalid setting; None is off."""
+    """Raises ValueError or TypeError for an invalid setting; None means no limit."""
     for T in temperature:
         if _real_number("temperature", T) < 0 or not math.isfinite(T):
             raise ValueError(f"temperature must be finite and at least 0; got {T}")
