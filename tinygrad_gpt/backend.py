@@ -111,7 +111,7 @@ def to_device(array: Array, device: str) -> Array:
 
 
 def to_host(array: Array) -> Array:
-    """array as a NumPy array.  For a CuPy array this waits for the device and copies."""
+    """array as a NumPy array, on the CPU (the "host").  For a CuPy array this waits for the GPU and copies."""
     return np.asarray(array) if array_module(array) is np else array.get()
 
 

@@ -1,6 +1,6 @@
 """Checks of arguments: numbers, ids, mappings and names; and the error texts.
 
-Ids are checked on the host, because a GPU would silently wrap ids that are out of range.
+Ids are checked on the CPU (the host), because a GPU would silently wrap ids that are out of range.
 """
 
 import difflib

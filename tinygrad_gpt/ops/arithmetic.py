@@ -1,5 +1,8 @@
 """Arithmetic, element by element with NumPy's broadcasting: add, subtract, multiply, divide, negative, power.
 
+Each function returns y and its vjp (vector-Jacobian product).  vjp(dy) takes dy = dLoss/dy and returns da = dLoss/da
+and db = dLoss/db:
+
     y = a + b      da = dy                 db = dy
     y = a - b      da = dy                 db = -dy
     y = a b        da = dy b               db = dy a

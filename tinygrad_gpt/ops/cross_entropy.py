@@ -1,4 +1,4 @@
-"""Cross-entropy of logits against the tokens that really came next, in nats.
+"""Cross-entropy of logits against the tokens that really came next, in nats (natural logarithms).
 
     nll_n = ln Σ_j e^{x_nj} - x_n,target        loss = mean of nll over the counted rows (or their sum)
 
