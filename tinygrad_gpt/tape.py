@@ -107,7 +107,7 @@ class Tensor(TensorMethods):
         given = self.data
         self.data = as_array(given)
         if self.data.dtype.kind not in "fiub" and self.data.dtype.name != "bfloat16":
-            raise TypeError(f"data must be an array or numbers, real ones; got dtype {self.data.dtype}")
+            raise TypeError(f"data must be an array of real numbers; got dtype {self.data.dtype}")
         if self.requires_grad and self.node is None:
             _check_floating(self.data)
             if not isinstance(given, list | tuple | Number):  # an array that others may hold, or a view of one

@@ -93,7 +93,7 @@ def reference_sensitivity(f: Callable[..., Array], arrays: Arrays) -> float:
 
 
 def _choices() -> list[_Choice]:
-    """Which entries move: a random half, _RANDOM_MOVES times; then every other one, so that neighbours differ."""
+    """Which entries move: a random half, _RANDOM_MOVES times; then every second entry, so that neighbours differ."""
     random = np.random.Generator(np.random.Philox(key=0))
     return [lambda shape: random.integers(0, 2, shape)] * _RANDOM_MOVES + [_every_other]
 

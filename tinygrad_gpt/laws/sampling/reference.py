@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 
-_MARGIN = 2.0**-48  # a mass this little below top_p counts as reached: some roundings of a sum
+_MARGIN = 2.0**-48  # a mass that is less than this below top_p counts as top_p: a few roundings of a sum
 
 
 def probabilities(
