@@ -226,7 +226,7 @@ tg.AdamW(M.parameters()).step(max_norm=0)  =>  ValueError: max_norm must be posi
 tg.AdamW(M.parameters()).step(max_norm='a')  =>  TypeError: max_norm must be positive; got 'a'
 tg.AdamW(M.parameters()).step(max_norm=nan)  =>  ValueError: max_norm must be positive; got nan
 tg.AdamW(M.parameters()).step(loss=nan)  =>  FloatingPointError: loss nan, which is not finite
-tg.AdamW(M.parameters()).load_state({})  =>  ValueError: optimizer state must be of the same parameters; only one of the two has h.0.attn.c_attn.weight, h.0.attn.c_proj.bias, h.0.attn.c_proj.weight, and 24 more
+tg.AdamW(M.parameters()).load_state({})  =>  ValueError: optimizer state must have the optimizer's parameters; only one of the two has h.0.attn.c_attn.weight, h.0.attn.c_proj.bias, h.0.attn.c_proj.weight, and 24 more
 tg.AdamW(M.parameters()).load_state(None)  =>  TypeError: optimizer state must be a dict of parameter name to step count and moments; got NoneType
 tg.AdamW({'a':T([1,2])})  =>  TypeError: parameter a must be float32, float64 or float16; got int64
 """,

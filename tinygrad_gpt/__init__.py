@@ -55,7 +55,7 @@ _MODULES = {  # public name -> the module that has it
     "where": "tape",
 }
 _RENAMED = {"tokenizer": "build_tokenizer"}  # public name -> its name in that module
-_ROOMS = {
+_SUBMODULES = {
     "backend",
     "checkpoints",
     "debug",
@@ -77,15 +77,15 @@ __all__ = sorted({*_MODULES, "ops"})  # neither laws, which needs hypothesis, no
 
 
 def __getattr__(name: str) -> object:
-    """A public name or a room of the package, on first use."""
-    if name in _ROOMS:
+    """A public name or a module of the package, on first use."""
+    if name in _SUBMODULES:
         return import_module(f"tinygrad_gpt.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module 'tinygrad_gpt' has no attribute {name!r}")
     value = getattr(import_module(f"tinygrad_gpt.{_MODULES[name]}"), _RENAMED.get(name, name))
-    globals()[name] = value  # from now on it is found without asking here
+    globals()[name] = value  # from now on Python finds it without this function
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_ROOMS})
+    return sorted({*globals(), *_MODULES, *_SUBMODULES})

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; the exit code.  Ctrl-C while Python still imports it is no traceback either."""
+    """Run the command line; the exit code.  Ctrl-C during the import prints no traceback either."""
     try:
         from tinygrad_gpt.cli import main as run_command_line
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""NumPy or CuPy, as the arrays are.  The only module that imports cupy."""
+"""NumPy or CuPy, whichever made the arrays.  This is the only module that imports cupy."""
 
 import math
 import sys
@@ -111,7 +111,7 @@ def to_device(array: Array, device: str) -> Array:
 
 
 def to_host(array: Array) -> Array:
-    """array as a NumPy array.  For a CuPy array this waits for the device and copies."""
+    """array as a NumPy array, on the CPU (the "host").  For a CuPy array this waits for the GPU and copies."""
     return np.asarray(array) if array_module(array) is np else array.get()
 
 
@@ -134,7 +134,7 @@ def to_input_dtype(y: Array, dtype: Any) -> Array:
 
 
 def cast_to(dtypes: Iterable[Any], *arrays: Array) -> tuple[Array, ...]:
-    """Each array in its dtype, without a copy where it already has it: gradients get the dtypes of their inputs."""
+    """Each array cast to its entry of dtypes, without a copy if possible: gradients get their inputs' dtypes."""
     return tuple(array.astype(dtype, copy=False) for array, dtype in zip(arrays, dtypes, strict=True))
 
 
@@ -164,8 +164,8 @@ def _add_runs(out: Array, ids: Array, values: Array) -> None:
 def _add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
     """scatter_add for sorted ids, on a GPU: the host need not wait for the number of runs.  Overwrites values.
 
-    After the pass at distance d, each row is the sum of those of the last 2d rows up to it that have its id.  So in the
-    end the last row of each run is the run's sum.
+    After the pass at distance d, row i is the sum of those rows from i - 2d + 1 to i that have the same id as row i.
+    So in the end the last row of each run is the run's sum.
     """
     xp, distance = array_module(out), 1
     rest = (1,) * (values.ndim - 1)
@@ -174,7 +174,7 @@ def _add_runs_by_doubling(out: Array, ids: Array, values: Array) -> None:
         values[distance:] += xp.where(same, values[:-distance], 0)
         distance *= 2
     all_ids = xp.arange(len(out))
-    last = xp.searchsorted(ids, all_ids, side="right") - 1  # -1 below the first id: then the last id, which differs
+    last = xp.searchsorted(ids, all_ids, side="right") - 1  # -1 for ids below all: the last id, which differs
     occurs = (ids[last] == all_ids).reshape(-1, *rest)
     out += xp.where(occurs, values[last], 0)
 
@@ -219,8 +219,8 @@ def current_stream() -> int:
 def cublas() -> ModuleType:
     """CuPy's thin layer over cuBLAS.
 
-    It is imported on first use, because only products need it, and in this form, which finds a cuBLAS that pip has
-    installed.  Raises UnavailableDeviceError if there is none.
+    It is imported on first use, because only products need it.  This form of the import also finds a cuBLAS that pip
+    has installed.  Raises UnavailableDeviceError if there is none.
     """
     try:
         from cupy_backends.cuda.libs import cublas

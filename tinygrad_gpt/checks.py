@@ -1,6 +1,6 @@
 """Checks of arguments: numbers, ids, mappings and names; and the error texts.
 
-Ids are checked on the host, because a GPU would silently wrap ids that are out of range.
+Ids are checked on the CPU (the host), because a GPU would silently wrap ids that are out of range.
 """
 
 import difflib
@@ -22,7 +22,7 @@ def at_least_one(name: str, value: Any) -> int:
 
 
 def whole_number(name: str, value: Any, low: int, instead: str = "") -> int:
-    """The value as a Python int.  instead says in words what else the caller allows, for the error text.
+    """The value as a Python int.  `instead` says in words what else the caller allows, for the error text.
 
     Raises TypeError for anything but a whole number, ValueError below low.
     """
@@ -48,7 +48,7 @@ def number(name: str, value: Any, allowed: str, is_allowed: Callable[[Any], bool
         raise TypeError(f"{name} must be {allowed}; got {value!r}")
     try:
         fits = is_allowed(value)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:  # a whole number too large for a float
         fits = False
     if not fits:
         raise ValueError(f"{name} must be {allowed}; got {value}")

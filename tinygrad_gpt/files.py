@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, NoReturn
 def atomic_write(path: str | os.PathLike[str], check: Callable[[Path], object] | None = None) -> Iterator[BinaryIO]:
     """A binary file to write; it replaces the file at path when the block ends.
 
-    After an error path is as it was before; only if the folder cannot be synced, path already has the new content.
+    After an error, path is as it was before.  There is one exception: if only the sync of the folder failed, path has
+    the new content.
 
     The draft is written beside path, so that os.replace stays within one file system and is one step.  It is synced to
     the disk before it gets its name, and the name is synced before the block ends.  check(draft) is called last before
@@ -55,7 +56,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def strict_json(text: str | bytes, parse_int: Callable[[str], Any] | None = None) -> Any:
-    """The value of a JSON text; parse_int makes whole numbers of their digits.
+    """The value of a JSON text; parse_int converts the digits of a whole number.
 
     Raises ValueError for a text that is not JSON, and for what Python's reader accepts silently: a name that an object
     has twice, NaN and Infinity.

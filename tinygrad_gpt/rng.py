@@ -1,6 +1,6 @@
 """The only source of random numbers: Philox, a generator that is a function of a counter and has no other state.
 
-A random word is a pure function of the place where it is used:
+A random word (64 random bits) is a pure function of the place where it is used:
 
     word i of the stream (seed, purpose, step, row, site)
 
@@ -62,7 +62,7 @@ def philox_words(
 
 
 def to_uniform(words: Array) -> Array:
-    """64-bit words -> float64 in [0, 1), from the upper 53 bits, so exactly; 2**64 - 1 gives 1 - 2**-53, never 1."""
+    """64-bit words -> float64 in [0, 1), exact since only the upper 53 bits are used; 2**64 - 1 gives 1 - 2**-53."""
     return (words >> np.uint64(11)) * 2.0**-53
 
 
@@ -126,8 +126,8 @@ class Dropout:
 class LazyMask:
     """A dropout mask given by its random-number key, not stored: each entry is that of Dropout.mask.
 
-    16 entries of a row use one Philox block: entry e of row i uses the bits from 16·(e % 4) on of word (e // 4) % 4 in
-    block e // 16, of the stream (seed, DROPOUT, step, row first_row + i, site).
+    16 entries of a row use one Philox block.  Entry e of row i uses 16 bits, from bit 16·(e % 4) on, of word (e // 4) %
+    4 in block e // 16 of the stream (seed, DROPOUT, step, row first_row + i, site).
     """
 
     seed: int

@@ -6,12 +6,12 @@ complete when its vjp runs:
 
     dLoss/dparent  +=  vjp(dLoss/dnode)
 
-A tensor that is used in several places gets one term from each of them: that sum is the chain rule of several
-variables.
+A tensor that is used in several places gets one term from each of them.  Its gradient is their sum, by the chain rule
+for several variables.
 
-A node stores the shape of its result, not the entries.  The arrays that the tape keeps in memory are those that the
-vjps use, by reference and not as copies: if you write into `.data` between forward and backward, the gradients are
-wrong and nothing notices.  Optimizers write after backward.
+A node stores the shape of its result, not the entries.  The tape keeps in memory only the arrays that the vjps use.
+They are references, not copies: if you write into `.data` between forward and backward, the gradients are wrong, and no
+error is raised.  Optimizers write after backward.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Node:
 def apply(op: Callable[..., tuple[Array, Vjp]], *inputs: Operand, **settings: Any) -> Tensor:
     """Run op on the inputs' arrays, and put its vjp on the tape if an input requires a gradient.
 
-    An op is a function on arrays that returns its result and its vjp, as those in `ops` do.  Errors that it raises get
-    its name and the shapes in front.
+    An op is a function on arrays that returns its result and its vjp, as those in `ops` do.  If it raises an error, the
+    op's name and the shapes are put before the error's text.
     """
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     name = op_name(op)
@@ -83,7 +83,7 @@ class Tensor(TensorMethods):
     """An array, and the node that made it.
 
     A leaf has no node.  You make it: Tensor(array, requires_grad=True).  `apply` makes all other tensors.  After
-    backward, a leaf's `grad` is dLoss/dleaf, summed over the calls of `backward` since it was last None.
+    backward, a leaf's `grad` is dLoss/dleaf, summed over all calls of `backward` since `grad` was last None.
 
     Optimizers write into the leaves that require a gradient.  Therefore such a leaf copies its array when it is made;
     `leaf_without_copy` makes one that uses the array itself.  Other tensors share the array that they are given.
@@ -104,7 +104,7 @@ class Tensor(TensorMethods):
         given = self.data
         self.data = as_array(given)
         if self.data.dtype.kind not in "fiub" and self.data.dtype.name != "bfloat16":
-            raise TypeError(f"data must be an array or numbers, real ones; got dtype {self.data.dtype}")
+            raise TypeError(f"data must be an array of real numbers; got dtype {self.data.dtype}")
         if self.requires_grad and self.node is None:
             _check_floating(self.data)
             if not isinstance(given, list | tuple | Number):  # an array that others may hold, or a view of one
@@ -113,8 +113,8 @@ class Tensor(TensorMethods):
     def backward(self, dself: Array | None = None) -> None:
         """Add dLoss/dleaf to leaf.grad, for every leaf that requires a gradient.
 
-        dself is dLoss/dself, the gradient to start with; a scalar is itself the loss and starts with 1.  A tape can be
-        used once.  If several losses share a part of it, call backward on their sum: (a + b).backward().
+        dself is dLoss/dself, the gradient to start with.  A scalar is the loss itself, and starts with 1.  A tape can
+        be used once.  If several losses share a part of it, call backward on their sum: (a + b).backward().
 
         Raises ValueError as the function `backward` does; RuntimeError, before anything is added, if backward already
         ran on a part of the tape.  If a vjp raises, the terms that were computed before it have been added.
@@ -233,7 +233,7 @@ def deepest_first(loss: Tensor) -> list[Node]:
 
 
 def _already_used(dy: Array) -> tuple[Array | None, ...]:
-    """Takes the place of a vjp that has been used."""
+    """The vjp of a node whose own vjp has been used."""
     raise RuntimeError(
         "backward already ran on a part of this tape; add losses that share a part and call backward once, "
         "or run the forward pass again"
@@ -253,8 +253,8 @@ def no_grad() -> AbstractContextManager[None]:
 def recompute_in_backward(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """function(*inputs), saving only the inputs: backward runs the function a second time (activation checkpointing).
 
-    It takes about half as much time again; in return, memory does not grow with what function saves.  function must
-    compute the same both times, and depend on no other tensor that requires a gradient.
+    This takes about 1.5 times as long, but memory does not grow with what function saves.  function must compute the
+    same both times, and must not depend on another tensor that requires a gradient.
     Source.  Chen et al. 2016, arXiv:1604.06174, section 3.
     """
 

@@ -259,9 +259,9 @@ class TensorMethods:
 
 
 def call_numpy(function: Any, args: Any, kwargs: Any, *, recording: bool) -> Any:
-    """function, one of NumPy's, on the arrays of the tensors among its arguments.
+    """The result of a NumPy function, called with the array of each tensor among its arguments.
 
-    Raises TypeError where that would lose a gradient without a word: then only comparisons and shapes are allowed.
+    Raises TypeError where that would silently lose a gradient: then only comparisons and shapes are allowed.
     """
     needs_gradient = any(isinstance(x, TensorMethods) and x.requires_grad for x in _flatten((args, kwargs)))
     if recording and needs_gradient and function not in _WITHOUT_GRADIENT:
@@ -297,7 +297,7 @@ def _as_tuple(values: tuple[Any, ...]) -> tuple[int, ...]:
 def as_operand(other: Operand, x: TensorMethods) -> Any:
     """other as the second operand of an op on x: a tensor or an array.
 
-    A number takes x's dtype, so it never promotes x; only 0.5 beside integers does.
+    A number takes x's dtype, so it does not promote x.  The one exception is a float, such as 0.5, beside integers.
     """
     if isinstance(other, np.generic):
         other = other.item()  # NumPy's numbers promote, Python's do not

@@ -1,3 +1,3 @@
-"""The version, on its own, so that any module can ask for it (and the build reads it without importing anything)."""
+"""The version, in its own file: any module can import it, and the build reads it without an import."""
 
 __version__ = "0.1.0"

@@ -194,7 +194,7 @@ def test_what_a_gpu_notices_late_stops_the_run_in_its_step(monkeypatch, text, tm
     monkeypatch.setattr(loop, "update", late)
     result = call("train", text, *SHORT, "--out", "run")
     assert result.code == 1
-    assert "step 5: loss inf, which is not finite; the step, repeated, was finite" in result.err
+    assert "step 5: loss inf, which is not finite; when the step ran again, everything was finite" in result.err
     assert log(tmp_path / "run")[-1]["step"] == 4
 
 

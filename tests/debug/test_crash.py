@@ -32,7 +32,7 @@ def test_a_saved_step_gives_the_same_finding_again(tmp_path):
 def test_a_step_that_is_finite_when_it_runs_again_is_saved_too(tmp_path):
     found = Crash(GPT(CONFIG), IDS, IDS, step=1, seed=0)
     found.save(tmp_path / "crash")
-    assert found.cause == "the step, repeated, was finite"
+    assert found.cause == "when the step ran again, everything was finite"
     assert replay(tmp_path / "crash") is None
 
 

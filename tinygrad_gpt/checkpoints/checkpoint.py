@@ -97,8 +97,8 @@ def save_checkpoint(
 
     An existing file is replaced.  With verify the new file is read again before it takes its name.
 
-    Raises OSError if it cannot be written, ValueError or TypeError if something cannot be saved.  The existing file
-    then stays; the new one is there only if nothing failed but the sync of the folder.
+    Raises OSError if it cannot be written, ValueError or TypeError if something cannot be saved.  Then the existing
+    file stays.  There is one exception: if only the sync of the folder failed, path already has the new file.
     """
     check_has("model", model, "parameters", "config")
     if optimizer is not None:
@@ -137,7 +137,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 def load_checkpoint(path: str | Path, *, device: str = "cpu", with_optimizer: bool = True) -> Checkpoint:
     """Read what `save_checkpoint` has written.  with_optimizer=False does not read the optimizer's state.
 
-    Raises CheckpointError if the file is damaged, or anything else.
+    Raises CheckpointError if the file is damaged, or is not a checkpoint.
     """
     device = resolve_device(device)
     with open_safetensors(path) as file:

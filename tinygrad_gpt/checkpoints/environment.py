@@ -1,6 +1,6 @@
 """What the last bits of a training run depend on: versions, backend, device, threads, BLAS, processor.
 
-For a processor with other vector units, BLAS and NumPy choose other kernels, which add in another order.
+On a processor with other vector units, BLAS and NumPy run other code, which adds in another order.
 """
 
 from functools import cache

@@ -34,7 +34,7 @@ class Checkpoints:
         self.folder, self.keep, self.paranoid = Path(folder), at_least_one("keep", keep), paranoid
         if keep < 2:
             raise ValueError(f"keep must be at least 2; got {keep}")
-        self.losses: dict[Path, float] = {}  # validation losses of the files known to be whole; inf for none
+        self.losses: dict[Path, float] = {}  # validation losses of the files known to be whole; inf: it has none
 
     def save(
         self,

@@ -1,7 +1,8 @@
 """GPT-2 from a published file: Hugging Face's model.safetensors, and similar files.
 
-The tensors show the model's shape, but not the number of heads, nor details such as the activation function.  These are
-in the config.json beside the file.  It is followed, or refused if it requires what this model does not compute.
+The tensors show the model's shape, but not the number of heads, and not details such as the activation function.  These
+are in the config.json beside the file.  load_gpt2 uses its values, and raises an error if it requires what this model
+does not compute.
 """
 
 import math
@@ -57,7 +58,7 @@ def load_gpt2(
     The output head is tied unless the file has a separate one.  Names may begin with transformer., model., module. or
     _orig_mod.  A file that this program wrote is read with its own configuration and dtype.
 
-    Raises CheckpointError if the file is not such a file, or its model computes something else.
+    Raises CheckpointError if it is not such a file, or if its model does not compute what GPT-2 computes.
     """
     device = resolve_device(device)
     path = _model_file(Path(path))

@@ -8,8 +8,8 @@ A file may hold its own digest: then the first string of its metadata is `file_s
 with zeros in place of these 64 digits.  A digest of the tensors alone would not notice a changed step number.
 
 Files may come from anywhere, so nothing in them is trusted before it is checked, and no tensor is allocated before the
-digest is.  The safetensors library is not used: in reading it accepts headers of 100 MB, repeated names and unknown
-fields, and in writing it builds the whole file in memory.
+digest has been checked.  The safetensors library is not used: when it reads, it accepts headers of 100 MB, repeated
+names and unknown fields; when it writes, it builds the whole file in memory.
 """
 
 import errno
@@ -118,8 +118,8 @@ def open_safetensors(
 ) -> Iterator["SafetensorsFile"]:
     """Open a file and check it, with its digest if it has one.  with_digest: it must have one.
 
-    Everything that is wrong with the file, also if found within the block, is a CheckpointError of one line.  what
-    follows the file's name there.
+    If anything is wrong with the file, also if it is found within the block, this raises CheckpointError with one line.
+    In that line the text `what` follows the file's name.
     """
     if not os.path.isfile(path):
         there = "it is a folder: give the file in it" if os.path.isdir(path) else "there is no such file"

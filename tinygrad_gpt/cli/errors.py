@@ -63,6 +63,6 @@ def reason_in_words(error: OSError | ImportError) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" for the known name that this one is surely meant for, or nothing."""
+    """ "; did you mean X?" with the known name that was probably meant, or nothing."""
     near = nearest(name, known)
     return f"; did you mean {near}?" if near else ""

@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _scored_in_words(options: Evaluate, n_tokens: int, scored: int) -> str:
-    """Of how many tokens those are that were scored; what is beyond --max-tokens has not been read."""
+    """The number of all tokens, in words; not with --max-tokens, because then the rest has not been read."""
     whole = "" if options.texts else " in the validation part"
     return f", of {n_tokens:,}{whole}" if scored == n_tokens - 1 else f"{whole}, as --max-tokens says"
 

@@ -22,7 +22,7 @@ _SIGHUP: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
 _CONTROLS = re.compile(rf"\r(?!\n)|[{_CONTROL_CHARACTERS}]")
 _UNPRINTABLE = re.compile(
     rf"[\t\n\r\ud800-\udfff{_CONTROL_CHARACTERS}]"
-)  # with what stands for the bytes of no character
+)  # also lone surrogates, which Python puts in place of bytes that it cannot decode
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _say_at_terminal(line: str) -> None:
 def stop_on_signal() -> Iterator[StopFlag]:
     """Within the block, the first Ctrl-C, SIGTERM or SIGHUP requests a stop; a second raises InterruptedBySignal.
 
-    A second SIGHUP does not: when a terminal is closed, the kernel sends one, and the shell often another.
+    A second SIGHUP does not: when a terminal is closed, the operating system sends one, and the shell often another.
 
     Handlers that a host program has set stay.  Outside the main thread no handlers can be set.
     """

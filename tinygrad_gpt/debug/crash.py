@@ -19,7 +19,7 @@ from tinygrad_gpt.rng import Dropout, check_seed
 from tinygrad_gpt.runs.names import CRASH_FILES
 
 _MODEL, _STEP, _REPORT = CRASH_FILES
-_FINITE = "the step, repeated, was finite"
+_FINITE = "when the step ran again, everything was finite"
 
 
 @dataclass(frozen=True)

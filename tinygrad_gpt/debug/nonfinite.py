@@ -7,8 +7,9 @@
         ids, targets = batches.batch(step + 1)
         print(find_nonfinite(model, ids, targets, dropout=Dropout(7, step + 1)))
 
-An op is to blame for a nan or an infinity in its result if none of its inputs has it (a mask filled with -inf brings
-its own).  A vjp is to blame for one in a gradient that is needed, if the gradient it received has none.
+An op is to blame for a nan or an infinity in its result if no input and no setting has it (the -inf of masked_fill is a
+setting).  A vjp is to blame if the gradient that it received has none, and a gradient that it returned and that is
+needed has one.
 """
 
 import os

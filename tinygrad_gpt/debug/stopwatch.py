@@ -1,4 +1,4 @@
-"""Times of blocks that run inside each other, each without the others' time."""
+"""Times of nested blocks, each without the time of the blocks inside it."""
 
 import time
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Faster versions of the ops: one table says which function replaces which op, on which arrays.
 
-A kernel has the contract of its op (same arguments, same results up to rounding), so the tape may call either.  Without
-the rows of the table everything still runs, only slower.
+A kernel takes the same arguments as its op and gives the same results up to rounding, so the tape may call either of
+them.  Without the rows of the table everything still runs, only slower.
 """
 
 from collections.abc import Callable, Iterator

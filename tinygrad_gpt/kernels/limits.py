@@ -14,7 +14,7 @@ GROUPS, OURS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # the tree of 
 
 
 def cores() -> int:
-    """The number of cores that this process may use: those it may run on, or its CPU quota, rounded up, if less."""
+    """The smaller of two numbers: the cores that this process may run on, and its CPU quota, rounded up."""
     quota = cpu_quota()
     return cores_allowed() if quota is None else min(cores_allowed(), max(1, math.ceil(quota)))
 

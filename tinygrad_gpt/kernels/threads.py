@@ -107,8 +107,8 @@ def variable_naming_threads() -> str | None:
 def parallel_for(body: Body, n: int, *, enabled: bool = True) -> None:
     """Call body on slices that together cover range(n): one per thread, the first in the calling thread.
 
-    The slices have nearly equal lengths; body must be able to run on them in parallel.  If waking a thread (some 20 µs)
-    takes longer than it saves, use enabled=False: then body gets one slice.
+    The slices have nearly equal lengths; body must be able to run on them in parallel.  If waking a thread (about
+    20 µs) takes longer than it saves, use enabled=False: then body gets one slice.
     """
     parts = min(_num_threads, n)
     if parts <= 1 or not enabled or _pool is None or _in_a_thread_of_ours.get():

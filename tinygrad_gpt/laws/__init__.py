@@ -4,7 +4,7 @@
     laws.check(sut)
 
 Needs NumPy and Hypothesis (the predicates, `holds_...`, NumPy alone), and sees NumPy's arrays only.  No module in here
-imports one of the engine's, so no law can lean on what it checks.
+imports a module of the engine, so no law depends on the code that it checks.
 """
 
 from tinygrad_gpt.laws.predicates import holds_distribution as holds_distribution

@@ -72,7 +72,7 @@ def logits(rows: tuple[int, int] = (1, 3), vocabulary: tuple[int, int] = (1, 8),
 
 
 def ks(vocabulary: int) -> Strategy:
-    """top_k for a vocabulary of V: 1 ... V - 1, V, V + 1, V + 1000.  Drawn without V, most k would exceed V."""
+    """top_k for a vocabulary of V: 1 ... V - 1, V, V + 1, V + 1000.  If k were drawn without V, most would exceed V."""
     return st.integers(1, max(1, vocabulary - 1)) | st.sampled_from([vocabulary, vocabulary + 1, vocabulary + 1000])
 
 

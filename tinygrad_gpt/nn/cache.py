@@ -38,7 +38,7 @@ class Cache:
         self.seen = np.zeros(n_rows, np.int64)
 
     def new_tokens(self, sequences: Sequence[Sequence[int]]) -> NewTokens:
-        """The tokens of these rows that are not in the cache; of a row without any, its last token once more.
+        """The tokens of these rows that are not in the cache.  A row without such a token gives its last token again.
 
         Raises ValueError for another number of rows, and for a row that is empty, shorter than before or too long.
         """

@@ -1,6 +1,6 @@
 """What it costs to train a model: bytes of memory, and floating-point operations.
 
-B rows are computed together, of T tokens each; C, H, L, V are the model's width, heads, layers and vocabulary.
+B rows of T tokens each are computed together; C, H, L, V are the model's width, heads, layers and vocabulary.
 """
 
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
@@ -11,7 +11,7 @@ _COPIES_OF_PARAMETERS = 4  # the parameters, their gradients, and AdamW's two mo
 
 
 def training_bytes(config: GPTConfig, rows: int, *, activation_checkpointing: bool = False) -> int:
-    """Bytes of the arrays that a training step needs at its peak, at most.  rows is B.
+    """An upper bound on the bytes of all arrays at the peak of a training step.  rows is B.
 
     4 bytes for each of these float32 numbers:
 
@@ -21,7 +21,7 @@ def training_bytes(config: GPTConfig, rows: int, *, activation_checkpointing: bo
         B T 4 C                                saved before the first block and after the last
         min(B T V, 2 max(CHUNK, V))            logits: the loss computes them in chunks, and at most two exist
 
-    With activation checkpointing each block saves only its input, B T C, and one block at a time all the rest.
+    With activation checkpointing each block saves only its input, B T C; only one block at a time has the rest.
     Python, its libraries and short-lived arrays are not counted.
     """
     T, C, L = config.context_length, config.emb_dim, config.n_layers

@@ -63,7 +63,7 @@ class GPT:
         self.config = config
         self.activation_checkpointing = activation_checkpointing
         self.device = resolve_device(device)
-        must_copy = None if weights is None else True  # the caller keeps given weights; nobody keeps our own
+        must_copy = None if weights is None else True  # the caller may still use given weights; new ones are only ours
         if weights is None:
             weights = initial_weights(config, seed, np.dtype(dtype), init)
         _check_weights(config, weights)
@@ -128,9 +128,9 @@ class GPT:
         return self.run_blocks(x, run_block)
 
     def next_logits(self, sequences: Sequence[Sequence[int]], cache: Cache | None = None) -> Array:
-        """The logits (B, V) after the last id of each row, computed only for the ids that are not in the cache yet.
+        """The logits (B, V) after the last id of each row.  Only the ids that are not in the cache yet are computed.
 
-        Without a cache they are computed for all ids.  The head always runs on one token per row.  Nothing is recorded.
+        Without a cache all ids are computed.  The head always runs on one token per row.  Nothing is recorded.
         Raises ValueError for a row longer than the context or the cache.
         """
         if cache is None:
@@ -184,7 +184,7 @@ class GPT:
 
 def _check_dtype(dtype: Any) -> None:
     allowed = [np.dtype(name) for name in _DTYPES]
-    if dtype is None or dtype not in allowed:  # to NumPy, None is float64; what is not a dtype equals none of them
+    if dtype is None or dtype not in allowed:  # None means float64 to NumPy; what is not a dtype is not in the list
         raise TypeError(f"dtype must be one of {', '.join(_DTYPES)}; got {getattr(dtype, '__name__', dtype)}")
 
 

@@ -6,8 +6,8 @@ n s².
 
 **gpt2.**  Biases are 0 and gains 1; all other weights are normal with standard deviation 0.02.  The weights whose
 outputs are added to the residual stream (both c_proj of each block) are divided by √(2·n_layers): 2·n_layers
-independent sums are added to the stream, so its variance is that many times theirs.  At width 768, weights with
-standard deviation 0.02 give a sum the standard deviation 0.02·√768 = 0.55.
+independent sums are added to the stream, so its variance is 2·n_layers times that of one sum.  At width 768, weights
+with standard deviation 0.02 give a sum the standard deviation 0.02·√768 = 0.55.
 
 **torch.**  The weights that PyTorch's nn.Embedding and nn.Linear have by default; the book's model uses them.
 Embeddings are normal with standard deviation 1.  A linear layer's weights and biases are uniform between -1/√n and
@@ -17,9 +17,10 @@ Embeddings are normal with standard deviation 1.  A linear layer's weights and b
 
 so a sum has standard deviation √(1/3) = 0.58 at any width.  Gains are 1, and a layer norm's biases 0.
 
-So with both rules the blocks start alike.  The embeddings differ, by a factor of 50.  The first layer norm of every
-block removes the scale again, but AdamW's steps have the size of the learning rate, whatever the scale is: some 50
-steps of 4e-4 change an embedding of standard deviation 0.02 completely, and one of standard deviation 1 hardly.
+So with both rules the blocks start with similar weights.  The embeddings differ by a factor of 50.  The first layer
+norm of every block removes this scale.  But AdamW's steps have the size of the learning rate, whatever the scale is:
+about 50 steps of 4e-4 change an embedding of standard deviation 0.02 completely, but one of standard deviation 1 hardly
+at all.
 
 Source.  gpt2: Radford et al. 2018, "Improving language understanding by generative pre-training", section 4.1 (0.02);
 Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3 (the residual layers).

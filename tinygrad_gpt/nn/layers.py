@@ -46,7 +46,7 @@ def causal_attend(n_heads: int, drop: DropoutSites) -> Attend:
 
 
 def mlp(x: Tensor, p: Parameters) -> Tensor:
-    """Two linear layers with a GELU between them, four times as wide inside."""
+    """Two linear layers with a GELU between them; the hidden layer is four times as wide."""
     hidden = apply(ops.gelu, linear(x, subparameters(p, "c_fc.")))  # (B, T, 4C)
     return linear(hidden, subparameters(p, "c_proj."))
 

@@ -1,6 +1,7 @@
 """Every gradient by hand: one file per op or small family, with derivation, shapes and code.
 
-An op is a plain function on arrays that returns its result and its vjp:
+An op is a plain function on arrays that returns its result and its vjp (vector-Jacobian product), which turns
+dy = dLoss/dy into dx = dLoss/dx:
 
     y, vjp = gelu(x)
     (dx,) = vjp(dy)

@@ -1,5 +1,8 @@
 """Arithmetic, element by element with NumPy's broadcasting: add, subtract, multiply, divide, negative, power.
 
+Each function returns y and its vjp (vector-Jacobian product).  vjp(dy) takes dy = dLoss/dy and returns da = dLoss/da
+and db = dLoss/db:
+
     y = a + b      da = dy                 db = dy
     y = a - b      da = dy                 db = -dy
     y = a b        da = dy b               db = dy a
@@ -8,16 +11,16 @@
     y = a^b        da = dy b a^(b-1)       db = dy a^b ln a
 
 Gradient.  Each y depends on one a and one b, so the rules of one variable hold entry by entry.  Broadcasting repeats
-an entry; the gradient of a repeated entry is the sum of its copies' gradients.  `unbroadcast` takes that sum, only
-here.  If a and b have two dtypes, y has the wider one, and each gradient has its own array's.
+an entry; the gradient of a repeated entry is the sum of its copies' gradients.  Only `unbroadcast`, below, computes
+that sum.  If the dtypes of a and b differ, y has the wider one; da has the dtype of a, and db that of b.
 
 Shapes.   a, b: any two that broadcast together; y: their common shape.
 Saved.    add, subtract: only shapes.  multiply: a, b.  divide: b, y.  power: a, b, y.
 Errors.   ValueError if the shapes do not broadcast (NumPy's own text).
 Numerics. divide: -dy a / b² is computed as -da y, which overflows only where y or da does.  power: where b is 0, the
-          slope in a is 0, also at a = 0.  ln a is taken only where a > 0; elsewhere db is 0, because for a < 0 the
-          exponent must be a whole number, so it is a constant.  With an exponent between 0 and 1 the slope at a = 0
-          is not finite; that of (a + ε)^b is.
+          slope in a is 0, also at a = 0.  ln a is computed only where a > 0.  Elsewhere db is 0: for a < 0 the exponent
+          must be a whole number, so it counts as a constant.  For 0 < b < 1 the slope at a = 0 is infinite; the slope
+          of (a + ε)^b is finite.
 Check.    a = 2, b = 3 gives 8, and slopes 3·2² = 12 and 8 ln 2 = 5.545:
 
     >>> import numpy as np
@@ -72,7 +75,7 @@ def multiply(a: Array, b: Array) -> tuple[Array, Vjp]:
 def divide(a: Array, b: Array) -> tuple[Array, Vjp]:
     """Quotient: y = a / b.
 
-    Backward: the numerator receives the gradient divided by b; the denominator receives minus that, times the
+    Backward: the numerator receives the gradient divided by b; the denominator receives this times minus the
     quotient.
     """
     a_like, y = (a.shape, a.dtype), a / b
@@ -93,7 +96,7 @@ def negative(x: Array) -> tuple[Array, Vjp]:
 
 
 def power(a: Array, b: Array) -> tuple[Array, Vjp]:
-    """Power: y = a^b, for a > 0, or whole-numbered b (and b >= 1 where a is 0).
+    """Power: y = a^b, for a > 0, or for a whole number b (at least 1 where a is 0).
 
     Backward: the base follows the power rule; the exponent receives the gradient times y ln a.
     """
@@ -108,7 +111,7 @@ def power(a: Array, b: Array) -> tuple[Array, Vjp]:
 
 
 def unbroadcast(dy: Array, shape: tuple[int, ...], dtype: Any) -> Array | None:
-    """Sum dy over the axes along which an array of this shape was repeated, in its dtype; None for integers."""
+    """dy summed over the axes along which an array was repeated, in this shape and dtype; None for integers."""
     if dtype.kind != "f":
         return None
     if dy.shape != shape:

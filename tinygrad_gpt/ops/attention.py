@@ -4,7 +4,7 @@ For each batch row and head, with queries Q, keys K, values V (T, D) cut from th
 
     S = Q Kᵀ/√D      S_ij = -inf for j > i      P = softmax(S) by rows      A = P ∘ M      O = A V
 
-Gradient.  From the end, each line a rule that has its own file (matmul, dropout, softmax, masked_fill):
+Gradient.  The rules of other files (matmul, dropout, softmax, masked_fill), from the last step to the first:
 
     dV = Aᵀ dO       dA = dO Vᵀ        dP = dA ∘ M
     dS = P ∘ (dP - rowsum(dP ∘ P))     which is 0 where P is 0: the causal mask needs no line of its own
@@ -15,10 +15,11 @@ Shapes.   qkv (B, T, 3C): along the last axis all queries, then all keys, then a
           1/(1 - rate); None leaves it out.
           ->  y (B, T, C), the heads' outputs side by side.
 Settings. n_heads = H.
-Saved.    qkv, P, and with dropout M and A: B·H·T² numbers each, the price of the plain method.
+Saved.    qkv, P, and with dropout M and A.  Each of P, M and A has B·H·T² numbers.
 Errors.   ValueError if 3H does not divide the width of qkv.
 Numerics. Dividing by √D keeps S near unit variance; the softmax subtracts each row's maximum.  Row i always sees
-          itself, so no row is all masked.  The key's bias has gradient exactly 0 in theory: it shifts a row of S.
+          itself, so no row is all masked.  In theory the gradient of the keys' bias is exactly 0: the bias adds the
+          same number to every entry of a row of S, and that does not change P.
           Where qkv has 16 bits, all is computed in float32 and rounded once.
 Source.   Vaswani et al. 2017, arXiv:1706.03762, sections 3.2.1 and 3.2.2.
 Check.    Position 0 sees only itself; position 1 has equal scores, so it takes the mean of 5 and 7:
@@ -39,8 +40,9 @@ from tinygrad_gpt.ops.softmax import softmax
 def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: int) -> tuple[Array, Vjp]:
     """qkv (B, T, 3C), dropout_mask (B, H, T, T) or None  ->  y (B, T, C).
 
-    Backward: a value receives gradient from every later token, in proportion to the attention paid to it; queries
-    and keys change so that attention which lowered the loss grows.
+    Backward: a value receives gradient from its own and every later position, in proportion to their attention to
+    it. Queries and keys receive the gradient of the scores, so that a step gives more attention where it lowers the
+    loss.
     """
     xp, dtype = array_module(qkv), qkv.dtype
     q, k, v = split_heads(to_accumulation_dtype(qkv), n_heads)  # each (B, H, T, D)

@@ -1,4 +1,4 @@
-"""Cross-entropy of logits against the tokens that really came next, in nats.
+"""Cross-entropy of logits against the tokens that really came next, in nats (natural logarithms).
 
     nll_n = ln Σ_j e^{x_nj} - x_n,target        loss = mean of nll over the counted rows (or their sum)
 
@@ -10,11 +10,11 @@ Each row of dx sums to 0: the gradient only moves probability to the target, fro
 
 Shapes.   logits (..., V), targets (...) of int  ->  loss ().
 Settings. ignore_index: rows with this target are left out of the sum and of the count.  Default: none.
-          reduction: "mean" over the counted rows, or "sum": micro-batches add sums and divide once, by all their
-          tokens.  The entries of ignored rows (nan, rows of -inf) have no effect.
+          reduction: "mean" over the counted rows, or "sum".  (Parts of a batch that are computed one by one add
+          their sums, and divide once, by the number of all tokens.)  Entries of ignored rows have no effect, even nan.
 Saved.    logits - max, ln Σ, targets, which rows count.
 Errors.   ValueError for another reduction or unequal shapes.  0 <= target < V is not checked here, because on a GPU
-          the host would have to wait; `nn.cross_entropy` checks it.
+          the program would have to wait for the result; `nn.cross_entropy` checks it.
 Numerics. The maximum is subtracted first, and the logarithm is never taken of a probability.  So the loss is exact at
           logits of ±1e4, and inf where the target's logit is -inf (nan only if all of a counted row is -inf).
           Where logits have 16 bits, all is computed in float32 and rounded once: a sum above 65,504 is inf in float16.
@@ -41,8 +41,8 @@ def cross_entropy(
 ) -> tuple[Array, Vjp]:
     """logits (..., V), targets (...) of int  ->  loss (), in nats.
 
-    Backward: the softmax minus the one-hot target: a step downhill raises the target's logit and lowers each other
-    one by its probability.
+    Backward: the softmax minus the one-hot target. So a step downhill raises the target's logit, and lowers every
+    other logit in proportion to its probability.
     """
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction must be 'mean' or 'sum'; got {reduction!r}")

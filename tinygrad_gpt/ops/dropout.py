@@ -8,7 +8,7 @@ Shapes.   x, mask M, y: the same.
 Saved.    M; not x.
 Numerics. The mask is a function of (seed, step, row, site), see rng.py: the same on every device and for any split of
           the batch.
-          In evaluation this op is not called; there is no train or eval mode that one could forget to set.
+          In evaluation this op is not called.  So the model has no train and eval modes, which are easy to forget.
 Source.   Srivastava et al. 2014, JMLR 15, section 4; scaled in training ("inverted dropout"), as is usual today.
 Check.    An entry is dropped, the other doubled:
 
@@ -24,8 +24,8 @@ from tinygrad_gpt.backend import Array, Vjp
 def dropout(x: Array, mask: Array) -> tuple[Array, Vjp]:
     """x times a mask of the same shape.
 
-    Backward: a dropped entry receives 0; an entry that was kept and scaled up has its gradient scaled up by as
-    much.
+    Backward: a dropped entry receives 0; the gradient of a kept entry is multiplied by the same factor as the
+    entry.
     """
     if mask.shape != x.shape:
         raise ValueError(f"mask must have x's shape {x.shape}; got {mask.shape}")

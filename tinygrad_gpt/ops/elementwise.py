@@ -6,14 +6,14 @@
     y = tanh x       dx = dy (1 - y²)
     y = max(x, 0)    dx = dy where x > 0, else 0
 
-Gradient.  y_i depends only on x_i, so dx_i = dy_i · dy_i/dx_i.  Where the derivative can be written in y (exp, sqrt,
-tanh), y is saved and x is not.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
+Gradient.  y_i depends only on x_i, so dx_i = dy_i · f'(x_i) for y = f(x).  Where f' can be written in terms of y (exp,
+sqrt, tanh), y is saved and x is not.  tanh: from (sinh/cosh)' = (cosh² - sinh²)/cosh² = 1 - tanh².
 
 Shapes.   x, y: any, the same.
 Saved.    exp, sqrt, tanh: y.  log: x.  relu: where x > 0.
-Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and returns -inf or nan.  If a
-          root can be of 0 (a norm, a standard deviation), add a small number, √(x + ε).  Otherwise sqrt gives dx = inf
-          at 0; times the slope 0 of the square before it that is nan, and so is every gradient that depends on it.
+Numerics. log and sqrt have no finite slope at 0, and no value below it: NumPy warns and returns -inf or nan.  If the x
+          of a root can be 0 (in a norm, a standard deviation), add a small number: √(x + ε).  Otherwise sqrt gives
+          dx = inf at 0.  The square before it has slope 0, and inf times 0 is nan, as is all that depends on it.
           relu has no derivative at 0; we take 0, as is usual.
 Check.    √4 = 2 with slope 1/4:
 
@@ -29,7 +29,7 @@ from tinygrad_gpt.backend import Array, Vjp, array_module
 def exp(x: Array) -> tuple[Array, Vjp]:
     """Exponential: y = e^x.
 
-    Backward: e^x is its own slope: the gradient is multiplied by the result.
+    Backward: e^x is its own slope, so the gradient is multiplied by the result.
     """
     y = array_module(x).exp(x)
     return y, lambda dy: (dy * y,)

@@ -7,7 +7,7 @@ A token that occurs twice in the batch counts twice; NumPy's `dtable[ids] += dy`
 
 Shapes.   table (V, C), ids (...) of int  ->  y (..., C).
 Saved.    ids and the table's shape.
-Errors.   IndexError from NumPy for ids outside [-V, V); the model refuses ids outside [0, V) before.
+Errors.   IndexError from NumPy for ids outside [-V, V).  The model checks before the call that ids are in [0, V).
 Check.    Token 1 occurs twice, so its row gets 1 + 10:
 
     >>> import numpy as np

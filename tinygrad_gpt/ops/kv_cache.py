@@ -2,7 +2,7 @@
 
     S = Q Kᵀ / √D        P = softmax(S)       O = P V
 
-as in causal attention, but with Q of only the new tokens, and K and V of all tokens of a row.  A token's key and value
+This is causal attention, but Q has only the new tokens, and K and V have all tokens of a row.  A token's key and value
 depend only on the tokens up to it, so they are computed once.
 
 Shapes.   B rows, T new tokens, H heads, a capacity of L tokens, D = C / H.  qkv (B, T, 3C), keys and values
@@ -40,7 +40,7 @@ class NewTokens:
     ids: Array
     counts: Array  # (B)
     first: Array  # (B): the position of each row's first token
-    first_and_count: Array  # (2, B): first and counts, where the cache is
+    first_and_count: Array  # (2, B): first and counts, on the cache's device
 
     @cached_property
     def positions(self) -> Array:

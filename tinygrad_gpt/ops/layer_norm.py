@@ -14,9 +14,9 @@ x_i influences the loss in three ways (n is the row's length); dx is the sum of 
 
 Shapes.   x (..., C), gain (C), bias (C)  ->  y (..., C).
 Saved.    gain, r, x̂; not x.
-Numerics. Deviations are squared, not x²: no cancellation.  dx sums to 0 over the row and is nearly orthogonal to x̂.
-          Do not test with equal gains and dy = ones: then dx is 0 even if the code is wrong.
-          Where x has 16 bits, all is computed in float32 and rounded once.
+Numerics. μ is subtracted before squaring, because mean x² - μ² would lose digits.  dx sums to 0 over the row and
+          is nearly orthogonal to x̂.  Do not test with equal gains and dy = ones: then dx is 0 even if the code is
+          wrong.  Where x has 16 bits, all is computed in float32 and rounded once.
 Source.   Ba, Kiros & Hinton 2016, arXiv:1607.06450, section 3.
 Check.    (1, 3) has mean 2 and standard deviation 1; a row of two numbers always has the same x̂, so dx = 0:
 

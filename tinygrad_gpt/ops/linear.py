@@ -26,8 +26,8 @@ from tinygrad_gpt.backend import Array, Vjp, cast_to, to_accumulation_dtype
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Vjp]:
     """y = x W + b.  Without a bias the vjp returns two gradients.
 
-    Backward: x receives the gradient times W transposed, W the products of inputs and gradients, b the sum over all
-    rows.
+    Backward: x receives the gradient times W transposed; W receives x transposed times the gradient; b receives the
+    sum over all rows.
     """
     shape, dtypes = x.shape, [array.dtype for array in (x, weight, bias) if array is not None]
     rows = x.reshape(math.prod(shape[:-1]), shape[-1])  # (N, I)

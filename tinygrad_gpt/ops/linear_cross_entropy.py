@@ -10,8 +10,8 @@ This is one op because the logits are by far the largest array of a training ste
 loss needs them: a kernel can compute a few rows of them at a time.  Here they are one array.
 
 Shapes.   x (..., C), W (V, C): a token's row, as in GPT-2's wte and lm_head; targets (...) of int  ->  loss ().
-Settings. ignore_index, reduction: as in cross_entropy; but an ignored row of x must be finite too, because it enters
-          dW, times 0.
+Settings. ignore_index, reduction: as in cross_entropy.  But an ignored row of x must be finite too: dW contains it
+          times 0, and 0 times inf is nan.
 Saved.    x, W, and what cross_entropy saves.
 Errors.   As in cross_entropy.  0 <= target < V is not checked.
 Check.    Two tokens with equal rows have equal logits, so ln 2 and slopes ½ - [j = target]:

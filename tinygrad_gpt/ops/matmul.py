@@ -2,18 +2,20 @@
 
     Y = A B,    y_ik = Σ_j a_ij b_jk
 
-Gradient.  When A and B change, the loss changes by Σ_ik dy_ik Σ_j (da_ij b_jk + a_ij db_jk).  The factor of a_ij's
-change is Σ_k dy_ik b_jk, that of b_jk's change is Σ_i a_ij dy_ik:
+Gradient.  If A changes by ΔA and B by ΔB, the loss changes by Σ_ik dy_ik Σ_j (Δa_ij b_jk + a_ij Δb_jk).  The factor of
+Δa_ij is Σ_k dy_ik b_jk, and the factor of Δb_jk is Σ_i a_ij dy_ik:
 
     dA = dY Bᵀ        dB = Aᵀ dY
 
-Leading axes are a batch: the rule holds for each matrix; a matrix that is repeated over the batch gets the sum.
+Leading axes are a batch: the rule holds for each matrix.  A matrix that is repeated over the batch gets the sum of its
+copies' gradients.
 
 Shapes.   A (..., M, K), B (..., K, N)  ->  Y (..., M, N); leading axes broadcast.  A vector is a matrix of one row
           (left) or one column (right), as in NumPy.
 Saved.    A, B.
 Errors.   ValueError from NumPy if the K of A and of B differ.
-Numerics. If B is one matrix and A a batch, A's rows are flattened: one product, and no dB for each matrix of the batch.
+Numerics. If B is one matrix and A is a batch, the rows of the whole batch become one matrix.  So dB is one product, not
+          a sum of one product per matrix of the batch.
 Check.    (1 2) · (3 4)ᵀ = 11; each gradient is the other vector:
 
     >>> import numpy as np
@@ -31,7 +33,7 @@ from tinygrad_gpt.ops.arithmetic import unbroadcast
 def matmul(a: Array, b: Array) -> tuple[Array, Vjp]:
     """Y = A B over the last two axes.
 
-    Backward: each matrix receives the gradient times the other matrix transposed, on the other matrix's side.
+    Backward: A receives the gradient times B transposed; B receives A transposed times the gradient.
     """
     y = a @ b
     left = a if a.ndim > 1 else a[None]

@@ -14,7 +14,7 @@ Shapes.   x: any; axis: None (all), an int or several; keepdims as in NumPy.
 Settings. var: ddof = d, NumPy's "delta degrees of freedom"; 0 divides by n.
 Saved.    sum, mean: the shape.  max: where x equals y.  var: x - x̄.
 Errors.   ValueError from NumPy for an axis out of range, and for the max of an empty array.
-Numerics. var subtracts the mean first; E[x²] - E[x]² would cancel.
+Numerics. var subtracts the mean first; E[x²] - E[x]² would lose digits, as the difference of two nearly equal numbers.
           Numbers of 16 bits are added up in float32 and rounded once: in float16 a sum of ones stops at 2,048.
 Check.    var of (1, 3) is 1, with slopes 2 (x - 2)/2 = (-1, 1):
 
@@ -92,7 +92,7 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
 
 
 def _restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
-    """dy with the axes that a reduction of an array of this shape removed, of length 1."""
+    """dy with the axes, of length 1, that the reduction of an array of this shape removed."""
     reduced = _normalize_axes(axis, len(shape))
     return dy.reshape([1 if i in reduced else n for i, n in enumerate(shape)])
 

@@ -2,20 +2,20 @@
 
     p_i = e^{x_i} / Σ_j e^{x_j}          log p_i = x_i - ln Σ_j e^{x_j}
 
-Gradient.  Write L for ln Σ_j e^{x_j}; then dL/dx_k = e^{x_k}/Σ = p_k, so d(log p_i)/dx_k = [i = k] - p_k.  Summing
-dy_i over i, for y = log p,
+Gradient.  Write Z for Σ_j e^{x_j}; then d(ln Z)/dx_k = e^{x_k}/Z = p_k, so d(log p_i)/dx_k = [i = k] - p_k.  For
+y = log p, the sum of dy_i d(log p_i)/dx_k over all i is
 
     dx_k = dy_k - p_k Σ_i dy_i
 
-and for y = p, since the change of p_i is p_i times the change of log p_i, the same with dy_i p_i in place of dy_i:
+For y = p: the change of p_i is p_i times the change of log p_i.  So dy_i p_i takes the place of dy_i:
 
     dx_k = p_k (dy_k - Σ_i dy_i p_i)
 
 Shapes.   x, y: any, the same; axis: default -1.
 Saved.    softmax: p.  log_softmax: log p.
 Numerics. The maximum is subtracted first: e^x cannot overflow, and the largest term is 1.  log p is never the
-          logarithm of p, which is -inf once p underflows.  -inf is allowed (p = 0); a row of nothing but -inf gives
-          nan.  Both dx sum to 0 along the axis, because shifting all x changes nothing.  Do not test softmax with
+          logarithm of p, which is -inf once p underflows.  An x of -inf is allowed (p = 0); a row of only -inf gives
+          nan.  Both dx sum to 0 along the axis, because adding a constant to all x changes nothing.  Do not test with
           dy = ones: then dx is 0 even if the code is wrong.
           Where x has 16 bits, all is computed in float32 and rounded once.
 Check.    Two equal logits share evenly; p (1 - p) = 1/4:
@@ -32,8 +32,8 @@ from tinygrad_gpt.backend import Array, Vjp, array_module, to_accumulation_dtype
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Vjp]:
     """Probabilities proportional to e^x along an axis.
 
-    Backward: probabilities sum to 1, so x rises where the gradient is above its mean, weighted by p, and falls
-    elsewhere.
+    Backward: probabilities sum to 1, so the mean of the gradients, weighted by p, is subtracted from each gradient;
+    the result is multiplied by p.
     """
     dtype, x = x.dtype, to_accumulation_dtype(x)
     weights = array_module(x).exp(x - x.max(axis=axis, keepdims=True))

@@ -38,7 +38,7 @@ class AdamW:
     step of less than half a unit in the parameter's last place changes nothing.
 
     Raises ValueError for settings out of range (lr, eps, weight_decay >= 0; betas in [0, 1)), and TypeError for a
-    bfloat16 parameter: it has some three digits, and most steps would change none of them.
+    bfloat16 parameter: it has about three digits, and most steps are too small to change them.
     """
 
     state_names = ("m", "v")
@@ -78,15 +78,15 @@ class AdamW:
         """Update every parameter that has a gradient; returns the gradients' global norm.
 
         lr is this step's learning rate; default: the optimizer's own.  If the norm is above max_norm, the gradients are
-        scaled down to it for the update (see clip_grad_norm); `.grad` does not change.  loss () is the loss that they
-        are gradients of; if it is given, it must be finite too.
+        scaled down to it for the update (see clip_grad_norm); `.grad` does not change.  loss () is the loss of these
+        gradients; if it is given, it must be finite too.
 
-        Raises, before anything changes and with the parameter's name, FloatingPointError if a gradient or the loss is
-        not finite, ValueError if a gradient has another shape than its parameter.
+        Raises FloatingPointError if a gradient or the loss is not finite, ValueError if a gradient has another shape
+        than its parameter.  Both come before anything changes, and name a parameter at fault.
 
-        On a GPU the norm is an array () that nobody waits for, and FloatingPointError is not raised.  If a gradient or
-        the loss is not finite, the device itself leaves parameters, moments and step counts unchanged; the caller sees
-        it when reading the norm and the loss.
+        On a GPU the norm is an array () that may not be computed yet, and FloatingPointError is not raised.  If a
+        gradient or the loss is not finite, the device itself leaves parameters, moments and step counts unchanged; the
+        caller sees it when reading the norm and the loss.
         """
         lr = self.lr if lr is None else not_negative("lr", lr)
         arrays = {name: p.data for name, p in self.parameters.items()}
@@ -125,7 +125,9 @@ class AdamW:
         mapping("optimizer state", state, "parameter name to step count and moments")
         if state.keys() != self.parameters.keys():
             differing = first_few(state.keys() ^ self.parameters.keys())
-            raise ValueError(f"optimizer state must be of the same parameters; only one of the two has {differing}")
+            raise ValueError(
+                f"optimizer state must have the optimizer's parameters; only one of the two has {differing}"
+            )
         entries = {name: self._check_entry(name, state[name]) for name in self.parameters}
         step_counts = np.array([step for step, _ in entries.values()], np.int64)
         xp = array_module(self.step_counts)
@@ -147,7 +149,7 @@ class AdamW:
             if moment.shape != self.parameters[name].shape:
                 shape = self.parameters[name].shape
                 raise ValueError(f"optimizer state {key} of {name} has shape {moment.shape}, not {shape}")
-            if (moment != moment).any():  # inf is possible: in float32 the square of 1e20 is
+            if (moment != moment).any():  # inf is allowed: in float32 1e20² is inf
                 raise ValueError(f"optimizer state {key} of {name} must be numbers; it has a nan")
         if (moments["v"] < 0).any():
             raise ValueError(f"optimizer state v of {name} must be at least 0; it has a negative number")

@@ -13,7 +13,7 @@ from tinygrad_gpt.tape import Tensor
 def clip_grad_norm(parameters: Mapping[str, Tensor], max_norm: float) -> float:
     """Scale all gradients by one factor so that their global norm is at most max_norm.  Returns the norm before that.
 
-    If the norm is at most max_norm, nothing changes.  Scaled gradients are new arrays, because others may hold the old.
+    If the norm is at most max_norm, nothing changes.  Scaled gradients are new arrays: others may use the old arrays.
 
     Raises ValueError if max_norm is not positive, and what grad_norm raises.
     Source.  Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
@@ -50,7 +50,7 @@ def norm_and_factor(grads: Mapping[str, Array], max_norm: float, loss: Array | N
 def gradients_of(parameters: Mapping[str, Tensor]) -> dict[str, Array]:
     """The gradients by name, of the parameters that have one.
 
-    Raises, with the parameter's name, ValueError for a gradient of another shape, TypeError for one of bfloat16.
+    Raises ValueError for a gradient of another shape, TypeError for one of bfloat16; both name the parameter.
     """
     tensors = named_tensors(parameters)
     grads = {name: parameter.grad for name, parameter in tensors.items() if parameter.grad is not None}

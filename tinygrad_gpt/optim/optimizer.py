@@ -36,8 +36,8 @@ class Optimizer(Protocol):
     def step(self, lr: float | None = None, *, max_norm: float = math.inf, loss: Array | None = None) -> float | Array:
         """Update every parameter that has a gradient; returns the gradients' global norm, before clipping to max_norm.
 
-        If a gradient or the loss () is not finite, nothing changes.  On a CPU this raises FloatingPointError; on a GPU,
-        which nobody waits for, the caller sees it in the norm and the loss.
+        If a gradient or the loss () is not finite, nothing changes.  On a CPU this raises FloatingPointError.  On a GPU
+        it does not, because it does not wait for the GPU: the caller sees it in the norm and the loss.
         """
         ...
 

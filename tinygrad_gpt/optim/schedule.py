@@ -10,8 +10,8 @@ def cosine_schedule(
 ) -> float:
     """Linear warm-up to peak_lr, then half a cosine down to min_lr.  Steps count from 1.
 
-    Step 1 has peak_lr / (warmup_steps + 1), step warmup_steps + 1 has peak_lr, and the steps after it fall to min_lr,
-    which step total_steps and all later ones have.
+    Step 1 has peak_lr / (warmup_steps + 1), and step warmup_steps + 1 has peak_lr.  Then the rate falls.  Step
+    total_steps and all later steps have min_lr.
 
     Raises ValueError for a step below 1, a warm-up that leaves no step for the peak, or min_lr above peak_lr.
     Source.  Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, without restarts.

@@ -27,8 +27,8 @@ _PROBE_BYTES = 2**16
 
 
 class RunFolder:
-    """A folder for one run, as a context manager: at the end it releases the lock, and it removes everything that it
-    made if the run never started.
+    """A folder for one run, as a context manager.  At the end it releases the lock.  If the run never started, it also
+    removes everything that it made.
 
     `RunFolder(out, ...)` only looks; `create()` makes the folder, takes the lock and checks that files can be written;
     `start()` removes the files of the run that is replaced (overwrite).  With resume the existing run continues.

@@ -1,7 +1,7 @@
 """The lock of a run folder: a file that one process at a time can lock, and that names this process.
 
-The kernel holds the lock and releases it when the process ends, however it ends.  So a stale process number, which
-another process may have by now (common in containers), cannot mislead anyone.
+The operating system holds the lock and releases it when the process ends, however it ends.  So a lock file that was
+left behind does no harm, even if another process has the number in it by now (common in containers).
 """
 
 import json
@@ -72,7 +72,7 @@ class RunLock:
         self.file = None
 
     def _check_owner(self, file: int, *, is_free: bool) -> None:
-        """is_free: no process of this machine has the file locked.  A process of another machine still may."""
+        """is_free: no process of this machine has the lock.  A process of another machine may still have it."""
         owner = _owner_of(file)
         if owner is None and is_free:
             return
@@ -85,7 +85,7 @@ class RunLock:
 def is_lockable(file: int, *, shared: bool = False) -> bool:
     """Lock an open file, for as long as it stays open; False if another process has it locked.
 
-    Where the system has no such locks (Windows): whether the process that the file names no longer exists.
+    Windows has no such locks.  There this is True if the process that the file names no longer exists.
     """
     if sys.platform == "win32":
         owner = _owner_of(file)

@@ -1,4 +1,4 @@
-"""The files of a run folder, and which error says that a folder cannot be used as one.
+"""The files of a run folder, and the error for a folder that cannot be used as one.
 
 model.safetensors  tokenizer.json   the trained model, and its tokenizer
 config.toml                         the options: tinygrad-gpt train --config RUN/config.toml repeats the run

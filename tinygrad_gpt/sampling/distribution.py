@@ -5,20 +5,21 @@
 Nothing here is random, and a row's probabilities do not depend on the other rows of the batch.
 
 Temperature.  p is proportional to exp((x - max x) / T).  The maximum is subtracted first: with a tiny T, x / T can
-              overflow, and inf - inf is nan.  T = 0 is greedy: all mass is on the likeliest token, of
-              equals on the lowest id.
-Top-k.        The first min(k, V) tokens by falling logit, of equals the lowest id first.  ties="all" also keeps the
-              tokens that are tied with the last of them.  Tokens are ranked by x, because dividing and exponentiating
+              overflow, and inf - inf is nan.  T = 0 is greedy: all mass is on the likeliest token.  If several
+              are equally likely, it is on the one with the lowest id.
+Top-k.        The min(k, V) tokens with the largest logits; of equal logits, those with the lowest ids.  ties="all" also
+              keeps all tokens that are tied with the k-th.  Tokens are ranked by x, because dividing and exponentiating
               can make close logits equal.
 Top-p.        The shortest prefix of that order whose mass reaches p.
 Min-p.        The tokens at least m times as likely as the likeliest: x >= max x + T ln m.
 
-None is no limit.  A setting is one number, or an array with one per row.  Float64 inside, whatever dtype x has.
+None means no limit.  A setting is one number, or an array with one number per row.  All is computed in float64,
+whatever the dtype of x.
 -inf forbids a token; nan, inf and a row of nothing but -inf are errors.
 
 Source.  Fan et al. 2018, arXiv:1805.04833 (top-k); Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024,
          arXiv:2407.01082 (min-p).
-Check.   Equal logits share equally, and of equals the lowest ids stay:
+Check.   Equal logits get equal probabilities, and those with the lowest ids stay:
 
     >>> import numpy as np
     >>> probabilities(np.zeros(5), top_k=4).tolist(), probabilities(np.zeros(5), top_p=0.4).tolist()
@@ -31,7 +32,7 @@ from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.sampling.checks import check_logits
 from tinygrad_gpt.sampling.settings import RowSettings, SamplerSettings
 
-_TOP_P_SLACK = 2.0**-48  # relative, some 30 roundings: mass this little below p has reached p
+_TOP_P_SLACK = 2.0**-48  # relative, about 30 roundings: a mass that is less than this below p counts as p
 
 
 def probabilities(
@@ -68,7 +69,7 @@ def shape_distribution(x: Array, settings: RowSettings) -> Array:
 
 
 def greedy(logits: Array) -> Array:
-    """The likeliest token, of equals the lowest id.  logits (..., V) -> ids (...) of int64."""
+    """The likeliest token; of equally likely ones, the lowest id.  logits (..., V) -> ids (...) of int64."""
     return check_logits(logits).argmax(-1)
 
 

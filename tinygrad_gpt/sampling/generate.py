@@ -74,10 +74,10 @@ def generate(
     prompts are (B, T) of int, or B sequences of ids of any lengths from 1.  The model sees the last context_length
     tokens.  After a row has drawn a stop token it yields -1; the generation ends when all rows have stopped.
     With use_cache a GPT runs only on each new token and caches keys and values; without it, on the whole text again.
-    The logits of both differ by rounding.  They also differ by rounding with the other rows of the batch and a row's
-    position among them, because BLAS sums the products of some rows in another order than those of others.  So equal
-    prompts in a batch can diverge where two tokens are almost equally likely.
-    With return_probabilities it yields a Step; in it, the entries of a stopped row have no meaning.
+    The logits of the two ways differ by rounding.  By rounding they also depend on the other rows of the batch and on
+    the row's position in it: BLAS does not sum the products of all rows in the same order.  So equal prompts in a batch
+    can diverge where two tokens are almost equally likely.
+    With return_probabilities it yields a Step.  Its entries for a stopped row have no meaning.
 
     The token at position t of row b is drawn with word t of that row's stream.  So continuing a generated text gives
     the same tokens as generating it in one call.

@@ -28,7 +28,7 @@ RULES = {  # comparisons that are False for nan
 
 
 class RowSettings(NamedTuple):
-    """The settings of each row, as arrays (..., 1) on the host; None is no limit."""
+    """The settings of each row, as NumPy arrays (..., 1); None means no limit."""
 
     temperature: Array
     top_k: Array | None

@@ -21,9 +21,9 @@ _N_BYTES = 256  # GPT-2's first ids are the single bytes
 
 @dataclass(frozen=True)
 class Compact(Tokenizer):
-    """Some GPT-2 tokens, renumbered: compact id i is GPT-2's gpt2_ids[i].  Ascending, the first 256 the bytes'.
+    """Some GPT-2 tokens, renumbered: compact id i is GPT-2's gpt2_ids[i].  They ascend; the first 256 are the bytes.
 
-    If GPT-2's <|endoftext|> is among them, <|endoftext|> in a text becomes that token; else it is spelled like any
+    If GPT-2's <|endoftext|> is among them, <|endoftext|> in a text becomes that token; else it is encoded like any
     other text.
     """
 

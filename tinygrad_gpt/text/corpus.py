@@ -1,8 +1,8 @@
 """Texts to train on: read strictly, and not changed.
 
 A file is decoded strictly, by default as UTF-8; nothing is replaced silently.  Line ends do not change; a byte order
-mark at the start of a file is left out.  Several files are joined to one text in the given order.  Between two of them
-stands a joint, by default a newline (see Tokenizer.joint), unless the first one already ends with it.
+mark at the start of a file is left out.  Several files are joined to one text in the given order.  `joint`, by default
+a newline (see Tokenizer.joint), is put between two files, unless the first one already ends with it.
 """
 
 import codecs

@@ -8,7 +8,7 @@ The file is readable JSON: kind, size and fingerprint, and what is needed to bui
     compact       "tokens": GPT-2's tokens in its own notation (Ġ is a space), each with GPT-2's id, in our order
 
 Reading is strict.  Any difference (an unknown field, a wrong type, a token that GPT-2 spells differently, another
-fingerprint) raises TextError with one line, because a tokenizer that is nearly right gives text that is nearly right.
+fingerprint) raises TextError with one line, because a slightly wrong tokenizer would give wrong text without an error.
 """
 
 import json

@@ -4,8 +4,8 @@
     train.bin.json    dtype, count, vocab_size, and the fingerprint of the tokenizer whose ids they are
 
 The text is read and encoded piece by piece.  It is cut only where the tokenizer guarantees that the ids do not change
-(Tokenizer.safe_cut), so the file has exactly the ids of encode(whole text).  Memory holds a few million characters; if
-a text has a longer stretch without a safe cut, twice that stretch.
+(Tokenizer.safe_cut), so the file has exactly the ids of encode(whole text).  Memory holds a few million characters.  If
+a text has a longer part without a safe cut, memory holds twice that part.
 """
 
 import json

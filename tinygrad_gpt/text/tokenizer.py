@@ -46,7 +46,7 @@ class Tokenizer(ABC):
 
     @property
     def end_of_text(self) -> bool:
-        """True if <|endoftext|> in a text becomes the token of that name; else it is spelled like any other text."""
+        """True if <|endoftext|> in a text becomes the token of that name; else it is encoded like any other text."""
         return False
 
     @property

@@ -64,8 +64,8 @@ def evaluate(
 
     A window of context_length tokens starts every `stride` tokens (default: context_length), and scores the tokens that
     no earlier window scored.  A smaller stride gives each token more context, and takes more time.  max_tokens limits
-    the evaluation to the first tokens of the text; with spread, to windows that are spread evenly over the text and
-    are among those of the whole text.
+    the evaluation to the first tokens of the text.  With spread it chooses some of the text's windows instead, spread
+    evenly over the text.
 
     There is no dropout, nothing is random, and the model does not change.  advance(n) is called after every n scored
     tokens, and may raise to end the evaluation.
@@ -82,7 +82,7 @@ def evaluate(
     if max_tokens is not None:
         whole_number("max_tokens", max_tokens, 1, ", or None for all")
     if spread and stride != length:
-        raise ValueError(f"spread is of windows side by side: stride must be context_length {length}; got {stride}")
+        raise ValueError(f"stride must be context_length {length} if spread is True; got {stride}")
     tokens = equal_rows("tokens", tokens)
     if tokens.ndim != 1:
         raise ValueError(f"tokens must be one sequence (N,); got shape {tokens.shape}")
@@ -108,7 +108,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Layout:
-    """The windows of a text: where they start, how many tokens each scores at most, and how many all score together."""
+    """The windows of a text: where they start, how many tokens each can score, and how many they score in all."""
 
     starts: Sequence[int]
     size: int
@@ -118,8 +118,8 @@ class Layout:
 def layout(n_tokens: int, length: int, stride: int, spread_to: int | None = None) -> Layout:
     """The windows that `evaluate` makes of n_tokens tokens: one every `stride` tokens.
 
-    If these would score more than spread_to tokens, only as many windows as have spread_to tokens together, at least
-    one: the text is divided into that many parts, and each part's middle window is taken.
+    If these would score more than spread_to tokens, there are fewer: as many as have spread_to tokens together, at
+    least one.  The text is divided into that many parts, and each part gives its middle window.
     """
     last = n_tokens - 1
     if spread_to is None or spread_to >= last:

@@ -76,9 +76,10 @@ def train(
     number of steps that were skipped directly before start_step.
 
     A step does not wait for a GPU.  There, too, a loss or a gradient that is not finite changes nothing, because the
-    device itself checks it.  But the host learns of it only when it reads the results: `train` does so every 32 steps
-    and after the last step (with "skip" in every step), and the caller can at any time, with a report's `check` or by
-    reading its loss or grad_norm.  Later steps may have run by then.  So call `check` before you save or stop early.
+    device itself checks it.  But the program learns of it only when it reads the results.  `train` reads them every 32
+    steps and after the last step (with "skip" in every step).  The caller can read them at any time, by a report's
+    `check` or from its loss or grad_norm.  Later steps may have run by then.  So call `check` before you save or stop
+    early.
     """
     check_has("model", model, "loss", "parameters")
     check_has("optimizer", optimizer, "step", "zero_grad", "parameters")

@@ -1,7 +1,7 @@
 """One training step: the gradients of a batch, part by part, and then the update.
 
-`reduce` runs between the two, when the gradients are complete and nothing has been updated.  There several processes
-that each computed some rows of a batch can add up their gradients.
+`reduce` runs between the two, when the gradients are complete and nothing has been updated.  It is for several
+processes that each compute some rows of a batch: in `reduce` they add up their gradients.
 """
 
 import math
@@ -27,7 +27,7 @@ def no_stopwatch(name: str) -> AbstractContextManager[None]:
 
 
 def _identity(parameters: Mapping[str, Tensor], loss: Array) -> Array:
-    """For one process, which computes the whole batch."""
+    """The `reduce` of a single process: it has computed the whole batch, so the loss is complete."""
     return loss
 
 
@@ -46,7 +46,8 @@ def update(
 ) -> tuple[Array, float | Array]:
     """One step: forward, backward, clip, update.  Returns the loss () and the gradients' norm before clipping.
 
-    Raises FloatingPointError, with the number of the step, if one of them is not finite; then nothing was updated.
+    Raises FloatingPointError, with the number of the step, if the loss or a gradient is not finite.  Then nothing was
+    updated.
     """
     optimizer.zero_grad()
     loss = accumulate_gradients(model, ids, targets, accumulation, dropout=Dropout(seed, step), reduce=reduce)

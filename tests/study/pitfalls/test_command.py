@@ -40,7 +40,7 @@ def test_without_a_terminal_a_lesson_is_told_at_once(key):
     result = call("pitfalls", key)
     assert (result.code, result.err) == (0, "")
     parts = [
-        "2. a rose is a rose",
+        "2. a repeated word counts once",
         "It runs:",
         "The code:",
         "\nIt is line 7.\n",

@@ -51,8 +51,8 @@ def prepare(
 ) -> Plan:
     """Everything that the run needs, for its first step or to continue from a checkpoint.
 
-    eval_tokens is how many tokens the evaluations of a resumed run have scored so far.  Unless the options give another
-    number, the next ones score as many, however many steps are added.
+    eval_tokens is how many tokens each evaluation of a resumed run has scored.  Unless the options give another number,
+    the next evaluations score as many, even if steps are added.
 
     Raises UserError for everything that is wrong with the options or the text.
     """

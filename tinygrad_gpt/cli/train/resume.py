@@ -1,11 +1,12 @@
 """tinygrad-gpt train --resume RUN: restore a run from its folder alone.
 
-The options are those of RUN/config.toml.  Other flags may change what does not affect the training (what is shown and
-saved, and how often); the number of threads, the device and --accumulation, which change only the last bits; and they
-may add steps.  Everything else is refused: it would be another run.  Each option in options.py says what it is.
+The options are those of RUN/config.toml.  Other flags may change what does not affect the training: what is shown and
+saved, and how often.  They may change the number of threads, the device and --accumulation, which affect only the last
+bits.  They may add steps.  Everything else is refused: it would be another run.  Each option in options.py says which
+of these it is.
 
-Added steps do not change the learning rate of the planned ones; in the added ones it stays at its lowest.  The result
-is, bit for bit, the run with the larger --steps and with --decay-steps at the number that was planned first.
+Added steps do not change the learning rate of the planned steps; during the added steps it stays at its lowest.  The
+result is, bit for bit, the run with the larger --steps and with --decay-steps at the number that was planned first.
 """
 
 import sys

@@ -42,7 +42,7 @@ class Saver:
         self.stop_checkpoint = self.saved if resumed is not None and _STOP_KEY in resumed.metadata else None
 
     def is_planned(self, step: int) -> bool:
-        """Whether every run has a checkpoint of this step, stopped or not, unless there is no time for one."""
+        """Whether a run saves after this step even if it is never stopped, unless there is no time for it."""
         return step > 0 and (step % self.plan.checkpoint_every == 0 or step == self.plan.steps)
 
     def is_due(self, step: int) -> bool:
@@ -66,7 +66,7 @@ class Saver:
     def save_checkpoint(self, step: int, val_loss: float | None = None, *, is_stop: bool = False) -> None:
         """Write a checkpoint of the state after this step.
 
-        The checkpoint of a stop has no validation loss: it would count as the best, and another would be deleted.
+        A stop's checkpoint has no validation loss: with one it could count as the best, and another would be deleted.
         """
         newest = "there is no checkpoint yet" if self.saved is None else f"the newest is of step {self.saved}"
         with self.spent.on(_SAVING), self.console.tolerate(CHECKPOINTS, f"; {newest}"):

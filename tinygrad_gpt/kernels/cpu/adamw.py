@@ -84,7 +84,7 @@ def adamw_step(
             np.multiply(gb, (1 - beta1) * scale, out=s, dtype=s.dtype)  # a gradient may be narrower
             mb *= beta1
             mb += s
-            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s, dtype=s.dtype)  # then squared: g² may overflow
+            np.multiply(gb, scale * math.sqrt(1 - beta2), out=s, dtype=s.dtype)  # scaled first: g² may overflow
             s *= s
             vb *= beta2
             vb += s

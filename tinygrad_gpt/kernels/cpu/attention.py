@@ -1,8 +1,8 @@
 """Causal attention that skips the masked half, each thread on its own heads.
 
 Queries are taken in blocks of rows.  Rows i … j see only keys 0 … j, so their scores are a rectangle (j - i, j), and
-the scores to the right of it are never computed: of T² scores little more than half are.  P itself is never stored:
-rows of D numbers are divided by its row sums instead, before or after a product.
+the scores to the right of it are never computed: only little more than half of all T² scores are computed.  P itself is
+never stored.  Instead, rows of D numbers are divided by the row sums of e^S, before or after a product.
 
 Backward needs no sum over T products for rowsum(dP ∘ P): it equals the dot product of a row of dO with the same row of
 O, D numbers each (Dao et al. 2022, arXiv:2205.14135, appendix B.2).

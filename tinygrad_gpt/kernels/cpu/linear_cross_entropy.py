@@ -1,4 +1,4 @@
-"""Head and loss with the logits of only some rows at a time, which are overwritten with their own gradient.
+"""Head and loss, computed for some rows at a time; the gradient of the logits overwrites the logits.
 
 The gradient of the last chunk of rows is saved for backward.  If there are more chunks, backward computes their logits
 a second time, so that they need not all be stored.

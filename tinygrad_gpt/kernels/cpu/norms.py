@@ -1,4 +1,4 @@
-"""The sum of all squared gradient entries; threads share the blocks, and any number of them gives the op's bits."""
+"""The sum of squared gradient entries.  Threads share the blocks; for any number of threads the bits are the op's."""
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.threads import blocks, parallel_for

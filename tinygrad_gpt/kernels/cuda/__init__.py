@@ -1,6 +1,6 @@
 """Kernels for CuPy arrays: raw CUDA source, one `.cu` file per family, with its wrappers in the `.py` of the same name.
 
-A wrapper has the contract of its op and calls `launch`; products go through `gemm`.  Nothing here imports CuPy, and
+A wrapper takes its op's arguments and calls `launch`; it computes products by `gemm`.  Nothing here imports CuPy, and
 nothing is compiled before its first use.
 """
 

@@ -135,7 +135,7 @@ attention_forward(const float* __restrict__ qkv, float* __restrict__ y, float* _
     for (int i = 0; i < ROWS; i++) {
       float high = top[i];
       for (int j = 0; j < COLUMNS; j++) {
-        w[i][j] = key + c + 16 * j <= first + row + i ? w[i][j] * scale : NEG_INF;  // key 0 is seen by all: never all
+        w[i][j] = key + c + 16 * j <= first + row + i ? w[i][j] * scale : NEG_INF;  // all queries see key 0
         high = fmaxf(high, w[i][j]);
       }
       high = row_max(high);

@@ -125,7 +125,7 @@ attention_forward(const __nv_bfloat16* __restrict__ qkv, __nv_bfloat16* __restri
 #pragma unroll
     for (int j = 0; j < SCORES; j++)
       for (int r = 0; r < 4; r++) {
-        const bool seen = key + j * 8 + c + r % 2 <= first + row + r / 2 * 8;  // key 0 is seen by all: never none
+        const bool seen = key + j * 8 + c + r % 2 <= first + row + r / 2 * 8;  // all queries see key 0
         w[j][r] = seen ? w[j][r] * scale : NEG_INF;
         high[r / 2] = fmaxf(high[r / 2], w[j][r]);
       }

@@ -5,7 +5,7 @@
 #pragma once
 #include <cuda_bf16.h>
 
-#define NEG_INF __int_as_float(0xff800000)  // NVRTC knows no INFINITY
+#define NEG_INF __int_as_float(0xff800000)  // NVRTC does not define INFINITY
 #define NOT_A_NUMBER __int_as_float(0x7fffffff)
 #define WARP 32
 #define ALL_LANES 0xffffffffu

@@ -1,7 +1,7 @@
 // Rows of a table, and their gradient: the sum of each id's rows of dy, in the order of the ids.  No atomics.
 //
 // The gradient needs the ids sorted.  N ids are sorted by counting for each how many come before it: N^2 comparisons,
-// but in shared memory, and in one launch that nobody waits for.
+// but in shared memory, and in one launch, for which the host does not wait.
 //
 // Defines.  TILE, the ids that are compared at a time, and the threads in a block of sort_ids.
 #include "common.cuh"

@@ -15,6 +15,6 @@ extern "C" __global__ void gelu_backward(const T* x, const T* dy, T* dx, size_t 
   map_four(x, dy, dx, n, [](float v, float dyi) {
     const float t = tanhf(C * (v + A * v * v * v));
     const float dudx = C * (1.0f + 3.0f * A * v * v);
-    return 0.5f * dyi * (1.0f + t + (1.0f - t * t) * dudx * v);  // 1 - t^2 first: 0 before a large v makes more of it
+    return 0.5f * dyi * (1.0f + t + (1.0f - t * t) * dudx * v);  // 1 - t^2 first: dudx * v can overflow
   });
 }

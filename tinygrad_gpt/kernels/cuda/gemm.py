@@ -6,7 +6,8 @@ bfloat16.  cuBLAS itself reads any matrix whose rows or columns are contiguous, 
 cuBLAS is column-major: to it, the memory of a row-major C is Cᵀ.  So C = A B is computed as Cᵀ = Bᵀ Aᵀ: the operands
 are swapped, and a matrix that is row-major here need not be transposed there.
 
-A stack of matrices is also one call.  No kernel of this folder needs that; attention as plain products would.
+A stack of matrices is multiplied in one call too.  No kernel of this folder needs this; attention that is written as
+plain products would.
 """
 
 import math

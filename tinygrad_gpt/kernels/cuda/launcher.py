@@ -1,9 +1,9 @@
 """Launching kernels of raw CUDA source.
 
 CUDA checks nothing: with a missing argument, a Python float for a `float`, a transposed view or an array of another
-dtype, the results are garbage without an error.  So the launcher reads the kernel's parameter list from its source,
-once, and checks every call against it.  It cannot know how many entries the kernel accesses: the wrapper must get that
-right.
+dtype, the results are wrong without an error.  So the launcher reads the kernel's parameter list from its source, once,
+and checks every call against it.  It cannot know how many entries the kernel accesses: only the wrapper can ensure that
+no access is outside an array.
 
 The source is compiled at its first use, once per set of defines.  An entry point is written
 

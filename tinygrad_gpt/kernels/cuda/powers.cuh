@@ -16,7 +16,7 @@ __device__ __forceinline__ Powers powers_of_row(const Value* row, int n, int fou
       total = total * expf(top - x) + 1.0f;
       top = x;
     } else if (x != NEG_INF) {
-      total += expf(x - top);  // of nan too, which then is the total
+      total += expf(x - top);  // a nan makes the total nan
     }
   });
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;

@@ -1,5 +1,5 @@
 // Walking along one row, shared among `lanes` threads of which this one is `lane`: four entries at a time where the
-// row allows it.  `fours` is how many groups of four that are, as fours_in tells.
+// row allows it.  `fours` is the number of these groups of four, from fours_in.
 #pragma once
 #include "common.cuh"
 

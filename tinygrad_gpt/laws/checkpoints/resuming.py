@@ -48,7 +48,7 @@ def _seed_and_steps(sut: CheckpointUnderTest) -> _Strategy:
     examples=50,
 )
 def resuming_is_exact(sut: CheckpointUnderTest, seed: int, steps: int) -> None:
-    """For every a: a steps, a save, a load (after another run, with other random states) and n - a steps observe the
+    """For every k: k steps, a save, a load (after another run, with other random states) and n - k steps observe the
     same bits as n steps.
     """
     want = observe_steps(sut, seed, steps)

@@ -99,7 +99,7 @@ class _Save:
 def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[_Save]:
     """A save after so many earlier ones, which are on the disk; it ran once without a fault.
 
-    The old and the new state are what load returns; whether they are right, the laws of resuming check.
+    The old and the new state are what load returns.  The laws of resuming check whether they are right.
     """
     with new_folder() as folder:
         run = start_run(sut, seed)
@@ -157,8 +157,8 @@ def errors_lose_nothing(sut: CheckpointUnderTest, seed: int, earlier: int, code:
     examples=3,
 )
 def no_litter(sut: CheckpointUnderTest, seed: int, earlier: int) -> None:
-    """After a file operation failed once, the folder has no files but those from before the save and those of a save
-    without a fault, unless the operation was a removal.
+    """After a file operation failed once, the folder has only files from before the save and files of a save without a
+    fault, unless the operation was a removal.
     """
     with watched_save(sut, seed, earlier) as save:
         for what, files, _ in save.faults(("once",), errno.ENOSPC):

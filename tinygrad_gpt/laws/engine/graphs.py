@@ -190,7 +190,7 @@ def shared_values(sut: EngineUnderTest, levels: int, b: float) -> None:
     mutants=("a-factor-off",),
 )
 def hessian_is_symmetric(sut: EngineUnderTest, program: _Program, x: Array, seed: int) -> None:
-    """uᵀ∇(∇L·v) = vᵀ∇(∇L·u), by differences of gradients, whether the forward pass is right or not."""
+    """uᵀ∇(∇L·v) = vᵀ∇(∇L·u), computed by differences of gradients. The forward pass need not be right."""
     h, (u, v) = 1e-5, normal(seed, (2, *VECTOR_SHAPE))
     w = np.array([0.5, 1.0, -2.0])
 

@@ -5,7 +5,7 @@ whatever order, is within n u Σ|terms| of the exact one, to first order.  A fun
 products around it is within LIBRARY_ROUNDINGS u.  The inputs are rounded too.  Two ways to compute the same may differ
 by as much as the results move when every input moves by its last digit.  That movement is measured on the op itself
 where the op is compared with itself (`input_sensitivity`), and on the float64 reference where it is compared with the
-right result (`reference_sensitivity`): an op that loses digits must not excuse itself.
+right result (`reference_sensitivity`).  Otherwise an op that loses digits would get a wider tolerance, and pass.
 
 Source.  Higham 2002, "Accuracy and Stability of Numerical Algorithms", sections 1.6 and 4.2.
 """
@@ -93,7 +93,7 @@ def reference_sensitivity(f: Callable[..., Array], arrays: Arrays) -> float:
 
 
 def _choices() -> list[_Choice]:
-    """Which entries move: a random half, _RANDOM_MOVES times; then every other one, so that neighbours differ."""
+    """Which entries move: a random half, _RANDOM_MOVES times; then every second entry, so that neighbours differ."""
     random = np.random.Generator(np.random.Philox(key=0))
     return [lambda shape: random.integers(0, 2, shape)] * _RANDOM_MOVES + [_every_other]
 

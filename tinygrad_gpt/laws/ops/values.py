@@ -27,7 +27,7 @@ from tinygrad_gpt.laws.strategies import normal
 
 _FULL_JACOBIAN = 24  # most entries of x, and of y, for which every derivative is compared
 _PROJECTIONS = (
-    8  # of one wrong entry among 10,000 one Gaussian projection misses a quarter, eight miss 2 % (at rtol 1e-3)
+    8  # if 1 of 10,000 entries is wrong: one Gaussian projection misses 25 % of such errors, eight miss 2 % (rtol 1e-3)
 )
 _EXACT_RTOL, _DIFFERENCES_RTOL = 1e-11, 1e-6
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_gpt.laws.law import Array
 
-_MARGIN = 2.0**-48  # a mass this little below top_p counts as reached: some roundings of a sum
+_MARGIN = 2.0**-48  # a mass that is less than this below top_p counts as top_p: a few roundings of a sum
 
 
 def probabilities(
@@ -80,7 +80,7 @@ def prefix_lengths(weights: Sequence[float], top_p: float, margin: float) -> lis
 
 
 def _check_settings(temperature: list[Any], top_k: list[Any], top_p: list[Any], min_p: list[Any]) -> None:
-    """Raises ValueError or TypeError for an invalid setting; None is off."""
+    """Raises ValueError or TypeError for an invalid setting; None means no limit."""
     for T in temperature:
         if _real_number("temperature", T) < 0 or not math.isfinite(T):
             raise ValueError(f"temperature must be finite and at least 0; got {T}")

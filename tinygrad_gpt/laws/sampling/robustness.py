@@ -174,9 +174,9 @@ def degenerate_shapes(sut: SamplerUnderTest, logits: Array, settings: dict[str, 
     cites=("NVIDIA/Megatron-LM#7182",),
 )
 def float32_agrees(sut: SamplerUnderTest, logits: Array, settings: dict[str, Any]) -> None:
-    """The same numbers in float32 and in float64 give the same ids, except for unequal logits within 1 ulp and ids on
-    min-p's threshold, and a total variation below 1e-5 (for T >= 0.5, without top-p, whose sum may miss p by its last
-    bit).
+    """The same numbers in float32 and in float64 give the same ids, and a total variation below 1e-5. Unequal logits
+    within 1 ulp and ids on min-p's threshold may differ. (For T >= 0.5, without top-p, whose sum may miss p by its last
+    bit.)
     """
     settings = settings | {"temperature": max(0.5, settings["temperature"])} if "temperature" in settings else settings
     x = logits.astype(np.float32)

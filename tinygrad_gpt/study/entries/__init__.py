@@ -1,4 +1,4 @@
-"""Any number of a step as the sum that it is: y[i] or dx[i] of an op, term by term, and where each factor stands."""
+"""Any number of a training step written as a sum: y[i] or dx[i] of an op, with every term and its factors."""
 
 from tinygrad_gpt.study.entries.entry import Computation as Computation
 from tinygrad_gpt.study.entries.entry import EntrySum as EntrySum

@@ -1,4 +1,4 @@
-"""What an entry of an array is the sum of, and where each factor of each term stands.
+"""The terms whose sum is an entry of an array, and the array and position of each factor.
 
     call = Computation(ops.linear, {"x": x, "weight": weight, "bias": bias}, {}, y, dy)
     entry_sum(call, "dweight", (3, 5))      # dW[3, 5] = Σ_n x[n, 3] dy[n, 5], the largest terms first
@@ -82,7 +82,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Term:
-    """A product of factors.  `way` says by which way it comes, where an op has several: "through the mean"."""
+    """A product of factors.  If terms come by several ways, `way` names the way of this term: "through the mean"."""
 
     value: float
     factors: tuple[Factor, ...]
@@ -126,7 +126,7 @@ class Block:
 
 @dataclass(frozen=True)
 class EntrySum:
-    """An entry and the terms that it is the sum of."""
+    """An entry and the terms whose sum it is."""
 
     name: str
     index: Index
@@ -151,7 +151,7 @@ class EntrySum:
         return np.concatenate([block.products for block in self.blocks]) if self.blocks else np.zeros(0)
 
     def terms(self, limit: int | None = None) -> list[Term]:
-        """The terms, the largest (in absolute value) first; of equals, the first first."""
+        """The terms, the largest (in absolute value) first; equal terms keep their order."""
         ends = np.cumsum([len(block.products) for block in self.blocks])
         largest = np.argsort(-np.abs(self._products), kind="stable")[:limit]
         found = []

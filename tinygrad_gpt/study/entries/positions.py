@@ -16,13 +16,13 @@ def every(shape: Shape) -> Array:
 
 
 def repeats(shape: Shape, index: Index, y_shape: Shape) -> Array:
-    """Where in y the entry `index` of an array stands that was broadcast to y's shape."""
+    """The positions in y of entry `index` of an array of this shape, which was broadcast to y's shape."""
     entry = int(np.ravel_multi_index(index, shape)) if shape else 0
     return np.argwhere(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), y_shape) == entry)
 
 
 def read_by(shape: Shape, at: Array) -> Array:
-    """Which entries of an array of this shape the positions `at` read, once it is broadcast to their array's shape."""
+    """The entries that positions `at` in y read from an array of this shape, which was broadcast to y's shape."""
     return at[:, at.shape[1] - len(shape) :] * np.array([n != 1 for n in shape], int)
 
 

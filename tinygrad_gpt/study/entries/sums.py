@@ -14,10 +14,10 @@ def names_of(call: Computation) -> tuple[str, ...]:
 
 @np.errstate(all="ignore")  # a diverged step is what one asks about
 def entry_sum(call: Computation, name: str, index: Index) -> EntrySum:
-    """What entry `index` of the array `name` is the sum of.
+    """The terms whose sum is entry `index` of the array `name`.
 
-    Raises ValueError for a name that the op does not have, for a gradient where none came back, and for a position
-    outside the array.
+    Raises ValueError for a name that the op does not have, for a gradient if dy is None, and for a position outside the
+    array.
     """
     rules = RULES[call.op](call)
     if name not in rules:

@@ -2,8 +2,8 @@
 
     print(explain("layer_norm"))
 
-The derivation is the docstring of the op's file, the code is its code, and the numbers are computed on the spot: so the
-explanation always agrees with the code that trains.
+The derivation is the docstring of the op's file, the code is that file's code, and the numbers are computed anew each
+time.  So the explanation always agrees with the code that trains.
 """
 
 import inspect
@@ -74,7 +74,7 @@ class Explanation:
 
 
 def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
-    """The page of an op, which is given by name or as a function, with chosen numbers or, with a seed, random ones.
+    """The page of an op, which is given by name or as a function.  A seed gives random numbers instead of chosen ones.
 
     Raises ValueError for an unknown name, and suggests the nearest op; or for a seed outside [0, 2**64).
     """

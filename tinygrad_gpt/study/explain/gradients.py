@@ -25,7 +25,8 @@ _WRITTEN = "<!-- Written by `python -m tinygrad_gpt.study.explain.gradients`; ed
 _INTRODUCTION = f"""# Every gradient
 
 {_WRITTEN}
-An op is a function on arrays that returns its result and its vjp, which turns dLoss/dy into dLoss/dx:
+An op is a function on arrays that returns its result and its vjp (vector-Jacobian product), which turns dLoss/dy
+into dLoss/dx:
 
 ```python
 y, vjp = gelu(x)

@@ -67,7 +67,7 @@ class Worked:
 
 
 def work_through(op: Op, example: Example, seed: int | None = None) -> Worked:
-    """Run an op and its vjp on an example; any op will do, even a wrong one."""
+    """Run an op and its vjp on an example.  The op may also be a wrong one."""
     inputs = example.arrays(seed)
     (y, vjp), forward = watch(op, *inputs.values(), **example.settings)
     dy = example.incoming(np.shape(y), seed)

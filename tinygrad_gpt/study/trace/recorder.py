@@ -68,7 +68,7 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         return tree(self, width)
 
     def why(self, name: str, index: Sequence[int], tokens: Sequence[Sequence[str]] | None = None) -> Why:
-        """Why an entry of a value, and of its gradient, is the number that it is; see `why`."""
+        """The sums that give an entry of a value and its gradient; see `why`."""
         return why(self, name, index, tokens)
 
     def begin(self, call: Call) -> OpRecord:

@@ -1,4 +1,4 @@
-"""Gradients checked one number at a time: change it, run the step again, and see how the loss changes.
+"""Gradients checked one by one: change a number, run the step again, and see how the loss changes.
 
 The slope of the line through L(x + h) and L(x - h) is the derivative up to an error of order h² and the rounding of L
 over h.  Both are small in float64, so the step should run again on a float64 copy of the traced model.

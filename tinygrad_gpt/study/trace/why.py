@@ -2,10 +2,10 @@
 
     t.why("h.0.mlp.c_fc.weight", (3, 5))
 
-A value has two sums: the one that its op computed it by, and the one that its gradient is.  A gradient is first a sum
-over the ops that used the value, one term from each vjp, and each of these is a sum of products by the rule in the op's
-file.  Every factor has the name and the position of the entry that it is, so one can ask for that entry next, from a
-weight's gradient to the loss and back.  "d NAME" is the gradient of NAME, dLoss/dNAME.
+There are two sums: the one by which the op computed the value, and the one that gives the value's gradient.  A gradient
+is first a sum over the ops that used the value, with one term from each vjp.  Each of these terms is a sum of products,
+by the rule in the op's file.  Every factor is shown with its name and position, so you can ask for that entry next:
+from a weight's gradient to the loss and back.  "d NAME" is the gradient of NAME, dLoss/dNAME.
 """
 
 import math

@@ -120,7 +120,7 @@ class GPT2(Tokenizer):
                 yield np.array(encoding().encode_ordinary(piece), np.int32)
 
     def split(self, text: str) -> Iterator[str]:
-        """text in pieces that encode to the same ids: between two pieces Python can handle a Ctrl-C.
+        """text in pieces that together have the same ids.  Between two pieces Python can handle a Ctrl-C.
 
         A piece has at most 2**20 characters, or twice the longest stretch without a safe cut if that is more.
         """
@@ -133,7 +133,7 @@ class GPT2(Tokenizer):
         yield text[start:]
 
     def safe_cut(self, text: str) -> int:
-        """The last position where a space follows another character: there a piece of PATTERN always ends.
+        """The last position where a space follows another character: there a piece of _PATTERN always ends.
 
         A newline is not enough: the pattern divides "a\\n\\nb" and "a\\n\\n" differently.
         """
@@ -144,10 +144,10 @@ class GPT2(Tokenizer):
 
 
 def _without_long_space(text: str) -> Iterator[str]:
-    """text in parts that encode to the same ids, and have no long run of whitespace before other characters.
+    """text in parts that together have the same ids.  No part has a long run of whitespace before other characters.
 
-    tiktoken's regular-expression engine saves a backtracking point for each character of such a run, and panics at a
-    million.  PATTERN matches a run without its last character, which belongs to the next piece, so the cuts are known.
+    tiktoken's regular-expression engine saves a backtracking point for each character of such a run, and fails at a
+    million.  _PATTERN matches a run without its last character, which belongs to the next piece: there the text is cut.
     """
     start = 0
     for run in _LONG_SPACE.finditer(text):

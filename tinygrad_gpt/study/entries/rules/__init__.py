@@ -1,4 +1,4 @@
-"""For every op, the rules of its arrays: what an entry of y, of a gradient, or of an array inside it is the sum of."""
+"""For every op, the rules of its arrays: the sum that gives an entry of y, of a gradient, or of an array inside it."""
 
 from collections.abc import Callable, Mapping
 

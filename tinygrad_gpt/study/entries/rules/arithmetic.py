@@ -18,14 +18,14 @@ def _pair(call: Computation) -> tuple[str, str]:
 
 
 def _back(call: Computation, name: str, index: Index) -> tuple[Array, Array, Array]:
-    """For an entry of an input: positions in y, in a and in b of what it takes part in."""
+    """The positions in y where an entry of an input is used, and the positions in a and b that these read."""
     a, b = _pair(call)
     at = repeats(call.shape(name), index, call.y.shape)
     return at, read_by(call.shape(a), at), read_by(call.shape(b), at)
 
 
 def _reads(call: Computation, index: Index) -> tuple[Array, Array]:
-    """What an entry of y is made from, in a and in b."""
+    """The positions in a and in b that an entry of y is computed from."""
     a, b = _pair(call)
     return read_by(call.shape(a), one(index)), read_by(call.shape(b), one(index))
 

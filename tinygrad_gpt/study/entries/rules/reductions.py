@@ -19,14 +19,14 @@ def _axes(call: Computation) -> tuple[int, ...]:
 
 
 def _size(call: Computation) -> int:
-    """How many entries of x one entry of y is made from."""
+    """The number of entries of x that are reduced to one entry of y."""
     (x,) = call.inputs
     shape = call.shape(x)
     return math.prod(shape[i] for i in _axes(call) if i < len(shape))
 
 
 def _result_of(call: Computation, index: Index) -> Array:
-    """The position in y of what x[index] is reduced to."""
+    """The position in y of the entry that x[index] is reduced to."""
     axes = _axes(call)
     if call.settings.get("keepdims"):
         return one(tuple(0 if i in axes else n for i, n in enumerate(index)))
@@ -34,7 +34,7 @@ def _result_of(call: Computation, index: Index) -> Array:
 
 
 def _reduced_to(call: Computation, index: Index) -> Array:
-    """The positions in x of what y[index] is made from."""
+    """The positions in x of the entries that are reduced to y[index]."""
     (x,) = call.inputs
     shape, axes, kept = call.shape(x), _axes(call), list(index)
     if call.settings.get("keepdims"):

@@ -1,4 +1,4 @@
-"""Moved entries: the op itself, run on the entries' numbers, says which entry each entry of y is a copy of."""
+"""Moved entries: the op runs on the numbers of the entries, so y shows which entry each of its entries copies."""
 
 import math
 
@@ -10,7 +10,7 @@ from tinygrad_gpt.study.entries.positions import column, one
 
 
 def _starts(call: Computation) -> dict[str, int]:
-    """The inputs that are copied from, and the number of each one's first entry, all of them counted on."""
+    """The inputs that y copies, each with the number of its first entry, counted through all of them."""
     starts, start = {}, 0
     for name in call.inputs:
         if name != "mask":
@@ -20,7 +20,7 @@ def _starts(call: Computation) -> dict[str, int]:
 
 
 def _origins(call: Computation) -> Array:
-    """For each entry of y the number of the entry that it copies; -1 for a constant."""
+    """The number of the entry that each entry of y copies, counted through all inputs; -1 for a constant."""
 
     def make() -> Array:
         starts = _starts(call)

@@ -52,7 +52,7 @@ sut = laws.OpUnderTest(name="scores", op=scores, domain=floats_of(((1, 2), (1, 2
 
 PITFALL = Pitfall(
     name="attention-scale",
-    title="the wider the head, the larger",
+    title="a gradient that grows with the head",
     area="gradient",
     task="Attention's scores q·k/√D for queries (T, D) and keys (S, D).",
     wrong=scores,

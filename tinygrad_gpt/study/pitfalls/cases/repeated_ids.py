@@ -49,7 +49,7 @@ sut = laws.OpUnderTest(name="embedding", op=embedding, domain=table_and_ids(3, 2
 
 PITFALL = Pitfall(
     name="repeated-ids",
-    title="a rose is a rose, once",
+    title="a repeated word counts once",
     area="gradient",
     task="Looks up the row of each token; in backward each row collects its gradients.",
     wrong=embedding,

@@ -62,7 +62,7 @@ sut = laws.OpUnderTest(
 
 PITFALL = Pitfall(
     name="root-of-zero",
-    title="they met, and were never seen again",
+    title="two points that meet and become nan",
     area="gradient",
     task="The distance of points, row by row: the root of the sum of squares.",
     wrong=distance,

@@ -44,7 +44,7 @@ sut = laws.OpUnderTest(name="softmax", op=softmax, domain=floats_of(((2, 3),), (
 
 PITFALL = Pitfall(
     name="softmax-axis",
-    title="a row that minds its neighbours",
+    title="a row that depends on its neighbours",
     area="gradient",
     task="Turns the logits (B, V) of a batch of prompts into probabilities.",
     wrong=softmax,

@@ -37,7 +37,7 @@ sut = laws.SamplerUnderTest(
 
 PITFALL = Pitfall(
     name="temperature-too-late",
-    title="a knob that does nothing",
+    title="a temperature that does nothing",
     area="sampling",
     task="The next token's distribution; a low temperature should sharpen it, a high one flatten it.",
     wrong=probabilities,

@@ -50,6 +50,6 @@ PITFALL = Pitfall(
     whole=replace(sut, probabilities=probabilities_fixed),
     laws=("S13", "S15", "S40"),
     why="A threshold keeps every token tied with the k-th, and in bfloat16 ties are frequent: k = 1 is then "
-    "not greedy. Ranks keep exactly k. (Keeping ties is a policy too: with ties='all', the law accepts it.)",
+    "not greedy. Ranks keep exactly k. (A sampler may also keep all ties: with ties='all', the law accepts it.)",
     sources=("Lightning-AI/litgpt#729", "vllm-project/vllm#50979", "vllm-project/tpu-inference#3580"),
 )

@@ -235,7 +235,7 @@ _GELU = Exercise(
     claims={},
 )
 
-_COUPLED = "your dx is right up to the term that couples the row: p sums to 1, so its dx has to sum to 0 in each row."
+_COUPLED = "only the term that couples a row is missing in your dx: p sums to 1, so dx has to sum to 0 in each row."
 _SOFTMAX = Exercise(
     name="softmax",
     task="Each row of x becomes probabilities p.",
@@ -317,8 +317,7 @@ _LAYER_NORM = Exercise(
         Mistake(
             "x",
             lambda dy, x, gain, bias: _layer_norm_dx(dy, x, gain, mean=False, variance=False),
-            "mean and deviation are no constants: each x moves both, and with them the whole row. Two terms are "
-            "missing.",
+            "mean and deviation are not constants: each x moves both, and so the whole row. Two terms are missing.",
         ),
         Mistake(
             "x",
@@ -328,7 +327,7 @@ _LAYER_NORM = Exercise(
         Mistake(
             "x",
             lambda dy, x, gain, bias: _layer_norm_dx(dy, x, gain, mean=False, variance=True),
-            "your dx is right up to the term that couples the row: its mean is not 0.",
+            "only the term that couples a row is missing in your dx: its mean is not 0.",
         ),
         Mistake(
             "x",
@@ -385,7 +384,7 @@ _CAUSAL_ATTENTION = Exercise(
         Mistake(
             "q",
             lambda dy, q, k, v: _dscores(dy, q, k, v, p_used=False)[1] @ k / _ROOT(q.shape[-1]),
-            "the softmax's gradient lacks its factor p, which is also what keeps the future out.",
+            "the softmax's gradient lacks its factor p, which is 0 for later positions.",
         ),
         Mistake(
             "v",

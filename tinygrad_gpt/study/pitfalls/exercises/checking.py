@@ -156,9 +156,7 @@ def about_numbers(got: Array, wanted: Array) -> str:
         return f"it is {ratio[0]:.4g} times what it should be, everywhere."
     rest = got - wanted
     if rest.ndim and rest.shape[-1] > 1 and np.allclose(rest, rest.mean(-1, keepdims=True), RTOL, ATOL):
-        return (
-            "it is right up to one number per row: a term that couples the row, a mean or a sum, is missing or wrong."
-        )
+        return "it is wrong by one number per row: a term that couples the row, a mean or a sum, is missing or wrong."
     right = np.isclose(got, wanted, rtol=RTOL, atol=ATOL)
     if right.mean() >= 0.5:
         return "most entries are right: what is special about the others?"
