@@ -16,11 +16,11 @@ from tinygrad_gpt import Tensor, laws
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.tape import apply
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 # %% [markdown]
 # **Derivation.** y = ln(1 + eˣ), so dy/dx = eˣ / (1 + eˣ) = 1 / (1 + e⁻ˣ), the logistic function. The vjp
-# multiplies it by what arrives: dx = dy / (1 + e⁻ˣ).
+# multiplies it by the gradient that arrives: dx = dy / (1 + e⁻ˣ).
 #
 # **Code.** `np.logaddexp(0, x)` is ln(e⁰ + eˣ) and cannot overflow. The vjp keeps x and nothing else.
 
@@ -34,8 +34,9 @@ def softplus(x):
 
 
 # %% [markdown]
-# **Central differences.** Push the input along a direction v by ±h; (y₊ - y₋)/2h should be what the vjp says,
-# both measured by one number: the inner product with some dy.
+# **Central differences.** Move the input along a direction v by ±h. Then (y₊ - y₋)/2h should agree with the
+# vjp. To compare them as one number, take inner products: ⟨dy, (y₊ - y₋)/2h⟩ and ⟨vjp(dy), v⟩, for a random
+# dy.
 
 # %%
 rng = np.random.default_rng(0)
@@ -56,8 +57,8 @@ by_complex_step = np.vdot(dy, np.log(1 + np.exp(x + 1e-30j * v)).imag / 1e-30)
 print(f"         off by {abs(by_vjp - by_complex_step):.0e} from the complex step")
 
 # %% [markdown]
-# **The laws.** Checks that somebody else has thought about: shapes, dtypes, no writing into inputs, linearity
-# of the vjp, huge values … They search for the smallest input that breaks one.
+# **The laws** are checks of what is easily forgotten: shapes, dtypes, no writing into inputs, linearity of
+# the vjp, huge values … They search for the smallest input that breaks one.
 
 # %%
 mine = laws.OpUnderTest(

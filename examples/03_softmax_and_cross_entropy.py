@@ -4,8 +4,8 @@
 
 Three logits, one right answer, every number worked out.
 
-Expect: the loss 0.4076, its gradient (-0.3348, 0.2447, 0.0900) found by hand, through softmax and log one
-after the other, and by the fused op; then what happens at logits of 1000.
+Expect: the loss 0.4076 and its gradient (-0.3348, 0.2447, 0.0900), computed three times: through log and
+softmax, as "probabilities minus one-hot", and by the fused op. Then you see what happens at logits of 1000.
 """
 
 # %%
@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_gpt import Tensor, cross_entropy, ops
 from tinygrad_gpt.console import quiet_pipe
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 x = np.array([[3.0, 2.0, 1.0]])  # logits
 target = np.array([0])
@@ -29,7 +29,7 @@ print(f"p = {p[0].round(4)}, loss = -ln {p[0, 0]:.4f} = {loss:.4f} nats")
 
 # %% [markdown]
 # **Backward, in two steps.** First -ln p of the target: only that entry of p gets a gradient, -1/p. Then the
-# softmax's vjp, dx = p ∘ (dp - Σ p dp): a large number times a small one, twice.
+# softmax's vjp, dx = p ∘ (dp - Σ p dp), multiplies a large 1/p by a small p, twice.
 
 # %%
 dp = np.zeros_like(p)
@@ -39,8 +39,8 @@ _, softmax_vjp = ops.softmax(x)
 print(f"dp = {dp[0].round(4)}, then dx = {dx[0].round(4)}")
 
 # %% [markdown]
-# **Backward, in one step.** Put together, the p cancels: dx = p - one-hot(target). No division, nothing to go
-# wrong.
+# **Backward, in one step.** In the product of both steps, p cancels: dx = p - one-hot(target). There is no
+# division that could go wrong.
 
 # %%
 one_hot = np.eye(3)[target]
@@ -50,8 +50,8 @@ print(f"the fused op:  {vjp(np.array(1.0))[0][0].round(4)}")
 assert np.allclose(vjp(np.array(1.0))[0], p - one_hot)
 
 # %% [markdown]
-# The entries sum to 0: logits only matter relative to each other. Pushing the right one up is pushing the
-# others down.
+# The entries sum to 0: only the differences between logits matter. To raise the right logit is the same as to
+# lower all others.
 #
 # **Why fused.** At logits of 1000, e¹⁰⁰⁰ overflows. The op subtracts the largest logit first and never
 # divides.

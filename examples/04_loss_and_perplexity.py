@@ -3,11 +3,12 @@
 # How wrong is an untrained model?
 
 Cross-entropy and perplexity of two known texts, by hand. Six numbers are picked out of a model's
-probabilities, one for each token that really came next. Their negative mean logarithm is the loss; e to the
-loss is the perplexity: among how many equally likely tokens the model seems to choose.
+probabilities, one for each token that really came next. Their negative mean logarithm is the loss. The
+perplexity is e to the power of the loss: the number of equally likely tokens among which the model seems to
+choose.
 
-Expect: the loss near ln V of an untrained model, the perplexity near V, and both ways agreeing to the last
-digit.
+Expect: a loss near ln V, because the model is untrained, a perplexity near V, and the same loss by hand and
+by `cross_entropy`, to the last digit.
 """
 
 # %%
@@ -19,15 +20,15 @@ import tinygrad_gpt as tg
 from tinygrad_gpt.backend import to_host
 from tinygrad_gpt.console import quiet_pipe
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
 arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 
 # %% [markdown]
-# **Inputs and targets.** The targets are the inputs moved by one token: at every place the model is asked for
-# the next.
+# **Inputs and targets.** The targets are the inputs moved by one token: at every position the model predicts
+# the next token.
 
 # %%
 TEXTS = ["every effort moves you", "I really like chocolate"]
@@ -52,7 +53,7 @@ print("probability of each target:", *(f"{p:.3e}" for p in target_probs.ravel())
 print("their logarithms:          ", *(f"{p:.4f}" for p in np.log(target_probs).ravel()))
 
 # %% [markdown]
-# **The loss** is their negative mean, **the perplexity** its exponential.
+# **The loss** is the negative mean of the logarithms. **The perplexity** is the exponential of the loss.
 
 # %%
 by_hand = -np.log(target_probs).mean()

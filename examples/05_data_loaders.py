@@ -14,14 +14,14 @@ import argparse
 import tinygrad_gpt as tg
 from tinygrad_gpt.console import quiet_pipe
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
 arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 
 # %% [markdown]
-# **From characters to tokens**, and the last tenth kept for validation.
+# **From characters to tokens.** The last tenth is for validation.
 
 # %%
 text = tg.reference_manual()[:20_000]
@@ -42,7 +42,7 @@ for row, target in zip(ids, targets, strict=True):
     print(f"target  {target.tolist()}  {tokenizer.decode(target)!r}\n")
 
 # %% [markdown]
-# **Asked again**, a step gives the same rows; in the next epoch they come in another order.
+# **The same step** always gives the same rows. In the next epoch the rows come in another order.
 
 # %%
 again, _ = batches.batch(step=1)

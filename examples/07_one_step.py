@@ -3,11 +3,11 @@
 # Where does every gradient come from?
 
 One training step of a one-block GPT, walked backward op by op. The tape is walked here by hand, with the same
-vjps that `loss.backward()` uses: each line is one op on the way back, the gradient that arrives and the
-gradients that it hands to its inputs. Then AdamW takes one step.
+vjps that `loss.backward()` uses: each line shows one op, the gradient that arrives, and the gradients that
+the op sends to its inputs. Then AdamW takes one step.
 
-Expect: 15 ops from the loss to the embeddings, gradients equal to those of `loss.backward()`, a smaller loss
-after.
+Expect: 15 ops from the loss to the embeddings, gradients equal to those of `loss.backward()`, and a smaller
+loss after the step.
 """
 
 # %%
@@ -20,14 +20,15 @@ from tinygrad_gpt.backend import array_module, to_host
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.tape import deepest_first
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
 arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 
 # %% [markdown]
-# **Forward.** A model of one block on four tokens; ln 11 is the loss of guessing among eleven.
+# **Forward.** A model of one block on four tokens; ln 11 is the loss of a model that guesses among eleven
+# tokens.
 
 # %%
 config = tg.GPTConfig(vocab_size=11, context_length=4, emb_dim=8, n_heads=2, n_layers=1, drop_rate=0.0)
@@ -40,8 +41,9 @@ loss = model.loss(ids, targets)
 print(f"loss {loss.item():.6f} (ln 11 = {np.log(11):.6f})\n")
 
 # %% [markdown]
-# **Backward.** dLoss/dLoss = 1. Every node hands a gradient to each of its parents; a parent with several
-# children adds them up. The deepest nodes come first, so that a gradient is complete when its turn comes.
+# **Backward.** dLoss/dLoss = 1. Every node sends a gradient to each of its parents. A parent with several
+# children adds these gradients up. The deepest nodes come first, so that a node's gradient is complete when
+# it is used.
 
 
 # %%
@@ -62,7 +64,7 @@ for node in reversed(deepest_first(loss)):
     print(f"{node.op:20s} {described(dy):22s} -> {';  '.join(handed)}")
 
 # %% [markdown]
-# **The same gradients** as `loss.backward()` has left in every parameter's `.grad`.
+# **These gradients are the same** as those that `loss.backward()` stored in every parameter's `.grad`.
 
 # %%
 print("parameter                 gradient, by hand and by loss.backward()")

@@ -2,11 +2,12 @@
 """
 # What does the optimizer do with a gradient?
 
-One AdamW step worked out by hand, then a narrow valley where plain gradient descent and AdamW part ways.
+One AdamW step worked out by hand, then a narrow valley where plain gradient descent and AdamW behave
+differently.
 
-Expect: a first step of exactly the learning rate, whatever the gradient's size; plain descent slow along the
-valley's floor, AdamW there after a hundred steps; and what weight decay does to a parameter without a
-gradient.
+Expect: a first step of exactly the learning rate, whatever the gradient's size; plain descent that is slow
+along the valley's floor, and AdamW that is at the minimum after a hundred steps; and what weight decay does
+to a parameter without a gradient.
 """
 
 # %%
@@ -15,12 +16,12 @@ import numpy as np
 from tinygrad_gpt import AdamW, Tensor
 from tinygrad_gpt.console import quiet_pipe
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 # %% [markdown]
-# **By hand.** m is a running mean of gradients, v of their squares. Both start at 0, so they are divided by
-# what is missing: after one step m̂ = g and v̂ = g². The step is lr · g/|g|: the sign of the gradient, not
-# its size.
+# **By hand.** m is a running mean of gradients, v of their squares. Both start at 0 and are too small at
+# first. Dividing by 1 - βᵗ corrects this: after one step m̂ = g and v̂ = g². The step is lr · g/|g|: the sign
+# of the gradient, not its size.
 
 # %%
 lr, beta1, beta2, eps = 0.1, 0.9, 0.999, 1e-8
@@ -36,8 +37,8 @@ for g in (0.001, 1.0, 1000.0):
 
 # %% [markdown]
 # **A narrow valley.** loss = x² / 2 + 50 y²: a hundred times steeper along y. Plain descent must keep its
-# rate below 2/100 for y's sake, and then x hardly moves. AdamW divides by the typical size of each one's
-# gradient.
+# rate below 2/100 for y's sake, and then x hardly moves. AdamW divides each coordinate's step by the typical
+# size of its gradient.
 
 
 # %%
@@ -67,8 +68,8 @@ for t in (0, 9, 29, 99):
     print(f"step {t + 1:3d}: plain descent {theirs[t]:9.5f}, AdamW {ours[t]:9.5f}")
 
 # %% [markdown]
-# **Weight decay.** "Decoupled": it pulls the parameter itself towards 0 by the share lr · decay and is no
-# part of the gradient, so m and v never see it. By default only matrices decay.
+# **Weight decay.** It is "decoupled": it pulls the parameter itself towards 0, by the share lr · decay. It is
+# not a part of the gradient, so it does not change m and v. By default only matrices decay.
 
 # %%
 p = Tensor(np.ones((1, 1)), requires_grad=True)

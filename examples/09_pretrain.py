@@ -16,7 +16,7 @@ import tinygrad_gpt as tg
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.runs.plot import plot_losses
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
@@ -25,8 +25,8 @@ parser.add_argument("--steps", type=int, default=150, help="training steps")
 arguments, _ = parser.parse_known_args()  # a notebook has arguments of its own
 
 # %% [markdown]
-# **Text, tokens, model.** The text is the manual that comes with Python; the vocabulary is what of GPT-2's it
-# uses.
+# **Text, tokens, model.** The text is the manual that comes with Python; the vocabulary has those tokens of GPT-2
+# that occur in the text.
 
 # %%
 text = tg.reference_manual()
@@ -40,7 +40,7 @@ batches = tg.Batches(train_tokens, context_length=config.context_length, batch_s
 print(f"{model.n_parameters:,} parameters, {len(train_tokens):,} training tokens")
 
 # %% [markdown]
-# **The optimizer** and its learning rate: up in ten steps, then down along half a cosine.
+# **The optimizer.** Its learning rate rises for ten steps, then falls along half a cosine.
 
 # %%
 optimizer = tg.AdamW(model.parameters(), lr=3e-3)
@@ -52,7 +52,8 @@ def schedule(step: int) -> float:
 
 
 # %% [markdown]
-# **The loop.** `train` yields a report after every step; what happens in between changes nothing.
+# **The loop.** `train` yields a report after every step. What you do between two steps, such as sampling, does not
+# change the training.
 
 # %%
 PROMPT = "The statement"

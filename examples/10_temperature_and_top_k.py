@@ -5,8 +5,8 @@
 Greedy, temperature and top-k on a vocabulary of nine words, with the logits of the book's chapter. A thousand
 draws show what the probabilities mean.
 
-Expect: greedy always says "forward"; a low temperature nearly always, a high one anything; top-k = 3 only the
-three likeliest. The bar plot has the chapter's shape.
+Expect: greedy always gives "forward", and a low temperature nearly always does. A high temperature gives any
+word, and top-k = 3 gives only the three likeliest. The bar plot has the shape of the chapter's plot.
 """
 
 # %%
@@ -20,7 +20,7 @@ import tinygrad_gpt as tg
 from tinygrad_gpt.backend import to_device, to_host
 from tinygrad_gpt.console import quiet_pipe
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
@@ -33,8 +33,8 @@ logits = to_device(np.array([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 
 print(f"greedy: {WORDS[int(tg.greedy(logits))]}\n")
 
 # %% [markdown]
-# **Temperature** divides the logits before the softmax; **top-k** keeps the k largest. From a uniform number
-# u the token follows without further chance, so a thousand u show the distribution.
+# **Temperature** divides the logits before the softmax; **top-k** keeps the k largest. A uniform random
+# number u determines the token, so a thousand values of u show the distribution.
 
 # %%
 SETTINGS = {

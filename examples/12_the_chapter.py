@@ -2,13 +2,14 @@
 """
 # How does this compare with the book?
 
-The run of the chapter "Pretraining on unlabeled data", with the book's figures beside ours: GPT-2 124M, ten
-epochs over a short story, from two starts. Save the story as `the-verdict.txt` (Edith Wharton, 1908; the book's
-repository has it beside chapter 2) and run this file beside it: about ten minutes, 3 GB of memory. Without it, a
-small model learns the beginning of Python's manual: half a minute, and no numbers of the book.
+The run of the chapter "Pretraining on unlabeled data", with the book's figures beside ours: GPT-2 124M, ten epochs
+over a short story, from two kinds of initial weights ("starts"). Save the story as `the-verdict.txt` (Edith Wharton,
+1908; the book's repository has it in the folder of chapter 2) and run this file in the same folder. It takes about
+ten minutes and 3 GB of memory. Without the story, a small model learns the beginning of Python's manual. This takes
+half a minute and shows no numbers of the book.
 
-Expect, with the story: from PyTorch's start the book's curve, to a training loss below 1 and a validation loss near
-6.4, the story known by heart. From GPT-2's start a training loss that is still above 5.
+Expect, with the story: PyTorch's start follows the book's curve, to a training loss below 1 and a validation loss
+near 6.4; the model knows the story by heart. From GPT-2's start the training loss is still above 5.
 """
 
 # %%
@@ -27,7 +28,7 @@ from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import parameter_shapes
 from tinygrad_gpt.optim import all_decay
 
-quiet_pipe()  # with `| head` it ends without a word
+quiet_pipe()  # with `| head` it ends silently
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--text", type=Path, default=Path("the-verdict.txt"), help="the story")
@@ -70,8 +71,8 @@ beside(f"{batches.steps_per_epoch} batches an epoch", "9")
 
 # %% [markdown]
 # **Three starts.** `init="torch"` draws weights by the rules of PyTorch's layers, which the book's model is made of,
-# and `init="gpt2"` by GPT-2's. `--starts book` asks PyTorch, if it is installed, for the very numbers that the book
-# starts from: a layer after the other, in the book's order, from the seed 123.
+# and `init="gpt2"` by GPT-2's. With `--starts book`, PyTorch (which must be installed) draws exactly the book's
+# initial weights: one layer after the other, in the book's order, with the seed 123.
 
 
 # %%
@@ -110,7 +111,8 @@ def model_from(start):
 
 # %% [markdown]
 # **Before training**: the loss of six tokens by hand, and of both parts of the text. A model that knows nothing has
-# ln V = 10.825 and chooses among 50,257 tokens; the book's first weights are a little luckier.
+# ln V = 10.825 and chooses among 50,257 tokens; the book's initial weights have a slightly smaller loss on these six
+# tokens.
 
 # %%
 ids = np.array([tokenizer.encode(words) for words in ("every effort moves", "I really like")])
@@ -171,7 +173,7 @@ for start in arguments.starts:
     print("top-k 25, 1.4: ", repr(continued(model, max_new_tokens=15, top_k=25, temperature=1.4, seed=123)))
 
 # %% [markdown]
-# **The figure**: training loss drawn through, validation loss dashed.
+# **The figure**: training loss as a solid line, validation loss as a dashed line.
 
 # %%
 figure = Figure(figsize=(7.2, 4.4), layout="constrained")

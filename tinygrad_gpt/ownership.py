@@ -11,8 +11,8 @@ from tinygrad_gpt.backend import Array, array_module
 def pop_owned(arrays: list[Array]) -> Array:
     """Pop the last array from the list: the array itself if nobody else holds it, else a copy.  In C order.
 
-    So a leaf gets a gradient of many megabytes without a copy.  An array that somebody else holds is copied: one that
-    a vjp saved, one that another leaf or node got, the caller's own.  Where holders cannot be counted, all are copied.
+    So a leaf gets a gradient of many megabytes without a copy.  An array is copied if somebody else holds it: a vjp
+    that saved it, another leaf or node, or the caller.  Where holders cannot be counted, every array is copied.
     """
     unshared = _COUNTS_TELL and _references(arrays) == _UNSHARED
     array = arrays.pop()

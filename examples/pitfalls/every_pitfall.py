@@ -1,4 +1,4 @@
-"""What catches what?  Twenty-one mistakes that people really write, and for each the law that it breaks.
+"""Which law finds which mistake?  Twenty-one mistakes that people really write, and for each the law that it breaks.
 
 Each pitfall is wrong code, the same code fixed, and an object that the laws can check.  Here all of them are checked
 from Python; `tinygrad-gpt pitfalls` lets you look for the mistakes first.

@@ -34,7 +34,7 @@ class Evaluate:
     """Measure how well a trained model predicts a text: loss, perplexity, bits per byte."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Folder of a run, as train has written it."""
+    """Folder of a run that train has written."""
     texts: Annotated[tuple[str, ...], Positional, arg(metavar="TEXTS ...", help_behavior_hint="")] = ()
     """Text files, or - for standard input; several are joined. Default: the validation part of the run's text."""
     checkpoint: WhichCheckpoint = None
@@ -43,7 +43,7 @@ class Evaluate:
     stride: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
     """Tokens from one window to the next; fewer give each token more context. Default: the context length."""
     batch_size: Annotated[int, Range(1, 2**20)] = 8
-    """Windows computed together. Changes the result only by rounding."""
+    """How many windows to compute together. This changes the result only by rounding."""
     encoding: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: utf-8)")] = None
     """Encoding of the text files, as Python names it."""
     errors: Annotated[

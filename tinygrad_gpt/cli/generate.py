@@ -29,7 +29,7 @@ class Generate:
     """Continue a text with a trained model. By default it always takes the likeliest token."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Folder of a run, as train has written it."""
+    """Folder of a run that train has written."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
     """Text to continue."""
     checkpoint: WhichCheckpoint = None
@@ -41,7 +41,7 @@ class Generate:
     top_p: TopP = None
     min_p: MinP = None
     ties: Literal["exact", "all"] = "exact"
-    """If several tokens are as likely as the last that --top-k keeps: exact keeps exactly k, all keeps them all."""
+    """Tokens that tie with the last that --top-k keeps: exact keeps exactly k tokens, all keeps every tied token."""
     seed: Annotated[int, Range(0, 2**64, below_high=True)] = 123
     """Seed of the random numbers: the same seed gives the same text. From 0 to 2**64 - 1."""
     stop: Annotated[
@@ -54,7 +54,7 @@ class Generate:
         ),
     ] = None
     show_probabilities: Annotated[int | None, Range(1), HIDE_DEFAULT] = None
-    """At each step show this many of the likeliest tokens, before and after temperature, top-k, top-p and min-p."""
+    """Show this many of the likeliest tokens at each step, before and after temperature, top-k, top-p and min-p."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where to compute: on the CPU, on an NVIDIA GPU (cuda), or on a GPU if there is one (auto)."""
     threads: Threads = None

@@ -26,7 +26,7 @@ class Sampling:
     """Show the probabilities of the next token at several temperatures, and what top-k, top-p and min-p keep."""
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Folder of a run, as train has written it."""
+    """Folder of a run that train has written."""
     text: Annotated[str, Positional, arg(metavar="TEXT")]
     """Text before the next token."""
     checkpoint: WhichCheckpoint = None

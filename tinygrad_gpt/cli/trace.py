@@ -101,7 +101,7 @@ class Trace:
     check: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
     """More gradients to compare, by the name of a parameter or an op's output: "wte.weight[3,5]"."""
     why: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
-    """Show the terms whose sum is an entry, and the terms whose sum is its gradient."""
+    """Explain the value of an entry and of its gradient: show the terms that add up to it."""
     kernels: bool = False
     """Compute with the fast kernels, as train does. Default: with the plain ops, whose formulas and names are shown."""
     activation_checkpointing: bool = False

@@ -50,7 +50,9 @@ class _Parser(argparse.ArgumentParser):
 def parser(program: str) -> _Parser:
     """The parser of both programs."""
     made = _Parser(
-        prog=program, description="Check an object, such as a sampler, by the laws it must keep.", allow_abbrev=False
+        prog=program,
+        description="Check an object, such as a sampler, against the laws that it must obey.",
+        allow_abbrev=False,
     )
     made.add_argument(
         "name", nargs="?", metavar="NAME", help="pkg.module:name of the object under test, or of a list of them."

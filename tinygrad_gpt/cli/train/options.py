@@ -78,7 +78,7 @@ class Model:
     tie_weights: Annotated[bool | None, _PRESET, SHAPE] = None
     """Use the token embedding as the output head too, as GPT-2 does."""
     init: Annotated[Literal["gpt2", "torch"], SAME] = "gpt2"
-    """Initial weights: gpt2 (normal, standard deviation 0.02), or torch (as the layers of PyTorch and the book do)."""
+    """Initial weights: gpt2 (normal, standard deviation 0.02), or torch (as in PyTorch's layers and the book)."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Report:
         int | None,
         Range(1),
         arg(
-            help="How many tokens of the training text, and how many of the validation text, an evaluation scores, "
+            help="How many tokens an evaluation scores: this many of the training text and of the validation text, "
             "evenly spread. Default: 8192, or fewer if evaluations would be more than a fifth of the run's work.",
             help_behavior_hint="",
         ),
