@@ -37,7 +37,7 @@ for g in (0.001, 1.0, 1000.0):
 
 # %% [markdown]
 # **A narrow valley.** loss = x² / 2 + 50 y²: a hundred times steeper along y. Plain descent must keep its
-# rate below 2/100 for y's sake, and then x hardly moves. AdamW divides each coordinate's step by the typical
+# rate below 2/100 because of y, and then x hardly moves. AdamW divides each coordinate's step by the typical
 # size of its gradient.
 
 

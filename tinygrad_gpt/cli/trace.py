@@ -53,7 +53,7 @@ MIN_COLUMNS, MAX_COLUMNS = 80, 120  # fewer would cut numbers; longer lines are 
 
 @dataclass(frozen=True)
 class Model:
-    """The new model. A run or a script has its own."""
+    """The shape of the new model. A run or a script has its own model."""
 
     n_layers: Annotated[int | None, Range(1, 100), HIDE_DEFAULT] = None
     """Transformer blocks. Default: 2."""
