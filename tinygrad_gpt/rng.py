@@ -118,7 +118,7 @@ class Dropout:
         return mask.reshape(shape)
 
     def lazy_mask(self, site: int, shape: tuple[int, ...], rate: float) -> "LazyMask":
-        """The mask that `mask` returns, given by its random-number key: a GPU kernel generates it on the fly."""
+        """The mask that `mask` returns, given by its random-number key: a GPU kernel generates it when needed."""
         return LazyMask(check_seed(self.seed), self.step, self.first_row, site, shape, rate)
 
 

@@ -46,10 +46,10 @@ def test_doctor_says_what_there_is_and_exits_0(program):
     ("allowed", "there", "quota", "said"),
     [
         (4, 4, None, "4"),
-        (2, 8, None, "2 of 8: this process may run on no others"),
+        (2, 8, None, "2 of 8: this process may not run on the others"),
         (64, 64, 1.0, "1 of 64: the container's CPU quota is 1"),
         (64, 64, 2.5, "3 of 64: the container's CPU quota is 2.5"),
-        (2, 8, 16.0, "2 of 8: this process may run on no others"),
+        (2, 8, 16.0, "2 of 8: this process may not run on the others"),
         (4, None, None, "4"),
     ],
 )

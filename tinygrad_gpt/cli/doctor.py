@@ -90,7 +90,7 @@ def _cores_in_words() -> str:
     n, allowed, there, quota = cores(), cores_allowed(), os.cpu_count(), cpu_quota()
     if quota is not None and n < allowed:
         return f"{n} of {there}: the container's CPU quota is {quota:g}"
-    return str(n) if there is None or allowed >= there else f"{n} of {there}: this process may run on no others"
+    return str(n) if there is None or allowed >= there else f"{n} of {there}: this process may not run on the others"
 
 
 def _blas_in_words() -> str:

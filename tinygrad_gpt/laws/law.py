@@ -144,7 +144,7 @@ class Law:
     needs: frozenset[str] = frozenset()
     mutants: tuple[str, ...] = ()
     cites: tuple[str, ...] = ()
-    examples: int | None = None  # at most so many in any profile, for laws with large cases
+    examples: int | None = None  # at most this many in any profile, for laws with large cases
     shrink: bool = True
 
     def missing(self, sut: UnderTest) -> frozenset[str]:

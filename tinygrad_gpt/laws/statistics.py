@@ -16,7 +16,7 @@ BUDGET = 1e-6  # the largest sum of these chances in one run
 
 
 def false_alarm(laws: Iterable[Law], examples: int) -> float:
-    """An upper bound of the chance that a correct object fails one of these laws, with so many cases for each."""
+    """An upper bound of the chance that a correct object fails one of these laws, with this many cases for each."""
     counting = [law for law in laws if law.level == "statistical"]
     return ALPHA * sum(min(examples, law.examples or examples) for law in counting)
 
@@ -86,7 +86,7 @@ def detectable_distance(n: int, alpha: float = ALPHA, power: float = 0.99) -> fl
 
 
 def relative_entropy_tail(t: float, cells: int) -> float:
-    """A bound on the chance that n draws from p over so many cells have n KL(counts/n, p) >= t, for every n and p.
+    """A bound on the chance that n draws from p over this many cells have n KL(counts/n, p) >= t, for every n and p.
 
     Source.  Agrawal 2020, "Finite-sample concentration of the multinomial in relative entropy", theorem 1.2.
     """

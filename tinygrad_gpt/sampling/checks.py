@@ -10,7 +10,7 @@ def check_logits(logits: Array) -> Array:
     """logits (..., V) in float64 and in C order, so that a row's sums do not depend on the caller's memory layout.
 
     Raises TypeError unless logits are an array of numbers; ValueError for a shape without V, and for a nan, an inf or
-    a row of nothing but -inf.
+    a row of only -inf.
     """
     xp = array_module(logits)
     x = real_numbers("logits", logits)
@@ -23,7 +23,7 @@ def check_logits(logits: Array) -> Array:
 
 
 def _first_fault(x: Array) -> str:
-    """The error text for logits (..., V) with a nan, an inf or a row of nothing but -inf."""
+    """The error text for logits (..., V) with a nan, an inf or a row of only -inf."""
     faults = np.argwhere(np.isnan(x) | (x == np.inf))
     if len(faults):
         *row, token = faults[0].tolist()

@@ -7,15 +7,15 @@ Nothing here is random, and a row's probabilities do not depend on the other row
 Temperature.  p is proportional to exp((x - max x) / T).  The maximum is subtracted first: with a tiny T, x / T can
               overflow, and inf - inf is nan.  T = 0 is greedy: all mass is on the likeliest token.  If several
               are equally likely, it is on the one with the lowest id.
-Top-k.        The min(k, V) tokens with the largest logits; of equal logits, those with the lowest ids.  ties="all" also
-              keeps all tokens that are tied with the k-th.  Tokens are ranked by x, because dividing and exponentiating
-              can make close logits equal.
+Top-k.        The first min(k, V) tokens, ordered from the largest logit to the smallest; equal logits by id.
+              ties="all" also keeps all tokens that are tied with the k-th.  Tokens are ranked by x, because dividing
+              and exponentiating can make close logits equal.
 Top-p.        The shortest prefix of that order whose mass reaches p.
 Min-p.        The tokens at least m times as likely as the likeliest: x >= max x + T ln m.
 
 None means no limit.  A setting is one number, or an array with one number per row.  All is computed in float64,
 whatever the dtype of x.
--inf forbids a token; nan, inf and a row of nothing but -inf are errors.
+-inf forbids a token; nan, inf and a row of only -inf are errors.
 
 Source.  Fan et al. 2018, arXiv:1805.04833 (top-k); Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024,
          arXiv:2407.01082 (min-p).

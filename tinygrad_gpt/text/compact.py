@@ -88,7 +88,7 @@ class Compact(Tokenizer):
         byte_ids = np.argsort([piece[0] for piece in self.pieces[:_N_BYTES]]).astype(np.int32)  # byte -> its id
         length = np.ones(len(old), np.int64)
         length[missing] = [len(piece) for piece in spelled]
-        out = np.repeat(new, length)  # a missing token is now as many -1 as it has bytes
+        out = np.repeat(new, length)  # a missing token is now one -1 for each of its bytes
         out[out < 0] = byte_ids[np.frombuffer(b"".join(spelled), np.uint8)]
         return out
 

@@ -30,7 +30,7 @@ def config(sut: CheckpointUnderTest) -> dict[str, Any]:
 
 
 def start_run(sut: CheckpointUnderTest, seed: int, steps: int = 0) -> Any:
-    """A new run after so many steps."""
+    """A new run after this many steps."""
     return train_run(sut, sut.start(seed, **config(sut)), steps)
 
 
@@ -40,7 +40,7 @@ def resume_run(sut: CheckpointUnderTest, folder: Path) -> Any:
 
 
 def train_run(sut: CheckpointUnderTest, run: Any, steps: int) -> Any:
-    """The run so many steps later."""
+    """The run this many steps later."""
     for _ in range(steps):
         run = sut.step(run)
     return run

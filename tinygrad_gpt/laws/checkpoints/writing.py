@@ -38,7 +38,7 @@ from tinygrad_gpt.laws.law import Case, LawBroken, cases, law
 from tinygrad_gpt.laws.strategies import fractions, seeds
 
 _CODES = ("EIO", "ENOSPC", "EDQUOT")
-_FIRST_BYTES = 16  # a file is cut, and bits are flipped, at each of its first so many bytes; at later ones by chance
+_FIRST_BYTES = 16  # a file is cut, and bits are flipped, at each of its first bytes; at later bytes at random
 
 
 def _seed_and_earlier(sut: CheckpointUnderTest) -> st.SearchStrategy[Case]:
@@ -97,7 +97,7 @@ class _Save:
 
 @contextmanager
 def watched_save(sut: CheckpointUnderTest, seed: int, earlier: int) -> Iterator[_Save]:
-    """A save after so many earlier ones, which are on the disk; it ran once without a fault.
+    """A save after this many earlier saves, which are on the disk.  It ran once without a fault.
 
     The old and the new state are what load returns.  The laws of resuming check whether they are right.
     """

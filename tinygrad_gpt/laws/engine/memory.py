@@ -78,7 +78,7 @@ def memory_is_flat(sut: EngineUnderTest, steps: int) -> None:
 
 
 def _train(sut: EngineUnderTest, leaf: Node, steps: int) -> None:
-    """Run so many steps and keep none of their tensors."""
+    """Run this many steps and keep none of their tensors."""
     for _ in range(steps):
         sut.backward(sut.sum(sut.tanh(sut.multiply(leaf, leaf))))
 

@@ -60,7 +60,7 @@ def allowed_k(sut: SamplerUnderTest, k: int, vocabulary: int) -> int:
 
 
 def format_array(values: Any, digits: int = 6) -> str:
-    """Numbers for a message, rounded to so many digits; long arrays are abridged."""
+    """Numbers for a message, rounded to this many digits; long arrays are abridged."""
     return np.array2string(np.asarray(values), precision=digits, threshold=40, max_line_width=90, separator=", ")
 
 

@@ -1,7 +1,7 @@
 """Laws of the draw (S26 to S28), of uniform numbers (S29, S42), and of the drawn tokens (S31, S32, S38, S41).
 
 The draw is checked on a grid of u, which needs no statistics: an inverse transform gives id i for an interval of u of
-length p_i.  Only where nothing but tokens is visible are they counted.
+length p_i.  Tokens are counted only where nothing else is visible.
 """
 
 from typing import Any
