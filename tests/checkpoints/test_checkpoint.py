@@ -95,7 +95,7 @@ def test_a_model_may_be_saved_without_its_optimizer(tmp_path):
 def test_another_model_s_optimizer_is_refused(tmp_path):
     save_checkpoint(tmp_path / "model", *trained(GPTConfig(**SMALL)))
     other = GPT(GPTConfig(**SMALL | {"n_layers": 2}))
-    with pytest.raises(ValueError, match="optimizer state must be of the same parameters; "):
+    with pytest.raises(ValueError, match="optimizer state must have the optimizer's parameters; "):
         load_checkpoint(tmp_path / "model").resume(AdamW(other.parameters()))
 
 

@@ -4,7 +4,9 @@ import json
 import re
 
 import pytest
+from safetensors.numpy import load_file
 
+from tinygrad_gpt import ops
 from tinygrad_gpt.checkpoints import load_checkpoint
 
 SMALL = ["--n-layers", "1", "--emb-dim", "8", "--n-heads", "2", "--context-length", "4"]
@@ -188,3 +190,33 @@ def test_an_entry_to_explain_that_is_not_there(tg, tmp_path, entry, message):
     result = tg("trace", *SMALL, "--why", entry, "--html", "a.html", "--json", "a.json")
     assert (result.code, [*tmp_path.glob("a.*")]) == (2, [])
     assert result.err == f"tinygrad-gpt trace: {message}\n"
+
+
+def test_the_arrays_of_a_step_are_in_a_file_from_which_it_can_be_computed_again(tg, tmp_path):
+    result = tg("trace", *SMALL, "--drop-rate", "0.3", "--json", "t.json", "--arrays", "t.safetensors")
+    assert (result.code, result.err) == (0, "")
+    step, arrays = json.loads((tmp_path / "t.json").read_text("utf-8")), load_file(tmp_path / "t.safetensors")
+    assert {str(i) for i in range(len(step["values"]))} <= set(arrays)
+    for op in step["ops"]:
+        if op["name"] == "linear":
+            x, weight, *bias = (arrays[str(i)] for i in op["inputs"])
+            y, vjp = ops.linear(x, weight, *bias)
+            assert y.tobytes() == arrays[str(op["output"])].tobytes()
+            dweight = vjp(arrays[f"{op['output']}.gradient"])[1]
+            assert dweight.tobytes() == arrays[f"{op['inputs'][1]}.gradient"].tobytes()
+    for i, value in enumerate(step["values"]):
+        terms = [arrays[f"{i}.term.{n}"] for n in range(len(value["terms"]))] if len(value["terms"]) > 1 else []
+        if terms:
+            assert sum(terms[1:], terms[0]).tobytes() == arrays[f"{i}.gradient"].tobytes()
+        assert list(arrays[str(i)].shape) == value["stats"]["shape"]
+
+
+def test_the_arrays_of_a_script_may_be_of_any_dtype(tg, tmp_path):
+    (tmp_path / "s.py").write_text(
+        "import numpy as np\nfrom tinygrad_gpt import Tensor, where\nx = Tensor(np.ones(2, np.float16), True)\n"
+        "where(np.array([True, False]), x[np.array([1, 0], np.uint8)], x).sum().backward()\n",
+        encoding="utf-8",
+    )
+    assert tg("trace", "s.py", "--arrays", "t.safetensors").code == 0
+    dtypes = {array.dtype.name for array in load_file(tmp_path / "t.safetensors").values()}
+    assert dtypes == {"bool", "float16"}

@@ -37,7 +37,7 @@ _DTYPES = {
     "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
-_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # what is written
+_NAMES = {"bfloat16" if name == "BF16" else np.dtype(code).name: name for name, code in _DTYPES.items()}
 DIGEST = "file_sha256"
 _BEFORE_DIGEST = f'{{"__metadata__":{{"{DIGEST}":"'.encode()
 _DIGITS = slice(8 + len(_BEFORE_DIGEST), 8 + len(_BEFORE_DIGEST) + 64)  # where the digest is in a file

@@ -1,5 +1,6 @@
 """tinygrad-gpt trace: one training step, op by op."""
 
+import io
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.checkpoints.safetensors_file import write
 from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
 from tinygrad_gpt.cli.output import check_outputs, write_output
@@ -32,7 +34,7 @@ from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.study.trace.html_page import page
 from tinygrad_gpt.study.trace.recorder import Trace as Recording
 from tinygrad_gpt.study.trace.recorder import trace
-from tinygrad_gpt.study.trace.serialize import as_dict
+from tinygrad_gpt.study.trace.serialize import arrays_of_trace, as_dict
 from tinygrad_gpt.study.trace.spot_checks import Check, Index, spot_checks
 from tinygrad_gpt.study.trace.terminal import cards, summary
 from tinygrad_gpt.study.trace.why import Why
@@ -94,6 +96,8 @@ class Trace:
     """Show one op at a time: Enter for the next, q to quit. Without a terminal, all at once."""
     json: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Write the whole recording to this file, as JSON."""
+    arrays: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write every array and every gradient to this file, in the safetensors format; --json names and describes them."""
     html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Write an HTML page to this file; it works without a network."""
     checks: Annotated[int, Range(0, 100)] = 3
@@ -147,7 +151,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--checkpoint {options.checkpoint} needs RUN, whose checkpoint it is")
     if options.batch.text == "":
         raise UserError("--text must not be empty; leave it out for a text of its own")
-    check_outputs(json=options.json, html=options.html)
+    check_outputs(json=options.json, arrays=options.arrays, html=options.html)
     with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
             recording, facts, check = _trace_script(options)
@@ -165,10 +169,14 @@ def main(argv: Sequence[str]) -> int:
         write_output(options.html, text)
     if options.json is not None:
         write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
+    if options.arrays is not None:
+        file = io.BytesIO()
+        write(file, arrays_of_trace(recording), {})
+        write_output(options.arrays, file.getvalue())
     width = min(max(shutil.get_terminal_size().columns, MIN_COLUMNS), MAX_COLUMNS)
     if options.step:
         _traverse_tape(recording, width)
-    elif options.json is None and options.html is None and not explained:
+    elif not (options.json or options.html or options.arrays or explained):
         print(recording.tree(width))
     for answer in answers:
         print(f"{answer}\n")

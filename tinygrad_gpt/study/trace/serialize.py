@@ -1,10 +1,13 @@
-"""A trace as plain dictionaries, for JSON: all numbers in full, None for nan and infinities."""
+"""A trace for other programs: plain dictionaries for JSON, with None for nan and infinities; and its arrays."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
+from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Term, Value
 from tinygrad_gpt.study.trace.spot_checks import Check
 from tinygrad_gpt.study.trace.stats import Stats
@@ -26,6 +29,23 @@ def as_dict(trace: Recording, checks: Iterable[Check] = ()) -> dict[str, Any]:
         "values": [_value(value) for value in trace.values],
         "checks": [_none_for_nonfinite(asdict(check) | {"difference": check.difference}) for check in checks],
     }
+
+
+def arrays_of_trace(trace: Recording) -> dict[str, Array]:
+    """Every array of a trace, by the index of its value in `as_dict`'s "values".
+
+    "12" is the array of value 12, "12.gradient" its gradient, and "12.term.0", "12.term.1", ... are the terms whose sum
+    the gradient is, if there are several.
+    """
+    arrays: dict[str, Array] = {}
+    for value in trace.values:
+        arrays[str(value.index)] = np.asarray(to_host(value.array))
+        if value.gradient is not None:
+            arrays[f"{value.index}.gradient"] = np.asarray(to_host(value.gradient))
+        if len(value.terms) > 1:
+            for n, term in enumerate(value.terms):
+                arrays[f"{value.index}.term.{n}"] = np.asarray(to_host(term.array))
+    return arrays
 
 
 def _op(op: OpRecord) -> dict[str, Any]:
