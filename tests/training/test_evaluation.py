@@ -177,7 +177,11 @@ def test_a_score_by_hand():
         ([], {}, "evaluating needs at least 2 tokens; got 0"),
         ([1], {}, "evaluating needs at least 2 tokens; got 1"),
         ([1, 2], {"stride": 0}, "stride must be a whole number of at least 1, at most context_length 4; got 0"),
-        ([1, 2], {"stride": 3, "spread": True}, "spread is of windows side by side: stride must be context_length 4"),
+        (
+            [1, 2],
+            {"stride": 3, "spread": True},
+            "spread=True needs windows side by side: stride must be context_length 4; got 3",
+        ),
         ([1, 2], {"stride": 5}, "stride must be a whole number of at least 1, at most context_length 4; got 5"),
         ([1, 2], {"batch_size": 0}, "batch_size must be a whole number of at least 1; got 0"),
         ([1, 2], {"max_tokens": 0}, "max_tokens must be a whole number of at least 1, or None for all; got 0"),

@@ -82,7 +82,9 @@ def evaluate(
     if max_tokens is not None:
         whole_number("max_tokens", max_tokens, 1, ", or None for all")
     if spread and stride != length:
-        raise ValueError(f"spread is of windows side by side: stride must be context_length {length}; got {stride}")
+        raise ValueError(
+            f"spread=True needs windows side by side: stride must be context_length {length}; got {stride}"
+        )
     tokens = equal_rows("tokens", tokens)
     if tokens.ndim != 1:
         raise ValueError(f"tokens must be one sequence (N,); got shape {tokens.shape}")
