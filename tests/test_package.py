@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_gpt as tg
+from tinygrad_gpt import debug, training
 
 PUBLIC = [
     "AdamW",
@@ -107,6 +108,14 @@ def loaded_by(statement):
 
 def test_importing_it_imports_nothing_of_it():
     assert loaded_by("import tinygrad_gpt") == {"tinygrad_gpt", "tinygrad_gpt.version"}
+
+
+def test_what_version_0_1_had_in_training_is_still_there_and_what_it_did_not_have_is_not():
+    for name in ("NonFinite", "find_nonfinite", "replay"):
+        assert getattr(training, name) is getattr(debug, name)
+    for name in ("Run", "load_run", "Profile"):
+        with pytest.raises(AttributeError, match=f"'tinygrad_gpt\\.training' has no attribute '{name}'"):
+            getattr(training, name)
 
 
 def test_importing_the_laws_imports_no_engine():

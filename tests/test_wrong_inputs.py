@@ -177,9 +177,9 @@ M.loss([[1]],[[1.5]])  =>  TypeError: targets must be whole numbers; got float64
 M.loss([[1]],[[1]],reduction='max')  =>  ValueError: linear_cross_entropy of (1, 1, 12), (11, 12), (1, 1): reduction must be 'mean' or 'sum'; got 'max'
 M.loss([[1]],[[1]],reduction=None)  =>  ValueError: linear_cross_entropy of (1, 1, 12), (11, 12), (1, 1): reduction must be 'mean' or 'sum'; got None
 M.loss([[1]],[[-1]],ignore_index=-1)  =>  ValueError: targets must hold at least one token that is not ignored: there is nothing to average
-M.loss([[1]],[[1]],ignore_index='a')  =>  TypeError: ignore_index must be a whole number, or None for none; got 'a'
+M.loss([[1]],[[1]],ignore_index='a')  =>  TypeError: ignore_index must be a whole number, or None; got 'a'
 M.loss([[1]],None)  =>  TypeError: targets must be whole numbers; got object
-M.loss([[1]],[[1]],ignore_index=1.5)  =>  TypeError: ignore_index must be a whole number, or None for none; got 1.5
+M.loss([[1]],[[1]],ignore_index=1.5)  =>  TypeError: ignore_index must be a whole number, or None; got 1.5
 M.load({})  =>  ValueError: weights do not fit the model: h.0.attn.c_attn.weight is missing; h.0.attn.c_proj.bias is missing; h.0.attn.c_proj.weight is missing; and 24 more
 M.load(None)  =>  TypeError: weights must be a dict of GPT-2's names to arrays; got NoneType
 """,

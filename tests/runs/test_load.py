@@ -89,7 +89,7 @@ def test_without_a_model_yet_the_newest_checkpoint_that_is_whole_is_read(folder)
     ("remove", "asked", "reason"),
     [
         ("", 3, "has no checkpoint of step 3; it has those of steps 2, 4, 6"),
-        ("checkpoints", 3, "has no checkpoint of step 3; it has those of steps none"),
+        ("checkpoints", 3, "has no checkpoint of step 3; it has none"),
         ("checkpoints", "newest", "cannot read .*checkpoints"),
         (TOKENIZER, None, "is not a run folder: it has no tokenizer.json"),
         (".", None, "is not a folder: give the one that train has made"),

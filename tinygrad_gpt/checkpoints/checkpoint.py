@@ -54,9 +54,8 @@ class Checkpoint:
 
     model: GPT
     step: int
-    optimizer_state: dict[str, dict[str, Any]] | None = field(
-        repr=False
-    )  # by parameter: "step", and an array for each state
+    # By parameter: "step", and an array for each state.
+    optimizer_state: dict[str, dict[str, Any]] | None = field(repr=False)
     metadata: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 

@@ -15,11 +15,10 @@ import numpy as np
 
 from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cuda
 from tinygrad_gpt.cli.parsing import parse
-from tinygrad_gpt.cli.process_limits import memory_here
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train
 from tinygrad_gpt.kernels import default_num_threads, using_threads
-from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota
+from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota, memory_here
 from tinygrad_gpt.kernels.threads import variable_naming_threads
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.nn.cost import training_bytes, training_flops

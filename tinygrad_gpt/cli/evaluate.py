@@ -164,10 +164,8 @@ def _training_text_of(run: Path) -> str | None:
     """
     checkpoints = Checkpoints(run / CHECKPOINTS)
     for path in [run / MODEL, *(checkpoints.paths() if checkpoints.folder.is_dir() else [])]:
-        with (
-            suppress(CheckpointError),
-            open_safetensors(path) as file,
-        ):  # load_named_run has reported what cannot be read
+        # load_named_run has reported what cannot be read.
+        with suppress(CheckpointError), open_safetensors(path) as file:
             if "text" in file.metadata:
                 return file.metadata["text"]
     return None

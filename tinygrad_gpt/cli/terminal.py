@@ -15,14 +15,12 @@ from typing import Any
 from tinygrad_gpt.console import discard
 from tinygrad_gpt.sampling.chart import display_width
 
-_CONTROL_CHARACTERS = (
-    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"  # by a terminal, line ends and tabs aside
-)
+# What a terminal obeys, except line ends and tabs.
+_CONTROL_CHARACTERS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 _SIGHUP: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
 _CONTROLS = re.compile(rf"\r(?!\n)|[{_CONTROL_CHARACTERS}]")
-_UNPRINTABLE = re.compile(
-    rf"[\t\n\r\ud800-\udfff{_CONTROL_CHARACTERS}]"
-)  # also lone surrogates, which Python puts in place of bytes that it cannot decode
+# Also lone surrogates, which Python puts in place of bytes that it cannot decode.
+_UNPRINTABLE = re.compile(rf"[\t\n\r\ud800-\udfff{_CONTROL_CHARACTERS}]")
 
 
 @contextmanager

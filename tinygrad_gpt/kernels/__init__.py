@@ -32,9 +32,15 @@ Op = Callable[..., Any]  # op(*arrays, **settings) -> (out, vjp)
 
 def op_name(op: Op) -> str:
     """The op's name in errors and tables: its function's if it is a partial, its repr if it has none."""
+    function = without_partial(op)
+    return str(getattr(function, "__name__", repr(function)))
+
+
+def without_partial(op: Op) -> Op:
+    """The function of a partial; any other op itself."""
     while isinstance(op, partial):
         op = op.func
-    return str(getattr(op, "__name__", repr(op)))
+    return op
 
 
 def _accepts_all(*arrays: Array, **settings: Any) -> bool:

@@ -33,7 +33,7 @@ def cross_entropy(
 def check_targets(targets: Array, vocab_size: int, ignore_index: int | None, reduction: str) -> Array:
     """targets on the host.  Raises ValueError as cross_entropy does."""
     if ignore_index is not None and (isinstance(ignore_index, bool) or not hasattr(ignore_index, "__index__")):
-        raise TypeError(f"ignore_index must be a whole number, or None for none; got {ignore_index!r}")
+        raise TypeError(f"ignore_index must be a whole number, or None; got {ignore_index!r}")
     host = to_host(equal_rows("targets", targets))
     ignored = np.zeros(host.shape, bool) if ignore_index is None else host == ignore_index
     check_ids(np.where(ignored, host.dtype.type(0), host), vocab_size, "targets")  # an error gives the right position

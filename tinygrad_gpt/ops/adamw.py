@@ -32,7 +32,7 @@ Check.    The first step has the length lr, whatever g:
 These functions have no vjp: they are applied to gradients, after backward.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from tinygrad_gpt.backend import Array, array_module, to_accumulation_dtype, to_host
 from tinygrad_gpt.ops.norms import clipping_factor, finite_norm, total_of_squares
@@ -91,30 +91,41 @@ def adamw_update(
     first, and raises; a GPU kernel, whose caller does not wait, returns a norm that may not be computed yet.
     """
     norm = finite_norm(total_of_squares(*gradients.values()), gradients, loss)
-    scale = clipping_factor(norm, max_norm)
-    for name, step in next_steps(step_counts, parameters, gradients):
-        adamw_step(
-            parameters[name],
-            gradients[name],
-            m[name],
-            v[name],
-            step=step,
-            lr=lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            weight_decay=weight_decay if decays[name] else 0.0,
-            scale=scale,
-        )
+    step_each(
+        adamw_step,
+        step_counts,
+        parameters,
+        gradients,
+        m,
+        v,
+        decays=decays,
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+        scale=clipping_factor(norm, max_norm),
+    )
     return norm
 
 
-def next_steps(
-    step_counts: Array, parameters: Mapping[str, Array], gradients: Mapping[str, Array]
-) -> Iterator[tuple[str, int]]:
-    """Count a step of each parameter that has a gradient, and yield its name and the number of the step."""
+def step_each(
+    step_one: Callable[..., None],
+    step_counts: Array,
+    parameters: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    m: Mapping[str, Array],
+    v: Mapping[str, Array],
+    *,
+    decays: Mapping[str, bool],
+    weight_decay: float,
+    **settings: float,
+) -> None:
+    """Count a step of each parameter that has a gradient, and take it: step_one is `adamw_step`, or its kernel."""
     steps = to_host(step_counts) + 1
     for i, name in enumerate(parameters):
         if name in gradients:
             step_counts[i] += 1
-            yield name, int(steps[i])
+            decay = weight_decay if decays[name] else 0.0
+            arrays = parameters[name], gradients[name], m[name], v[name]
+            step_one(*arrays, step=int(steps[i]), weight_decay=decay, **settings)

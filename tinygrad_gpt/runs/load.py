@@ -54,7 +54,7 @@ def load_run(
 
     checkpoint chooses one of the run's checkpoints: "best" has the lowest validation loss of those that still exist,
     "newest" is the last one, a number is a step.  By default the model comes from model.safetensors, which a run writes
-    after each epoch and when it stops or ends; until that file exists, from the newest checkpoint.
+    after an epoch if there is time, and when it stops or ends; until that file exists, from the newest checkpoint.
 
     Only checkpoints hold the optimizer's state; `run.checkpoint.resume(optimizer)` continues with it.
     with_optimizer=False does not read it.
@@ -72,8 +72,9 @@ def load_run(
             raise RunError(f"{str(path)!r} is not a run folder: it has no {name}")
     file = folder / MODEL if step is None else checkpoints.path_of(step)
     if step is not None and file not in there:
-        steps = ", ".join(str(step_of(path)) for path in reversed(there)) or "none"
-        raise RunError(f"{str(path)!r} has no checkpoint of step {step}; it has those of steps {steps}")
+        steps = ", ".join(str(step_of(path)) for path in reversed(there))
+        others = f"those of steps {steps}" if steps else "none"
+        raise RunError(f"{str(path)!r} has no checkpoint of step {step}; it has {others}")
     tokenizer, skipped = load_tokenizer(folder / TOKENIZER), list[str]()
     if step is not None or (checkpoint is None and file.is_file()):
         load = load_checkpoint if step is None else load_step

@@ -14,16 +14,10 @@ from tinygrad_gpt.training.evaluate import perplexity as perplexity
 from tinygrad_gpt.training.loop import StepReport as StepReport
 from tinygrad_gpt.training.loop import train as train
 
-_MOVED = {  # crash folders of version 0.1 import `replay` from here
-    "NonFinite": "debug",
-    "find_nonfinite": "debug",
-    "replay": "debug",
-    "Run": "runs",
-    "load_run": "runs",
-}
+_MOVED_TO_DEBUG = ("NonFinite", "find_nonfinite", "replay")  # crash folders of version 0.1 import `replay` from here
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MOVED:
+    if name not in _MOVED_TO_DEBUG:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"tinygrad_gpt.{_MOVED[name]}"), name)
+    return getattr(import_module("tinygrad_gpt.debug"), name)

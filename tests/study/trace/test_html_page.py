@@ -3,15 +3,17 @@
 import base64
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 
+from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.study.trace.html_page import page
 from tinygrad_gpt.study.trace.recorder import trace
 from tinygrad_gpt.study.trace.spot_checks import Check
-from tinygrad_gpt.tape import Tensor
+from tinygrad_gpt.tape import Tensor, apply
 
 LARGE = GPTConfig(vocab_size=1000, context_length=128, emb_dim=256, n_heads=8, n_layers=2, drop_rate=0.1)
 
@@ -90,3 +92,13 @@ def test_a_mark_of_the_page_s_own_in_what_it_is_given_is_text():
     text = page(t, title=title, note=title)
     assert (content(text)["title"], content(text)["note"], content(text)["values"][0]["name"]) == (title, title, "DATA")
     assert f"<title>{title}</title>" in text
+
+
+def test_a_partial_has_the_code_and_the_derivation_of_its_function():
+    def about(op):
+        with trace() as t:
+            apply(op, Tensor(np.ones(3), requires_grad=True)).sum().backward()
+        return content(page(t))["about"]["gelu"]
+
+    assert about(partial(ops.gelu, form="erf")) == about(ops.gelu)
+    assert about(ops.gelu)["code"]["text"].startswith("def gelu(")

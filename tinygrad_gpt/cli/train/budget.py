@@ -1,9 +1,9 @@
 """What a run needs: memory, disk, and the work for its evaluations."""
 
 from tinygrad_gpt.cli.errors import UserError
-from tinygrad_gpt.cli.process_limits import memory_here
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train
+from tinygrad_gpt.kernels.limits import memory_here
 from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.nn.cost import checkpoint_bytes, training_bytes
 from tinygrad_gpt.runs.folder import RunFolder

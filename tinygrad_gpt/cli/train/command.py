@@ -53,8 +53,7 @@ def _resume(run: str, argv: Sequence[str], stop: StopFlag) -> int:
 
 def _train_in(folder: RunFolder, options: Train, stop: StopFlag, state: ResumedRun | None = None) -> int:
     """Train in this folder, from the first step or from where the run stopped; the exit code."""
-    before = () if state is None else (state.checkpoint, state.eval_tokens)
-    plan = prepare(options, folder, *before)
+    plan = prepare(options, folder) if state is None else prepare(options, folder, state.checkpoint, state.eval_tokens)
     with user_input():
         folder.create()
     check_disk(plan.model.config, options.run.keep, folder)

@@ -25,11 +25,8 @@ from tinygrad_gpt.runs.log import Record, eval_tokens_of, has_ended, read_log, r
 from tinygrad_gpt.runs.names import CHECKPOINTS, CONFIG, LOG, TOKENS
 from tinygrad_gpt.text import STDIN
 
-_IRRELEVANT_WHEN_COMPLETE = (
-    OnResume.FREE,
-    OnResume.MACHINE,
-    OnResume.ROUNDS,
-)  # changing these does not continue a complete run
+# Changing these does not continue a complete run.
+_IRRELEVANT_WHEN_COMPLETE = (OnResume.FREE, OnResume.MACHINE, OnResume.ROUNDS)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A training run: steps, and after some of them an evaluation, a checkpoint, a sample.
 
-What happens after a step depends only on the step, and a checkpoint holds the state right after the step, before any of
-that.  So a resumed run first repeats what follows the checkpoint's step, and its log, samples and model are those of a
-run that never stopped.
+What happens after a step depends only on the step and, without --checkpoint-every, on the time.  A checkpoint holds the
+state right after the step, before any of that.  So a resumed run first repeats what follows the checkpoint's step, and
+its log, samples and model are those of a run that never stopped.
 """
 
 import time

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.cpu.norms import total_of_squares
 from tinygrad_gpt.kernels.threads import block_size, blocks, parallel_for
-from tinygrad_gpt.ops.adamw import next_steps
+from tinygrad_gpt.ops.adamw import step_each
 from tinygrad_gpt.ops.norms import clipping_factor, finite_norm
 
 
@@ -25,32 +25,14 @@ def adamw_update(
     m: Mapping[str, Array],
     v: Mapping[str, Array],
     *,
-    decays: Mapping[str, bool],
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
     max_norm: float,
     loss: Array | None,
+    **settings: Any,
 ) -> float:
     """One step of every parameter that has a gradient, all by name.  Returns the gradients' norm before clipping."""
     norm = finite_norm(total_of_squares(*gradients.values()), gradients, loss)
     scale = clipping_factor(norm, max_norm)
-    for name, step in next_steps(step_counts, parameters, gradients):
-        adamw_step(
-            parameters[name],
-            gradients[name],
-            m[name],
-            v[name],
-            step=step,
-            lr=lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            weight_decay=weight_decay if decays[name] else 0.0,
-            scale=scale,
-        )
+    step_each(adamw_step, step_counts, parameters, gradients, m, v, scale=scale, **settings)
     return norm
 
 

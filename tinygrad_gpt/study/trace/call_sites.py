@@ -95,10 +95,8 @@ class ParameterNames:
         return None
 
 
-_HEAD_OF: tuple[CodeType, ...] = (
-    GPT.loss.__code__,
-    GPT.__call__.__code__,
-)  # ops that they call are the head's
+# Ops that these call are the head's.
+_HEAD_OF: tuple[CodeType, ...] = (GPT.loss.__code__, GPT.__call__.__code__)
 
 
 def _common_prefix(names: list[str]) -> str:

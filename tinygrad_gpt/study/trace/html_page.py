@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.kernels import Op
+from tinygrad_gpt.kernels import Op, without_partial
 from tinygrad_gpt.study.explain.formulas import derivation, formulas, rule
 from tinygrad_gpt.study.trace.call_sites import scope_levels, short_path
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
@@ -70,7 +70,7 @@ def _summary(trace: Recording) -> dict[str, str]:
 def _page_data(trace: Recording, checks: Iterable[Check] = ()) -> dict[str, Any]:
     """`as_dict` with short numbers, and what is drawn and read on the page alone: heat maps, formulas, code."""
     data = as_dict(trace, checks)
-    functions = {op.name: op.function for op in trace.ops}
+    functions = {op.name: without_partial(op.function) for op in trace.ops}
     kernels = {op.kernel: op.run for op in trace.ops if op.kernel}
     return {
         "events": data["events"],
