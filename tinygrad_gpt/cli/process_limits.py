@@ -11,7 +11,6 @@ from tyro.conf import arg
 
 from tinygrad_gpt.cli.options import Range
 from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
-from tinygrad_gpt.kernels.limits import memory_here as memory_here
 
 _THREADS_HELP = (
     "Number of threads on the CPU. Default: the value of OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else one per "

@@ -22,11 +22,12 @@ from tinygrad_gpt.cli.errors import UserError, user_input
 from tinygrad_gpt.cli.options import HIDE_DEFAULT, Range
 from tinygrad_gpt.cli.output import check_outputs, write_output
 from tinygrad_gpt.cli.parsing import parse
-from tinygrad_gpt.cli.process_limits import Threads, memory_here, process_limits
+from tinygrad_gpt.cli.process_limits import Threads, process_limits
 from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.script import record_script
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.kernels import reference_only
+from tinygrad_gpt.kernels.limits import memory_here
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
