@@ -20,7 +20,7 @@ from benchmarks.settings import BATCH_SIZES, CONTENDERS, SETTINGS
 from tinygrad_gpt.backend import UnavailableDeviceError
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.kernels import default_num_threads
-from tinygrad_gpt.kernels.limits import cores
+from tinygrad_gpt.kernels.limits import core_count
 
 PACKAGES = ("numpy", "torch", "jax", "autograd", "transformers")
 STEPS = [name for name in CONTENDERS if name != "ours, checkpointing"]
@@ -33,7 +33,7 @@ def machine() -> str:
     model = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES if util.find_spec(name))
     return (
-        f"{time.strftime('%Y-%m-%d')}, {model}, {cores()} cores, {default_num_threads()} threads; "
+        f"{time.strftime('%Y-%m-%d')}, {model}, {core_count()} cores, {default_num_threads()} threads; "
         f"Python {platform.python_version()}, {versions}."
     )
 

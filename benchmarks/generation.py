@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.training import REST
 from tinygrad_gpt import GPT, PRESETS, generate
 from tinygrad_gpt.backend import to_host
-from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
+from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, use_threads
 
 CONFIG = replace(PRESETS["gpt2-124M"], qkv_bias=True, tie_weights=True)
 PROMPT = [15496, 11, 314, 716]
@@ -54,7 +54,7 @@ def run() -> str:
 
 
 def ours(model: GPT, n: int, *, use_cache: bool) -> list[int]:
-    with using_threads(default_num_threads()):
+    with use_threads(default_num_threads()):
         return [int(ids[0]) for ids in generate(model, [PROMPT], n, use_cache=use_cache)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import cpu, default_num_threads, keep_freed_memory, using_threads
+from tinygrad_gpt.kernels import cpu, default_num_threads, keep_freed_memory, use_threads
 from tinygrad_gpt.ops.adamw import adamw_step
 
 B, T, C, H, V = 2, 256, 768, 12, 50257
@@ -21,7 +21,7 @@ def run() -> str:
     lines = ["| | forward, ms: op | kernel | backward, ms: op | kernel |", "|---|---|---|---|---|"]
     for name, (op, kernel, arrays, settings) in cases().items():
         slow = timed(op, arrays, settings)
-        with using_threads(default_num_threads()):
+        with use_threads(default_num_threads()):
             fast = timed(kernel, arrays, settings)
         forward, backward = ([f"{1000 * t[i]:.2f}" for t in (slow, fast)] for i in (0, 1))
         lines.append(f"| {name} | {' | '.join(forward)} | {' | '.join(backward)} |")
@@ -29,7 +29,7 @@ def run() -> str:
     settings = {"step": 3, "lr": 1e-9, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1, "scale": 0.9}
     v = abs(v)
     slow_step = median(functools.partial(adamw_step, p, dp, m, v, **settings))
-    with using_threads(default_num_threads()):
+    with use_threads(default_num_threads()):
         fast_step = median(functools.partial(cpu.adamw_step, p, dp, m, v, **settings))
     lines.append(f"| AdamW, 20 million numbers | {1000 * slow_step:.0f} | {1000 * fast_step:.0f} | | |")
     return "\n".join(lines)

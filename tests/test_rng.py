@@ -124,9 +124,8 @@ def test_normals_are_normal(seed, site):
     bound = stats.norm.isf(ALPHA / 2) / np.sqrt(len(numbers))
     assert abs(numbers.mean()) < bound
     assert abs((numbers**2).mean() - 1) < 1.1 * bound * np.sqrt(2)  # the square of a normal has variance 2
-    assert abs((numbers[::2] * numbers[1::2]).mean()) < 1.1 * bound * np.sqrt(
-        2
-    )  # half as many; the two of a pair are independent
+    # Half as many; the two of a pair are independent.
+    assert abs((numbers[::2] * numbers[1::2]).mean()) < 1.1 * bound * np.sqrt(2)
 
 
 @given(seeds, st.integers(0, 30), st.integers(0, 30))

@@ -15,10 +15,8 @@ Vjp = Callable[[Array], tuple[Array | None, ...]]  # dLoss/dy -> dLoss/dx (or No
 _DEVICES = ("cpu", "cuda", "auto")
 _INSTALL_CUDA = 'pip install ".[cuda12]" (or ".[cuda13]", as nvidia-smi names the CUDA of the driver)'
 _PACKAGE_NAMES = {"cupy": "CuPy"}  # packages whose name differs from the one that is imported
-_CACHE_VARIABLES = {
-    "cupy": "CUPY_CACHE_DIR",
-    "matplotlib": "MPLCONFIGDIR",
-}  # environment variables that set the folder a package writes to
+# Environment variables that set the folder a package writes to.
+_CACHE_VARIABLES = {"cupy": "CUPY_CACHE_DIR", "matplotlib": "MPLCONFIGDIR"}
 
 
 class UnavailableDeviceError(RuntimeError):

@@ -19,15 +19,8 @@ from tinygrad_gpt.checks import at_least_one, equal_rows, number
 Number = float | int
 Operand = Any  # a tensor, Array or Number
 
-_WITHOUT_GRADIENT = {
-    np.allclose,
-    np.array_equal,
-    np.array_equiv,
-    np.isclose,
-    np.shape,
-    np.ndim,
-    np.size,
-}  # comparisons and shapes: they have no derivative
+# Comparisons and shapes: they have no derivative.
+_WITHOUT_GRADIENT = {np.allclose, np.array_equal, np.array_equiv, np.isclose, np.shape, np.ndim, np.size}
 
 
 class TensorMethods:

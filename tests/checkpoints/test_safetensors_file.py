@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save, save_file
 
 from tests.reliability.hostile import one
 from tinygrad_gpt.checkpoints import CheckpointError
-from tinygrad_gpt.checkpoints.safetensors_file import MAX_HEADER, open_safetensors, require_complete, write
+from tinygrad_gpt.checkpoints.safetensors_file import MAX_HEADER_BYTES, open_safetensors, require_complete, write
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=9).filter(lambda name: name != "__metadata__")
 METADATA = st.dictionaries(NAMES, st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=3)
@@ -74,12 +74,12 @@ def test_the_header_may_be_as_long_as_it_may_be_and_no_longer(path):
             write(file, {}, {"note": "x" * note})
         return int.from_bytes(path.read_bytes()[:8], "little")
 
-    longest = MAX_HEADER - length_with(0)
-    assert length_with(longest) == MAX_HEADER
+    longest = MAX_HEADER_BYTES - length_with(0)
+    assert length_with(longest) == MAX_HEADER_BYTES
     assert len(read(path)[1]["note"]) == longest
     with pytest.raises(ValueError, match="a file's header may be at most 1048576 bytes long"):
         length_with(longest + 8)
-    header = b"{}".ljust(MAX_HEADER + 1)
+    header = b"{}".ljust(MAX_HEADER_BYTES + 1)
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(CheckpointError, match="it is not a safetensors file"):
         read(path)

@@ -26,7 +26,7 @@ def on_a_machine(monkeypatch, tg):
 
     def said(memory=2**34, speed=QUIET):
         monkeypatch.setenv("COLUMNS", "200")  # no line is folded
-        monkeypatch.setattr(doctor, "memory_here", lambda: memory)
+        monkeypatch.setattr(doctor, "memory_limit_bytes", lambda: memory)
         monkeypatch.setattr(doctor, "matmul_speed", lambda: speed)
         result = tg("doctor")
         assert (result.code, result.err) == (0, "")
@@ -90,7 +90,7 @@ def test_a_gpu_that_another_process_has_taken_is_one_line(on_a_machine, monkeypa
 
 def test_its_lines_fit_the_terminal_but_for_the_command_to_copy(monkeypatch, tg):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(doctor, "memory_here", lambda: 5 * 10**9)
+    monkeypatch.setattr(doctor, "memory_limit_bytes", lambda: 5 * 10**9)
     monkeypatch.setattr(doctor, "matmul_speed", lambda: QUIET)
     lines = tg("doctor").out.splitlines()
     assert max(len(line) for line in lines if not line.startswith("suggestion")) <= 80

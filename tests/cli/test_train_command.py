@@ -22,7 +22,7 @@ from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train import saver, steps
 from tinygrad_gpt.cli.train.budget import affordable_tokens, tokens_seen
 from tinygrad_gpt.debug import replay
-from tinygrad_gpt.kernels import default_num_threads, num_threads, using_threads
+from tinygrad_gpt.kernels import default_num_threads, num_threads, use_threads
 from tinygrad_gpt.text import Batches, corpus, load_tokenizer, split_tokens
 from tinygrad_gpt.training import evaluate
 
@@ -464,7 +464,7 @@ def test_a_table_that_scores_all_of_the_validation_part_agrees_with_evaluate(tg,
     said = f"evaluation every 2 steps, on all {n_train} training tokens and all {n_val} validation tokens memory"
     assert said in " ".join(result.out.split())  # it is folded
     model = load_checkpoint("run/model.safetensors").model
-    with using_threads(default_num_threads()):
+    with use_threads(default_num_threads()):
         assert log(Path("run"), "evaluation")[-1]["val_loss"] == evaluate(model, val_tokens).loss
 
 

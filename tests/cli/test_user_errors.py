@@ -512,7 +512,7 @@ def test_a_gpu_that_is_not_there_is_one_line_with_the_remedy(check, line):
 )
 def test_a_machine_that_is_too_small_is_told_before_it_is_full(check, monkeypatch, line):
     for module in ("train.budget", "trace"):
-        monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_here", lambda: 10**5)
+        monkeypatch.setattr(f"tinygrad_gpt.cli.{module}.memory_limit_bytes", lambda: 10**5)
     check(line, "of memory, this machine has 100 kB: use a smaller model, --batch-size or --context-length")
 
 

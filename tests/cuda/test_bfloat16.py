@@ -30,9 +30,8 @@ ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 is a dtype of ml_d
 FEW = settings(max_examples=4, suppress_health_check=list(HealthCheck))
 CONFIG = GPTConfig(vocab_size=19, context_length=8, emb_dim=32, n_heads=2, n_layers=2, drop_rate=0.1, qkv_bias=True)
 U = 2.0**-9
-ROUNDED = (
-    26 * CONFIG.n_layers + 3
-)  # arrays on the longest way: the last layer norm, the head and the logits beside blocks
+# Arrays on the longest way: the last layer norm, the head and the logits beside blocks.
+ROUNDED = 26 * CONFIG.n_layers + 3
 BOUND = 2 * math.sqrt(ROUNDED) * U
 TIED = (False, True)
 

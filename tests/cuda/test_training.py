@@ -94,7 +94,7 @@ class SecondOfTwo:
 
 
 def test_the_loop_looks_now_and_then_and_after_the_last_step(device, monkeypatch):
-    monkeypatch.setattr(loop, "_CHECK_EVERY", 2)
+    monkeypatch.setattr(loop, "_CHECK_EVERY_STEPS", 2)
     for steps, seen in ((5, [1]), (1, [])):
         model, _, reports = run("cuda", steps=steps)
         model.parameters()["wpe.weight"].data[0, 0] = math.nan

@@ -43,8 +43,8 @@ def test_a_quota_is_a_number_of_cores_rounded_up(groups, quota, period, v2):
     other = {"cpu.max": "max 100000\n"} if not v2 else {"cpu/cpu.cfs_quota_us": "-1\n"}
     groups("", {**other, **files})
     assert limits.cpu_quota() == quota / period
-    assert limits.cores() == default_num_threads() == min(limits.cores_allowed(), math.ceil(quota / period))
-    assert limits.cores() >= 1
+    assert limits.core_count() == default_num_threads() == min(limits.cores_allowed(), math.ceil(quota / period))
+    assert limits.core_count() >= 1
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_without_control_groups_every_core_that_is_allowed_counts(monkeypatch, t
     monkeypatch.setattr(limits, "GROUPS", tmp_path / "none")
     monkeypatch.setattr(limits, "OURS", tmp_path / "none")
     assert limits.cpu_quota() is None
-    assert limits.cores() == limits.cores_allowed() <= os.cpu_count()
+    assert limits.core_count() == limits.cores_allowed() <= os.cpu_count()
 
 
 def test_fewer_cores_allowed_than_the_quota_grants(groups, monkeypatch):
     groups("", {"cpu.max": "800000 100000\n"})
     monkeypatch.setattr(limits, "cores_allowed", lambda: 3)
-    assert limits.cores() == 3
+    assert limits.core_count() == 3
 
 
 @pytest.mark.parametrize("limit", ["4096\n", "max\n", None])
@@ -105,4 +105,4 @@ def test_fewer_cores_allowed_than_the_quota_grants(groups, monkeypatch):
 def test_a_container_has_the_memory_it_may_use(groups, limit, place, file):
     groups(place, {} if limit is None else {file: limit})
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert limits.memory_here() == (4096 if limit == "4096\n" else physical)
+    assert limits.memory_limit_bytes() == (4096 if limit == "4096\n" else physical)

@@ -22,7 +22,7 @@ def test_chunks_add_up(seed, rows, chunk, ignored):
     settings = {"ignore_index": 0, "reduction": "sum"} if ignored else {}
     loss, vjp = ops.linear_cross_entropy(x, weight, targets, **settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODULE, "CHUNK", chunk)
+        patch.setattr(MODULE, "CHUNK_LOGITS", chunk)
         patch.setattr(MODULE, "_BLOCK", 14)  # two rows
         fast_loss, fast_vjp = cpu.linear_cross_entropy(x, weight, targets, **settings)
         for dloss in (np.float32(1), np.float32(-0.3)):  # what is kept serves more than once
@@ -33,7 +33,7 @@ def test_chunks_add_up(seed, rows, chunk, ignored):
 
 def test_two_chunks_of_logits_are_held_at_most(monkeypatch):
     chunk = 2**18
-    monkeypatch.setattr(MODULE, "CHUNK", chunk)
+    monkeypatch.setattr(MODULE, "CHUNK_LOGITS", chunk)
     monkeypatch.setattr(MODULE, "_BLOCK", 2**12)
     x, weight = np.ones((4096, 2), np.float32), np.ones((512, 2), np.float32)  # eight chunks
     peaks = []

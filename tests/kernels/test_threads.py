@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import KERNELS, cpu, threads, using_threads
+from tinygrad_gpt.kernels import KERNELS, cpu, threads, use_threads
 from tinygrad_gpt.laws.strategies import normal, seeds
 
 
@@ -23,13 +23,13 @@ def blas_threads():
 
 @pytest.fixture
 def three_threads():
-    with using_threads(3):
+    with use_threads(3):
         yield
 
 
 @given(st.integers(0, 40), st.booleans())
 def test_every_place_is_covered_once(length, enabled):
-    with using_threads(3):
+    with use_threads(3):
         counts, callers = np.zeros(length, int), []
 
         def work(part):
@@ -77,7 +77,7 @@ def test_numpys_error_handling_goes_along(three_threads):
 
 def test_afterwards_all_is_as_it_was():
     before = blas_threads()
-    with using_threads(3), using_threads(2):
+    with use_threads(3), use_threads(2):
         assert threads.num_threads() == 2
     assert threads.num_threads() == 1
     assert blas_threads() == before
@@ -117,9 +117,9 @@ def test_without_a_sensible_environment_every_core_counts(monkeypatch, nonsense)
 
 FORKING = """
 import multiprocessing
-from tinygrad_gpt.kernels import threads, using_threads
+from tinygrad_gpt.kernels import threads, use_threads
 
-with using_threads(3):
+with use_threads(3):
     threads.parallel_for(lambda part: None, 3)  # the threads are up
     forking = multiprocessing.get_context("fork")
     queue = forking.SimpleQueue()
@@ -173,7 +173,7 @@ def test_a_kernel_in_several_threads_is_the_same_function(name, n, seed):
             for name_of_size, size in SMALL_SIZES.items():
                 if hasattr(sys.modules[module], name_of_size):
                     patch.setattr(sys.modules[module], name_of_size, size)
-        with using_threads(n):
+        with use_threads(n):
             fast_y, fast_vjp = getattr(cpu, name)(*arrays, **settings)
             dy = normal(seed % 2**63 + 1, y.shape).astype(np.float32)
             fast = fast_vjp(dy)

@@ -142,9 +142,8 @@ def test_numbers_that_cancel_sway_a_result_and_float64_does_not():
     dy = np.ones(50, np.float32)
     found = input_sensitivity(op, (a, b), {}, dy)
     last_digit = 1000 * np.finfo(np.float32).eps
-    assert (
-        LIBRARY_ROUNDINGS * last_digit / 4 < found.y < LIBRARY_ROUNDINGS * last_digit * 4
-    )  # though y itself is near 1
+    # Though y itself is near 1.
+    assert LIBRARY_ROUNDINGS * last_digit / 4 < found.y < LIBRARY_ROUNDINGS * last_digit * 4
     assert max(found.gradients.values()) < 1e-4
     assert input_sensitivity(op, (a.astype(np.float64), b.astype(np.float64)), {}, dy.astype(np.float64)).y == 0
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_gpt.kernels import cpu, reference_only, using_threads
+from tinygrad_gpt.kernels import cpu, reference_only, use_threads
 from tinygrad_gpt.kernels.threads import block_size
 from tinygrad_gpt.laws.strategies import normal, seeds
 from tinygrad_gpt.ops.adamw import adamw_step
@@ -63,7 +63,7 @@ def test_a_gradient_that_clipping_makes_small_does_not_overflow_on_the_way():
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_every_entry_of_a_large_parameter_moves_once(n):
-    with using_threads(n):
+    with use_threads(n):
         size = 2 * block_size() + 5
         for shape in ((size,), (size // 100, 100), (1, size)):
             p = Tensor(np.ones(shape, np.float32), requires_grad=True)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_gpt.kernels import reference_only, using_threads
-from tinygrad_gpt.ops.norms import BLOCK
+from tinygrad_gpt.kernels import reference_only, use_threads
+from tinygrad_gpt.ops.norms import BLOCK_ENTRIES
 from tinygrad_gpt.optim import clip_grad_norm, grad_norm
 from tinygrad_gpt.tape import Tensor
 
@@ -26,14 +26,14 @@ def test_three_and_four_make_five():
     assert grad_norm(parameters) == pytest.approx(1.0, rel=1e-15)
 
 
-@pytest.mark.parametrize("n", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+@pytest.mark.parametrize("n", [BLOCK_ENTRIES - 1, BLOCK_ENTRIES, BLOCK_ENTRIES + 1, 3 * BLOCK_ENTRIES + 5])
 def test_every_entry_of_a_long_gradient_counts_once(n):
     grad = np.full(n, 1e-3, np.float32)
     grad[-1] = 1e3  # a float32 sum would forget the small ones
     exact = math.sqrt(math.fsum(float(g) ** 2 for g in grad))
     found = set()
     for threads in (1, 3):
-        with using_threads(threads):
+        with use_threads(threads):
             found.add(grad_norm(with_gradient(grad.reshape(1, -1))))
     with reference_only():
         found.add(grad_norm(with_gradient(grad.reshape(1, -1))))

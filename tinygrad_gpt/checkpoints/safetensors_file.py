@@ -29,9 +29,9 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.files import strict_json
 
-MAX_HEADER = 2**20  # bytes; to parse a hostile header can take 32 times as much memory
+MAX_HEADER_BYTES = 2**20  # bytes; to parse a hostile header can take 32 times as much memory
 _MAX_AXES = 8
-_BLOCK = 2**20  # bytes read at a time
+_BLOCK_BYTES = 2**20  # bytes read at a time
 _DTYPES = {
     "BOOL": "?",
     "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
@@ -87,9 +87,9 @@ def _header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> byt
         entries[name] = {"dtype": _NAMES[array.dtype.name], "shape": array.shape, "data_offsets": [begin, end]}
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # so that tensors begin at a multiple of 8
-    if len(header) > MAX_HEADER:
+    if len(header) > MAX_HEADER_BYTES:
         made_of = f"{len(tensors)} tensors and the metadata make {len(header)}"
-        raise ValueError(f"a file's header may be at most {MAX_HEADER} bytes long; {made_of}")
+        raise ValueError(f"a file's header may be at most {MAX_HEADER_BYTES} bytes long; {made_of}")
     return len(header).to_bytes(8, "little") + header
 
 
@@ -159,7 +159,7 @@ class SafetensorsFile:
         first = bytearray(8)
         self._read_into(0, memoryview(first))
         length = int.from_bytes(first, "little")
-        if length <= min(size - 8, MAX_HEADER):
+        if length <= min(size - 8, MAX_HEADER_BYTES):
             return length
         for magic, kind in _MAGIC.items():
             if first.startswith(magic):
@@ -167,13 +167,13 @@ class SafetensorsFile:
         for magic, kind in _OTHERS.items():
             if first.startswith(magic):
                 raise ValueError(f"it is not a safetensors file but {kind}")
-        if length <= MAX_HEADER:
+        if length <= MAX_HEADER_BYTES:
             raise ValueError(f"it is cut short: its header should be {length} bytes long, and the file has {size}")
         raise ValueError("it is not a safetensors file")
 
     def _check_digest(self, size: int) -> None:
         """Raise ValueError unless the file has the bytes that were written."""
-        digest, block = hashlib.sha256(), memoryview(bytearray(min(size, _BLOCK)))
+        digest, block = hashlib.sha256(), memoryview(bytearray(min(size, _BLOCK_BYTES)))
         stated = b""
         for position in range(0, size, len(block)):
             part = block[: size - position]
@@ -211,8 +211,8 @@ class SafetensorsFile:
         """A tensor's stored numbers, block by block; each block with the index of its first number."""
         stored = self.tensors[name]
         kind = np.dtype(_DTYPES[stored.dtype])
-        for begin in range(stored.begin, stored.end, _BLOCK):
-            block: Array = np.empty(min(_BLOCK, stored.end - begin) // kind.itemsize, kind)
+        for begin in range(stored.begin, stored.end, _BLOCK_BYTES):
+            block: Array = np.empty(min(_BLOCK_BYTES, stored.end - begin) // kind.itemsize, kind)
             self._read_into(self.start + begin, memoryview(block.view(np.uint8)))
             yield (begin - stored.begin) // kind.itemsize, block
 

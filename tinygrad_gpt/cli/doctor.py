@@ -17,9 +17,9 @@ from tinygrad_gpt.backend import array_module, first_line, to_device, why_no_cud
 from tinygrad_gpt.cli.parsing import parse
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.kernels import default_num_threads, using_threads
-from tinygrad_gpt.kernels.limits import cores, cores_allowed, cpu_quota, memory_here
-from tinygrad_gpt.kernels.threads import variable_naming_threads
+from tinygrad_gpt.kernels import default_num_threads, use_threads
+from tinygrad_gpt.kernels.limits import core_count, cores_allowed, cpu_quota, memory_limit_bytes
+from tinygrad_gpt.kernels.threads import threads_variable
 from tinygrad_gpt.nn import PRESETS, GPTConfig, count_parameters
 from tinygrad_gpt.nn.cost import training_bytes, training_flops
 from tinygrad_gpt.text.gpt2 import VOCAB_BPE_SHA256, merge_table
@@ -60,7 +60,7 @@ def _findings() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", ", ".join(f"{name} {_version_in_words(name)}" for name in _LIBRARIES)
     yield "cores", _cores_in_words()
-    here = memory_here()
+    here = memory_limit_bytes()
     yield "memory", "unknown" if here is None else human_number(here, "B")
     yield "BLAS", _blas_in_words()
     yield "threads", _threads_in_words()
@@ -86,7 +86,7 @@ def _version_in_words(package: str) -> str:
 
 def _cores_in_words() -> str:
     """How many cores this process may use, and what limits them."""
-    n, allowed, there, quota = cores(), cores_allowed(), os.cpu_count(), cpu_quota()
+    n, allowed, there, quota = core_count(), cores_allowed(), os.cpu_count(), cpu_quota()
     if quota is not None and n < allowed:
         return f"{n} of {there}: the container's CPU quota is {quota:g}"
     return str(n) if there is None or allowed >= there else f"{n} of {there}: this process may not run on the others"
@@ -104,7 +104,7 @@ def _threads_in_words() -> str:
     from threadpoolctl import threadpool_info
 
     libraries = sorted({pool["internal_api"] for pool in threadpool_info() if pool["user_api"] == "blas"})
-    variable = variable_naming_threads()
+    variable = threads_variable()
     why = "one per core" if variable is None else f"{variable} says so"
     return f"{default_num_threads()} ({why}), each with {' and '.join(libraries) or 'a BLAS of unknown name'}"
 
@@ -150,7 +150,7 @@ def matmul_speed(seconds: float = 0.5) -> Speed:
     The fastest of each thread's many short products counts: other programs cannot interrupt all of them.
     """
     n = default_num_threads()
-    with using_threads(n), ThreadPoolExecutor(n) as pool:
+    with use_threads(n), ThreadPoolExecutor(n) as pool:
         found = list(pool.map(lambda _: multiply(seconds), range(n)))
     return Speed(sum(2 * MATRIX_SIDE**3 / best for best, _ in found), sum(share for _, share in found) / n)
 
@@ -172,7 +172,7 @@ def multiply(seconds: float) -> tuple[float, float]:
 def _presets(speed: Speed) -> Iterator[tuple[str, str]]:
     """What `train --preset NAME` would take on this CPU, and the largest preset that takes at most half an hour."""
     yield "presets", f"as train has them by default, {Train().training.epochs} epochs of Python's reference manual:"
-    here, best, n_tokens = memory_here(), "", Train().training.epochs * MANUAL_TOKENS
+    here, best, n_tokens = memory_limit_bytes(), "", Train().training.epochs * MANUAL_TOKENS
     for name, preset in PRESETS.items():
         config = preset if name.startswith("gpt2-") else replace(preset, vocab_size=MANUAL_VOCABULARY)
         minutes = training_flops(config, n_tokens) / (_TRAINING_EFFICIENCY * speed.flops) / 60

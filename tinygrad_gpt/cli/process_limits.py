@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from tinygrad_gpt.cli.options import Range
-from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, using_threads
+from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, use_threads
 
 _THREADS_HELP = (
     "Number of threads on the CPU. Default: the value of OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else one per "
@@ -23,7 +23,7 @@ Threads = Annotated[int | None, Range(1, 1024), arg(help=_THREADS_HELP, help_beh
 def process_limits(threads: int | None) -> Iterator[None]:
     """Use this many threads within the block.  From now on the process keeps the memory that it frees, to reuse it."""
     keep_freed_memory()
-    with using_threads(default_num_threads() if threads is None else threads):
+    with use_threads(default_num_threads() if threads is None else threads):
         yield
 
 

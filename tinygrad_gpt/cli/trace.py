@@ -27,7 +27,7 @@ from tinygrad_gpt.cli.run_argument import WhichCheckpoint, load_named_run
 from tinygrad_gpt.cli.script import record_script
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.kernels import reference_only
-from tinygrad_gpt.kernels.limits import memory_here
+from tinygrad_gpt.kernels.limits import memory_limit_bytes
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
@@ -279,7 +279,7 @@ def _load_model(options: Trace) -> tuple[GPT, Tokenizer, Array]:
 
 def _check_memory(config: GPTConfig, options: Trace) -> None:
     """Raise UserError if memory cannot hold the step, its recording and a second model in float64."""
-    needed, here = 3 * training_bytes(config, options.batch.batch_size), memory_here()
+    needed, here = 3 * training_bytes(config, options.batch.batch_size), memory_limit_bytes()
     if options.device == "cpu" and here is not None and needed > here:
         raise UserError(
             f"the step takes about {human_number(needed, 'B')} of memory, this machine has {human_number(here, 'B')}: "

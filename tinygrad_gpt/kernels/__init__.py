@@ -21,7 +21,7 @@ from tinygrad_gpt.kernels.threads import default_num_threads as default_num_thre
 from tinygrad_gpt.kernels.threads import num_threads as num_threads
 from tinygrad_gpt.kernels.threads import set_num_threads as set_num_threads
 from tinygrad_gpt.kernels.threads import use_blas_threads as use_blas_threads
-from tinygrad_gpt.kernels.threads import using_threads as using_threads
+from tinygrad_gpt.kernels.threads import use_threads as use_threads
 from tinygrad_gpt.ops.adamw import adamw_update
 from tinygrad_gpt.ops.kv_cache import append_and_attend, append_kv
 from tinygrad_gpt.ops.norms import total_of_squares

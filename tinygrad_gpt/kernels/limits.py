@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 GROUPS, OURS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # the tree of groups, and this process's path in it
 
 
-def cores() -> int:
+def core_count() -> int:
     """The smaller of two numbers: the cores that this process may run on, and its CPU quota, rounded up."""
     quota = cpu_quota()
     return cores_allowed() if quota is None else min(cores_allowed(), max(1, math.ceil(quota)))
@@ -37,7 +37,7 @@ def cpu_quota() -> float | None:
     return min((quota for quota in found if quota > 0), default=None)
 
 
-def memory_here() -> int | None:
+def memory_limit_bytes() -> int | None:
     """The bytes of memory that this machine has, or that this container may use; None if unknown."""
     try:
         found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

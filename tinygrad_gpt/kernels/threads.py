@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 from tinygrad_gpt.checks import at_least_one
-from tinygrad_gpt.kernels.limits import cores
+from tinygrad_gpt.kernels.limits import core_count
 
 Body = Callable[[slice], None]
 
@@ -44,7 +44,7 @@ def set_num_threads(n: int) -> None:
 
 
 @contextmanager
-def using_threads(n: int) -> Iterator[None]:
+def use_threads(n: int) -> Iterator[None]:
     """Within this block n threads share the work; afterwards the old settings are restored, those of BLAS too."""
     import threadpoolctl
 
@@ -91,11 +91,11 @@ def num_threads() -> int:
 
 def default_num_threads() -> int:
     """The number that OPENBLAS_NUM_THREADS or OMP_NUM_THREADS sets for BLAS, else one per core that we may use."""
-    name = variable_naming_threads()
-    return cores() if name is None else int(os.environ[name])
+    name = threads_variable()
+    return core_count() if name is None else int(os.environ[name])
 
 
-def variable_naming_threads() -> str | None:
+def threads_variable() -> str | None:
     """The environment variable that sets a number of threads, or None."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "")

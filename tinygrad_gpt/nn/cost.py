@@ -3,7 +3,7 @@
 B rows of T tokens each are computed together; C, H, L, V are the model's width, heads, layers and vocabulary.
 """
 
-from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK
+from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK_LOGITS
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters
 
 _BYTES_PER_NUMBER = 4  # float32
@@ -29,7 +29,7 @@ def training_bytes(config: GPTConfig, rows: int, *, activation_checkpointing: bo
     vectors, attention_rows = (22, 1.5) if config.drop_rate else (20, 0.5)
     per_block = vectors * C + int(attention_rows * config.n_heads * T)
     saved = per_block + L * C if activation_checkpointing else L * per_block
-    logits = min(tokens * config.vocab_size, 2 * max(CHUNK, config.vocab_size))
+    logits = min(tokens * config.vocab_size, 2 * max(CHUNK_LOGITS, config.vocab_size))
     numbers = _COPIES_OF_PARAMETERS * count_parameters(config) + tokens * (saved + 4 * C) + logits
     return _BYTES_PER_NUMBER * numbers
 

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.checks import number
 
-BLOCK = 2**18  # entries summed in one piece
+BLOCK_ENTRIES = 2**18  # entries summed in one piece
 
 
 def total_of_squares(*arrays: Array) -> float:
@@ -37,7 +37,7 @@ def total_of_squares(*arrays: Array) -> float:
 def _sum_of_squares(x: Array) -> float:
     """Σ x² in float64."""
     flat = x.reshape(-1)
-    return sum(dot_with_itself(flat[start : start + BLOCK]) for start in range(0, len(flat), BLOCK))
+    return sum(dot_with_itself(flat[start : start + BLOCK_ENTRIES]) for start in range(0, len(flat), BLOCK_ENTRIES))
 
 
 def dot_with_itself(x: Array) -> float:

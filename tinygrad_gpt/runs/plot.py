@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # a name for mypy; matplotlib is loaded when a figure is draw
     from matplotlib.figure import Figure
 
 TRAINING, VALIDATION, GREY = "#1f5fa8", "#d1601f", "#555555"
-SIZE, DPI = (7.2, 4.4), 150  # inches, dots per inch
+SIZE_INCHES, DPI = (7.2, 4.4), 150  # inches, dots per inch
 _MAX_MARKERS = 40  # with more evaluations, markers would hide the line
 
 
@@ -48,7 +48,7 @@ def loss_figure(records: Iterable[Mapping[str, Any]], *, title: str | None = Non
     if not rows:
         raise ValueError("records must hold at least one evaluation; got none")
     epochs = [float(row["epoch"]) for row in rows]
-    figure = Figure(figsize=SIZE, layout="constrained")
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     axes = figure.add_subplot()
     for label, key, colour, style in (
         ("training", "train_loss", TRAINING, "-"),

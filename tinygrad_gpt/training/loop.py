@@ -41,7 +41,7 @@ class StepReport:
             raise FloatingPointError(f"step {self.step}: loss {loss:.4g}, {what}")
 
 
-_CHECK_EVERY = 32  # steps; their reports are checked together, because each check waits for a GPU
+_CHECK_EVERY_STEPS = 32  # steps; their reports are checked together, because each check waits for a GPU
 MAX_CONSECUTIVE_SKIPS = 10  # with on_nonfinite="skip"; more in a row means that training has diverged
 
 
@@ -133,7 +133,7 @@ def _run_steps(
             loss, norm = update(model, optimizer, ids, targets, step, lr, clip_norm, accumulation, seed, stopwatch)
             report = StepReport(step, loss, lr, norm, targets.size)
             unchecked.append(report)
-            if skip or step == steps[-1] or len(unchecked) == _CHECK_EVERY:
+            if skip or step == steps[-1] or len(unchecked) == _CHECK_EVERY_STEPS:
                 _check_all(unchecked)
             consecutive_skips = 0
         except FloatingPointError as error:

@@ -1,5 +1,6 @@
 """Why a number is what it is: every sum is the number that was computed, every factor the entry that it names."""
 
+import html
 import math
 import re
 
@@ -164,3 +165,13 @@ def test_what_there_is_not_is_one_line(name, index, error, message):
         (x @ w).sum().backward()
     with pytest.raises(error, match=message):
         t.why(name, index)
+
+
+def test_a_notebook_shows_the_tree_and_the_sums():
+    x = Tensor(np.array([[1.0, -2.0]]), requires_grad=True)
+    with trace() as t:
+        x.relu().sum().backward()
+    assert t._repr_html_() == f"<pre>{html.escape(t.tree())}</pre>"
+    found = t.why("relu", (0, 0))
+    assert found._repr_html_() == f"<pre>{html.escape(str(found))}</pre>"
+    assert "&gt;" in t.why("x", (0, 0))._repr_html_()  # [x > 0]

@@ -3,7 +3,7 @@
 from tinygrad_gpt.cli.errors import UserError
 from tinygrad_gpt.cli.terminal import human_number
 from tinygrad_gpt.cli.train.options import Train
-from tinygrad_gpt.kernels.limits import memory_here
+from tinygrad_gpt.kernels.limits import memory_limit_bytes
 from tinygrad_gpt.nn import GPTConfig
 from tinygrad_gpt.nn.cost import checkpoint_bytes, training_bytes
 from tinygrad_gpt.runs.folder import RunFolder
@@ -22,7 +22,7 @@ def memory_needed(config: GPTConfig, options: Train) -> int:
 
 def check_memory(config: GPTConfig, options: Train, device: str) -> None:
     """Raise UserError if the machine's memory cannot hold the run.  A GPU is not checked."""
-    needed, here = memory_needed(config, options), memory_here()
+    needed, here = memory_needed(config, options), memory_limit_bytes()
     if device == "cpu" and here is not None and needed > here:
         raise UserError(
             f"training takes about {human_number(needed, 'B')} of memory, this machine has {human_number(here, 'B')}: "

@@ -5,7 +5,7 @@ import math
 _LOSS_JUMP = 0.5  # nats per token from one step to the next
 _NORM_RATIO = 10  # times as long as gradients were before
 _NORM_DECAY = 0.9  # of the usual length, per step
-_WARMUP_STEPS = 10  # steps until a usual length is known
+_STEPS_UNTIL_USUAL = 10  # steps until a usual length is known
 
 
 class Spikes:
@@ -22,7 +22,7 @@ class Spikes:
         if loss is None or not norm:
             return
         jump, long = loss - self.previous, math.log(norm) - self.usual
-        if self.seen >= _WARMUP_STEPS and jump > _LOSS_JUMP and long > math.log(_NORM_RATIO):
+        if self.seen >= _STEPS_UNTIL_USUAL and jump > _LOSS_JUMP and long > math.log(_NORM_RATIO):
             if self.worst is None or jump > self.worst[0]:
                 usual = math.exp(self.usual)
                 words = f"loss {self.previous:.3g} -> {loss:.3g}, gradient norm {norm:.3g} (usually {usual:.2g})"

@@ -12,7 +12,7 @@ from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.kernels.cpu.products import matmul_in_parallel
 from tinygrad_gpt.kernels.threads import blocks, parallel_for
 
-CHUNK = 2**26  # logits in a chunk: 256 MB; if there are several, backward needs memory for two
+CHUNK_LOGITS = 2**26  # logits in a chunk: 256 MB; if there are several, backward needs memory for two
 _BLOCK = 2**18  # logits in a block of rows, which a thread works on at a time: 1 MB
 
 
@@ -65,7 +65,7 @@ def linear_cross_entropy(
         parallel_for(work, len(logits), enabled=logits.size >= 2 * _BLOCK)
         return logits
 
-    chunks = blocks(slice(0, len(rows)), max(1, CHUNK // V))
+    chunks = blocks(slice(0, len(rows)), max(1, CHUNK_LOGITS // V))
     last: Array = None
     for chunk in chunks:
         last = None  # frees it before the next one is computed

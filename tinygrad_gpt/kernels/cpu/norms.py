@@ -2,7 +2,7 @@
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels.threads import blocks, parallel_for
-from tinygrad_gpt.ops.norms import BLOCK, dot_with_itself
+from tinygrad_gpt.ops.norms import BLOCK_ENTRIES, dot_with_itself
 
 
 def total_of_squares(*arrays: Array) -> float:
@@ -13,7 +13,7 @@ def total_of_squares(*arrays: Array) -> float:
 def _sum_of_squares(x: Array) -> float:
     """Σ x² in float64."""
     flat = x.reshape(-1)
-    pieces = blocks(slice(0, len(flat)), BLOCK)
+    pieces = blocks(slice(0, len(flat)), BLOCK_ENTRIES)
     sums = [0.0] * len(pieces)
 
     def work(part: slice) -> None:

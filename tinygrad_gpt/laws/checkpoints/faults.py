@@ -18,11 +18,8 @@ from typing import Any, Literal
 from tinygrad_gpt.laws.checkpoints.runs import FolderImage, folder_image
 
 FaultMode = Literal["once", "forever", "short"]
-FAULT_MODES: tuple[FaultMode, ...] = (
-    "once",
-    "forever",
-    "short",
-)  # short: a write writes half of what it was given, and says so
+# Short: a write writes half of what it was given, and says so.
+FAULT_MODES: tuple[FaultMode, ...] = ("once", "forever", "short")
 _NAMING = ("create", "link", "rename", "unlink", "mkdir", "rmdir")  # operations that change a folder, not a file
 _UNSYNCED = ("all", "none", "half", "zeros")  # what a power cut may leave of bytes that were not fsynced
 

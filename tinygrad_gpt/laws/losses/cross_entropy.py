@@ -117,9 +117,8 @@ def uniform_logits(sut: LossUnderTest, vocabulary: int, level: float) -> None:
     want = np.full(2, math.log(vocabulary))
     counted = np.ones(2, bool)
     loss = reduce_nll(sut, want, counted)
-    bound = 4 * np.spacing(loss) + 2**-52 * abs(
-        level
-    )  # the logits' common value is added and subtracted again, which rounds
+    # The logits' common value is added and subtracted again, which rounds.
+    bound = 4 * np.spacing(loss) + 2**-52 * abs(level)
     if sut.rtol > 1e-12:
         bound += sut.tolerance(1e-12, x) * np.maximum(1, loss)
     require_within("the loss", sut.loss_of(x, targets, counted), loss, bound)

@@ -164,9 +164,8 @@ def every_token_once(
     """A sliding window over N tokens scores each token but the first exactly once, for any stride and batch size
     (1e-9).
     """
-    table = normal(
-        model_seed, (4, 4)
-    )  # a model that depends on the last token only: its scores do not depend on the window
+    # A model that depends on the last token only: its scores do not depend on the window.
+    table = normal(model_seed, (4, 4))
     longest = 0
 
     def bigram(ids: Array) -> Array:

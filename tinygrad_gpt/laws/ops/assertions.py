@@ -8,11 +8,8 @@ from tinygrad_gpt.laws.assertions import require_within
 from tinygrad_gpt.laws.law import Array
 from tinygrad_gpt.laws.strategies import normal
 
-DTYPE_RTOL = {
-    "float64": 1e-12,
-    "float32": 1e-5,
-    "float16": 1e-2,
-}  # how closely two ways of computing agree, in each dtype
+# How closely two ways of computing agree, in each dtype.
+DTYPE_RTOL = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2}
 
 
 def distinct_dy(seed: int, y: Array) -> Array:

@@ -225,9 +225,8 @@ def float32_stays(sut: OptimizerUnderTest, p: Array, grads: Array, settings: dic
         raise LawBroken(f"the array given to init holds {single}", f"{end}", "in_place=True")
     rounded = [grad.astype(np.float32).astype(np.float64) for grad in grads]
     want = adamw(p.astype(np.float32).astype(np.float64), rounded, **settings)[-1]
-    tolerance = (
-        1e-2 if settings["eps"] < 1e-3 else 1e-4
-    )  # with a small eps, m / sqrt(v) is only as exact as m, in which terms cancel
+    # With a small eps, m / sqrt(v) is only as exact as m, in which terms cancel.
+    tolerance = 1e-2 if settings["eps"] < 1e-3 else 1e-4
     require_close("p in float32", end, want, tolerance, settings["lr"] * len(grads) + abs(p).max() + 1e-3)
 
 

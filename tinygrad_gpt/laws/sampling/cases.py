@@ -9,9 +9,8 @@ from tinygrad_gpt.laws import strategies
 from tinygrad_gpt.laws.law import Array, Case
 from tinygrad_gpt.laws.sampling.under_test import SamplerUnderTest
 
-EXACT_LOGITS = (
-    strategies.dyadic(8),
-)  # multiples of 1/256 within 8 of 0: exact sums, and weights that never underflow to 0
+# Multiples of 1/256 within 8 of 0: exact sums, and weights that never underflow to 0.
+EXACT_LOGITS = (strategies.dyadic(8),)
 TIED_LOGITS = (strategies.ties(), strategies.dyadic(8))
 
 

@@ -10,23 +10,23 @@ from tinygrad_gpt.study.entries.entry import Column, Computation, Index
 Shape = tuple[int, ...]
 
 
-def every(shape: Shape) -> Array:
+def all_positions(shape: Shape) -> Array:
     """All positions of an array, in C order."""
     return np.stack([axis.reshape(-1) for axis in np.indices(shape)], axis=-1) if shape else np.zeros((1, 0), int)
 
 
-def repeats(shape: Shape, index: Index, y_shape: Shape) -> Array:
+def positions_of_copies(shape: Shape, index: Index, y_shape: Shape) -> Array:
     """The positions in y of entry `index` of an array of this shape, which was broadcast to y's shape."""
     entry = int(np.ravel_multi_index(index, shape)) if shape else 0
     return np.argwhere(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), y_shape) == entry)
 
 
-def read_by(shape: Shape, at: Array) -> Array:
+def positions_read(shape: Shape, at: Array) -> Array:
     """The entries that positions `at` in y read from an array of this shape, which was broadcast to y's shape."""
     return at[:, at.shape[1] - len(shape) :] * np.array([n != 1 for n in shape], int)
 
 
-def along(index: Index, axis: int, length: int) -> Array:
+def positions_along(index: Index, axis: int, length: int) -> Array:
     """The positions along an axis of the row that `index` is in."""
     at = np.tile(np.array(index, int), (length, 1))
     at[:, axis] = np.arange(length)
@@ -44,6 +44,6 @@ def inner(name: str, array: Array, at: Array, form: str = "{}") -> Column:
     return Column(name, values, at, form)
 
 
-def one(index: Index) -> Array:
+def single_position(index: Index) -> Array:
     """A single position."""
     return np.array([index], int).reshape(1, len(index))

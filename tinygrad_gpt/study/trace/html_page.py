@@ -47,9 +47,8 @@ def page(
         "DATA": data.replace("<", "\\u003c"),  # nothing in it can end the script
     }
     marks = re.compile("|".join(map(re.escape, parts)))
-    return marks.sub(
-        lambda mark: parts[mark[0]], page_part("page.html")
-    )  # in one pass: inserted text may contain a mark
+    # In one pass: inserted text may contain a mark.
+    return marks.sub(lambda mark: parts[mark[0]], page_part("page.html"))
 
 
 def page_part(name: str) -> str:

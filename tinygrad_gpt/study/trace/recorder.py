@@ -13,6 +13,7 @@ A trace keeps every array until it is deleted, so it is for small models and sho
 backward: the gradients of a second backward in the same block are added to the same sums.
 """
 
+import html
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -66,6 +67,10 @@ class Trace(Recording, AbstractContextManager["Trace"]):
     def tree(self, width: int = 80) -> str:
         """The model as a tree with one line per op, in this many columns."""
         return tree(self, width)
+
+    def _repr_html_(self) -> str:
+        """A notebook shows the tree."""
+        return f"<pre>{html.escape(self.tree())}</pre>"
 
     def why(self, name: str, index: Sequence[int], tokens: Sequence[Sequence[str]] | None = None) -> Why:
         """The sums that give an entry of a value and its gradient; see `why`."""

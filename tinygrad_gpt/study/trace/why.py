@@ -8,6 +8,7 @@ by the rule in the op's file.  Every factor is shown with its name and position,
 from a weight's gradient to the loss and back.  "d NAME" is the gradient of NAME, dLoss/dNAME.
 """
 
+import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,10 @@ class Why:
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_html_(self) -> str:
+        """A notebook shows the text."""
+        return f"<pre>{html.escape(self.text())}</pre>"
 
 
 def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[Sequence[str]] | None = None) -> Why:

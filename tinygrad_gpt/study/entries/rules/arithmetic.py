@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, erf
 from tinygrad_gpt.ops.gelu import A, C
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rules
-from tinygrad_gpt.study.entries.positions import column, one, read_by, repeats
+from tinygrad_gpt.study.entries.positions import column, positions_of_copies, positions_read, single_position
 
 
 def _pair(call: Computation) -> tuple[str, str]:
@@ -17,17 +17,17 @@ def _pair(call: Computation) -> tuple[str, str]:
     return a, b
 
 
-def _back(call: Computation, name: str, index: Index) -> tuple[Array, Array, Array]:
+def _positions_backward(call: Computation, name: str, index: Index) -> tuple[Array, Array, Array]:
     """The positions in y where an entry of an input is used, and the positions in a and b that these read."""
     a, b = _pair(call)
-    at = repeats(call.shape(name), index, call.y.shape)
-    return at, read_by(call.shape(a), at), read_by(call.shape(b), at)
+    at = positions_of_copies(call.shape(name), index, call.y.shape)
+    return at, positions_read(call.shape(a), at), positions_read(call.shape(b), at)
 
 
-def _reads(call: Computation, index: Index) -> tuple[Array, Array]:
+def _positions_forward(call: Computation, index: Index) -> tuple[Array, Array]:
     """The positions in a and in b that an entry of y is computed from."""
     a, b = _pair(call)
-    return read_by(call.shape(a), one(index)), read_by(call.shape(b), one(index))
+    return positions_read(call.shape(a), single_position(index)), positions_read(call.shape(b), single_position(index))
 
 
 def add(call: Computation) -> Rules:
@@ -45,17 +45,19 @@ def _sum_of_two(call: Computation, sign: int) -> Rules:
     minus = [Column("-1", -1.0)] if sign < 0 else []
 
     def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _reads(call, index)
+        at_a, at_b = _positions_forward(call, index)
         return f"{a} {'+' if sign > 0 else '-'} {b}", [
             Block((column(call, a, at_a),)),
             Block((*minus, column(call, b, at_b))),
         ]
 
     def da(index: Index) -> tuple[str, list[Block]]:
-        return "Σ dy", [Block((column(call, "dy", _back(call, a, index)[0]),))]
+        return "Σ dy", [Block((column(call, "dy", _positions_backward(call, a, index)[0]),))]
 
     def db(index: Index) -> tuple[str, list[Block]]:
-        return "Σ dy" if sign > 0 else "Σ -dy", [Block((*minus, column(call, "dy", _back(call, b, index)[0])))]
+        return "Σ dy" if sign > 0 else "Σ -dy", [
+            Block((*minus, column(call, "dy", _positions_backward(call, b, index)[0])))
+        ]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
 
@@ -65,15 +67,15 @@ def multiply(call: Computation) -> Rules:
     a, b = _pair(call)
 
     def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _reads(call, index)
+        at_a, at_b = _positions_forward(call, index)
         return f"{a} {b}", [Block((column(call, a, at_a), column(call, b, at_b)))]
 
     def da(index: Index) -> tuple[str, list[Block]]:
-        at, _, at_b = _back(call, a, index)
+        at, _, at_b = _positions_backward(call, a, index)
         return f"Σ dy {b}", [Block((column(call, "dy", at), column(call, b, at_b)))]
 
     def db(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, _ = _back(call, b, index)
+        at, at_a, _ = _positions_backward(call, b, index)
         return f"Σ dy {a}", [Block((column(call, "dy", at), column(call, a, at_a)))]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
@@ -95,15 +97,15 @@ def divide(call: Computation) -> Rules:
         return Column(b, column(call, b, at).values ** -float(power), at, form)
 
     def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _reads(call, index)
+        at_a, at_b = _positions_forward(call, index)
         return f"{a} / {b}", [Block((column(call, a, at_a), inverse(call, at_b, 1)))]
 
     def da(index: Index) -> tuple[str, list[Block]]:
-        at, _, at_b = _back(call, a, index)
+        at, _, at_b = _positions_backward(call, a, index)
         return f"Σ dy / {b}", [Block((column(call, "dy", at), inverse(call, at_b, 1)))]
 
     def db(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, at_b = _back(call, b, index)
+        at, at_a, at_b = _positions_backward(call, b, index)
         factors = (Column("-1", -1.0), column(call, "dy", at), column(call, a, at_a), inverse(call, at_b, 2))
         return f"Σ -dy {a} / {b}²", [Block(factors)]
 
@@ -115,12 +117,12 @@ def power(call: Computation) -> Rules:
     a, b = _pair(call)
 
     def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _reads(call, index)
+        at_a, at_b = _positions_forward(call, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         return f"{a}^{b}", [Block((Column(a, base.values**exponent.values, at_a, "{}^" + b),))]
 
     def da(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, at_b = _back(call, a, index)
+        at, at_a, at_b = _positions_backward(call, a, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         slope = base.values ** np.where(exponent.values == 0, 0, exponent.values - 1)
         return f"Σ dy {b} {a}^({b}-1)", [
@@ -128,7 +130,7 @@ def power(call: Computation) -> Rules:
         ]
 
     def db(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, at_b = _back(call, b, index)
+        at, at_a, at_b = _positions_backward(call, b, index)
         base, exponent = column(call, a, at_a), column(call, b, at_b)
         log = np.log(np.where(base.values > 0, base.values, 1))
         raised = Column(a, base.values**exponent.values, at_a, "{}^" + b)
@@ -147,11 +149,11 @@ def function(
 
         def y(index: Index) -> tuple[str, list[Block]]:
             entry = call.array(x)[index][None]
-            return form.format(x), [Block((Column(x, value(entry), one(index), form),))]
+            return form.format(x), [Block((Column(x, value(entry), single_position(index), form),))]
 
         def dx(index: Index) -> tuple[str, list[Block]]:
-            factor = Column(x, slope(call.array(x)[index][None]), one(index), slope_form)
-            return f"dy · {slope_form.format(x)}", [Block((column(call, "dy", one(index)), factor))]
+            factor = Column(x, slope(call.array(x)[index][None]), single_position(index), slope_form)
+            return f"dy · {slope_form.format(x)}", [Block((column(call, "dy", single_position(index)), factor))]
 
         return {"y": y, f"d{x}": dx}
 

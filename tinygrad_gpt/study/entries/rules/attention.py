@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rules
-from tinygrad_gpt.study.entries.positions import column, inner, one
+from tinygrad_gpt.study.entries.positions import column, inner, single_position
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
 
 
@@ -85,13 +85,13 @@ def causal_attention(call: Computation) -> Rules:
 
     def probabilities(index: Index) -> tuple[str, list[Block]]:
         a = inside()
-        at = one(index)
+        at = single_position(index)
         return "e^S / Σ e^S along the row", [Block((Column("S", a.P[tuple(at.T)], at, "e^{} / Σ e^S"),))]
 
     def weights(index: Index) -> tuple[str, list[Block]]:
         a = inside()
-        mask = [column(call, a.mask, one(index))] if a.mask is not None else []
-        return "P ∘ mask" if mask else "P", [Block((inner("P", a.P, one(index)), *mask))]
+        mask = [column(call, a.mask, single_position(index))] if a.mask is not None else []
+        return "P ∘ mask" if mask else "P", [Block((inner("P", a.P, single_position(index)), *mask))]
 
     def dweights(index: Index) -> tuple[str, list[Block]]:
         a = inside()
@@ -102,16 +102,16 @@ def causal_attention(call: Computation) -> Rules:
 
     def dprobabilities(index: Index) -> tuple[str, list[Block]]:
         a = inside()
-        mask = [column(call, a.mask, one(index))] if a.mask is not None else []
-        return "dA ∘ mask" if mask else "dA", [Block((inner("dA", a.dA, one(index)), *mask))]
+        mask = [column(call, a.mask, single_position(index))] if a.mask is not None else []
+        return "dA ∘ mask" if mask else "dA", [Block((inner("dA", a.dA, single_position(index)), *mask))]
 
     def dscores(index: Index) -> tuple[str, list[Block]]:
         a = inside()
         b, h, i, _ = index
         row = a.square(b, h, i, np.arange(i + 1))
-        own = inner("P", a.P, np.tile(one(index), (i + 1, 1)))
+        own = inner("P", a.P, np.tile(single_position(index), (i + 1, 1)))
         return "P dP - P Σ P dP along the row", [
-            Block((inner("P", a.P, one(index)), inner("dP", a.dP, one(index))), DIRECTLY),
+            Block((inner("P", a.P, single_position(index)), inner("dP", a.dP, single_position(index))), DIRECTLY),
             Block((Column("-1", -1.0), own, inner("P", a.P, row), inner("dP", a.dP, row)), "through the row's sum"),
         ]
 

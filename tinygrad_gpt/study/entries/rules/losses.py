@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rule, Rules
-from tinygrad_gpt.study.entries.positions import column, every, inner, one
+from tinygrad_gpt.study.entries.positions import all_positions, column, inner, single_position
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
 
 _IGNORED = "0: the row is ignored"
@@ -35,7 +35,7 @@ def _loss_rules(call: Computation, logits_name: str, rows: Callable[[], _Rows], 
 
     def y(index: Index) -> tuple[str, list[Block]]:
         found = rows()
-        at = every(found.nll.shape)[found.counts.reshape(-1)]
+        at = all_positions(found.nll.shape)[found.counts.reshape(-1)]
         return "Σ nll over the counted rows, times the weight", [
             Block((inner("nll", found.nll, at), Column(found.label, found.weight)))
         ]
@@ -47,23 +47,23 @@ def _loss_rules(call: Computation, logits_name: str, rows: Callable[[], _Rows], 
         target = (*index, int(found.targets[index]))
         return "ln Σ e^x - x at the target", [
             Block((Column("ln Σ e^x", float(found.log_total[index])),)),
-            Block((Column("-1", -1.0), inner(logits_name, found.logits, one(target)))),
+            Block((Column("-1", -1.0), inner(logits_name, found.logits, single_position(target)))),
         ]
 
     def p(index: Index) -> tuple[str, list[Block]]:
         found = rows()
         if not found.counts[index[:-1]]:
             return _IGNORED, []
-        at = one(index)
+        at = single_position(index)
         return "e^x / Σ e^x along the row", [Block((Column(logits_name, found.p[index], at, "e^{} / Σ e^x"),))]
 
     def dlogits(index: Index) -> tuple[str, list[Block]]:
         found = rows()
         if not found.counts[index[:-1]]:
             return _IGNORED, []
-        dloss = column(call, "dy", one(()))
+        dloss = column(call, "dy", single_position(()))
         weight = Column(found.label, found.weight)
-        blocks = [Block((dloss, weight, inner("p", found.p, one(index))), DIRECTLY)]
+        blocks = [Block((dloss, weight, inner("p", found.p, single_position(index))), DIRECTLY)]
         if found.targets[index[:-1]] == index[-1]:
             blocks.append(Block((Column("-1", -1.0), dloss, weight), "this is the target"))
         return "dy · weight · (p - [target])", blocks
@@ -110,13 +110,13 @@ def linear_cross_entropy(call: Computation) -> Rules:
 
     def logits(index: Index) -> tuple[str, list[Block]]:
         width = call.shape(weight)[1]
-        at_x = np.concatenate([np.tile(one(index[:-1]), (width, 1)), np.arange(width)[:, None]], axis=1)
+        at_x = np.concatenate([np.tile(single_position(index[:-1]), (width, 1)), np.arange(width)[:, None]], axis=1)
         at_w = np.stack([np.full(width, index[-1]), np.arange(width)], axis=1)
         return f"Σ {x} {weight}", [Block((column(call, x, at_x), column(call, weight, at_w)))]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
         n = len(call.array(weight))
-        at = np.concatenate([np.tile(one(index[:-1]), (n, 1)), np.arange(n)[:, None]], axis=1)
+        at = np.concatenate([np.tile(single_position(index[:-1]), (n, 1)), np.arange(n)[:, None]], axis=1)
         at_w = np.stack([np.arange(n), np.full(n, index[-1])], axis=1)
         return f"Σ dlogits {weight} over the vocabulary", [
             Block((inner("dlogits", all_dlogits(), at), column(call, weight, at_w)))
@@ -124,7 +124,7 @@ def linear_cross_entropy(call: Computation) -> Rules:
 
     def dweight(index: Index) -> tuple[str, list[Block]]:
         v, c = index
-        found = every(call.shape(targets))
+        found = all_positions(call.shape(targets))
         at = np.concatenate([found, np.full((len(found), 1), v)], axis=1)
         at_x = np.concatenate([found, np.full((len(found), 1), c)], axis=1)
         return f"Σ dlogits {x} over the rows", [Block((inner("dlogits", all_dlogits(), at), column(call, x, at_x)))]

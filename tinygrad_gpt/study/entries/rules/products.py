@@ -4,7 +4,14 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Computation, Index, Rules
-from tinygrad_gpt.study.entries.positions import along, column, every, one, read_by, repeats
+from tinygrad_gpt.study.entries.positions import (
+    all_positions,
+    column,
+    positions_along,
+    positions_of_copies,
+    positions_read,
+    single_position,
+)
 
 
 def linear(call: Computation) -> Rules:
@@ -17,25 +24,28 @@ def linear(call: Computation) -> Rules:
         return np.stack(np.broadcast_arrays(i, o), axis=-1).reshape(-1, 2)
 
     def rows_of(array: str, last: int) -> Array:
-        rows = every(call.shape(array)[:-1])
+        rows = all_positions(call.shape(array)[:-1])
         return np.concatenate([rows, np.full((len(rows), 1), last)], axis=1)
 
     def y(index: Index) -> tuple[str, list[Block]]:
         terms = Block(
             (
-                column(call, x, along(index, -1, n_in)),
+                column(call, x, positions_along(index, -1, n_in)),
                 column(call, weight, at_weight(np.arange(n_in), index[-1])),
             )
         )
         if bias is None:
             return f"Σ {x} {weight}", [terms]
-        return f"Σ {x} {weight} + {bias}", [terms, Block((column(call, bias, one(index[-1:])),), "the bias")]
+        return f"Σ {x} {weight} + {bias}", [
+            terms,
+            Block((column(call, bias, single_position(index[-1:])),), "the bias"),
+        ]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
         return f"Σ dy {weight}", [
             Block(
                 (
-                    column(call, "dy", along(index, -1, n_out)),
+                    column(call, "dy", positions_along(index, -1, n_out)),
                     column(call, weight, at_weight(index[-1], np.arange(n_out))),
                 )
             )
@@ -78,13 +88,13 @@ def matmul(call: Computation) -> Rules:
     def da(index: Index) -> tuple[str, list[Block]]:
         m, k = (index[-2], index[-1]) if row else (0, index[-1])
         n_columns = b_shape[-1] if col else 1
-        batches, n = _crossed(repeats(a_shape[:-2], index[:-2], batch), n_columns)
+        batches, n = _crossed(positions_of_copies(a_shape[:-2], index[:-2], batch), n_columns)
         return f"Σ dy {b}", [Block((column(call, "dy", at_y(batches, m, n)), column(call, b, at_b(batches, k, n))))]
 
     def db(index: Index) -> tuple[str, list[Block]]:
         k, n = (index[-2], index[-1]) if col else (index[-1], 0)
         n_rows = a_shape[-2] if row else 1
-        batches, m = _crossed(repeats(b_shape[:-2], index[:-2], batch), n_rows)
+        batches, m = _crossed(positions_of_copies(b_shape[:-2], index[:-2], batch), n_rows)
         return f"Σ {a} dy", [Block((column(call, a, at_a(batches, m, k)), column(call, "dy", at_y(batches, m, n))))]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}
@@ -97,5 +107,5 @@ def _crossed(batches: Array, n: int) -> tuple[Array, Array]:
 
 def _positions(shape: tuple[int, ...], batches: Array, rest: list[Array | int]) -> Array:
     """Positions in an array whose leading axes have this shape and are broadcast to the batch."""
-    lead = read_by(shape, batches)
+    lead = positions_read(shape, batches)
     return np.concatenate([lead, *(np.broadcast_to(i, len(batches))[:, None] for i in rest)], axis=1).astype(int)

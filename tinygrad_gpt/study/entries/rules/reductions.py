@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rules
-from tinygrad_gpt.study.entries.positions import column, inner, one
+from tinygrad_gpt.study.entries.positions import column, inner, single_position
 
 
 def _axes(call: Computation) -> tuple[int, ...]:
@@ -29,8 +29,8 @@ def _result_of(call: Computation, index: Index) -> Array:
     """The position in y of the entry that x[index] is reduced to."""
     axes = _axes(call)
     if call.settings.get("keepdims"):
-        return one(tuple(0 if i in axes else n for i, n in enumerate(index)))
-    return one(tuple(n for i, n in enumerate(index) if i not in axes))
+        return single_position(tuple(0 if i in axes else n for i, n in enumerate(index)))
+    return single_position(tuple(n for i, n in enumerate(index) if i not in axes))
 
 
 def _reduced_to(call: Computation, index: Index) -> Array:
@@ -41,7 +41,7 @@ def _reduced_to(call: Computation, index: Index) -> Array:
         kept = [n for i, n in enumerate(index) if i not in axes]
     ranges = [range(n) if i in axes else [kept.pop(0)] for i, n in enumerate(shape)]
     if not shape:
-        return one(())
+        return single_position(())
     return np.stack([axis.reshape(-1) for axis in np.meshgrid(*ranges, indexing="ij")], axis=-1)
 
 
@@ -106,7 +106,7 @@ def var(call: Computation) -> Rules:
         return "Σ (x - mean)² / (n - ddof)", [Block((weight, squares))]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
-        deviation = inner(x, centred, one(index), "({} - mean)")
+        deviation = inner(x, centred, single_position(index), "({} - mean)")
         factors = (column(call, "dy", _result_of(call, index)), Column("2", 2.0), deviation, weight)
         return "dy · 2 (x - mean) / (n - ddof)", [Block(factors)]
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rules
-from tinygrad_gpt.study.entries.positions import along, column, every, inner, one
+from tinygrad_gpt.study.entries.positions import all_positions, column, inner, positions_along, single_position
 
 DIRECTLY = "directly"
 
@@ -23,14 +23,14 @@ def softmax(call: Computation) -> Rules:
 
     def y(index: Index) -> tuple[str, list[Block]]:
         p = call.once("p", probabilities)
-        return "e^x / Σ e^x", [Block((inner(x, p, one(index), "e^{} / Σ e^x"),))]
+        return "e^x / Σ e^x", [Block((inner(x, p, single_position(index), "e^{} / Σ e^x"),))]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
         p = call.once("p", probabilities)
-        row = along(index, axis, p.shape[axis])
-        own = inner("y", p, np.tile(one(index), (len(row), 1)))
+        row = positions_along(index, axis, p.shape[axis])
+        own = inner("y", p, np.tile(single_position(index), (len(row), 1)))
         return "p dy - p Σ p dy", [
-            Block((inner("y", p, one(index)), column(call, "dy", one(index))), DIRECTLY),
+            Block((inner("y", p, single_position(index)), column(call, "dy", single_position(index))), DIRECTLY),
             Block((Column("-1", -1.0), own, inner("y", p, row), column(call, "dy", row)), "through the sum"),
         ]
 
@@ -50,15 +50,15 @@ def log_softmax(call: Computation) -> Rules:
     def y(index: Index) -> tuple[str, list[Block]]:
         total = np.broadcast_to(call.once("ln Σ e^x", log_total), call.y.shape)[index]
         return "x - ln Σ e^x", [
-            Block((column(call, x, one(index)),)),
+            Block((column(call, x, single_position(index)),)),
             Block((Column("-ln Σ e^x", -float(total)),), "the row's sum"),
         ]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
         p = np.exp(call.array(x) - call.once("ln Σ e^x", log_total))
-        row = along(index, axis, p.shape[axis])
+        row = positions_along(index, axis, p.shape[axis])
         return "dy - p Σ dy", [
-            Block((column(call, "dy", one(index)),), DIRECTLY),
+            Block((column(call, "dy", single_position(index)),), DIRECTLY),
             Block((Column("-p", -float(p[index])), column(call, "dy", row)), "through the sum"),
         ]
 
@@ -80,9 +80,9 @@ def layer_norm(call: Computation) -> Rules:
 
     def y(index: Index) -> tuple[str, list[Block]]:
         xhat = call.once("x̂", normalized)
-        last = one(index[-1:])
+        last = single_position(index[-1:])
         return "gain x̂ + bias", [
-            Block((column(call, gain, last), inner("x̂", xhat, one(index)))),
+            Block((column(call, gain, last), inner("x̂", xhat, single_position(index)))),
             Block((column(call, bias, last),), "the bias"),
         ]
 
@@ -90,18 +90,18 @@ def layer_norm(call: Computation) -> Rules:
         scale = float(call.once("r", reciprocal_std)[index[:-1]][0])
         mean = float(call.array(x)[index[:-1]].mean())
         return "(x - mean) r", [
-            Block((column(call, x, one(index)), Column("r", scale))),
+            Block((column(call, x, single_position(index)), Column("r", scale))),
             Block((Column("-mean", -mean), Column("r", scale))),
         ]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
         xhat, n = call.once("x̂", normalized), call.shape(x)[-1]
         scale = Column("r", float(call.once("r", reciprocal_std)[index[:-1]][0]))
-        row, share = along(index, -1, n), Column(f"1/{n}", 1 / n)
+        row, share = positions_along(index, -1, n), Column(f"1/{n}", 1 / n)
         minus = Column("-1", -1.0)
-        direct = (scale, column(call, gain, one(index[-1:])), column(call, "dy", one(index)))
+        direct = (scale, column(call, gain, single_position(index[-1:])), column(call, "dy", single_position(index)))
         every_gain, every_dy = column(call, gain, row[:, -1:]), column(call, "dy", row)
-        own = inner("x̂", xhat, np.tile(one(index), (n, 1)))
+        own = inner("x̂", xhat, np.tile(single_position(index), (n, 1)))
         return "r (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)), dx̂ = gain dy", [
             Block(direct, DIRECTLY),
             Block((minus, scale, share, every_gain, every_dy), "through the mean"),
@@ -112,7 +112,7 @@ def layer_norm(call: Computation) -> Rules:
         ]
 
     def at(c: int) -> Array:
-        rows = every(call.y.shape[:-1])
+        rows = all_positions(call.y.shape[:-1])
         return np.concatenate([rows, np.full((len(rows), 1), c)], axis=1)
 
     def dgain(index: Index) -> tuple[str, list[Block]]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule, Rules
-from tinygrad_gpt.study.entries.positions import column, one
+from tinygrad_gpt.study.entries.positions import column, single_position
 
 
 def _starts(call: Computation) -> dict[str, int]:
@@ -47,7 +47,7 @@ def copies(call: Computation) -> Rules:
             return "a constant", [Block((Column("value", float(call.array("y")[index])),))]
         name = [name for name in starts if starts[name] <= origin][-1]
         at = np.unravel_index(origin - starts[name], call.shape(name))
-        return f"a copy from {name}", [Block((column(call, name, one(tuple(int(i) for i in at))),))]
+        return f"a copy from {name}", [Block((column(call, name, single_position(tuple(int(i) for i in at))),))]
 
     def gradient(name: str) -> Rule:
         def dx(index: Index) -> tuple[str, list[Block]]:
@@ -66,7 +66,7 @@ def embedding(call: Computation) -> Rules:
 
     def y(index: Index) -> tuple[str, list[Block]]:
         row = int(call.array(ids)[index[:-1]]) % len(call.array(table))
-        return "table[ids]", [Block((column(call, table, one((row, index[-1]))),))]
+        return "table[ids]", [Block((column(call, table, single_position((row, index[-1]))),))]
 
     def dtable(index: Index) -> tuple[str, list[Block]]:
         numbers = call.array(ids) % len(call.array(table))
