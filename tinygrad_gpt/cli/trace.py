@@ -32,6 +32,7 @@ from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.study.entries.entry import entry_text, is_inside
 from tinygrad_gpt.study.trace.html_page import page
 from tinygrad_gpt.study.trace.recorder import Trace as Recording
 from tinygrad_gpt.study.trace.recorder import trace
@@ -311,10 +312,9 @@ def _check_entries(recording: Recording, chosen: dict[str, list[Index]]) -> None
         try:
             shape = recording[name].stats.shape
         except KeyError:
-            names = ", ".join(value.name for value in recording.values[:3])
-            raise UserError(f"--check: no array is called {name!r}; names are {names}, ...") from None
+            raise _no_array("--check", recording, name) from None
         for index in indices:
-            if len(index) != len(shape) or any(i >= n for i, n in zip(index, shape, strict=True)):
+            if not is_inside(index, shape):
                 raise UserError(f"--check: {name} has shape {shape}; got {list(index)}")
 
 
@@ -323,8 +323,7 @@ def _why(recording: Recording, name: str, index: Index, tokens: list[list[str]] 
     try:
         return recording.why(name, index, tokens)
     except KeyError:
-        names = ", ".join(value.name for value in recording.values[:3])
-        raise UserError(f"--why: no array is called {name!r}; names are {names}, ...") from None
+        raise _no_array("--why", recording, name) from None
     except ValueError as error:
         raise UserError(f"--why: {error}") from error
 
@@ -333,6 +332,12 @@ def _label(tokenizer: Tokenizer, token: int) -> str:
     """A token's text; bytes that are not a whole character as escapes."""
     label = tokenizer.label(token)
     return label if isinstance(label, str) else ascii(label)[2:-1]
+
+
+def _no_array(flag: str, recording: Recording, name: str) -> UserError:
+    """The error for a name that no array of the step has."""
+    names = ", ".join(value.name for value in recording.values[:3])
+    return UserError(f"{flag}: no array is called {name!r}; names are {names}, ...")
 
 
 def _title(options: Trace) -> str:
@@ -357,7 +362,7 @@ def _traverse_tape(recording: Recording, width: int) -> None:
 def _show_checks(recording: Recording, checks: list[Check]) -> None:
     """Print the spot checks that --check requested."""
     for check in checks:
-        name = f"{recording.values[check.value].name}[{', '.join(map(str, check.index))}]"
+        name = entry_text(recording.values[check.value].name, check.index)
         print(
             f"{name}: {check.analytic:.9g} analytic, {check.numeric:.9g} by differences, {check.difference:.1e} apart"
         )

@@ -50,7 +50,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array,
     Backward: every term receives 1/n of the gradient.
     """
     xp, shape = array_module(x), x.shape
-    n = _reduced_size(shape, axis)
+    n = reduced_size(shape, axis)
 
     def vjp(dy: Array) -> tuple[Array]:
         share = to_input_dtype(to_accumulation_dtype(_restore_axes(dy, shape, axis)) / n, dy.dtype)
@@ -73,7 +73,7 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     def vjp(dy: Array) -> tuple[Array]:
         return (attained * to_input_dtype(_restore_axes(dy, attained.shape, axis) / shared_by, dtype),)
 
-    return y if keepdims else xp.squeeze(y, axis=_normalize_axes(axis, x.ndim)), vjp
+    return y if keepdims else xp.squeeze(y, axis=normalize_axes(axis, x.ndim)), vjp
 
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> tuple[Array, Vjp]:
@@ -82,7 +82,7 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
     Backward: entries are pushed away from their mean, in proportion to their distance from it.
     """
     xp, dtype, x = array_module(x), x.dtype, to_accumulation_dtype(x)
-    n = _reduced_size(x.shape, axis) - ddof
+    n = reduced_size(x.shape, axis) - ddof
     centred = x - x.mean(axis=axis, keepdims=True)
 
     def vjp(dy: Array) -> tuple[Array]:
@@ -93,16 +93,16 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -
 
 def _restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
     """dy with the axes, of length 1, that the reduction of an array of this shape removed."""
-    reduced = _normalize_axes(axis, len(shape))
+    reduced = normalize_axes(axis, len(shape))
     return dy.reshape([1 if i in reduced else n for i, n in enumerate(shape)])
 
 
-def _reduced_size(shape: tuple[int, ...], axis: Axis) -> int:
+def reduced_size(shape: tuple[int, ...], axis: Axis) -> int:
     """The number of entries of x that are reduced to one entry of y."""
-    return math.prod(shape[i] for i in _normalize_axes(axis, len(shape)))
+    return math.prod(shape[i] for i in normalize_axes(axis, len(shape)))
 
 
-def _normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Axes as a tuple of non-negative ints."""
     if axis is None:
         return tuple(range(ndim))

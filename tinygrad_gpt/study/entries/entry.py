@@ -182,6 +182,11 @@ def entry_text(name: str, index: Index) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
+def is_inside(index: Index, shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape has an entry at this position, counted from 0."""
+    return len(index) == len(shape) and all(0 <= i < n for i, n in zip(index, shape, strict=True))
+
+
 Rule = Callable[[Index], tuple[str, Sequence[Block]]]  # position -> the formula, as in the op's file, and the terms
 Rules = Mapping[str, Rule]
 

@@ -33,6 +33,11 @@ def positions_along(index: Index, axis: int, length: int) -> Array:
     return at
 
 
+def positions_in_column(shape: Shape, last: int) -> Array:
+    """The positions of all rows of an array of this shape, at one place of the last axis."""
+    return np.insert(all_positions(shape[:-1]), len(shape) - 1, last, axis=1)
+
+
 def column(call: Computation, name: str, at: Array, form: str = "{}") -> Column:
     """Entries of an input, of y or of dy."""
     return inner(name, call.array(name), at, form)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index, InnerRule
+from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index, InnerRule, is_inside
 from tinygrad_gpt.study.entries.rules import RULES
 
 
@@ -26,11 +26,7 @@ def entry_sum(call: Computation, name: str, index: Index) -> EntrySum:
         raise ValueError(f"no gradient came back to this {call.op.__name__}")
     rule = rules[name]
     shape = rule.shape if isinstance(rule, InnerRule) else call.shape("y" if name == "y" else name.removeprefix("d"))
-    if not _is_inside(index, shape):
+    if not is_inside(index, shape):
         raise ValueError(f"{name} has shape {shape}, so there is no entry {index}")
     formula, blocks = rule(tuple(index))
     return EntrySum(name, tuple(index), formula, tuple(blocks))
-
-
-def _is_inside(index: Index, shape: tuple[int, ...]) -> bool:
-    return len(index) == len(shape) and all(0 <= i < n for i, n in zip(index, shape, strict=True))

@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.study.entries import Computation, EntrySum, Factor, entry_sum, names_of
-from tinygrad_gpt.study.entries.entry import Index, entry_text
+from tinygrad_gpt.study.entries.entry import Index, entry_text, is_inside
 from tinygrad_gpt.study.entries.rules import RULES
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Term, Value
 
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Why:
-    """One entry: its number and its gradient, and the sums that both are."""
+    """One entry: its number and its gradient, and the sums that give them."""
 
     name: str
     index: Index
@@ -72,7 +72,7 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
     if inside:
         return _why_inside(recording, value, inside, at, tokens)
     shape = value.stats.shape
-    if len(at) != len(shape) or any(not 0 <= i < n for i, n in zip(at, shape, strict=True)):
+    if not is_inside(at, shape):
         raise ValueError(f"{name} has shape {shape}, so there is no entry {list(at)}")
     made = None
     if value.op is not None and (op := recording.ops[value.op]).function in RULES:
@@ -92,8 +92,8 @@ def _why_inside(
     if value.op is None or (op := recording.ops[value.op]).function not in RULES:
         raise ValueError(f"{value.name} was not made by an op, so there is no array {inside!r} inside it")
     computation = _computation(op)
-    if inside not in names_of(computation):
-        raise ValueError(f"{value.name} has no array {inside!r}; it has {', '.join(names_of(computation))}")
+    if inside not in (names := names_of(computation)):
+        raise ValueError(f"{value.name} has no array {inside!r}; it has {', '.join(names)}")
     part = Part(op, None, entry_sum(computation, inside, at))
     return Why(f"{value.name}{_INSIDE}{inside}", at, None, None, None, part, (), tokens)
 

@@ -92,21 +92,21 @@ def divide(call: Computation) -> Rules:
     """y = a / b."""
     a, b = _pair(call)
 
-    def inverse(call: Computation, at: Array, power: int) -> Column:
+    def inverse(at: Array, power: int) -> Column:
         form = "1/{}" if power == 1 else "1/{}²"
         return Column(b, column(call, b, at).values ** -float(power), at, form)
 
     def y(index: Index) -> tuple[str, list[Block]]:
         at_a, at_b = _positions_forward(call, index)
-        return f"{a} / {b}", [Block((column(call, a, at_a), inverse(call, at_b, 1)))]
+        return f"{a} / {b}", [Block((column(call, a, at_a), inverse(at_b, 1)))]
 
     def da(index: Index) -> tuple[str, list[Block]]:
         at, _, at_b = _positions_backward(call, a, index)
-        return f"Σ dy / {b}", [Block((column(call, "dy", at), inverse(call, at_b, 1)))]
+        return f"Σ dy / {b}", [Block((column(call, "dy", at), inverse(at_b, 1)))]
 
     def db(index: Index) -> tuple[str, list[Block]]:
         at, at_a, at_b = _positions_backward(call, b, index)
-        factors = (Column("-1", -1.0), column(call, "dy", at), column(call, a, at_a), inverse(call, at_b, 2))
+        factors = (Column("-1", -1.0), column(call, "dy", at), column(call, a, at_a), inverse(at_b, 2))
         return f"Σ -dy {a} / {b}²", [Block(factors)]
 
     return {"y": y, f"d{a}": da, f"d{b}": db}

@@ -6,7 +6,14 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rule, Rules
-from tinygrad_gpt.study.entries.positions import all_positions, column, inner, single_position
+from tinygrad_gpt.study.entries.positions import (
+    all_positions,
+    column,
+    inner,
+    positions_along,
+    positions_in_column,
+    single_position,
+)
 from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
 
 _IGNORED = "0: the row is ignored"
@@ -90,6 +97,7 @@ def cross_entropy(call: Computation) -> Rules:
 def linear_cross_entropy(call: Computation) -> Rules:
     """logits = x Wᵀ, then cross-entropy: dx = dlogits W, dW = dlogitsᵀ x."""
     x, weight, targets = call.inputs
+    shape = (*call.shape(x)[:-1], call.shape(weight)[0])
 
     def rows() -> _Rows:
         def make() -> _Rows:
@@ -109,27 +117,22 @@ def linear_cross_entropy(call: Computation) -> Rules:
         return found
 
     def logits(index: Index) -> tuple[str, list[Block]]:
-        width = call.shape(weight)[1]
-        at_x = np.concatenate([np.tile(single_position(index[:-1]), (width, 1)), np.arange(width)[:, None]], axis=1)
-        at_w = np.stack([np.full(width, index[-1]), np.arange(width)], axis=1)
+        v, width = index[-1], call.shape(weight)[1]
+        at_x, at_w = positions_along((*index[:-1], 0), -1, width), positions_along((v, 0), 1, width)
         return f"Σ {x} {weight}", [Block((column(call, x, at_x), column(call, weight, at_w)))]
 
     def dx(index: Index) -> tuple[str, list[Block]]:
-        n = len(call.array(weight))
-        at = np.concatenate([np.tile(single_position(index[:-1]), (n, 1)), np.arange(n)[:, None]], axis=1)
-        at_w = np.stack([np.arange(n), np.full(n, index[-1])], axis=1)
+        n, c = call.shape(weight)[0], index[-1]
+        at, at_w = positions_along((*index[:-1], 0), -1, n), positions_along((0, c), 0, n)
         return f"Σ dlogits {weight} over the vocabulary", [
             Block((inner("dlogits", all_dlogits(), at), column(call, weight, at_w)))
         ]
 
     def dweight(index: Index) -> tuple[str, list[Block]]:
         v, c = index
-        found = all_positions(call.shape(targets))
-        at = np.concatenate([found, np.full((len(found), 1), v)], axis=1)
-        at_x = np.concatenate([found, np.full((len(found), 1), c)], axis=1)
+        at, at_x = positions_in_column(shape, v), positions_in_column(call.shape(x), c)
         return f"Σ dlogits {x} over the rows", [Block((inner("dlogits", all_dlogits(), at), column(call, x, at_x)))]
 
-    shape = (*call.shape(x)[:-1], call.shape(weight)[0])
     return {
         **_loss_rules(call, "logits", rows, shape),
         "logits": InnerRule(logits, shape),

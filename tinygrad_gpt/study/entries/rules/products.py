@@ -5,9 +5,9 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Computation, Index, Rules
 from tinygrad_gpt.study.entries.positions import (
-    all_positions,
     column,
     positions_along,
+    positions_in_column,
     positions_of_copies,
     positions_read,
     single_position,
@@ -20,18 +20,11 @@ def linear(call: Computation) -> Rules:
     bias = next((name for name in list(call.inputs)[2:] if call.inputs[name] is not None), None)
     n_in, n_out = call.shape(weight)
 
-    def at_weight(i: Array | int, o: Array | int) -> Array:
-        return np.stack(np.broadcast_arrays(i, o), axis=-1).reshape(-1, 2)
-
-    def rows_of(array: str, last: int) -> Array:
-        rows = all_positions(call.shape(array)[:-1])
-        return np.concatenate([rows, np.full((len(rows), 1), last)], axis=1)
-
     def y(index: Index) -> tuple[str, list[Block]]:
         terms = Block(
             (
                 column(call, x, positions_along(index, -1, n_in)),
-                column(call, weight, at_weight(np.arange(n_in), index[-1])),
+                column(call, weight, positions_along((0, index[-1]), 0, n_in)),
             )
         )
         if bias is None:
@@ -46,17 +39,17 @@ def linear(call: Computation) -> Rules:
             Block(
                 (
                     column(call, "dy", positions_along(index, -1, n_out)),
-                    column(call, weight, at_weight(index[-1], np.arange(n_out))),
+                    column(call, weight, positions_along((index[-1], 0), 1, n_out)),
                 )
             )
         ]
 
     def dweight(index: Index) -> tuple[str, list[Block]]:
-        i, o = index
-        return f"Σ {x} dy", [Block((column(call, x, rows_of(x, i)), column(call, "dy", rows_of("dy", o))))]
+        at_x, at_y = positions_in_column(call.shape(x), index[0]), positions_in_column(call.y.shape, index[1])
+        return f"Σ {x} dy", [Block((column(call, x, at_x), column(call, "dy", at_y)))]
 
     def dbias(index: Index) -> tuple[str, list[Block]]:
-        return "Σ dy", [Block((column(call, "dy", rows_of("dy", index[0])),))]
+        return "Σ dy", [Block((column(call, "dy", positions_in_column(call.y.shape, index[0])),))]
 
     rules = {"y": y, f"d{x}": dx, f"d{weight}": dweight}
     return rules if bias is None else {**rules, f"d{bias}": dbias}

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.ops.reductions import normalize_axes, reduced_size
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rules
 from tinygrad_gpt.study.entries.positions import column, inner, single_position
 
@@ -12,17 +13,13 @@ from tinygrad_gpt.study.entries.positions import column, inner, single_position
 def _axes(call: Computation) -> tuple[int, ...]:
     """The axes that are reduced, counted from 0."""
     (x,) = call.inputs
-    axis, ndim = call.settings.get("axis"), call.array(x).ndim
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple(i % ndim if ndim else 0 for i in (axis if isinstance(axis, tuple) else (axis,)))
+    return normalize_axes(call.settings.get("axis"), len(call.shape(x)))
 
 
 def _size(call: Computation) -> int:
     """The number of entries of x that are reduced to one entry of y."""
     (x,) = call.inputs
-    shape = call.shape(x)
-    return math.prod(shape[i] for i in _axes(call) if i < len(shape))
+    return reduced_size(call.shape(x), call.settings.get("axis"))
 
 
 def _result_of(call: Computation, index: Index) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rules
-from tinygrad_gpt.study.entries.positions import all_positions, column, inner, positions_along, single_position
+from tinygrad_gpt.study.entries.positions import column, inner, positions_along, positions_in_column, single_position
 
 DIRECTLY = "directly"
 
@@ -111,15 +111,11 @@ def layer_norm(call: Computation) -> Rules:
             ),
         ]
 
-    def at(c: int) -> Array:
-        rows = all_positions(call.y.shape[:-1])
-        return np.concatenate([rows, np.full((len(rows), 1), c)], axis=1)
-
     def dgain(index: Index) -> tuple[str, list[Block]]:
-        xhat, places = call.once("x̂", normalized), at(index[0])
+        xhat, places = call.once("x̂", normalized), positions_in_column(call.y.shape, index[0])
         return "Σ dy x̂", [Block((column(call, "dy", places), inner("x̂", xhat, places)))]
 
     def dbias(index: Index) -> tuple[str, list[Block]]:
-        return "Σ dy", [Block((column(call, "dy", at(index[0])),))]
+        return "Σ dy", [Block((column(call, "dy", positions_in_column(call.y.shape, index[0])),))]
 
     return {"y": y, "x̂": InnerRule(xhat_entry, call.shape(x)), f"d{x}": dx, f"d{gain}": dgain, f"d{bias}": dbias}

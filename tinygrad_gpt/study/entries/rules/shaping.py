@@ -71,7 +71,7 @@ def embedding(call: Computation) -> Rules:
     def dtable(index: Index) -> tuple[str, list[Block]]:
         numbers = call.array(ids) % len(call.array(table))
         rows = np.argwhere(numbers == index[0])
-        at = np.concatenate([rows, np.full((len(rows), 1), index[1])], axis=1)
+        at = np.insert(rows, rows.shape[1], index[1], axis=1)
         return "Σ dy over the rows with this id", [Block((column(call, "dy", at),))]
 
     return {"y": y, f"d{table}": dtable}
