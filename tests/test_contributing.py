@@ -72,8 +72,6 @@ A_SETTING = {
         ('    "min_p": Rule', f'    "{NAME}": Rule("f", "a number from 0 to 1", lambda e: (e >= 0) & (e <= 1)),\n'),
         ("    ties: str\n", f"    {NAME}: Array | None\n"),
         ('    ties: str = "exact"', f"    {NAME}: float | Array | None = None\n"),
-        ('"min_p": self.min_p', f'"{NAME}": self.{NAME}, '),
-        ("self.ties)", f'limits.get("{NAME}"), '),
     ],
     "sampling/distribution.py": [
         ('    ties: str = "exact",', f"    {NAME}: float | Array | None = None,\n"),

@@ -25,6 +25,7 @@ RULES = {  # comparisons that are False for nan
     "top_p": Rule("fiu", "a number above 0 and at most 1, or None for no limit", lambda p: (p > 0) & (p <= 1)),
     "min_p": Rule("fiu", "a number from 0 to 1, or None for no limit", lambda m: (m >= 0) & (m <= 1)),
 }
+_LIMITS = tuple(name for name in RULES if name != "temperature")
 
 
 class RowSettings(NamedTuple):
@@ -60,14 +61,13 @@ class SamplerSettings:
 
     def limits(self) -> dict[str, Any]:
         """top_k, top_p and min_p, without those that are None."""
-        limits = {"top_k": self.top_k, "top_p": self.top_p, "min_p": self.min_p}
-        return {name: value for name, value in limits.items() if value is not None}
+        return {name: value for name in _LIMITS if (value := getattr(self, name)) is not None}
 
     def per_row(self, rows: tuple[int, ...]) -> RowSettings:
         """The settings of a batch of this shape.  Raises ValueError for an array of another shape."""
-        limits = {name: _broadcast(name, value, rows) for name, value in self.limits().items()}
-        T = _broadcast("temperature", self.temperature, rows)
-        return RowSettings(T, limits.get("top_k"), limits.get("top_p"), limits.get("min_p"), self.ties)
+        limits: dict[str, Array | None] = dict.fromkeys(_LIMITS)
+        limits |= {name: _broadcast(name, value, rows) for name, value in self.limits().items()}
+        return RowSettings(_broadcast("temperature", self.temperature, rows), ties=self.ties, **limits)
 
 
 def _check_setting(name: str, value: Any) -> None:
