@@ -11,7 +11,7 @@ through the op's vjp, so that the two can be compared.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -185,19 +185,3 @@ def entry_text(name: str, index: Index) -> str:
 def is_inside(index: Index, shape: tuple[int, ...]) -> bool:
     """Whether an array of this shape has an entry at this position, counted from 0."""
     return len(index) == len(shape) and all(0 <= i < n for i, n in zip(index, shape, strict=True))
-
-
-Rule = Callable[[Index], tuple[str, Sequence[Block]]]  # position -> the formula, as in the op's file, and the terms
-Rules = Mapping[str, Rule]
-
-
-@dataclass(frozen=True)
-class InnerRule:
-    """The rule of an array inside the op, with the array's shape.  All other arrays are inputs, y or gradients."""
-
-    rule: Rule
-    shape: tuple[int, ...]
-
-    def __call__(self, index: Index) -> tuple[str, Sequence[Block]]:
-        """The formula and the terms of one entry."""
-        return self.rule(index)

@@ -2,14 +2,21 @@
 
 import numpy as np
 
-from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index, InnerRule, is_inside
+from tinygrad_gpt.study.entries.call_sums import CallSums
+from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index
 from tinygrad_gpt.study.entries.rules import RULES
 
 
 @np.errstate(all="ignore")
+def sums_of(call: Computation) -> CallSums:
+    """The sums of all arrays of a call, made once."""
+    found: CallSums = call.once("sums", lambda: CallSums(call, RULES[call.op](call)))
+    return found
+
+
 def names_of(call: Computation) -> tuple[str, ...]:
     """The arrays of a call whose entries can be written as sums: y, gradients, and arrays inside the op."""
-    return tuple(RULES[call.op](call))
+    return sums_of(call).names
 
 
 @np.errstate(all="ignore")  # a diverged step is what one asks about
@@ -19,14 +26,4 @@ def entry_sum(call: Computation, name: str, index: Index) -> EntrySum:
     Raises ValueError for a name that the op does not have, for a gradient if dy is None, and for a position outside the
     array.
     """
-    rules = RULES[call.op](call)
-    if name not in rules:
-        raise ValueError(f"name must be one of {', '.join(rules)}; got {name!r}")
-    if name.startswith("d") and call.dy is None:
-        raise ValueError(f"no gradient came back to this {call.op.__name__}")
-    rule = rules[name]
-    shape = rule.shape if isinstance(rule, InnerRule) else call.shape("y" if name == "y" else name.removeprefix("d"))
-    if not is_inside(index, shape):
-        raise ValueError(f"{name} has shape {shape}, so there is no entry {index}")
-    formula, blocks = rule(tuple(index))
-    return EntrySum(name, tuple(index), formula, tuple(blocks))
+    return sums_of(call).entry(name, tuple(index))

@@ -76,12 +76,12 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
         raise ValueError(f"{name} has shape {shape}, so there is no entry {list(at)}")
     made = None
     if value.op is not None and (op := recording.ops[value.op]).function in RULES:
-        made = Part(op, float(_entry(value.array, at)), entry_sum(_computation(op), "y", at))
+        made = Part(op, float(_entry(value.array, at)), entry_sum(computation_of(op), "y", at))
     received = []
-    for term in _terms_of(recording, value):
+    for term in terms_with_sums(recording, value):
         op = recording.ops[term.op]
         argument = argument_names(op.function, len(op.inputs))[term.slot]
-        received.append(Part(op, float(_entry(term.array, at)), entry_sum(_computation(op), f"d{argument}", at)))
+        received.append(Part(op, float(_entry(term.array, at)), entry_sum(computation_of(op), f"d{argument}", at)))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
     return Why(value.name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
 
@@ -91,14 +91,14 @@ def _why_inside(
 ) -> Why:
     if value.op is None or (op := recording.ops[value.op]).function not in RULES:
         raise ValueError(f"{value.name} was not made by an op, so there is no array {inside!r} inside it")
-    computation = _computation(op)
+    computation = computation_of(op)
     if inside not in (names := names_of(computation)):
         raise ValueError(f"{value.name} has no array {inside!r}; it has {', '.join(names)}")
     part = Part(op, None, entry_sum(computation, inside, at))
     return Why(f"{value.name}{_INSIDE}{inside}", at, None, None, None, part, (), tokens)
 
 
-def _terms_of(recording: Recording, value: Value) -> Iterator[Term]:
+def terms_with_sums(recording: Recording, value: Value) -> Iterator[Term]:
     """The terms of a gradient.  Those of a recomputed block are the terms of its copy of the value."""
     for term in value.terms:
         if recording.ops[term.op].function in RULES:
@@ -107,7 +107,7 @@ def _terms_of(recording: Recording, value: Value) -> Iterator[Term]:
         for copy in recording.values:
             within = {recording.ops[part.op].within for part in copy.terms}
             if copy is not value and copy.name == value.name and within == {term.op}:
-                yield from _terms_of(recording, copy)
+                yield from terms_with_sums(recording, copy)
 
 
 def _entry(array: Array, at: Index) -> np.generic:
@@ -115,7 +115,7 @@ def _entry(array: Array, at: Index) -> np.generic:
     return found
 
 
-def _computation(op: OpRecord) -> Computation:
+def computation_of(op: OpRecord) -> Computation:
     """The op's call as `entries` takes it."""
     names = argument_names(op.function, len(op.inputs))
     inputs = {name: to_host(value.array) for name, value in zip(names, op.inputs, strict=True)}

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import Op
-from tinygrad_gpt.study.entries.entry import Computation, Rules
+from tinygrad_gpt.study.entries.call_sums import Rules
+from tinygrad_gpt.study.entries.entry import Computation
 from tinygrad_gpt.study.entries.rules import arithmetic, attention, losses, products, reductions, rows, shaping
 
 RULES: Mapping[Op, Callable[[Computation], Rules]] = {
@@ -13,7 +14,7 @@ RULES: Mapping[Op, Callable[[Computation], Rules]] = {
     ops.multiply: arithmetic.multiply,
     ops.divide: arithmetic.divide,
     ops.power: arithmetic.power,
-    ops.negative: arithmetic.function("-{}", lambda x: -x, "-1", lambda x: -1 + 0 * x),
+    ops.negative: arithmetic.negative,
     ops.exp: arithmetic.EXP,
     ops.log: arithmetic.LOG,
     ops.sqrt: arithmetic.SQRT,

@@ -7,136 +7,108 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, erf
 from tinygrad_gpt.ops.gelu import A, C
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rules
-from tinygrad_gpt.study.entries.positions import column, positions_of_copies, positions_read, single_position
+from tinygrad_gpt.study.entries.call_sums import Rules
+from tinygrad_gpt.study.entries.entry import Computation
+from tinygrad_gpt.study.entries.rules.letters import axis_letters, read
 
 
-def _pair(call: Computation) -> tuple[str, str]:
-    """The names of the two arrays, whatever the op calls them."""
-    a, b = call.inputs
-    return a, b
+class _Pair:
+    """The two arrays of a call, and the indices of their entries for an entry of y."""
 
+    def __init__(self, call: Computation) -> None:
+        self.call = call
+        self.a, self.b = call.inputs
+        self.wide = {"n": call.y.ndim}
+        letters = axis_letters(call.y.ndim)
+        if call.shape(self.a) == call.shape(self.b):
+            self.at = self.at_a = self.at_b = "n"
+        else:
+            self.at = ",".join(letters)
+            self.at_a, self.at_b = read(call.shape(self.a), letters), read(call.shape(self.b), letters)
 
-def _positions_backward(call: Computation, name: str, index: Index) -> tuple[Array, Array, Array]:
-    """The positions in y where an entry of an input is used, and the positions in a and b that these read."""
-    a, b = _pair(call)
-    at = positions_of_copies(call.shape(name), index, call.y.shape)
-    return at, positions_read(call.shape(a), at), positions_read(call.shape(b), at)
-
-
-def _positions_forward(call: Computation, index: Index) -> tuple[Array, Array]:
-    """The positions in a and in b that an entry of y is computed from."""
-    a, b = _pair(call)
-    return positions_read(call.shape(a), single_position(index)), positions_read(call.shape(b), single_position(index))
+    def sigma(self, index: str) -> str:
+        """Σ, if an entry with this index is repeated in y."""
+        return "" if set(self.at.split(",")) <= set(index.split(",")) else "Σ "
 
 
 def add(call: Computation) -> Rules:
     """y = a + b."""
-    return _sum_of_two(call, +1)
+    return _sum_of_two(call, "+")
 
 
 def subtract(call: Computation) -> Rules:
     """y = a - b."""
-    return _sum_of_two(call, -1)
+    return _sum_of_two(call, "-")
 
 
-def _sum_of_two(call: Computation, sign: int) -> Rules:
-    a, b = _pair(call)
-    minus = [Column("-1", -1.0)] if sign < 0 else []
-
-    def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _positions_forward(call, index)
-        return f"{a} {'+' if sign > 0 else '-'} {b}", [
-            Block((column(call, a, at_a),)),
-            Block((*minus, column(call, b, at_b))),
-        ]
-
-    def da(index: Index) -> tuple[str, list[Block]]:
-        return "Σ dy", [Block((column(call, "dy", _positions_backward(call, a, index)[0]),))]
-
-    def db(index: Index) -> tuple[str, list[Block]]:
-        return "Σ dy" if sign > 0 else "Σ -dy", [
-            Block((*minus, column(call, "dy", _positions_backward(call, b, index)[0])))
-        ]
-
-    return {"y": y, f"d{a}": da, f"d{b}": db}
+def _sum_of_two(call: Computation, sign: str) -> Rules:
+    p = _Pair(call)
+    text = f"""
+        y[{p.at}] = {p.a}[{p.at_a}]
+                  {sign} {p.b}[{p.at_b}]
+        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}]
+        d{p.b}[{p.at_b}] = {sign} {p.sigma(p.at_b)}dy[{p.at}]
+    """
+    return Rules(text, p.wide)
 
 
 def multiply(call: Computation) -> Rules:
     """y = a b."""
-    a, b = _pair(call)
-
-    def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _positions_forward(call, index)
-        return f"{a} {b}", [Block((column(call, a, at_a), column(call, b, at_b)))]
-
-    def da(index: Index) -> tuple[str, list[Block]]:
-        at, _, at_b = _positions_backward(call, a, index)
-        return f"Σ dy {b}", [Block((column(call, "dy", at), column(call, b, at_b)))]
-
-    def db(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, _ = _positions_backward(call, b, index)
-        return f"Σ dy {a}", [Block((column(call, "dy", at), column(call, a, at_a)))]
-
-    return {"y": y, f"d{a}": da, f"d{b}": db}
+    p = _Pair(call)
+    text = f"""
+        y[{p.at}] = {p.a}[{p.at_a}] {p.b}[{p.at_b}]
+        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] {p.b}[{p.at_b}]
+        d{p.b}[{p.at_b}] = {p.sigma(p.at_b)}dy[{p.at}] {p.a}[{p.at_a}]
+    """
+    return Rules(text, p.wide)
 
 
 def dropout(call: Computation) -> Rules:
     """y = x mask; the mask has no gradient."""
-    rules = dict(multiply(call))
-    del rules[f"d{_pair(call)[1]}"]
-    return rules
+    p = _Pair(call)
+    text = f"""
+        y[{p.at}] = {p.a}[{p.at_a}] {p.b}[{p.at_b}]
+        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] {p.b}[{p.at_b}]
+    """
+    return Rules(text, p.wide)
 
 
 def divide(call: Computation) -> Rules:
     """y = a / b."""
-    a, b = _pair(call)
-
-    def inverse(at: Array, power: int) -> Column:
-        form = "1/{}" if power == 1 else "1/{}²"
-        return Column(b, column(call, b, at).values ** -float(power), at, form)
-
-    def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _positions_forward(call, index)
-        return f"{a} / {b}", [Block((column(call, a, at_a), inverse(at_b, 1)))]
-
-    def da(index: Index) -> tuple[str, list[Block]]:
-        at, _, at_b = _positions_backward(call, a, index)
-        return f"Σ dy / {b}", [Block((column(call, "dy", at), inverse(at_b, 1)))]
-
-    def db(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, at_b = _positions_backward(call, b, index)
-        factors = (Column("-1", -1.0), column(call, "dy", at), column(call, a, at_a), inverse(at_b, 2))
-        return f"Σ -dy {a} / {b}²", [Block(factors)]
-
-    return {"y": y, f"d{a}": da, f"d{b}": db}
+    p = _Pair(call)
+    text = f"""
+        y[{p.at}] = {p.a}[{p.at_a}] 1/{p.b}[{p.at_b}]
+        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] 1/{p.b}[{p.at_b}]
+        d{p.b}[{p.at_b}] = - {p.sigma(p.at_b)}dy[{p.at}] {p.a}[{p.at_a}] 1/{p.b}[{p.at_b}]²
+    """
+    inside = {f"1/{p.b}": lambda: call.array(p.b) ** -1.0, f"1/{p.b}²": lambda: call.array(p.b) ** -2.0}
+    return Rules(text, p.wide, inside=inside)
 
 
 def power(call: Computation) -> Rules:
     """y = a^b."""
-    a, b = _pair(call)
+    p = _Pair(call)
+    a, b = p.a, p.b
+    text = f"""
+        y[{p.at}] = {a}[{p.at}]^{b}
+        d{a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] {b}[{p.at_b}] {a}[{p.at}]^({b}-1)
+        d{b}[{p.at_b}] = {p.sigma(p.at_b)}dy[{p.at}] {a}[{p.at}]^{b} ln({a}[{p.at_a}])
+    """
 
-    def y(index: Index) -> tuple[str, list[Block]]:
-        at_a, at_b = _positions_forward(call, index)
-        base, exponent = column(call, a, at_a), column(call, b, at_b)
-        return f"{a}^{b}", [Block((Column(a, base.values**exponent.values, at_a, "{}^" + b),))]
+    def raised() -> Array:
+        found: Array = call.array(a) ** call.array(b)
+        return found
 
-    def da(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, at_b = _positions_backward(call, a, index)
-        base, exponent = column(call, a, at_a), column(call, b, at_b)
-        slope = base.values ** np.where(exponent.values == 0, 0, exponent.values - 1)
-        return f"Σ dy {b} {a}^({b}-1)", [
-            Block((column(call, "dy", at), exponent, Column(a, slope, at_a, "{}^(" + b + "-1)")))
-        ]
+    def slope() -> Array:
+        base, exponent = np.broadcast_arrays(call.array(a), call.array(b))
+        found: Array = base ** np.where(exponent == 0, 0, exponent - 1)
+        return found
 
-    def db(index: Index) -> tuple[str, list[Block]]:
-        at, at_a, at_b = _positions_backward(call, b, index)
-        base, exponent = column(call, a, at_a), column(call, b, at_b)
-        log = np.log(np.where(base.values > 0, base.values, 1))
-        raised = Column(a, base.values**exponent.values, at_a, "{}^" + b)
-        return f"Σ dy {a}^{b} ln {a}", [Block((column(call, "dy", at), raised, Column(a, log, at_a, "ln {}")))]
+    def log() -> Array:
+        base = call.array(a)
+        return np.log(np.where(base > 0, base, 1))
 
-    return {"y": y, f"d{a}": da, f"d{b}": db}
+    return Rules(text, p.wide, inside={f"{a}^{b}": raised, f"{a}^({b}-1)": slope, f"ln({a})": log})
 
 
 def function(
@@ -146,25 +118,31 @@ def function(
 
     def rules(call: Computation) -> Rules:
         (x,) = call.inputs
-
-        def y(index: Index) -> tuple[str, list[Block]]:
-            entry = call.array(x)[index][None]
-            return form.format(x), [Block((Column(x, value(entry), single_position(index), form),))]
-
-        def dx(index: Index) -> tuple[str, list[Block]]:
-            factor = Column(x, slope(call.array(x)[index][None]), single_position(index), slope_form)
-            return f"dy · {slope_form.format(x)}", [Block((column(call, "dy", single_position(index)), factor))]
-
-        return {"y": y, f"d{x}": dx}
+        entry = f"{x}[n]"
+        text = f"""
+            y[n] = {form.format(entry)}
+            d{x}[n] = dy[n] {slope_form.format(entry)}
+        """
+        inside = {
+            slope_form.format(x): lambda: slope(call.array(x)),
+            form.format(x): lambda: value(call.array(x)),
+        }
+        return Rules(text, wide={"n": call.y.ndim}, inside=inside)
 
     return rules
 
 
+def negative(call: Computation) -> Rules:
+    """y = -x."""
+    (x,) = call.inputs
+    return Rules(f"y[n] = - {x}[n]\nd{x}[n] = - dy[n]", wide={"n": call.y.ndim})
+
+
 EXP = function("e^{}", np.exp, "e^{}", np.exp)
-LOG = function("ln {}", np.log, "1/{}", lambda x: 1 / x)
+LOG = function("ln({})", np.log, "1/{}", lambda x: 1 / x)
 SQRT = function("√{}", np.sqrt, "1/(2√{})", lambda x: 0.5 / np.sqrt(x))
-TANH = function("tanh {}", np.tanh, "(1 - tanh² {})", lambda x: 1 - np.tanh(x) ** 2)
-RELU = function("max({}, 0)", lambda x: np.maximum(x, 0), "[{} > 0]", lambda x: (x > 0).astype(float))
+TANH = function("tanh({})", np.tanh, "(1-tanh²({}))", lambda x: 1 - np.tanh(x) ** 2)
+RELU = function("max({},0)", lambda x: np.maximum(x, 0), "({}>0)", lambda x: (x > 0).astype(float))
 
 
 def _gelu_tanh(x: Array) -> Array:

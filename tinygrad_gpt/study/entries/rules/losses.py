@@ -1,141 +1,97 @@
 """The loss: a mean over rows; its gradient at a logit has two terms, the probability and -1 at the target."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, InnerRule, Rule, Rules
-from tinygrad_gpt.study.entries.positions import (
-    all_positions,
-    column,
-    inner,
-    positions_along,
-    positions_in_column,
-    single_position,
-)
-from tinygrad_gpt.study.entries.rules.rows import DIRECTLY
-
-_IGNORED = "0: the row is ignored"
+from tinygrad_gpt.study.entries.call_sums import Rules
+from tinygrad_gpt.study.entries.entry import Computation
 
 
 class _Rows:
-    """Logits (..., V) in float64, targets and weights (...) of the rows, and what follows from them."""
+    """Logits (..., V) in float64, the rows' targets (...), and what follows from them."""
 
-    def __init__(self, call: Computation, logits: Array, targets: Array) -> None:
+    def __init__(self, call: Computation, logits: Callable[[], Array], targets: str) -> None:
+        self.call, self.make = call, logits
         ignored = call.settings.get("ignore_index")
-        self.counts = np.ones(targets.shape, bool) if ignored is None else targets != ignored
-        self.targets = np.where(self.counts, targets, 0)
-        self.logits = np.where(self.counts[..., None], logits, 0)
+        given = call.array(targets)
+        self.counts = np.ones(given.shape, bool) if ignored is None else given != ignored
+        self.target = np.where(self.counts, given, -1)
+        n = int(self.counts.sum())
         mean = call.settings.get("reduction", "mean") == "mean"
-        self.weight = float(np.divide(1.0, self.counts.sum())) if mean else 1.0  # inf if no row counts
-        self.label = f"1/{int(self.counts.sum())} rows" if mean else "1"
+        self.weight = float(np.divide(1.0, n)) if mean else 1.0  # inf if no row counts
+        self.label = f"1/{n} rows" if mean else "1"
+        self.where = "" if ignored is None else " where target[n] >= 0"  # an ignored row has no terms
+
+    @cached_property
+    def logits(self) -> Array:
+        return np.where(self.counts[..., None], self.make(), 0)
+
+    @cached_property
+    def lse(self) -> Array:
         highest = self.logits.max(-1, keepdims=True)
-        self.log_total = highest[..., 0] + np.log(np.exp(self.logits - highest).sum(-1))
-        self.p = np.exp(self.logits - self.log_total[..., None])
-        chosen = np.take_along_axis(self.logits, self.targets[..., None], axis=-1)[..., 0]
-        self.nll = self.log_total - chosen
+        found: Array = highest[..., 0] + np.log(np.exp(self.logits - highest).sum(-1))
+        return found
 
+    @cached_property
+    def p(self) -> Array:
+        return np.exp(self.logits - self.lse[..., None])
 
-def _loss_rules(call: Computation, logits_name: str, rows: Callable[[], _Rows], shape: Index) -> dict[str, Rule]:
-    """y, nll, p and the gradient of the logits, wherever these come from."""
+    @cached_property
+    def nll(self) -> Array:
+        chosen = np.take_along_axis(self.logits, np.where(self.counts, self.target, 0)[..., None], axis=-1)
+        found: Array = self.lse - chosen[..., 0]
+        return found
 
-    def y(index: Index) -> tuple[str, list[Block]]:
-        found = rows()
-        at = all_positions(found.nll.shape)[found.counts.reshape(-1)]
-        return "Σ nll over the counted rows, times the weight", [
-            Block((inner("nll", found.nll, at), Column(found.label, found.weight)))
-        ]
+    @cached_property
+    def dlogits(self) -> Array:
+        at_target = np.arange(self.p.shape[-1]) == self.target[..., None]
+        return np.where(self.counts[..., None], (self.p - at_target) * self.weight * self.call.array("dy"), 0)
 
-    def nll(index: Index) -> tuple[str, list[Block]]:
-        found = rows()
-        if not found.counts[index]:
-            return _IGNORED, []
-        target = (*index, int(found.targets[index]))
-        return "ln Σ e^x - x at the target", [
-            Block((Column("ln Σ e^x", float(found.log_total[index])),)),
-            Block((Column("-1", -1.0), inner(logits_name, found.logits, single_position(target)))),
-        ]
-
-    def p(index: Index) -> tuple[str, list[Block]]:
-        found = rows()
-        if not found.counts[index[:-1]]:
-            return _IGNORED, []
-        at = single_position(index)
-        return "e^x / Σ e^x along the row", [Block((Column(logits_name, found.p[index], at, "e^{} / Σ e^x"),))]
-
-    def dlogits(index: Index) -> tuple[str, list[Block]]:
-        found = rows()
-        if not found.counts[index[:-1]]:
-            return _IGNORED, []
-        dloss = column(call, "dy", single_position(()))
-        weight = Column(found.label, found.weight)
-        blocks = [Block((dloss, weight, inner("p", found.p, single_position(index))), DIRECTLY)]
-        if found.targets[index[:-1]] == index[-1]:
-            blocks.append(Block((Column("-1", -1.0), dloss, weight), "this is the target"))
-        return "dy · weight · (p - [target])", blocks
-
-    return {
-        "y": y,
-        "nll": InnerRule(nll, shape[:-1]),
-        "p": InnerRule(p, shape),
-        f"d{logits_name}": InnerRule(dlogits, shape),
-    }
+    def rules(self, name: str, more: str = "") -> Rules:
+        """The sums of the loss and of the gradient of the logits, which have this name; and more."""
+        weight = f"{{{self.label}}}"
+        text = f"""
+            y = Σ nll[n] {weight}{self.where}
+            nll[n] = lse[n]{self.where}                            # ln Σ e^{name}
+                   - {name}[n,target[n]]{self.where}               # at the target
+            p[n,v] = e^{name}[n,v]/Σe^{name}{self.where}
+            d{name}[n,v] = dy {weight} p[n,v]{self.where}          # directly
+                         - dy {weight} where target[n] = v         # this is the target
+            {more}
+        """
+        inside: dict[str, Callable[[], Array]] = {
+            "target": lambda: self.target,
+            "nll": lambda: self.nll,
+            "lse": lambda: self.lse,
+            "p": lambda: self.p,
+            f"e^{name}/Σe^{name}": lambda: self.p,
+            name: lambda: self.logits,
+            f"d{name}": lambda: self.dlogits,
+        }
+        numbers = {self.label: self.weight}
+        return Rules(text, {"n": self.target.ndim}, inside=inside, numbers=numbers)
 
 
 def cross_entropy(call: Computation) -> Rules:
     """loss = mean (or sum) of nll."""
     logits, targets = call.inputs
-
-    def rows() -> _Rows:
-        found: _Rows = call.once("rows", lambda: _Rows(call, call.array(logits), call.array(targets)))
-        return found
-
-    return _loss_rules(call, logits, rows, call.shape(logits))
+    return _Rows(call, lambda: call.array(logits), targets).rules(logits)
 
 
 def linear_cross_entropy(call: Computation) -> Rules:
     """logits = x Wᵀ, then cross-entropy: dx = dlogits W, dW = dlogitsᵀ x."""
     x, weight, targets = call.inputs
-    shape = (*call.shape(x)[:-1], call.shape(weight)[0])
 
-    def rows() -> _Rows:
-        def make() -> _Rows:
-            return _Rows(call, call.array(x) @ call.array(weight).T, call.array(targets))
-
-        found: _Rows = call.once("rows", make)
+    def logits() -> Array:
+        found: Array = call.array(x) @ call.array(weight).T
         return found
 
-    def all_dlogits() -> Array:
-        def make() -> Array:
-            found = rows()
-            onehot = np.zeros_like(found.p)
-            np.put_along_axis(onehot, found.targets[..., None], 1.0, axis=-1)
-            return np.where(found.counts[..., None], (found.p - onehot) * found.weight * call.array("dy"), 0)
-
-        found: Array = call.once("dlogits", make)
-        return found
-
-    def logits(index: Index) -> tuple[str, list[Block]]:
-        v, width = index[-1], call.shape(weight)[1]
-        at_x, at_w = positions_along((*index[:-1], 0), -1, width), positions_along((v, 0), 1, width)
-        return f"Σ {x} {weight}", [Block((column(call, x, at_x), column(call, weight, at_w)))]
-
-    def dx(index: Index) -> tuple[str, list[Block]]:
-        n, c = call.shape(weight)[0], index[-1]
-        at, at_w = positions_along((*index[:-1], 0), -1, n), positions_along((0, c), 0, n)
-        return f"Σ dlogits {weight} over the vocabulary", [
-            Block((inner("dlogits", all_dlogits(), at), column(call, weight, at_w)))
-        ]
-
-    def dweight(index: Index) -> tuple[str, list[Block]]:
-        v, c = index
-        at, at_x = positions_in_column(shape, v), positions_in_column(call.shape(x), c)
-        return f"Σ dlogits {x} over the rows", [Block((inner("dlogits", all_dlogits(), at), column(call, x, at_x)))]
-
-    return {
-        **_loss_rules(call, "logits", rows, shape),
-        "logits": InnerRule(logits, shape),
-        f"d{x}": dx,
-        f"d{weight}": dweight,
-    }
+    more = f"""
+            logits[n,v] = Σ {x}[n,c] {weight}[v,c]
+            d{x}[n,c] = Σ dlogits[n,v] {weight}[v,c]
+            d{weight}[v,c] = Σ dlogits[n,v] {x}[n,c]
+    """
+    return _Rows(call, logits, targets).rules("logits", more)

@@ -1,12 +1,14 @@
 """Moved entries: the op runs on the numbers of the entries, so y shows which entry each of its entries copies."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tinygrad_gpt.backend import Array
-from tinygrad_gpt.study.entries.entry import Block, Column, Computation, Index, Rule, Rules
-from tinygrad_gpt.study.entries.positions import column, single_position
+from tinygrad_gpt.study.entries.call_sums import Rules
+from tinygrad_gpt.study.entries.entry import Computation
+from tinygrad_gpt.study.entries.rules.letters import axis_letters
 
 
 def _starts(call: Computation) -> dict[str, int]:
@@ -38,40 +40,57 @@ def _origins(call: Computation) -> Array:
 
 
 def copies(call: Computation) -> Rules:
-    """Every entry of y is a copy of one entry, or a constant."""
-    starts = _starts(call)
+    """Every entry of y is a copy of one entry, or a constant.
 
-    def y(index: Index) -> tuple[str, list[Block]]:
-        origin = int(_origins(call)[index])
-        if origin < 0:
-            return "a constant", [Block((Column("value", float(call.array("y")[index])),))]
-        name = [name for name in starts if starts[name] <= origin][-1]
-        at = np.unravel_index(origin - starts[name], call.shape(name))
-        return f"a copy from {name}", [Block((column(call, name, single_position(tuple(int(i) for i in at))),))]
+    `from[n]` is the number of the input that y[n] was copied from, and `from0[n]`, `from1[n]`, ... the position there.
+    """
+    lines: list[str] = []
+    inside = {"from": lambda: _input_numbers(call)}
+    for number, name in enumerate(_starts(call)):
+        letters = [f"{letter}_{number}" for letter in axis_letters(len(call.shape(name)))]
+        for axis, _ in enumerate(letters):
+            inside[f"from{axis}"] = _position(call, axis)
+        at = ",".join(f"from{axis}[n]" for axis, _ in enumerate(letters))
+        same = "".join(f", from{axis}[n] = {letter}" for axis, letter in enumerate(letters))
+        lines.append(f"{'+' if lines else 'y[n] ='} {name}[{at}] where from[n] = {number}")
+        lines.append(f"d{name}[{','.join(letters)}] = Σ dy[n] where from[n] = {number}{same}")
+    numbers = {}
+    if "value" in call.settings:
+        lines.insert(1, "+ {value} where from[n] = -1")
+        numbers["value"] = float(call.settings["value"])
+    lines.sort(key=lambda line: line.startswith("d"))  # the sum of y first
+    return Rules("\n".join(lines), {"n": call.y.ndim}, inside=inside, numbers=numbers)
 
-    def gradient(name: str) -> Rule:
-        def dx(index: Index) -> tuple[str, list[Block]]:
+
+def _input_numbers(call: Computation) -> Array:
+    """For each entry of y the number of the input that it copies; -1 for a constant."""
+    return np.searchsorted(list(_starts(call).values()), _origins(call), side="right") - 1
+
+
+def _position(call: Computation, axis: int) -> Callable[[], Array]:
+    """For each entry of y, the position along one axis of the entry that it copies; 0 where that has no such axis."""
+
+    def make() -> Array:
+        found = np.zeros(call.y.shape, int)
+        for number, (name, start) in enumerate(_starts(call).items()):
             shape = call.shape(name)
-            number = starts[name] + (int(np.ravel_multi_index(index, shape)) if shape else 0)
-            return "Σ dy over its copies", [Block((column(call, "dy", np.argwhere(_origins(call) == number)),))]
+            if axis < len(shape):
+                here = _input_numbers(call) == number
+                found[here] = np.unravel_index(_origins(call)[here] - start, shape)[axis]
+        return found
 
-        return dx
-
-    return {"y": y, **{f"d{name}": gradient(name) for name in starts}}
+    return make
 
 
 def embedding(call: Computation) -> Rules:
     """y[n] = table[ids[n]]."""
     table, ids = call.inputs
-
-    def y(index: Index) -> tuple[str, list[Block]]:
-        row = int(call.array(ids)[index[:-1]]) % len(call.array(table))
-        return "table[ids]", [Block((column(call, table, single_position((row, index[-1]))),))]
-
-    def dtable(index: Index) -> tuple[str, list[Block]]:
-        numbers = call.array(ids) % len(call.array(table))
-        rows = np.argwhere(numbers == index[0])
-        at = np.insert(rows, rows.shape[1], index[1], axis=1)
-        return "Σ dy over the rows with this id", [Block((column(call, "dy", at),))]
-
-    return {"y": y, f"d{table}": dtable}
+    text = f"""
+        y[n,c] = {table}[{ids}[n],c]
+        d{table}[v,c] = Σ dy[n,c] where {ids}[n] = v
+    """
+    return Rules(
+        text,
+        {"n": call.y.ndim - 1},
+        inside={ids: lambda: call.array(ids) % max(call.shape(table)[0], 1)},  # -1 is the last row
+    )

@@ -1,0 +1,126 @@
+"""The exact numbers of a step, and the sums that they are made by, for the page.
+
+The arrays have the keys of `arrays_of_trace`; one inside an op is "14:dS", with the op's index.  The smallest come
+first, until the limit: a page without an array says that it does not have it.  The sums are in index notation (see
+`study.entries.notation`), so the page evaluates them with a program that knows no op.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from tinygrad_gpt.backend import Array
+from tinygrad_gpt.debug.observe import argument_names
+from tinygrad_gpt.study.entries.call_sums import CallSums
+from tinygrad_gpt.study.entries.rules import RULES
+from tinygrad_gpt.study.entries.sums import sums_of
+from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
+from tinygrad_gpt.study.trace.serialize import arrays_of_trace
+from tinygrad_gpt.study.trace.why import computation_of, terms_with_sums
+
+LIMIT_BYTES = 1_750_000  # of all arrays together; in base64 they take a third more
+
+
+@np.errstate(all="ignore")  # a diverged step is looked at, too
+def exact_numbers(trace: Recording, limit_bytes: float = LIMIT_BYTES) -> dict[str, Any]:
+    """The arrays, the sums of every op, and for every value the parts of its gradient."""
+    patterns: dict[str, int] = {}
+    sums: list[Any] = []
+    arrays = _Arrays(limit_bytes)
+    by_size = sorted(arrays_of_trace(trace).items(), key=lambda item: item[1].nbytes)
+    for key, array in by_size:
+        arrays.add(key, array)
+    for op in trace.ops:
+        if op.function not in RULES:
+            sums.append(None)
+            continue
+        call = sums_of(computation_of(op))
+        sums.append(_sums(op, call, patterns))
+        if all(str(value.index) in arrays.found for value in (*op.inputs, op.output)):
+            for name, array in _inside(op, call):
+                arrays.add(f"{op.index}:{name}", array)
+    return {
+        "arrays": arrays.found,
+        "patterns": [json.loads(pattern) for pattern in patterns],
+        "sums": sums,
+        "received": [_received(trace, value) for value in trace.values],
+    }
+
+
+class _Arrays:
+    """Arrays as the page reads them; one that is already there under another key is stored once."""
+
+    def __init__(self, limit_bytes: float) -> None:
+        self.left = limit_bytes
+        self.found: dict[str, Any] = {}
+        self.keys: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def add(self, key: str, array: Array) -> None:
+        """Store an array if there is space for it."""
+        plain = _plain(array)
+        content = plain.dtype.name, array.shape, hashlib.sha256(plain.tobytes()).digest()
+        if (same := self.keys.get(content)) is not None:
+            self.found[key] = {"same": same}
+        elif plain.nbytes <= self.left:
+            self.left -= plain.nbytes
+            self.keys[content] = key
+            text = base64.b64encode(plain.tobytes()).decode("ascii")
+            shown = {} if array.dtype == plain.dtype else {"shown_dtype": array.dtype.name}
+            self.found[key] = {"dtype": plain.dtype.name, "shape": list(array.shape), "data": text, **shown}
+
+
+def _plain(array: Array) -> Array:
+    """The same numbers in a type that JavaScript has: float32 or float64, int32, uint8."""
+    kind = array.dtype.kind
+    if kind == "b":
+        return array.astype(np.uint8)
+    if kind in "iu":
+        fits = not array.size or (array.min() >= -(2**31) and array.max() < 2**31)
+        return array.astype("<i4") if fits else array.astype("<f8")
+    return array.astype("<f8") if array.dtype.itemsize == 8 else array.astype("<f4")  # float16 and bfloat16 fit into 4
+
+
+def _sums(op: OpRecord, call: CallSums, patterns: dict[str, int]) -> dict[str, Any]:
+    """An op's sums; the patterns that ops share are stored once and referred to by number."""
+    texts = [json.dumps(asdict(pattern), ensure_ascii=False) for pattern in call.patterns]
+    names = argument_names(op.function, len(op.inputs))
+    return {
+        "arguments": {name: value.index for name, value in zip(names, op.inputs, strict=True)},
+        "patterns": [patterns.setdefault(text, len(patterns)) for text in texts],
+        "sizes": call.sizes,
+        "numbers": {label: _json_number(number) for label, number in call.numbers.items()},
+        "shapes": {name: list(call.shape(name) or ()) for name in call.names},
+    }
+
+
+def _json_number(number: float) -> float | str:
+    """JSON has no infinities and no nan; JavaScript reads these words."""
+    if math.isnan(number):
+        return "NaN"
+    return number if math.isfinite(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _inside(op: OpRecord, call: CallSums) -> Iterator[tuple[str, Array]]:
+    """The arrays that the sums read, and that are neither inputs nor y nor dy."""
+    for name in call.inside:
+        if op.output.gradient is not None or not name.startswith("d"):
+            yield name, call.array(name)
+
+
+def _received(trace: Recording, value: Value) -> list[dict[str, Any]]:
+    """The parts of a value's gradient: the op whose vjp sent it, the argument, and the key of the array."""
+    terms = list(terms_with_sums(trace, value))
+    parts = []
+    for term in terms:
+        op = trace.ops[term.op]
+        sender = op.inputs[term.slot]
+        n = next(i for i, own in enumerate(sender.terms) if own is term)
+        key = f"{sender.index}.term.{n}" if len(sender.terms) > 1 else f"{sender.index}.gradient"
+        parts.append({"op": term.op, "argument": argument_names(op.function, len(op.inputs))[term.slot], "array": key})
+    return parts
