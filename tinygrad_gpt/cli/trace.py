@@ -33,7 +33,7 @@ from tinygrad_gpt.nn.cost import training_bytes
 from tinygrad_gpt.optim import grad_norm
 from tinygrad_gpt.rng import Dropout
 from tinygrad_gpt.study.entries.entry import entry_text, is_inside
-from tinygrad_gpt.study.trace.html_page import page
+from tinygrad_gpt.study.trace.html_page import BatchText, page
 from tinygrad_gpt.study.trace.recorder import Trace as Recording
 from tinygrad_gpt.study.trace.recorder import trace
 from tinygrad_gpt.study.trace.serialize import arrays_of_trace, as_dict
@@ -47,6 +47,7 @@ _HAMLET = (
     "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer The slings and arrows of "
     "outrageous fortune, Or to take arms against a sea of troubles And by opposing end them."
 )
+_MAX_VOCABULARY = 2000  # tokens whose texts are all in the page
 _ENTRY = re.compile(r"(.+)\[([\d, ]+)\]")
 _NOTE = (
     "Beside each gradient: (L(x + h) - L(x - h)) / 2h, with the loss L in float64 and h = 1e-6. "
@@ -102,6 +103,8 @@ class Trace:
     """Write every array and every gradient to this file, in the safetensors format; --json names and describes them."""
     html: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Write an HTML page to this file; it works without a network."""
+    full: bool = False
+    """For --html: every number of every array, whatever the file's size. Default: the arrays that fit in about 3 MB."""
     checks: Annotated[int, Range(0, 100)] = 3
     """For --json and --html: how many gradients of each array to compare with finite differences of the loss."""
     check: Annotated[tuple[str, ...], arg(metavar="NAME[I,J] ...", help_behavior_hint="")] = ()
@@ -125,7 +128,12 @@ class Step:
     ids: Array
     targets: Array
     seed: int
-    tokens: list[list[str]]  # the texts of ids, (B, T)
+    vocabulary: dict[int, str]  # the tokens' texts by id: all, or those of a large vocabulary that the step has
+
+    @property
+    def tokens(self) -> list[list[str]]:
+        """The texts of ids, (B, T)."""
+        return [[self.vocabulary[int(token)] for token in row] for row in self.ids]
 
     def loss(self, model: GPT) -> Tensor:
         """The loss that a model has for the batch."""
@@ -157,18 +165,28 @@ def main(argv: Sequence[str]) -> int:
     with process_limits(options.threads), nullcontext() if options.kernels else reference_only():
         if options.target is not None and options.target.endswith(".py"):
             recording, facts, check = _trace_script(options)
-            tokens = None
+            tokens = text_of_batch = None
         else:
             step = _prepare_step(options)
             recording, facts, check = _trace_model(options, step)
-            tokens = step.tokens
+            tokens, text_of_batch = step.tokens, BatchText(step.ids, step.targets, step.vocabulary)
         answers = [_why(recording, name, index, tokens) for name, indices in explained for index in indices]
         checks: list[Check] = []
         if chosen or ((options.json or options.html) and options.checks):
             checks = check(recording, chosen)
     if options.html is not None:
-        text = page(recording, title=_title(options), facts=facts, checks=checks, note=_NOTE if checks else "")
-        write_output(options.html, text)
+        write_output(
+            options.html,
+            page(
+                recording,
+                title=_title(options),
+                facts=facts,
+                checks=checks,
+                note=_NOTE if checks else "",
+                text=text_of_batch,
+                full=options.full,
+            ),
+        )
     if options.json is not None:
         write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
     if options.arrays is not None:
@@ -241,8 +259,10 @@ def _prepare_step(options: Trace) -> Step:
             )
         shape = options.batch.batch_size, length
         ids, targets = (tokens[i : i + needed - 1].reshape(shape).astype(np.int64) for i in (0, 1))
-    labels = [[_label(tokenizer, int(token)) for token in row] for row in ids]
-    return Step(model, ids, targets, options.model.seed, labels)
+    whole = tokenizer.vocab_size <= _MAX_VOCABULARY
+    tokens = np.arange(tokenizer.vocab_size) if whole else np.union1d(ids, targets)
+    vocabulary = {token: _label(tokenizer, token) for token in tokens.tolist()}
+    return Step(model, ids, targets, options.model.seed, vocabulary)
 
 
 def _new_model(options: Trace) -> tuple[GPT, Tokenizer, Array]:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_gpt.backend import Array
+from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.study.entries.call_sums import CallSums
+from tinygrad_gpt.study.entries.notation import Entry, Lookup
 from tinygrad_gpt.study.entries.rules import RULES
 from tinygrad_gpt.study.entries.sums import sums_of
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
@@ -25,13 +26,30 @@ from tinygrad_gpt.study.trace.serialize import arrays_of_trace
 from tinygrad_gpt.study.trace.why import computation_of, terms_with_sums
 
 LIMIT_BYTES = 1_750_000  # of all arrays together; in base64 they take a third more
+_AXES = {  # what an index letter counts in a step of a GPT
+    "b": "row",
+    "t": "position",
+    "j": "key position",
+    "h": "head",
+    "d": "channel in the head",
+    "c": "channel",
+    "k": "channel",
+    "i": "input channel",
+    "o": "output channel",
+    "v": "token id",
+}
+_ROW_AXES = ("row", "position", "channel")
 
 
 @np.errstate(all="ignore")  # a diverged step is looked at, too
-def exact_numbers(trace: Recording, limit_bytes: float = LIMIT_BYTES) -> dict[str, Any]:
-    """The arrays, the sums of every op, and for every value the parts of its gradient."""
+def exact_numbers(trace: Recording, limit_bytes: float = LIMIT_BYTES, token_ids: Array | None = None) -> dict[str, Any]:
+    """The arrays, the sums of every op, and for every value the parts of its gradient.
+
+    With the batch's token ids (B, T), the axes of arrays have names: row, position, head, channel.
+    """
     patterns: dict[str, int] = {}
     sums: list[Any] = []
+    axes: dict[str, list[str]] = {}
     arrays = _Arrays(limit_bytes)
     by_size = sorted(arrays_of_trace(trace).items(), key=lambda item: item[1].nbytes)
     for key, array in by_size:
@@ -45,10 +63,15 @@ def exact_numbers(trace: Recording, limit_bytes: float = LIMIT_BYTES) -> dict[st
         if all(str(value.index) in arrays.found for value in (*op.inputs, op.output)):
             for name, array in _inside(op, call):
                 arrays.add(f"{op.index}:{name}", array)
+        if token_ids is not None:
+            for key, words in _axes(op, call, token_ids):
+                if key in arrays.found:
+                    axes.setdefault(key, words)
     return {
         "arrays": arrays.found,
         "patterns": [json.loads(pattern) for pattern in patterns],
         "sums": sums,
+        "axes": axes,
         "received": [_received(trace, value) for value in trace.values],
     }
 
@@ -111,6 +134,38 @@ def _inside(op: OpRecord, call: CallSums) -> Iterator[tuple[str, Array]]:
     for name in call.inside:
         if op.output.gradient is not None or not name.startswith("d"):
             yield name, call.array(name)
+
+
+def _axes(op: OpRecord, call: CallSums, token_ids: Array) -> Iterator[tuple[str, list[str]]]:
+    """What the axes of the op's arrays count, by the arrays' keys; as far as the op's index letters tell."""
+    rows = tuple(token_ids.shape)
+    arguments = dict(zip(argument_names(op.function, len(op.inputs)), op.inputs, strict=True))
+    keys = {"y": str(op.output.index), **{name: str(value.index) for name, value in arguments.items()}}
+    entries = [Entry(pattern.name, pattern.index) for pattern in call.patterns]
+    entries += [
+        factor
+        for pattern in call.patterns
+        for term in pattern.terms
+        for factor in term.factors
+        if isinstance(factor, Entry) and factor.form == "{}"
+    ]
+    ids_are_tokens = any(np.array_equal(to_host(value.array), token_ids) for value in op.inputs)
+    for entry in entries:
+        if any(isinstance(item, Lookup) for item in entry.index):
+            continue
+        letters = [item if isinstance(item, str) else "c" for item in entry.index]
+        argument = arguments.get(entry.name.removeprefix("d"))
+        is_leaf = argument is not None and argument.kind == "leaf"
+        by_row = not is_leaf and tuple(call.sizes.get(letter) for letter in letters[:2]) == rows
+        words = []
+        for axis, letter in enumerate(letters):
+            known = _AXES.get(letter, f"axis {axis}")
+            if by_row and axis < len(_ROW_AXES) and known not in ("head", "token id"):
+                known = _ROW_AXES[axis]
+            words.append("position" if known == "token id" and op.name == "embedding" and not ids_are_tokens else known)
+        if op.scope.rpartition(".")[2] == "wpe" and len(words) == 2:
+            words = ["position", "channel"]
+        yield keys.get(entry.name, keys.get(entry.name.removeprefix("d"), f"{op.index}:{entry.name}")), words
 
 
 def _received(trace: Recording, value: Value) -> list[dict[str, Any]]:

@@ -1,16 +1,19 @@
 """A trace as one HTML file that needs nothing else: no network, no library, no server.
 
 The file contains the trace as JSON, and the style and the program of `page/`, which draw it.  A heat map has one byte
-per cell and at most a few thousand cells, so the file stays small for any model.
+per cell and at most a few thousand cells, and of the exact numbers only so many are in the file (unless `full`), so it
+stays small for any model.
 """
 
 import base64
 import html
 import inspect
 import json
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -18,15 +21,26 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels import Op, without_partial
 from tinygrad_gpt.study.explain.formulas import derivation, formulas, rule
 from tinygrad_gpt.study.trace.call_sites import scope_levels, short_path
+from tinygrad_gpt.study.trace.exact import LIMIT_BYTES, exact_numbers
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.serialize import as_dict
 from tinygrad_gpt.study.trace.spot_checks import Check
 from tinygrad_gpt.study.trace.stats import heat_map
 
-_PROGRAM = ("pictures.js", "model.js", "detail.js", "moving.js")  # one scope, in this order
+# The parts of the program have one scope; they run in this order.
+_PROGRAM = ("pictures.js", "model.js", "sums.js", "tokens.js", "grid.js", "entry.js", "detail.js", "moving.js")
 _DIGITS = 6  # significant digits of the numbers in the page
 _CHECK_DIGITS = 9
 _SMALL = (32, 64)  # rows and columns of the heat maps of what a vjp saves
+
+
+@dataclass(frozen=True)
+class BatchText:
+    """The tokens of a step: ids and targets (B, T), and texts by token id."""
+
+    ids: Array
+    targets: Array
+    vocabulary: Mapping[int, str]
 
 
 def page(
@@ -36,9 +50,21 @@ def page(
     facts: Mapping[str, str] | None = None,
     checks: Iterable[Check] = (),
     note: str = "",
+    text: BatchText | None = None,
+    full: bool = False,
 ) -> str:
-    """The whole file.  It shows the facts at the top; checks are from `spot_checks`, and note explains them."""
-    content = {"title": title, "facts": {**_summary(trace), **(facts or {})}, "note": note, **_page_data(trace, checks)}
+    """The whole file.  It shows the facts at the top; checks are from `spot_checks`, and note explains them.
+
+    With the batch's `text`, tokens stand beside their rows.  `full` writes every array, whatever the file's size.
+    """
+    content = {
+        "title": title,
+        "facts": {**_summary(trace), **(facts or {})},
+        "note": note,
+        "text": None if text is None else _text(text),
+        "exact": exact_numbers(trace, math.inf if full else LIMIT_BYTES, None if text is None else text.ids),
+        **_page_data(trace, checks),
+    }
     data = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "TITLE": html.escape(title),
@@ -54,6 +80,11 @@ def page(
 def page_part(name: str) -> str:
     """The text of a file in `page/`."""
     return files("tinygrad_gpt.study.trace").joinpath("page", name).read_text("utf-8")
+
+
+def _text(text: BatchText) -> dict[str, Any]:
+    vocabulary = {str(token): label for token, label in text.vocabulary.items()}
+    return {"ids": text.ids.tolist(), "targets": text.targets.tolist(), "vocabulary": vocabulary}
 
 
 def _summary(trace: Recording) -> dict[str, str]:

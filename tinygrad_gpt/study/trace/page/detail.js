@@ -1,5 +1,7 @@
 // The details of an event
 
+const SMALL = 16; // entries of an array that is written out
+
 function section(title, ...children) {
   const inside = children.flat().filter(Boolean);
   if (!inside.length) return null;
@@ -17,14 +19,29 @@ function jump(op, way, text) {
     : make("button", { type: "button", onclick: () => show(event, true) }, text);
 }
 
-function card(title, stats, map, gradient, ...more) {
+const placeOfValue = (v) => ({ value: v, index: values[v].stats.shape.map(() => 0) });
+
+// A value, or its gradient: in words, written out if it is small, and as a heat map
+function card(title, v, gradient, ...more) {
+  const value = values[v],
+    stats = gradient ? value.gradient : value.stats,
+    array = arrayOf(gradient ? `${v}.gradient` : `${v}`);
+  const small = array && array.data.length <= SMALL && array.data.length > 0;
   return make(
     "div",
     { class: "card" },
     make("h3", {}, title),
     make("p", {}, inWords(stats, gradient)),
+    small && make("p", { class: "mono" }, [...array.data].map((x) => exactText(x, array.dtype)).join("  ")),
+    !stats.shape.length && numbersButton(placeOfValue(v), gradient ? "gradient" : "value"),
     ...more,
-    heatMap(map, stats, title instanceof Node ? title.textContent : title, gradient),
+    heatMap(
+      gradient ? value.gradient_map : value.map,
+      stats,
+      title instanceof Node ? title.textContent : title,
+      gradient,
+      placeOfValue(v),
+    ),
   );
 }
 
@@ -41,12 +58,11 @@ function valueSection(op) {
     make(
       "div",
       { class: "cards" },
-      card("out", output.stats, output.map, false),
+      card("out", op.output, false),
       op.inputs.map((v, slot) =>
         card(
           make("span", {}, `in ${slot}: `, named(values[v])),
-          values[v].stats,
-          values[v].map,
+          v,
           false,
           !op.wanted[slot] && make("p", {}, "needs no gradient"),
         ),
@@ -97,8 +113,7 @@ function gradientSection(op, i) {
   if (!output.gradient) return section("Gradient", make("p", {}, "No gradient arrived here."));
   const arrived = card(
     "arrives: dy",
-    output.gradient,
-    output.gradient_map,
+    op.output,
     true,
     output.terms.length ? terms(output, -1) : make("p", {}, "Backward starts here, with dLoss/dLoss = 1."),
   );
@@ -121,7 +136,7 @@ function gradientSection(op, i) {
       { class: "card" },
       make("h3", {}, make("span", {}, `to in ${slot}: `, named(value))),
       about,
-      heatMap(value.gradient_map, value.gradient, `gradient of ${value.name}`, true),
+      heatMap(value.gradient_map, value.gradient, `gradient of ${value.name}`, true, placeOfValue(v)),
     );
   });
   return section("Gradient", make("div", { class: "cards" }, arrived, sent));
@@ -250,8 +265,9 @@ function detail() {
   const value = valueSection(op),
     gradient = gradientSection(op, i),
     kept = keptSection(op),
+    inside = insideSection(i),
     checks = checksSection(op);
-  const parts = forward ? [formula, value, kept, gradient, checks] : [formula, gradient, checks, kept, value];
+  const parts = forward ? [formula, value, inside, kept, gradient, checks] : [formula, gradient, inside, checks, kept, value];
   const time = forward ? `${micro(op.seconds)} forward` : `${micro(op.vjp_seconds)} backward`;
   at("detail").replaceChildren(
     make(

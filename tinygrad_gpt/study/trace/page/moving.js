@@ -1,21 +1,13 @@
 // Navigation
 
-function show(event, follow = false) {
+// Marks an event in the model and the player
+function mark(event, follow = false) {
   state.event = Math.max(0, Math.min(events.length - 1, event));
   const [forward, current] = events[state.event];
   document.body.classList.toggle("back", !forward);
-  const ran = new Set(
-      events
-        .slice(0, state.event + 1)
-        .filter((e) => e[0])
-        .map((e) => e[1]),
-    ),
-    returned = new Set(
-      events
-        .slice(0, state.event + 1)
-        .filter((e) => !e[0])
-        .map((e) => e[1]),
-    );
+  const past = events.slice(0, state.event + 1);
+  const ran = new Set(past.filter((e) => e[0]).map((e) => e[1])),
+    returned = new Set(past.filter((e) => !e[0]).map((e) => e[1]));
   ops.forEach((op, i) => {
     const button = at(`op-${i}`);
     button.classList.toggle("done", ran.has(i) && !returned.has(i));
@@ -28,9 +20,15 @@ function show(event, follow = false) {
   const op = ops[current];
   const which = `${state.event}/${events.length - 1}  ${forward ? "forward ↓" : "backward ↑"}`;
   at("status").textContent = `${which}  ${current} ${op.name}${op.scope ? " in " + op.scope : ""}`;
-  detail();
   edges();
   if (follow) at(`op-${current}`).scrollIntoView({ block: "center" });
+}
+
+function show(event, follow = false) {
+  state.place = null;
+  mark(event, follow);
+  detail();
+  const [forward, current] = events[state.event];
   try {
     history.replaceState(null, "", `#${forward ? "forward" : "backward"}-${current}`);
   } catch {
@@ -68,7 +66,8 @@ function play() {
 }
 
 function search() {
-  const words = at("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const typed = at("search").value.replace(/\[[^\]]*\]?$/, ""); // of NAME[3, 5] the name
+  const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;
   ops.forEach((op, i) => {
     const text = [
@@ -78,6 +77,7 @@ function search() {
         .map((v) => values[v])
         .filter((v) => v.op === null)
         .map((v) => v.name),
+      values[op.output].name,
       ...op.lines.slice(0, 1).map(lineName),
     ]
       .join(" ")
@@ -117,10 +117,17 @@ function onKey(event) {
       at("search").blur();
       show(state.event);
     } else if (!at("help").hidden) help();
+    else if (state.place) show(state.event);
     else closeDetail();
     return;
   }
   if (inSearch) {
+    const words = at("search").value;
+    if (event.key === "Enter" && (/\[.*\]$/.test(words.trim()) || places.has(words.trim()))) {
+      const found = parsePlace(words);
+      typeof found === "string" ? (at("status").textContent = found) : open(found);
+      return;
+    }
     const first = ops.findIndex((_, i) => !at(`op-${i}`).hidden);
     if (event.key === "Enter" && first >= 0) {
       choose(first);
@@ -129,7 +136,9 @@ function onKey(event) {
     return;
   }
   if (event.target === at("slider") && event.key !== "/") return;
-  if (event.target.closest?.("pre") && /^(Arrow|Home|End)/.test(event.key)) return; // they scroll the code
+  if (event.target.closest?.("input, select")) return;
+  if (event.target.closest?.(".numbers") && moveEntry(event.key)) return event.preventDefault();
+  if (event.target.closest?.("pre, .scrolls") && /^(Arrow|Home|End)/.test(event.key)) return; // they scroll it
   const actions = {
     ArrowDown: () => step(1),
     ArrowRight: () => step(1),
@@ -149,6 +158,15 @@ function onKey(event) {
   actions[event.key]();
 }
 
+// Opens the entry that the address names; whether it names one
+function openFrom(hash) {
+  const [, words] = hash.match(/^#entry=(.*)$/) ?? [];
+  const place = words === undefined ? "" : parsePlace(decodeURIComponent(words));
+  if (typeof place === "string") return false;
+  open(place, false);
+  return true;
+}
+
 function help() {
   at("help").hidden = !at("help").hidden;
   at("help-button").setAttribute("aria-expanded", String(!at("help").hidden));
@@ -166,6 +184,8 @@ function start() {
     return;
   }
   boxes();
+  at("canvas").before(...[textPanel()].filter(Boolean));
+  at("arrays").append(...[...places.keys()].map((name) => make("option", { value: name })));
   lanes();
   at("slider").max = events.length - 1;
   at("slider").addEventListener("input", () => {
@@ -196,10 +216,12 @@ function start() {
     /* a file may have no storage */
   }
   if (wish === "light" || wish === "dark") theme(wish);
-  const [, kind, op] = location.hash.match(/^#(forward|backward)-(\d+)$/) ?? [];
+  const hash = location.hash; // before show() writes its own
+  const [, kind, op] = hash.match(/^#(forward|backward)-(\d+)$/) ?? [];
   const event = kind && eventOf[kind].get(+op);
   show(event ?? 0, event !== undefined);
-  if (matchMedia("(max-width: 56rem)").matches && event === undefined) at("detail").hidden = true;
+  addEventListener("popstate", () => openFrom(location.hash));
+  if (!openFrom(hash) && matchMedia("(max-width: 56rem)").matches && event === undefined) at("detail").hidden = true;
 }
 
 start();

@@ -1,6 +1,7 @@
 "use strict";
-// Draws the trace in #data.  One program in four files: helpers and pictures (here), the model as boxes, the details of
-// an event, and navigation.  The one state is which event is shown, and one function shows it.
+// Draws the trace in #data.  One program in several files: helpers and pictures (here), the model as boxes, exact numbers
+// and their sums, the text, tables of numbers, one entry, the details of an event, and navigation.  The state is the event
+// that is shown, and the entry that is looked at, if any.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const { ops, values } = data;
@@ -8,9 +9,15 @@ const events = data.events.map((event) => [event.way === "forward", event.op]);
 const at = (id) => document.getElementById(id);
 const state = {
   event: 0,
-  open: { Value: true, Gradient: true, Formula: true, "Spot checks": true, "Kept for backward": true },
+  open: {
+    ...{ Value: true, Gradient: true, Formula: true, "Inside the op": true, "All numbers": true },
+    ...{ "Spot checks": true, "Kept for backward": true },
+  },
   theme: "auto",
   timer: null,
+  place: null, // the entry that is looked at, see entry.js
+  trail: [], // the entries on the way there
+  side: "value",
 };
 const eventOf = { forward: new Map(), backward: new Map() };
 events.forEach(([forward, op], i) => {
@@ -68,7 +75,21 @@ function colour(name) {
   return found;
 }
 
-function heatMap(map, stats, title, gradient = false) {
+// The entry that a cell shows: of several, the largest in absolute value
+function entryInCell(array, map, i, j) {
+  const [rows, columns, , , trueRows, trueColumns] = map;
+  const first = (n, of, all) => n * Math.floor(all / of) + Math.min(n, all % of); // the first runs have one more
+  let best = -1;
+  for (let row = first(i, rows, trueRows); row < first(i + 1, rows, trueRows); row++)
+    for (let column = first(j, columns, trueColumns); column < first(j + 1, columns, trueColumns); column++) {
+      const n = row * trueColumns + column;
+      if (best < 0 || !(Math.abs(array.data[n]) <= Math.abs(array.data[best]))) best = n;
+    }
+  return array.shape.reduceRight(([index, n], size) => [[n % size, ...index], Math.floor(n / size)], [[], best])[0];
+}
+
+// `place` is the array's, for its exact numbers
+function heatMap(map, stats, title, gradient = false, place = null) {
   if (!map || !stats.shape.length) return null;
   const [rows, columns, scale, text, trueRows, trueColumns] = map;
   const grid = Int8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -99,7 +120,7 @@ function heatMap(map, stats, title, gradient = false) {
     rows === trueRows && columns === trueColumns
       ? `${trueRows} × ${trueColumns}`
       : `${trueRows} × ${trueColumns}, drawn as ${rows} × ${columns}`;
-  const place = make("span", {}, whole);
+  const caption = make("span", {}, whole);
   const key = make(
     "span",
     { class: "key" },
@@ -107,19 +128,35 @@ function heatMap(map, stats, title, gradient = false) {
     make("i", { class: "high" }),
     `+${number(scale)}`,
   );
-  const point = (event) => {
+  const array = place && arrayOf(`${place.value}${gradient ? ".gradient" : ""}`);
+  const cellAt = (event) => {
     const edge = canvas.getBoundingClientRect();
     const within = (share, n) => Math.max(0, Math.min(n - 1, Math.floor(share * n)));
     const i = within((event.clientY - edge.top) / edge.height, rows);
-    const j = within((event.clientX - edge.left) / edge.width, columns);
+    return [i, within((event.clientX - edge.left) / edge.width, columns)];
+  };
+  const point = (event) => {
+    const [i, j] = cellAt(event);
+    if (array) {
+      const index = entryInCell(array, map, i, j);
+      caption.textContent = `${indexText(index)}: ${exactText(entryOf(array, index), array.dtype)}`;
+      return;
+    }
     const q = grid[i * columns + j];
     const sign = Math.abs(q) < 127 ? "≈" : q < 0 ? "≤" : "≥"; // the last colour means this or more
     const entry = `row ${Math.floor((i * trueRows) / rows)}, column ${Math.floor((j * trueColumns) / columns)}`;
-    place.textContent = `${entry}: ${q === -128 ? "nan" : `${sign} ${number((q / 127) * scale)}`}`;
+    caption.textContent = `${entry}: ${q === -128 ? "nan" : `${sign} ${number((q / 127) * scale)}`}`;
   };
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerleave", () => {
-    place.textContent = whole;
+    caption.textContent = whole;
   });
-  return make("figure", {}, canvas, make("figcaption", {}, place, key));
+  if (array) {
+    canvas.classList.add("exact");
+    canvas.addEventListener("click", (event) => {
+      state.side = gradient ? "gradient" : "value";
+      open({ ...place, index: entryInCell(array, map, ...cellAt(event)) });
+    });
+  }
+  return make("figure", {}, canvas, make("figcaption", {}, caption, key, place && numbersButton(place, gradient ? "gradient" : "value")));
 }

@@ -1,0 +1,72 @@
+// The text of the step: which token a row of an array belongs to
+
+const text = data.text;
+const shown = (label) => `‘${label.replaceAll("\n", "↵").replaceAll("\t", "⇥")}’`;
+const tokenText = (id) => (id in text.vocabulary ? shown(text.vocabulary[id]) : `token ${id}`);
+
+// What the axes of a place's array count: "row", "position", "head", ...
+function axesOf(place) {
+  const key = place.inside === undefined ? `${place.value}` : `${place.op}:${place.inside}`;
+  const shape = shapeOf(place);
+  const words = exact.axes[key] ?? (text && shape.length >= 2 && isText(shape) ? ["row", "position"] : []);
+  return shape.map((_, axis) => words[axis] ?? `axis ${axis}`);
+}
+const isText = (shape) => shape.length === 2 && shape[0] === text.ids.length && shape[1] === text.ids[0].length;
+
+// The token at `i` along an axis of an array whose other positions are in `index`; "" if it has none
+function tokenAt(axes, axis, i, index) {
+  if (!text) return "";
+  if (axes[axis] === "token id") return tokenText(i);
+  const row = index[axes.indexOf("row")];
+  if (!axes[axis].endsWith("position") || row === undefined) return "";
+  const id = text.ids[row]?.[i];
+  return id === undefined ? "" : tokenText(id);
+}
+
+// "row 0, position 3 ‘e’ → target ‘t’, channel 5"
+function inAxes(place) {
+  const axes = axesOf(place);
+  return place.index
+    .map((i, axis) => {
+      const token = tokenAt(axes, axis, i, place.index);
+      const row = place.index[axes.indexOf("row")];
+      const target = axes[axis] === "position" && token ? ` → target ${tokenText(text.targets[row][i])}` : "";
+      return `${axes[axis]} ${i}${token && ` ${token}`}${target}`;
+    })
+    .join(", ");
+}
+
+// The token that a factor's entry is at, in short
+function tokenOf(place) {
+  if (!text || !place) return "";
+  const axes = axesOf(place);
+  const tokens = place.index.map((i, axis) => tokenAt(axes, axis, i, place.index)).filter(Boolean);
+  return tokens.join(" ");
+}
+
+function textPanel() {
+  if (!text) return null;
+  const rows = text.ids.map((ids, row) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, `row ${row}`),
+      ids.map((id, position) =>
+        make(
+          "td",
+          {},
+          make("small", {}, position),
+          make("b", {}, tokenText(id)),
+          make("small", {}, id),
+          make("span", { class: "target", title: `target, token ${text.targets[row][position]}` }, `→ ${tokenText(text.targets[row][position])}`),
+        ),
+      ),
+    ),
+  );
+  return make(
+    "details",
+    { class: "text", open: true },
+    make("summary", {}, "The text: position, token, id → target"),
+    make("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "The text" }, make("table", {}, make("tbody", {}, rows))),
+  );
+}
