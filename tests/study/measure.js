@@ -5,7 +5,8 @@
 "use strict";
 
 const SLACK = 1.5; // pixels: boxes lie between pixels
-const SCROLLS_SIDEWAYS = "pre, .formula, #text"; // code and formulas do not wrap; all else must be whole
+// Code, formulas, the text's tokens and tables of numbers do not wrap; all else must be whole
+const SCROLLS_SIDEWAYS = "pre, .formula, #text, .scrolls, .squares figure";
 const LINES_TOUCH = 6; // pixels: boxes of lines are taller than their letters
 const CONTRAST = 4.5;
 
@@ -55,10 +56,10 @@ function faults(window, root = window.document.body) {
     return inside ? null : `by ${by}`;
   }
 
-  // What scrolls together: a sheet may lie over what is scrolled below it
+  // What scrolls together: a sheet, or a table's head that stays, may lie over what is scrolled below it
   const layer = kept((element) => {
-    const { overflowX, overflowY } = style(element);
-    return !element.parentElement || /auto|scroll/.test(overflowX + overflowY) ? element : layer(element.parentElement);
+    const { overflowX, overflowY, position } = style(element);
+    return !element.parentElement || /auto|scroll/.test(overflowX + overflowY) || position === "sticky" ? element : layer(element.parentElement);
   });
 
   // Colours: every notation is one pixel

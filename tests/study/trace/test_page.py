@@ -1,14 +1,11 @@
 """The page of a trace in a real browser: no errors, clicks and keys work, it fits a phone, and needs no network."""
 
-import html
-import json
 import re
-import subprocess
 
 import numpy as np
 import pytest
 
-from tests.study.browser import CHROMIUM, FLAGS, WIDTHS, in_frames
+from tests.study.browser import WIDTHS, in_frames
 from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.rng import Dropout
@@ -18,18 +15,7 @@ from tinygrad_gpt.study.trace.spot_checks import spot_checks
 from tinygrad_gpt.tape import Tensor, apply
 
 pytestmark = pytest.mark.browser
-LOGGING = ["--hide-scrollbars", "--enable-logging=stderr"]  # what the page logs is looked at
 CONFIG = GPTConfig(vocab_size=11, context_length=8, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.1, tie_weights=True)
-ANSWER = """<script>addEventListener("load", async () => {
-  const key = (name, target = document.body) =>
-    target.dispatchEvent(new KeyboardEvent("keydown", {key: name, bubbles: true, cancelable: true}));
-  const $ = selector => document.querySelector(selector), all = selector => [...document.querySelectorAll(selector)];
-  const current = () => [document.body.classList.contains("back"), $("[aria-current]")?.id];
-  const type = text => { $("#search").value = text; $("#search").dispatchEvent(new Event("input")); };
-  const answer = await (async () => { %s })();
-  const element = document.body.appendChild(document.createElement("pre"));
-  Object.assign(element, {id: "answer", textContent: JSON.stringify(answer)});
-});</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +34,6 @@ def recorded():
 @pytest.fixture(scope="module")
 def text(recorded):
     return page(recorded[0], checks=recorded[1], note="Made by a test.", facts={"model": "</script><b>small</b>"})
-
-
-@pytest.fixture
-def ask(tmp_path):
-    """What a script, run when the page has been drawn, returns; whatever the page logs is an error here."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-
-    def ask(text, script, width=1280, height=900, *flags, hash=""):
-        path = tmp_path / "page.html"
-        path.write_text(text.replace("</body>", ANSWER % script + "</body>"), "utf-8")
-        where = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"]
-        command = [CHROMIUM, *FLAGS, *LOGGING, *where, *flags, "--dump-dom", path.as_uri() + hash]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
-        logged = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        assert not logged, logged
-        found = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
-        assert found, "the script did not come to its end"
-        return json.loads(html.unescape(found[1]))
-
-    return ask
 
 
 def test_it_is_all_there_and_asks_for_nothing(ask, text, recorded):

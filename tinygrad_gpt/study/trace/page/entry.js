@@ -33,7 +33,7 @@ function parsePlace(words) {
   const place = { ...array, index };
   const shape = shapeOf(place);
   if (inside === undefined) place.index = shape.map(() => 0);
-  else if (!isInside(shape, index)) return `${name} has shape ${shape.join("×") || "scalar"}: no entry [${inside}]`;
+  else if (!isInside(shape, index)) return `${name} has shape (${shape.join(", ")}): no entry [${inside}]`;
   return isInside(shape, place.index) ? place : `${name} has no entries`;
 }
 
@@ -135,7 +135,7 @@ function sumView(op, name, index, way, computed, dtype) {
     ),
   );
   const table = make("table", { "data-total": exactText(sum.total, "float64"), "data-count": sum.count }, body, foot);
-  return make("div", { class: "sum" }, by, make("div", { class: "scrolls" }, table));
+  return make("div", { class: "sum" }, by, table);
 }
 
 function missingNumber(name) {
@@ -261,9 +261,18 @@ function gotoForm(place) {
   return form;
 }
 
+// The op that made the array, and those that read it
+function usesOf(place) {
+  const maker = place.inside === undefined ? values[place.value].op : place.op;
+  const readers = place.inside === undefined ? ops.flatMap((op, i) => (op.inputs.includes(place.value) ? [i] : [])) : [];
+  return [
+    maker !== null && [place.inside === undefined ? "; made by " : "; inside ", opLink(maker, "forward")],
+    readers.length > 0 && ["; read by ", readers.map((i, n) => [n > 0 && ", ", opLink(i, "forward")])],
+  ].filter(Boolean);
+}
+
 function entryView() {
   const place = state.place;
-  const op = place.inside === undefined ? values[place.value].op : place.op;
   at("detail").replaceChildren(
     ...[
       make(
@@ -277,7 +286,7 @@ function entryView() {
           make("button", { type: "button", id: "close", "aria-label": "Close", onclick: closeDetail }, "✕"),
         ),
       ),
-      make("p", { class: "where" }, inAxes(place) || "a single number", op !== null && [", of ", opLink(op, "forward")]),
+      make("p", { class: "where" }, inAxes(place) || "a single number", usesOf(place)),
       trail(),
       gotoForm(place),
       valuePart(place),
@@ -311,6 +320,7 @@ function moveEntry(key) {
 function insideSection(i) {
   const names = Object.keys(exact.sums[i]?.shapes ?? {}).filter((name) => isWithin(i, name) && arrayOf(`${i}:${name}`));
   if (!names.length) return null;
+  const attention = exact.sums[i].shapes.P?.length === 4 && arrayOf(`${i}:P`);
   return section(
     "Inside the op",
     make("p", { class: "where" }, "Arrays that no other op sees; choose one to see its numbers:"),
@@ -323,6 +333,8 @@ function insideSection(i) {
         return make("button", { type: "button", onclick: () => open(place) }, `${name} `, make("small", { class: "soft" }, shape.join("×")));
       }),
     ),
+    attention && make("p", { class: "where" }, "P, the attention weights of row 0, by head; choose an entry:"),
+    attention && squares(attention, { op: i, inside: "P", index: [0, 0, 0, 0] }, (index) => open({ op: i, inside: "P", index }), false),
   );
 }
 

@@ -10,10 +10,11 @@ const slice = (shape, index) => {
   return { rows, columns, i, j, outer: index.slice(0, -2) };
 };
 
-const tint = (x, largest) =>
+const READABLE = 40; // percent of a colour behind text
+const tint = (x, largest, percent = READABLE) =>
   !largest || !Number.isFinite(x)
     ? ""
-    : `background: color-mix(in srgb, var(${x < 0 ? "--low" : "--high"}) ${Math.round(60 * Math.sqrt(Math.abs(x) / largest))}%, transparent)`;
+    : `background: color-mix(in srgb, var(${x < 0 ? "--low" : "--high"}) ${Math.round(percent * Math.sqrt(Math.abs(x) / largest))}%, transparent)`;
 
 function range(size, at, whole) {
   if (whole || size <= WINDOW) return [0, size];
@@ -102,7 +103,7 @@ function sliceControls(array, place, choose) {
 }
 
 // Scores of attention by head (B, H, T, T): a square for each head of one row of the batch
-function squares(array, place, choose) {
+function squares(array, place, choose, marked = true) {
   const [, heads, T] = array.shape,
     [b, ...rest] = place.index;
   if (T > 64) return null;
@@ -123,8 +124,8 @@ function squares(array, place, choose) {
               "data-index": [b, h, query, key].join(","),
               title: `query ${query} ${label(query)}, key ${key} ${label(key)}: ${exactText(x, array.dtype)}`,
               class: Number.isFinite(x) ? null : "not-finite",
-              "aria-current": h === rest[0] && query === rest[1] && key === rest[2] ? "true" : null,
-              style: tint(x, largestOf(array)) || null,
+              "aria-current": marked && h === rest[0] && query === rest[1] && key === rest[2] ? "true" : null,
+              style: tint(x, largestOf(array), 90) || null,
             });
           }),
         ),

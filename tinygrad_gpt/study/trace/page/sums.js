@@ -145,15 +145,15 @@ function sumOf(op, name, index) {
       }
     }
     if (!found) return null;
-    const sorted = all.map((term, i) => [term, i]);
-    sorted.sort(([a, i], [b, j]) => Math.abs(b.value) - Math.abs(a.value) || i - j);
+    const size = ({ value }) => (Number.isNaN(value) ? -1 : Math.abs(value)); // nan comes last
+    const sorted = [...all].sort((a, b) => size(b) - size(a) || 0); // stable
     return {
       formula: found.formula,
       total: exactSum(all.map((term) => term.value)),
       magnitude: exactSum(all.map((term) => Math.abs(term.value))),
       count: all.length,
       terms: (limit) =>
-        sorted.slice(0, limit).map(([{ value, term, letters }]) => ({
+        sorted.slice(0, limit).map(({ value, term, letters }) => ({
           value,
           way: term.way,
           factors: term.factors.map((factor) => describe(factor, letters)),

@@ -1,7 +1,7 @@
 // The text of the step: which token a row of an array belongs to
 
 const text = data.text;
-const shown = (label) => `‘${label.replaceAll("\n", "↵").replaceAll("\t", "⇥")}’`;
+const shown = (label) => `'${label.replaceAll("\n", "↵").replaceAll("\t", "⇥")}'`;
 const tokenText = (id) => (id in text.vocabulary ? shown(text.vocabulary[id]) : `token ${id}`);
 
 // What the axes of a place's array count: "row", "position", "head", ...
@@ -23,10 +23,10 @@ function tokenAt(axes, axis, i, index) {
   return id === undefined ? "" : tokenText(id);
 }
 
-// "row 0, position 3 ‘e’ → target ‘t’, channel 5"
+// "row 0, position 3 'e' → target 't', channel 5"
 function inAxes(place) {
   const axes = axesOf(place);
-  return place.index
+  const words = place.index
     .map((i, axis) => {
       const token = tokenAt(axes, axis, i, place.index);
       const row = place.index[axes.indexOf("row")];
@@ -34,6 +34,28 @@ function inAxes(place) {
       return `${axes[axis]} ${i}${token && ` ${token}`}${target}`;
     })
     .join(", ");
+  return words + inParts(place);
+}
+
+// A channel that holds several indices, in words: "key, head 0, channel 5 of 8"
+const PARTS = ["query", "key", "value"];
+function inParts(place) {
+  if (place.inside !== undefined) return "";
+  for (const [op, sums] of exact.sums.entries()) {
+    if (!sums) continue;
+    const names = Object.keys(sums.arguments).filter((name) => sums.arguments[name] === place.value);
+    const own = [...names.map((name) => `d${name}`), ops[op].output === place.value && "y"];
+    for (const { name, index } of sums.patterns.map((number) => exact.patterns[number])) {
+      const group = index.find((item) => item.items);
+      const letters = group && own.includes(name) && bind(index, place.index, sums.sizes);
+      if (!letters) continue;
+      const words = group.items.map((item) =>
+        typeof item === "number" ? PARTS[item] : item === "h" ? `head ${letters.h}` : `channel ${letters[item]} of ${sums.sizes[item]}`,
+      );
+      return ` (${words.join(", ")})`;
+    }
+  }
+  return "";
 }
 
 // The token that a factor's entry is at, in short
@@ -65,7 +87,7 @@ function textPanel() {
   );
   return make(
     "details",
-    { class: "text", open: true },
+    { class: "text", open: !matchMedia("(max-width: 56rem)").matches },
     make("summary", {}, "The text: position, token, id → target"),
     make("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "The text" }, make("table", {}, make("tbody", {}, rows))),
   );

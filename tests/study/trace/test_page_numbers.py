@@ -1,0 +1,388 @@
+"""The page's exact numbers and sums, asked for in a real browser, are NumPy's and Python's bit for bit."""
+
+import json
+import math
+import random
+import re
+
+import numpy as np
+import pytest
+
+from tests.study.browser import in_frames
+from tinygrad_gpt import ops
+from tinygrad_gpt.kernels import reference_only
+from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.rng import Dropout
+from tinygrad_gpt.study.entries import entry_sum, names_of
+from tinygrad_gpt.study.entries.entry import entry_text
+from tinygrad_gpt.study.entries.rules import RULES
+from tinygrad_gpt.study.entries.sums import sums_of
+from tinygrad_gpt.study.trace.html_page import BatchText, page
+from tinygrad_gpt.study.trace.recorder import trace
+from tinygrad_gpt.study.trace.serialize import arrays_of_trace
+from tinygrad_gpt.study.trace.why import computation_of
+from tinygrad_gpt.tape import Tensor, apply
+
+pytestmark = pytest.mark.browser
+CONFIG = GPTConfig(vocab_size=11, context_length=8, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.1)
+WORDS = ["a", "b", " ", "\n", "ä", "<b>", "'", "漢", "the", ".", "q"]
+HELPERS = """
+    const click = (element) => element.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+    const enter = (words) => {
+      $("#search").focus(); type(words);
+      $("#search").dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true, cancelable: true}));
+    };
+    const heading = () => $("#detail h2").textContent;
+    const sections = () => all("#detail details").map((part) => part.querySelector("summary").textContent);
+    const bigs = () => all("#detail .big output").map((part) => part.textContent);
+"""
+
+
+def step_of(dtype="float32", **settings):
+    rng = np.random.default_rng(3)
+    ids, targets = rng.integers(0, 11, (2, 2, 8))
+    model = GPT(CONFIG, dtype=dtype, **settings)
+    with reference_only(), trace() as t:
+        model.loss(ids, targets, dropout=Dropout(0, 1)).backward()
+    return t, BatchText(ids, targets, dict(enumerate(WORDS)))
+
+
+@pytest.fixture(scope="module")
+def step():
+    return step_of()
+
+
+@pytest.fixture(scope="module")
+def text(step):
+    return page(step[0], text=step[1])
+
+
+def numbers(array):
+    """As JSON gives them back: None for what is not finite."""
+    return [x if math.isfinite(x) else None for x in np.asarray(array, np.float64).reshape(-1).tolist()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_array_is_there_bit_for_bit(ask, dtype):
+    t, batch = step_of(dtype)
+    got = ask(
+        page(t, text=batch),
+        """return Object.fromEntries(Object.keys(exact.arrays).map((key) => {
+          const array = arrayOf(key); return [key, [array.shape, [...array.data], array.dtype]]; }));""",
+    )
+    wanted = arrays_of_trace(t)
+    for op in t.ops:
+        call = sums_of(computation_of(op))
+        wanted |= {f"{op.index}:{name}": call.array(name) for name in call.inside}
+    assert set(got) == set(wanted)
+    for key, array in wanted.items():
+        shape, data, name = got[key]
+        assert (shape, data, name) == (list(array.shape), numbers(array), array.dtype.name), key
+
+
+def test_a_number_is_the_shortest_text_that_reads_back_as_it(ask, text):
+    """As NumPy's text, which is as short."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**31, 2000, dtype=np.uint32)
+    floats = [x for x in bits.view(np.float32) if np.isfinite(x)]
+    floats += [np.float32(x) for x in (0.0, 1.0, 1e-45, 3.4028235e38, 0.1, 16777216.0, 2.0**-126)]
+    got = ask(text, f"""return {json.dumps([float(x) for x in floats])}.map((x) => exactText(x, "float32"));""")
+    for x, written in zip(floats, got, strict=True):
+        assert np.float32(written) == x
+        assert len(re.sub(r"e.*|\D", "", written).strip("0")) <= len(re.sub(r"e.*|\D", "", str(x)).strip("0")), (
+            x,
+            written,
+        )
+
+
+def drawn_entries(t, seed, count):
+    """Entries of every array that has a sum: (op, name, index)."""
+    draw = random.Random(seed)
+    for op in t.ops:
+        if op.function in RULES:
+            call = sums_of(computation_of(op))
+            for name in call.names:
+                for _ in range(count):
+                    yield op, name, tuple(draw.randrange(n) for n in call.shape(name))
+
+
+SUMS = """return ASKED.map(([op, name, index]) => {
+      const sum = sumOf(op, name, index);
+      return [sum.formula, String(sum.total), String(sum.magnitude), sum.count, sum.terms(9).map((term) => [
+        String(term.value), term.way,
+        term.factors.map((f) => [f.label ?? f.name, f.form, String(f.value), f.index ?? null])])];
+    });"""
+
+
+def js_text(x):
+    return "NaN" if math.isnan(x) else "Infinity" if x == math.inf else "-Infinity" if x == -math.inf else x
+
+
+def require_sums(ask, t, page_text, entries):
+    asked = [(op.index, name, index) for op, name, index in entries]
+    for (op, name, index), got in zip(asked, ask(page_text, SUMS.replace("ASKED", json.dumps(asked))), strict=True):
+        want = entry_sum(computation_of(t.ops[op]), name, index)
+        formula, total, magnitude, count, terms = got
+        assert (formula, count) == (want.formula, len(want)), (op, name, index)
+        for shown, number in ((total, want.total), (magnitude, want.sum_of_magnitudes)):
+            assert np.array_equal(float(shown), number, equal_nan=True), (op, name, index)
+        for (value, way, factors), term in zip(terms, want.terms(9), strict=True):
+            assert (float(value), way) == (pytest.approx(term.value, abs=0, rel=0, nan_ok=True), term.way)
+            for (label, form, number, position), factor in zip(factors, term.factors, strict=True):
+                assert np.array_equal(float(number), factor.value, equal_nan=True)
+                assert (label, form) == (factor.name, factor.form)
+                assert position == (None if factor.index is None else list(factor.index)), (op, name, index, label)
+
+
+def test_the_sums_of_a_step_are_pythons_bit_for_bit(ask, step, text):
+    t, _ = step
+    require_sums(ask, t, text, drawn_entries(t, 0, 12))
+
+
+def test_so_are_those_of_other_ops_shapes_and_what_is_not_finite(ask):
+    """A script with broadcasting, moved entries, reductions, and a divergence."""
+    rng = np.random.default_rng(5)
+    a, b = (Tensor(rng.normal(size=shape), requires_grad=True) for shape in ((2, 3, 4), (3, 1)))
+    c = Tensor(rng.normal(size=(4, 5)).astype(np.float32), requires_grad=True)
+    with np.errstate(all="ignore"), trace() as t:
+        x = (a * b - a / b + (a * a + 1.0) ** b).sum(axis=1)
+        y = apply(ops.softmax, x @ c, axis=0) + apply(ops.log_softmax, x @ c).mean(axis=1, keepdims=True)
+        z = y.reshape(5, 2).transpose(1, 0)[:, 1:4].max(axis=0).exp() + x.var(axis=0)[:3]
+        w = apply(ops.masked_fill, z, np.array([True, False, False]), value=2.0) * np.array([np.inf, 1.0, 1e300])
+        (w * w).sum().backward()
+    require_sums(ask, t, page(t), drawn_entries(t, 1, 4))
+
+
+def test_an_entry_shows_its_number_its_gradient_and_where_it_stands(ask, step, text):
+    t, batch = step
+    weight, qkv = t["h.0.mlp.c_fc.weight"], t["h.1.attn.c_attn.linear"]
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.weight[3, 5]");
+        const first = [heading(), $("#detail .where").textContent, bigs(), current()];
+        enter("d h.1.attn.c_attn.linear[1,5,37]");
+        const second = [heading(), $("#detail .where").textContent, bigs(), location.hash];
+        enter("h.0.attn.causal_attention:P[0,1,5,3]");
+        return [first, second, [heading(), $("#detail .where").textContent, bigs(), sections()]];"""
+    )
+    first, second, third = ask(text, script)
+    assert first[0] == "h.0.mlp.c_fc.weight[3, 5]"
+    assert first[1].startswith("input channel 3, output channel 5; read by op ")
+    assert [np.float32(x) for x in first[2]] == [weight.array[3, 5], weight.gradient[3, 5]]
+    assert first[3] == [False, f"op-{weight.terms[0].op}"]
+    token, target = (WORDS[tokens[1, 5]].replace("\n", "↵") for tokens in (batch.ids, batch.targets))
+    where = f"row 1, position 5 '{token}' → target '{target}', channel 37 (value, head 0, channel 5 of 8)"
+    assert second[:2] == [
+        "h.1.attn.c_attn.linear[1, 5, 37]",
+        f"{where}; made by op {qkv.op} linear; read by op {qkv.terms[0].op} causal_attention",
+    ]
+    assert [np.float32(x) for x in second[2]] == [qkv.array[1, 5, 37], qkv.gradient[1, 5, 37]]
+    assert second[3] == "#entry=h.1.attn.c_attn.linear%5B1%2C%205%2C%2037%5D"
+    assert "head 1, position 5" in third[1]
+    assert "key position 3" in third[1]
+    attention = next(op for op in t.ops if op.name == "causal_attention")
+    assert float(third[2][0]) == sums_of(computation_of(attention)).array("P")[0, 1, 5, 3]
+    assert third[3] == ["Value", "All numbers"]
+
+
+def test_one_walks_from_a_weights_gradient_to_the_loss_and_back(ask, step, text):
+    """Always by the largest term's factor that is a gradient."""
+    t, _ = step
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.weight[3, 5]");
+        const seen = [heading()];
+        const gradients = () => all("#detail details").find((part) => /^Gradient/.test(part.textContent));
+        const sums = () => (gradients() ?? $("#detail")).querySelectorAll("button.factor");
+        const toLoss = (chip) => / d |^d |:d/.test(chip.querySelector(".mono").textContent.replace(/^\\W+/, " "));
+        for (let i = 0; i < 60; i++) {
+          const next = [...sums()].find(toLoss);
+          if (!next) break;
+          click(next); seen.push(heading());
+        }
+        const trail = all(".trail button").length;
+        click($(".trail button"));
+        return [seen, trail, heading(), $("#detail").textContent.includes("Backward starts here")];"""
+    )
+    seen, trail, back, _ = ask(text, script)
+    assert seen[0] == "h.0.mlp.c_fc.weight[3, 5]"
+    assert seen[-1] == t.loss.name
+    assert any(name.startswith("h.1.attn.causal_attention:dS") for name in seen) or len(seen) > 8
+    assert trail == min(len(seen), 8) - 1
+    assert back in seen
+
+
+def test_terms_come_by_size_and_more_on_request(ask, step, text):
+    t, _ = step
+    want = t.why("h.0.mlp.c_fc.weight", (3, 5)).received[0]
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.weight[3, 5]");
+        const rows = () => all("#detail .sum tbody tr").map((row) => row.cells[0].textContent);
+        const table = $("#detail .sum table");
+        const few = rows(); click($("#detail .more"));
+        const chip = $("#detail button.factor").title;
+        return [few, rows(), table.dataset.total, table.dataset.count, $("#detail tfoot").textContent, chip];"""
+    )
+    few, every, total, count, foot, chip = ask(text, script)
+    terms = want.sum.terms()
+    assert [float(x) for x in few[:-1]] == pytest.approx([term.value for term in terms[:12]], rel=1e-5)
+    assert [float(x) for x in every] == pytest.approx([term.value for term in terms], rel=1e-5)
+    assert float(few[-1]) == pytest.approx(sum(term.value for term in terms[12:]), rel=1e-4, abs=1e-9)
+    assert (float(total), int(count)) == (want.sum.total, len(want.sum))
+    assert f"the sum of {len(want.sum)} terms" in foot
+    factor = terms[0].factors[0]
+    value = t[re.match(r"(.*?)\[", chip)[1]]
+    assert chip.startswith(entry_text(value.name, factor.index))
+    assert np.float32(chip.rpartition(" = ")[2]) == value.array[factor.index]
+
+
+def test_a_table_has_all_numbers_with_tokens_beside_them(ask, step, text):
+    t, batch = step
+    script = (
+        HELPERS
+        + """
+        const cells = (row) => [...row.cells].map((cell) => cell.textContent);
+        const table = () => [...$(".numbers table").tBodies[0].rows].map(cells);
+        enter("h.0.mlp.gelu[1,2,3]"); const values = table();
+        click(all("#detail .ways button")[1]); const gradients = table();
+        enter("wte.weight[2,3]"); click(all("#detail .ways button")[0]); const wte = table();
+        enter("lm_head.linear_cross_entropy:p[0,2,3]");
+        const heads = [...$(".numbers thead tr").cells].map((cell) => cell.textContent);
+        return [values, gradients, wte, heads];"""
+    )
+    values, gradients, wte, heads = ask(text, script)
+    gelu = t["h.0.mlp.gelu"]
+    for shown, array in ((values, gelu.array[1]), (gradients, gelu.gradient[1]), (wte, t["wte.weight"].array)):
+        assert np.array_equal(np.array([row[1:] for row in shown], np.float32), array)
+    labels = (
+        [WORDS[i].replace("\n", "↵") for i in batch.ids[1]],
+        [WORDS[i].replace("\n", "↵") for i in batch.targets[1]],
+    )
+    assert [row[0] for row in values] == [f"{i}'{a}' → '{b}'" for i, (a, b) in enumerate(zip(*labels, strict=True))]
+    assert [row[0] for row in wte] == [f"{i}'{word}'".replace("\n", "↵") for i, word in enumerate(WORDS)]
+    assert heads == ["position ↓ token id →", *(f"{i}'{word}'".replace("\n", "↵") for i, word in enumerate(WORDS))]
+
+
+def test_clicks_in_maps_tables_and_squares_choose_the_entry(ask, step, text):
+    t, _ = step
+    attention = next(op for op in t.ops if op.name == "causal_attention")
+    script = (
+        HELPERS
+        + f"""
+        show(eventOf.forward.get({attention.index}));
+        const canvas = $("#detail canvas"), edge = canvas.getBoundingClientRect();
+        const corner = {{clientX: edge.left + 1, clientY: edge.bottom - 1, bubbles: true}};
+        canvas.dispatchEvent(new PointerEvent("pointermove", corner));
+        const caption = $("#detail figcaption span").textContent;
+        canvas.dispatchEvent(new MouseEvent("click", corner));
+        const map = heading();
+        click($('.numbers td[data-index="1,2,3"]')); const table = heading();
+        key("ArrowRight", $(".numbers")); key("ArrowUp", $(".numbers")); const keys = heading();
+        key("ArrowUp", $(".numbers")); key("ArrowUp", $(".numbers")); const edgeOfArray = heading();
+        key("Escape"); const escaped = heading();
+        const square = $('.squares td[data-index="0,1,5,3"]'), title = square.title;
+        click(square);
+        return [caption, map, table, keys, edgeOfArray, escaped, title, heading(), all(".squares table").length];"""
+    )
+    caption, in_map, table, keys, edge, escaped, title, square, count = ask(text, script)
+    name = attention.output.name
+    assert caption.startswith("[1, 7, 0]: ")
+    assert np.float32(caption.split(": ")[1]) == attention.output.array[1, 7, 0]
+    assert (in_map, table, keys, edge) == (
+        f"{name}[1, 7, 0]",
+        f"{name}[1, 2, 3]",
+        f"{name}[1, 1, 4]",
+        f"{name}[1, 0, 4]",
+    )
+    assert escaped.startswith(f"{attention.index} causal_attention")
+    assert float(title.rpartition(": ")[2]) == sums_of(computation_of(attention)).array("P")[0, 1, 5, 3]
+    assert (square, count) == (f"{name}:P[0, 1, 5, 3]", CONFIG.n_heads)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("no.such.name[1]", "no array is called no.such.name"),
+        ("wte.weight[11, 0]", "wte.weight has shape (11, 16): no entry [11, 0]"),
+        ("wte.weight[1]", "wte.weight has shape (11, 16): no entry [1]"),
+        ("wte.weight[-1, x]", "wte.weight has shape (11, 16): no entry [-1, x]"),
+    ],
+)
+def test_what_is_not_there_is_one_line(ask, text, asked, answer):
+    script = HELPERS + f"""enter({json.dumps(asked)}); return [$("#status").textContent, current()];"""
+    assert ask(text, script) == [answer, [False, "op-0"]]
+
+
+def test_an_address_opens_an_entry(ask, text):
+    assert ask(text, 'return $("#detail h2").textContent;', hash="#entry=wte.weight%5B1,2%5D") == "wte.weight[1, 2]"
+    assert ask(text, 'return $("#detail h2").textContent;', hash="#entry=nothing%5B1%5D").startswith("0 embedding")
+
+
+def test_what_is_not_in_the_page_is_said_and_full_has_it(ask):
+    model = GPT(GPTConfig(vocab_size=50, context_length=64, emb_dim=192, n_heads=2, n_layers=1))
+    ids = np.zeros((4, 64), int)
+    with trace() as t:
+        model.loss(ids, ids).backward()
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.weight[3, 5]");
+        const missing = /The numbers of [^ ]* are not in this page/;
+        return [bigs().length, $("#detail").textContent.match(missing)?.[0] ?? ""];"""
+    )
+    small, full = page(t), page(t, full=True)
+    assert len(small) < 3_000_000 < len(full)
+    assert ask(small, script) == [0, "The numbers of h.0.mlp.c_fc.weight are not in this page"]
+    assert ask(full, script) == [2, ""]
+
+
+def test_a_recomputed_blocks_gradients_have_their_sums(ask):
+    ids = np.zeros((1, 4), int)
+    with reference_only(), trace() as t:
+        GPT(CONFIG, activation_checkpointing=True).loss(ids, ids).backward()
+    want = t.why("h.0.mlp.c_fc.weight", (3, 5)).received
+    script = (
+        HELPERS + """enter("h.0.mlp.c_fc.weight[3, 5]"); return all(".sum table").map((sum) => sum.dataset.total);"""
+    )
+    assert [float(total) for total in ask(page(t), script)] == [part.sum.total for part in want]
+
+
+ENTRIES = """
+    const all = (selector) => [...window.document.querySelectorAll(selector)], seen = [];
+    const look = (state, root) => seen.push(...faults(window, root).map((fault) => `${state}: ${fault}`));
+    for (const entry of NAMES) {
+      const opened = window.openFrom(`#entry=${encodeURIComponent(entry)}`);
+      if (!opened) seen.push(`not opened: ${entry}`);
+      look(entry, $("#detail"));
+    }
+    return {seen, sheet: window.getComputedStyle($("#detail")).position};"""
+
+
+def test_an_entry_is_whole_at_every_width(tmp_path, step, text):
+    entries = [
+        *("wte.weight[2, 3]", "h.0.mlp.c_fc.weight[3, 5]", "h.0.ln_1.layer_norm[1, 2, 3]", "h.1.mlp.gelu[0, 1, 2]"),
+        *(
+            "h.1.attn.c_attn.linear[1, 5, 37]",
+            "h.0.attn.causal_attention:dS[0, 1, 5, 3]",
+            "lm_head.linear_cross_entropy",
+        ),
+    ]
+    found = in_frames(tmp_path, text, ENTRIES.replace("NAMES", json.dumps(entries)))
+    assert {where: got["seen"] for where, got in found.items() if got["seen"]} == {}
+
+
+def test_names_of_a_step_are_all_found(ask, step, text):
+    t, _ = step
+    names = [value.name for value in t.values]
+    names += [
+        f"{op.output.name}:{name}"
+        for op in t.ops
+        for name in names_of(computation_of(op))
+        if name != "y" and name not in {f"d{argument}" for argument in computation_of(op).inputs}
+    ]
+    found = ask(text, f"return {json.dumps(names)}.map((name) => typeof parsePlace(name) !== 'string');")
+    assert [name for name, there in zip(names, found, strict=True) if not there] == []
