@@ -46,6 +46,7 @@ _MODULES = {  # public name -> the module that has it
     "read_texts": "text",
     "reference_manual": "text",
     "reference_only": "kernels",
+    "sample": "sampling",
     "save_checkpoint": "checkpoints",
     "set_num_threads": "kernels",
     "split_tokens": "text",

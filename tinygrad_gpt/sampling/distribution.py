@@ -30,6 +30,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, array_module
 from tinygrad_gpt.sampling.checks import check_logits
+from tinygrad_gpt.sampling.selection import k_likeliest, kth_largest, prefix_size
 from tinygrad_gpt.sampling.settings import RowSettings, SamplerSettings
 
 _TOP_P_SLACK = 2.0**-48  # relative, about 30 roundings: a mass that is less than this below p counts as p
@@ -53,9 +54,45 @@ def probabilities(
     return shape_distribution(x, settings.per_row(x.shape[:-1]))
 
 
-@np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
 def shape_distribution(x: Array, settings: RowSettings) -> Array:
     """`probabilities` of logits and settings that have been checked: (..., V) -> (..., V), both of float64."""
+    ids, probs = kept_tokens(x, settings)
+    if ids is None:
+        return probs
+    dense = np.zeros((len(ids), x.shape[-1]))
+    row, place = np.nonzero(probs)
+    dense[row, ids[row, place]] = probs[row, place]
+    return dense.reshape(x.shape)
+
+
+def kept_tokens(x: Array, settings: RowSettings) -> tuple[Array | None, Array]:
+    """The distribution of x (..., V) on the tokens that top-k may leave: their ids and probabilities, both (rows, n).
+
+    The ids of a row ascend; at its end there may be more, of probability 0.  Ids None means all of them: the
+    probabilities are (..., V).
+    """
+    V = x.shape[-1]
+    limited = None if settings.top_k is None else settings.top_k[..., 0] < V
+    if limited is None or array_module(x) is not np or not limited.any():
+        weights = _weights(x, settings)
+        weights /= weights.sum(-1, keepdims=True)
+        return None, weights
+    if not limited.all():  # some rows have a limit
+        probs = np.empty(x.shape)
+        for rows in (limited, ~limited):
+            probs[rows] = shape_distribution(x[rows], settings.of_rows(rows))
+        return None, probs
+    settings = settings.of_rows(limited)
+    assert settings.top_k is not None
+    ids, logits = k_likeliest(x.reshape(-1, V), int(settings.top_k.max()))
+    weights = _weights(logits, settings)
+    # From the first to the last, so that how many zeros a row has at its end (other rows decide that) changes nothing.
+    return ids, weights / weights.cumsum(-1)[..., -1:]
+
+
+@np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
+def _weights(x: Array, settings: RowSettings) -> Array:
+    """Numbers in proportion to the probabilities: the likeliest token has 1."""
     xp = array_module(x)
     T, k, p, m = (None if s is None else xp.asarray(s) for s in settings[:4])  # (..., 1)
     weights = _softmax_weights(x, T)
@@ -65,7 +102,7 @@ def shape_distribution(x: Array, settings: RowSettings) -> Array:
         weights *= _top_k_mask(x, _nucleus_size(weights, p), "exact")
     if m is not None:
         weights *= weights >= m  # the likeliest token weighs 1
-    return weights / weights.sum(-1, keepdims=True)
+    return weights
 
 
 def greedy(logits: Array) -> Array:
@@ -83,19 +120,19 @@ def _softmax_weights(x: Array, T: Array) -> Array:
 
 def _top_k_mask(x: Array, k: Array, ties: str) -> Array:
     """True for the k likeliest tokens: (..., V) of bool.  k (..., 1) of int, at least 1."""
-    xp, V = array_module(x), x.shape[-1]
-    k = xp.minimum(k, V).astype(xp.int64)
-    kth = xp.take_along_axis(xp.sort(x, axis=-1), V - k, axis=-1)  # (..., 1), the k-th largest
+    xp = array_module(x)
+    k = xp.minimum(k, x.shape[-1]).astype(xp.int64)
+    kth = kth_largest(x, k)
     above, tied = x > kth, x == kth
     if ties == "all":
         return above | tied
     slots = k - above.sum(-1, keepdims=True)  # left for the tied tokens: the lowest ids get them
+    if (slots == tied.sum(-1, keepdims=True)).all():
+        return above | tied
     return above | (tied & (tied.cumsum(-1) <= slots))
 
 
 def _nucleus_size(weights: Array, p: Array) -> Array:
     """The number of heaviest tokens whose share of the mass first reaches p: (..., 1) of int."""
     xp = array_module(weights)
-    mass = xp.sort(weights, axis=-1)[..., ::-1].cumsum(-1)
-    target_mass = xp.where(p < 1, p * (1 - _TOP_P_SLACK), xp.inf) * mass[..., -1:]  # p = 1 keeps all
-    return (mass < target_mass).sum(-1, keepdims=True) + 1
+    return prefix_size(weights, xp.where(p < 1, p * (1 - _TOP_P_SLACK), xp.inf))  # p = 1 keeps all

@@ -14,10 +14,12 @@ from tinygrad_gpt.rng import check_seed
 from tinygrad_gpt.sampling.checks import check_logits
 from tinygrad_gpt.sampling.distribution import shape_distribution
 from tinygrad_gpt.sampling.draw import draw, uniforms
+from tinygrad_gpt.sampling.sample import draw_tokens
 from tinygrad_gpt.sampling.settings import RowSettings, SamplerSettings
 from tinygrad_gpt.tape import no_grad
 
 _STOPPED_ID = -1  # what a row yields instead of a token after it has drawn a stop token
+_NO_PROBABILITIES = np.zeros((0, 0))
 
 
 class Config(Protocol):
@@ -96,6 +98,7 @@ def generate(
         check_seed(seed),
         _check_stop_tokens(stop_tokens, vocab_size),
         use_cache,
+        return_probabilities,
     )
     return steps if return_probabilities else (step.ids for step in steps)
 
@@ -108,8 +111,9 @@ def _generate_steps(
     seed: int,
     stop_tokens: list[int],
     use_cache: bool,
+    return_probabilities: bool,
 ) -> Iterator[Step]:
-    """The loop, which appends the drawn tokens to sequences."""
+    """The loop, which appends the drawn tokens to sequences.  Without probabilities the Step has none."""
     rows = np.arange(len(sequences))
     next_logits = _next_logits_function(model, sequences, max_new_tokens, use_cache)
     stopped = np.zeros(len(sequences), bool)
@@ -118,11 +122,13 @@ def _generate_steps(
             return
         logits = next_logits(sequences)
         try:
-            probs = shape_distribution(check_logits(logits), settings)
+            x = check_logits(logits)
         except ValueError as error:
             raise ValueError(f"new token {n} cannot be drawn: {error}") from error
         u = uniforms(seed, rows, [len(sequence) for sequence in sequences])
-        ids = np.where(stopped, _STOPPED_ID, to_host(draw(probs, u)))
+        probs = shape_distribution(x, settings) if return_probabilities else _NO_PROBABILITIES
+        drawn = draw(probs, u) if return_probabilities else draw_tokens(x, settings, u)
+        ids = np.where(stopped, _STOPPED_ID, to_host(drawn))
         for sequence, token in zip(sequences, ids.tolist(), strict=True):
             if token != _STOPPED_ID:
                 sequence.append(token)

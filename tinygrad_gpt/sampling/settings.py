@@ -37,6 +37,11 @@ class RowSettings(NamedTuple):
     min_p: Array | None
     ties: str
 
+    def of_rows(self, chosen: Array) -> "RowSettings":
+        """Those of some rows, chosen by a mask (...): (n, 1)."""
+        k, p, m = (None if limit is None else limit[chosen] for limit in (self.top_k, self.top_p, self.min_p))
+        return RowSettings(self.temperature[chosen], k, p, m, self.ties)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerSettings:
