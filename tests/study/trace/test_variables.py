@@ -229,6 +229,25 @@ class Linear:
         return x @ self.weight + self.bias
 
 
+class Frozen:
+    __slots__ = ("__weakref__", "empty", "weight")
+
+    def __init__(self):
+        self.weight = numbers()
+
+
+class Unwilling:
+    def __init__(self):
+        self.weight = numbers()
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    @property
+    def cost(self):
+        raise RuntimeError("cost")
+
+
 class MLP:
     def __init__(self):
         self.layers = [Linear(), Linear()]
@@ -332,3 +351,10 @@ def test_paths_are_unique_and_lead_to_their_objects_and_no_circle_is_endless():
     assert paths["model.layers.1.bias"] is model.layers[1].bias
     assert (paths["key"], paths["2"]) == (1, 3)
     assert not [path for path in paths if path.startswith(("self", "__", "model.itself.", "model.data."))]
+
+
+def test_attributes_in_slots_are_found_and_no_code_of_the_object_runs():
+    frozen, unwilling = Frozen(), Unwilling()
+    with trace() as t:
+        (frozen.weight * unwilling.weight).sum().backward()
+    assert [value.name for value in t.values if value.kind == "leaf"] == ["frozen.weight", "unwilling.weight"]

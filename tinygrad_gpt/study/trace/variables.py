@@ -5,9 +5,10 @@ model's weight is `model.layers.0.weight` everywhere, and not `self.weight` in o
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from operator import is_
-from types import FrameType
+from types import FrameType, MemberDescriptorType
 from typing import Any
 
 import tinygrad_gpt
@@ -89,10 +90,16 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    try:
-        return dict(object.__getattribute__(value, "__dict__"))  # runs no code of the program, as vars() may
-    except AttributeError:
-        return {}
+    """An object's attributes, with those in slots.  It runs no code of the program, as vars() and getattr() may do."""
+    attributes: dict[str, Any] = {}
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, MemberDescriptorType):
+                with suppress(AttributeError):  # it has no value yet
+                    attributes[name] = member.__get__(value)
+    with suppress(AttributeError):  # there are slots alone
+        attributes |= object.__getattribute__(value, "__dict__")
+    return attributes
 
 
 def _is_open(value: Any) -> bool:
