@@ -2,8 +2,8 @@
 
 Words must be the same, and whole numbers too.  Other numbers may differ by one unit of the last digit that is printed,
 or by a share: another processor, NumPy or number of threads adds in another order.  What is below 1e-8 is such a
-rounding itself.  Training multiplies these differences: measured on two processors and with one or two threads, losses
-after 150 steps were 0.4 % apart and perplexities 2.2 %, and the words that such a model draws were others.  So in an
+rounding itself.  Training multiplies these differences: with and without AVX-512, and with one and two threads, losses
+after 150 steps were 0.4 % apart and perplexities 2.2 %, and the words that the model drew were others.  So in an
 example that trains, the share is larger, and what a model wrote is compared as far as its prompt.  No example prints
 a time.
 """
