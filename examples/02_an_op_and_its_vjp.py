@@ -64,7 +64,7 @@ print(f"         off by {abs(by_vjp - by_complex_step):.0e} from the complex ste
 mine = laws.OpUnderTest(
     name="softplus", op=softplus, reference=lambda x: np.log(1 + np.exp(x)), dtypes=("float64", "float32")
 )
-report = laws.check_op(mine, on_fail="report")
+report = laws.check_op(mine, profile="ci", on_fail="report")
 print("\n" + report.summary)
 
 
@@ -73,7 +73,7 @@ def softplus_with_a_mistake(x):
 
 
 wrong = laws.OpUnderTest(name="wrong", op=softplus_with_a_mistake, reference=mine.reference)
-report = laws.check_op(wrong, on_fail="report")
+report = laws.check_op(wrong, profile="ci", on_fail="report")
 print(report.summary + "\n")
 print(report.bad[0].broken)
 

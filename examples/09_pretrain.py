@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tinygrad_gpt as tg
 from tinygrad_gpt.console import quiet_pipe
+from tinygrad_gpt.notebook import Picture
 from tinygrad_gpt.runs.plot import plot_losses
 
 quiet_pipe()  # with `| head` it ends silently
@@ -77,3 +78,4 @@ for report in tg.train(model, optimizer, batches, steps=arguments.steps, schedul
 arguments.out.mkdir(parents=True, exist_ok=True)
 plot_losses(records, arguments.out / "loss.png")
 print(f"plot: {arguments.out / 'loss.png'}")
+Picture(arguments.out / "loss.png")  # a notebook shows it

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import tinygrad_gpt as tg
 from tinygrad_gpt.backend import to_device, to_host
 from tinygrad_gpt.console import quiet_pipe
+from tinygrad_gpt.notebook import Picture
 
 quiet_pipe()  # with `| head` it ends silently
 
@@ -66,3 +67,4 @@ axes.spines[["top", "right"]].set_visible(False)
 arguments.out.mkdir(parents=True, exist_ok=True)
 figure.savefig(arguments.out / "temperature.png", dpi=150)
 print(f"\nplot: {arguments.out / 'temperature.png'}")
+Picture(arguments.out / "temperature.png")  # a notebook shows it

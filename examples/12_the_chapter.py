@@ -26,6 +26,7 @@ from tinygrad_gpt.backend import to_host
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.nn import parameter_shapes
+from tinygrad_gpt.notebook import Picture
 from tinygrad_gpt.optim import all_decay
 
 quiet_pipe()  # with `| head` it ends silently
@@ -195,3 +196,4 @@ axes.spines[["top", "right"]].set_visible(False)
 arguments.out.mkdir(parents=True, exist_ok=True)
 figure.savefig(arguments.out / "the-chapter.png", dpi=150)
 print(f"\nplot: {arguments.out / 'the-chapter.png'}")
+Picture(arguments.out / "the-chapter.png")  # a notebook shows it

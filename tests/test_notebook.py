@@ -1,4 +1,4 @@
-"""A tensor as HTML in a notebook."""
+"""What a notebook shows: a tensor as HTML, a picture from its file."""
 
 import html
 import re
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.ops.cases import CASES
 from tinygrad_gpt import GPT, GPTConfig, Tensor, no_grad, ops
 from tinygrad_gpt.kernels import reference_only
-from tinygrad_gpt.notebook import as_html
+from tinygrad_gpt.notebook import Picture, as_html
 from tinygrad_gpt.tape import apply, recompute_in_backward
 
 
@@ -76,3 +76,9 @@ def test_kernels_are_told_by_the_name_of_their_op():
         lines(recompute_in_backward(lambda x: x * x, Tensor(np.ones(2), requires_grad=True)))[1]
         == "made by recomputed of (2,)"
     )
+
+
+def test_a_picture_is_its_file(tmp_path):
+    path = tmp_path / "plot.png"
+    path.write_bytes(b"the bytes")
+    assert Picture(path)._repr_png_() == b"the bytes"

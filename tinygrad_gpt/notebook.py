@@ -1,6 +1,8 @@
-"""A tensor as HTML, for notebooks."""
+"""What notebooks show: a tensor as HTML, and a picture."""
 
 import html
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,3 +18,13 @@ def as_html(data: Array, rows: dict[str, str]) -> str:
     lines = "".join(f"<div><small>{html.escape(name)}</small> {html.escape(text)}</div>" for name, text in rows.items())
     title = f"<div><b>Tensor</b> {html.escape(shape)}, {data.dtype}</div>"
     return f'<div style="{_STYLE}">{title}{lines}<pre style="margin: .3em 0">{html.escape(entries)}</pre></div>'
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file.  A notebook shows it if it is the last value of a cell; a script does nothing with it."""
+
+    path: Path
+
+    def _repr_png_(self) -> bytes:
+        return self.path.read_bytes()

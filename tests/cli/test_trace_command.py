@@ -220,3 +220,16 @@ def test_the_arrays_of_a_script_may_be_of_any_dtype(tg, tmp_path):
     assert tg("trace", "s.py", "--arrays", "t.safetensors").code == 0
     dtypes = {array.dtype.name for array in load_file(tmp_path / "t.safetensors").values()}
     assert dtypes == {"bool", "float16"}
+
+
+def test_why_finds_the_variables_of_a_script(tg, tmp_path):
+    text = (
+        "import numpy as np\nfrom tinygrad_gpt import Tensor\nw = Tensor(np.ones((2, 2)), True)\n"
+        "h = w.exp()\nloss = h.sum()\nloss.backward()\nrest = h * 2.0\n"
+    )
+    (tmp_path / "s.py").write_text(text, encoding="utf-8")
+    result = tg("trace", "s.py", "--why", "h[0,1]", "loss", "rest[1,1]")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^d h\[0, 1\] = 1\.0 \(float64\)$", result.out, re.MULTILINE)
+    assert re.search(r"^rest\[1, 1\] = 5\.43656\d* \(float64\)$", result.out, re.MULTILINE)
+    assert re.search(r"^loss = 10\.8731\d* \(float64\)$", result.out, re.MULTILINE)

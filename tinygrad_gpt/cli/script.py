@@ -19,7 +19,7 @@ def record_script(script: str) -> Trace:
     if not Path(script).is_file():
         raise UserError(f"SCRIPT {script!r} is not a file")
     with trace() as recording, _as_main_program(script), _one_line_errors(script):
-        runpy.run_path(script, run_name="__main__")
+        recording.learn_variables(runpy.run_path(script, run_name="__main__"))
     if not recording.events:
         raise UserError(f"SCRIPT {script!r} ran no op")
     return recording

@@ -2,7 +2,8 @@
 
 Scope.  A layer is a function of an input and of the dictionary of its own parameters (see nn/layers.py).  So the
 innermost caller with such a dictionary is the layer, and the common prefix of its parameters' full names is the scope:
-`h.0.mlp`.  Code without such a dictionary has the names of the functions that led to the op as its scope.
+`h.0.mlp`.  Code without such a dictionary has the names of the functions that led to the op as its scope, and of the
+objects whose methods these are.
 """
 
 import linecache
@@ -17,6 +18,7 @@ from typing import Any
 from tinygrad_gpt import tape
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.nn import GPT
+from tinygrad_gpt.study.trace.variables import method_of, variable_of
 from tinygrad_gpt.tape import Tensor
 
 _PACKAGE = Path(tape.__file__).parent
@@ -82,8 +84,7 @@ class ParameterNames:
                     if own and f"{_common_prefix(own)}.".startswith(layer and f"{layer}.")
                     else layer
                 )
-        names = [frame.f_code.co_name for frame in reversed(frames) if frame is not watcher]
-        return ".".join(name for name in names if name.isidentifier())
+        return _function_scope(frames, watcher)
 
     def layer(self, variables: Mapping[str, Any]) -> str | None:
         """The common prefix of a layer's parameters, if a function with these variables is a layer."""
@@ -131,21 +132,36 @@ def scope_levels(scope: str) -> list[str]:
     return parts
 
 
-def variable_of(tensor: Tensor | Array, frames: list[FrameType]) -> str | None:
-    """The name of a tensor or array in the outermost function that has one: a variable, or a key of a dictionary.
+def _function_scope(frames: list[FrameType], watcher: FrameType | None) -> str:
+    """The functions that led to an op, the outermost first; a method is preceded by its object.
 
-    After the variables of functions, those of their modules count too.
+    An object that belongs to the one before it is called as this one calls it: `model.forward`, then `layers.0`.
     """
-    outermost_first = frames[::-1]
-    for variables in [*(frame.f_locals for frame in outermost_first), *(frame.f_globals for frame in outermost_first)]:
-        for name, value in list(variables.items()):
-            if value is tensor:
-                return name
-            if isinstance(value, dict):
-                for key, item in value.items():
-                    if item is tensor and isinstance(key, str):
-                        return key
-    return None
+    parts: list[str] = []
+    owner: str | None = None  # the innermost object so far
+    for i, frame in reversed(list(enumerate(frames))):
+        if frame is watcher:
+            continue
+        self = method_of(frame)
+        if self is not None:
+            path = str(variable_of(self, frames[i:]))  # at least the name of its class
+            if path != owner:
+                parts.append(path.removeprefix(f"{owner}."))
+            owner = path
+        name = frame.f_code.co_name
+        if name.isidentifier() and (self is None or name != "__call__"):
+            parts.append(name)
+    return ".".join(parts)
+
+
+def is_own(frame: FrameType) -> bool:
+    """Whether a function is the program's own, and not one of this package."""
+    return not _is_of_package(frame.f_code.co_filename)
+
+
+@cache
+def _is_of_package(file: str) -> bool:
+    return _PACKAGE in Path(file).parents
 
 
 def line_of(frame: FrameType) -> Line:
@@ -163,6 +179,6 @@ def short_path(file: str) -> str:
 @cache
 def _path_from_folder(file: str, here: str) -> str:
     path = Path(file)
-    if _PACKAGE in path.parents:
+    if _is_of_package(file):
         return path.relative_to(_PACKAGE.parent).as_posix()
     return path.relative_to(here).as_posix() if Path(here) in path.parents else path.name

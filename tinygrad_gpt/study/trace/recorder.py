@@ -25,11 +25,12 @@ from tinygrad_gpt import tape
 from tinygrad_gpt.backend import Array, Vjp
 from tinygrad_gpt.debug.observe import Call, Gradients, Observer, argument_names, calling_frames, observe, observers_of
 from tinygrad_gpt.debug.stopwatch import Stopwatch, Timing
-from tinygrad_gpt.study.trace.call_sites import ParameterNames, line_of, variable_of
+from tinygrad_gpt.study.trace.call_sites import ParameterNames, is_own, line_of
 from tinygrad_gpt.study.trace.records import BACKWARD, FORWARD, Event, OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.saved import Saved, arrays_of, buffer_of
 from tinygrad_gpt.study.trace.stats import stats_of
 from tinygrad_gpt.study.trace.terminal import tree
+from tinygrad_gpt.study.trace.variables import first_name, named_objects, variable_of
 from tinygrad_gpt.study.trace.why import Why, why
 from tinygrad_gpt.tape import Tensor
 
@@ -61,6 +62,8 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self.block is not None
+        assert self.watcher is not None
+        self.learn_variables(self.watcher.f_locals)
         self.watcher = None  # a frame keeps its variables alive
         self.block.__exit__(kind, error, traceback)
 
@@ -79,6 +82,7 @@ class Trace(Recording, AbstractContextManager["Trace"]):
     def begin(self, call: Call) -> OpRecord:
         """The record of an op that is about to run."""
         frames = list(calling_frames(call.caller, self.watcher))
+        own = list(filter(is_own, frames))
         self.names.learn_models(frames)
         inputs: list[Any] = list(call.arrays)
         if call.caller.f_code is tape.apply.__code__:
@@ -88,6 +92,8 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         for x, array, argument in zip(inputs, call.arrays, names, strict=True):
             needed = isinstance(x, Tensor) and x.requires_grad and tape.is_recording()
             values.append(self.value_of(x, array, needed, frames, argument))
+            if values[-1].kind == "output":
+                self.learn_variable(variable_of(x, own), values[-1])
             wanted.append(needed)
         op = OpRecord(
             index=len(self.ops),
@@ -121,12 +127,16 @@ class Trace(Recording, AbstractContextManager["Trace"]):
         for value in self.values:
             if value.op is not None and value.op >= op.index:
                 value.op, value.kind = None, "constant"
+        self.variables = {name: value for name, value in self.variables.items() if value.kind == "output"}
 
     def end_vjp(self, op: OpRecord, dy: Array, gradients: Gradients) -> None:
         """Record the gradient that a vjp received, and those that it returned."""
         self.events.append(Event(BACKWARD, op))
         if not op.output.terms:  # backward starts here
             op.output.gradient, op.output.gradient_stats = dy, stats_of(dy)
+            if self.watcher is not None:
+                own = list(filter(is_own, calling_frames(sys._getframe(1), self.watcher)))
+                self.learn_variable(first_name(lambda held: self.output_in(held) is op.output, own), op.output)
         for slot, (value, wanted, gradient) in enumerate(zip(op.inputs, op.wanted, gradients, strict=False)):
             if wanted and gradient is not None:
                 value.receive(op.index, slot, gradient)
@@ -145,12 +155,35 @@ class Trace(Recording, AbstractContextManager["Trace"]):
             self.new_value(self.names.name_of(array) or variable_of(x, frames) or argument, "constant", array)
         return self.by_array[id(array)]
 
+    def output_in(self, held: Any) -> Value | None:
+        """The op's output that an object is the tensor of."""
+        value = self.by_array.get(id(held.data)) if isinstance(held, Tensor) else None
+        return value if value is not None and value.kind == "output" else None
+
+    def learn_variable(self, name: str | None, output: Value) -> None:
+        """Record that a variable holds an op's output."""
+        if name is not None:
+            self.variables[name] = output
+            output.variable = output.variable or name
+
+    def learn_variables(self, variables: Mapping[str, Any]) -> None:
+        """Record which of a function's or a module's variables hold outputs."""
+        for name, held in named_objects(variables):
+            output = self.output_in(held)
+            if output is not None and variables.get(name, held) is held:  # a key may have a variable's name
+                self.learn_variable(name, output)
+
     def leaf_name(self, x: Tensor, frames: list[FrameType]) -> str:
         """A name for a leaf: its model's, else a variable's, else a number."""
-        name = self.names.name_of(x.data) or variable_of(x, frames)
-        if name is None and id(x.data) in self.by_array:  # a recomputed block has new leaves
-            name = self.by_array[id(x.data)].name
-        return name or f"leaf {1 + sum(value.kind == 'leaf' for value in self.values)}"
+        if name := self.names.name_of(x.data):
+            return name
+        if name := variable_of(x, frames):
+            # A function's argument may be another leaf in each call.
+            taken = any(value.name == name and value.array is not x.data for value in self.values)
+            return f"{name} {len(self.values)}" if taken else name
+        if id(x.data) in self.by_array:  # a recomputed block has new leaves
+            return self.by_array[id(x.data)].name
+        return f"leaf {1 + sum(value.kind == 'leaf' for value in self.values)}"
 
     def new_value(
         self, name: str, kind: Literal["output", "leaf", "constant"], array: Array, op: int | None = None
@@ -226,6 +259,8 @@ def trace(parameters: Mapping[str, Tensor] | None = None) -> Trace:
         with tg.reference_only(), trace() as t:
 
     parameters are names for your own tensors.  A GPT's names are found where its methods are called.  A tensor or
-    array without a name takes the name of the variable that refers to it, or else of the op's argument.
+    array without a name takes the name of the variable that refers to it, or else of the op's argument.  An op's
+    output is also found by the variable that held it when it went into another op, when backward began at it, or when
+    the block ended.
     """
     return Trace(parameters)

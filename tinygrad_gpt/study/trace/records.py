@@ -37,6 +37,7 @@ class Value:
     terms: list[Term] = field(default_factory=list)
     gradient: Array | None = None  # the sum of the terms; for the loss, the gradient that backward started with
     gradient_stats: Stats | None = None
+    variable: str | None = None  # that held an op's output, the first one that was seen
 
     def receive(self, op: int, slot: int, array: Array) -> None:
         """Add one more term, as the tape adds it."""
@@ -91,13 +92,21 @@ class Recording:
     ops: list[OpRecord] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
+    variables: dict[str, Value] = field(default_factory=dict)  # the last output that each variable was seen to hold
 
     def __getitem__(self, name: str) -> Value:
-        """The value of this name: a parameter's, or that of an op's output, as the tree shows it."""
+        """The value of this name: a parameter's, or that of an op's output, as the tree shows it; else a variable's.
+
+        Of a variable that held several outputs, the last one.
+        """
         for value in self.values:
             if value.name == name:
                 return value
-        raise KeyError(f"no value is called {name!r}: names are in [value.name for value in t.values]")
+        if name in self.variables:
+            return self.variables[name]
+        raise KeyError(
+            f"no value is called {name!r}: names are in [value.name for value in t.values], and in t.variables"
+        )
 
     @property
     def loss(self) -> Value | None:

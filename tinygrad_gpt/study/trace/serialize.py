@@ -72,6 +72,7 @@ def _op(op: OpRecord) -> dict[str, Any]:
 def _value(value: Value) -> dict[str, Any]:
     return {
         "name": value.name,
+        "variable": value.variable,
         "kind": value.kind,
         "op": value.op,
         "stats": _stats(value.stats),

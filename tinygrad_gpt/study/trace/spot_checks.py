@@ -52,7 +52,7 @@ def spot_checks(
     """Check entries of every parameter and every op's output: the one with the largest gradient, and random others.
 
     loss() runs the traced step's forward pass again, on these parameters.  chosen are more entries to check, by the
-    names of values.  Raises ValueError if loss() runs other ops than the trace has.
+    names of values or variables.  Raises ValueError if loss() runs other ops than the trace has.
     """
     checks = []
     with no_grad():
@@ -60,12 +60,18 @@ def spot_checks(
         for value in trace.values:
             if value.gradient is None or not value.gradient.size or _is_recomputed(trace, value):
                 continue
-            entries = dict.fromkeys([*entries_of(value, per_array), *(chosen or {}).get(value.name, [])])
+            entries = dict.fromkeys([*entries_of(value, per_array), *_chosen_of(trace, value, chosen or {})])
             for index in entries:
                 slope = _slope_at(trace, value, index, loss, parameters, step)
                 if slope is not None:
                     checks.append(_check_of(value, index, slope))
     return checks
+
+
+def _chosen_of(trace: Recording, value: Value, chosen: Mapping[str, list[Index]]) -> Iterator[Index]:
+    for name, indices in chosen.items():
+        if name == value.name or trace.variables.get(name) is value:
+            yield from indices
 
 
 def _is_recomputed(trace: Recording, value: Value) -> bool:

@@ -83,7 +83,7 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
         argument = argument_names(op.function, len(op.inputs))[term.slot]
         received.append(Part(op, float(_entry(term.array, at)), entry_sum(computation_of(op), f"d{argument}", at)))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
-    return Why(value.name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
+    return Why(name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
 
 
 def _why_inside(
