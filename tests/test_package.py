@@ -44,6 +44,7 @@ PUBLIC = [
     "read_texts",
     "reference_manual",
     "reference_only",
+    "sample",
     "save_checkpoint",
     "set_num_threads",
     "split_tokens",

@@ -25,6 +25,7 @@ from tinygrad_gpt.sampling import draw as draw
 from tinygrad_gpt.sampling import generate as generate
 from tinygrad_gpt.sampling import greedy as greedy
 from tinygrad_gpt.sampling import probabilities as probabilities
+from tinygrad_gpt.sampling import sample as sample
 from tinygrad_gpt.sampling import uniforms as uniforms
 from tinygrad_gpt.tape import Tensor as Tensor
 from tinygrad_gpt.tape import apply as apply
@@ -76,6 +77,7 @@ __all__ = [
     "read_texts",
     "reference_manual",
     "reference_only",
+    "sample",
     "save_checkpoint",
     "set_num_threads",
     "split_tokens",
