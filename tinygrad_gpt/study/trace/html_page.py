@@ -103,6 +103,7 @@ def _page_data(trace: Recording, checks: Iterable[Check] = ()) -> dict[str, Any]
     functions = {op.name: without_partial(op.function) for op in trace.ops}
     kernels = {op.kernel: op.run for op in trace.ops if op.kernel}
     return {
+        "loss": data["loss"],
         "events": data["events"],
         "ops": [_shorten(entry) | _op_on_page(op) for op, entry in zip(trace.ops, data["ops"], strict=True)],
         "values": [

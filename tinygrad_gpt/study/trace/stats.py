@@ -7,7 +7,7 @@ import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
 
-ROWS, COLUMNS = 40, 96  # of a large array's heat map; a narrow one may have more rows, with as many cells
+ROWS, COLUMNS = 40, 128  # of a large array's heat map; a narrow one may have more rows, with as many cells
 _PERCENT_IN_COLOURS = 99  # of the entries are in the range of the colours; the rest take the last colour
 
 

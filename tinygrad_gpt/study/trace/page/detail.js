@@ -33,7 +33,7 @@ function card(title, v, gradient, ...more) {
     make("h3", {}, title),
     make("p", {}, inWords(stats, gradient)),
     small && make("p", { class: "mono" }, [...array.data].map((x) => exactText(x, array.dtype)).join("  ")),
-    !stats.shape.length && numbersButton(placeOfValue(v), gradient ? "gradient" : "value"),
+    !stats.shape.length && numbersButtons(placeOfValue(v), gradient ? "gradient" : "value"),
     ...more,
     heatMap(
       gradient ? value.gradient_map : value.map,
@@ -297,5 +297,6 @@ function detail() {
     ].filter(Boolean),
   );
   at("detail").hidden = false;
+  at("detail").classList.remove("entry");
   at("detail").scrollTop = 0;
 }

@@ -2,15 +2,15 @@
 
 const LARGEST = 12; // terms that are shown first
 const MORE = 100;
+const STATIONS = 8; // of the way that are shown
 
 const shapeOf = (place) =>
   place.inside === undefined ? values[place.value].stats.shape : (exact.sums[place.op].shapes[place.inside] ?? []);
 const nameOf = (place) =>
   place.inside === undefined ? values[place.value].name : `${values[ops[place.op].output].name}:${place.inside}`;
 const indexText = (index) => (index.length ? `[${index.join(", ")}]` : "");
-const placeText = (place) => nameOf(place) + indexText(place.index);
+const placeText = (place) => (place.gradient ? "d " : "") + nameOf(place) + indexText(place.index);
 const sameArray = (a, b) => a.value === b.value && a.op === b.op && a.inside === b.inside;
-const samePlace = (a, b) => sameArray(a, b) && a.index.join() === b.index.join();
 
 // All arrays by name, those inside ops too
 const places = new Map();
@@ -24,31 +24,72 @@ function isWithin(op, name) {
   return name !== "y" && !(name.startsWith("d") && name.slice(1) in exact.sums[op].arguments);
 }
 
-// "NAME[3, 5]" or "d NAME[3, 5]" as a place; a text that says what is wrong otherwise
+if (data.loss !== null && !places.has("loss")) places.set("loss", { value: data.loss });
+
+// The array that a reader means: by its name, by its variable, or by the end of its name if that is the only one
+function arrayNamed(words) {
+  const name = words.replace("xhat", "x\u0302");
+  const exactly = places.get(name) ?? places.get(values.find((v) => v.variable === name)?.name);
+  if (exactly) return exactly;
+  const names = [...places.keys()].filter((full) => full.endsWith(`.${name}`) || full.endsWith(`:${name}`));
+  if (names.length === 1) return places.get(names[0]);
+  if (!names.length) {
+    const near = [...places.keys()].filter((full) => full.toLowerCase().includes(name.toLowerCase().replaceAll(" ", ""))).slice(0, 3);
+    return `no array is called ${words}${near.length ? `; there are ${near.join(", ")}` : ""}`;
+  }
+  return `${words} may be ${names.slice(0, 4).join(", ")}${names.length > 4 ? ", ..." : ""}`;
+}
+
+// "NAME[3, 5]" or "d NAME[3, 5]" as a place; in place of a token's id there may be its text in quotes.  A text says what is wrong.
 function parsePlace(words) {
-  const [, name, inside] = words.trim().match(/^(?:d )?(.*?)\s*(?:\[([^\]]*)\])?$/);
-  const array = places.get(name) ?? places.get(values.find((v) => v.variable === name)?.name);
-  if (!array) return `no array is called ${name}`;
-  const index = inside ? inside.split(",").map((part) => (/^\s*\d+\s*$/.test(part) ? +part : NaN)) : [];
-  const place = { ...array, index };
+  const [, d, name, inside] = words.trim().match(/^(d )?(.*?)\s*(?:\[(.*)\])?$/);
+  const array = arrayNamed(name);
+  if (typeof array === "string") return array;
+  const place = { ...array, gradient: Boolean(d), index: [] };
   const shape = shapeOf(place);
-  if (inside === undefined) place.index = shape.map(() => 0);
-  else if (!isInside(shape, index)) return `${name} has shape (${shape.join(", ")}): no entry [${inside}]`;
+  place.index = shape.map(() => 0);
+  if (inside !== undefined) {
+    const axes = axesOf(place),
+      parts = inside.match(/'[^']*'|"[^"]*"|[^,]+/g) ?? [];
+    const index = parts.map((part, axis) => numberOf(part.trim(), axes[axis], shape[axis]));
+    if (!isInside(shape, index)) return `${name} has shape (${shape.join(", ")}): no entry [${inside}]`;
+    place.index = index;
+  }
   return isInside(shape, place.index) ? place : `${name} has no entries`;
 }
 
-function open(place, push = true) {
+// An index: a number, from the end if it is negative, or a token's text
+function numberOf(part, axis, size) {
+  if (/^-?\d+$/.test(part)) return +part < 0 ? size + +part : +part;
+  const quoted = /^['"](.*)['"]$/.exec(part);
+  const found = quoted && axis === "token id" && Object.entries(text.vocabulary).find(([, label]) => label === quoted[1]);
+  return found ? +found[0] : NaN;
+}
+
+// Shows an entry.  It is the next station of the way if one came to it by a factor, and begins a new way otherwise.
+// With `stay` the table of numbers stays where it is on the screen; with `table` it is scrolled to.
+function open(place, { next = false, trail = null, push = true, stay = false, table = false } = {}) {
   stop();
-  const last = state.trail.findIndex((p) => samePlace(p, place));
-  if (last >= 0) state.trail.length = last;
-  else if (state.trail.length && sameArray(state.trail.at(-1), place)) state.trail.pop(); // a neighbour is no new step
-  state.trail.push(place);
+  const last = state.trail.at(-1),
+    before = at("detail").querySelector(".numbers")?.getBoundingClientRect().top;
+  if (trail) state.trail = trail;
+  else if (!next) state.trail = [];
+  else if (last && sameArray(last, place) && !last.gradient === !place.gradient) state.trail.pop(); // a neighbour
+  state.trail = [...state.trail, place];
   state.place = place;
   const user = place.inside === undefined ? (values[place.value].op ?? ops.findIndex((op) => op.inputs.includes(place.value))) : place.op;
+  if (at(`op-${user}`)?.hidden) {
+    at("search").value = "";
+    search();
+  }
   if (events[state.event][1] !== user) mark(eventOf.forward.get(user) ?? state.event, true);
   entryView();
+  const numbers = at("detail").querySelector(".numbers");
+  if (numbers && stay && before !== undefined) at("detail").scrollTop += numbers.getBoundingClientRect().top - before;
+  if (numbers && table) numbers.closest("details").scrollIntoView({ block: "start" });
+  (stay ? numbers : at("detail"))?.focus({ preventScroll: true });
   try {
-    if (push) history.pushState(null, "", `#entry=${encodeURIComponent(placeText(place))}`);
+    if (push) history.pushState({ trail: state.trail.slice(0, -1) }, "", `#entry=${encodeURIComponent(placeText(place))}`);
   } catch {
     /* some viewers forbid it */
   }
@@ -62,12 +103,14 @@ function factorChip(op, factor) {
     return make("span", { class: "factor" }, factor.label, !isNumber && make("b", {}, number(factor.value)));
   }
   const name = factor.place ? nameOf(factor.place) : factor.name;
-  const label = factor.form.replace("{}", `${factor.isGradient ? "d " : ""}${name}${indexText(factor.index)}`);
+  const own = factor.form !== "{}" && arrayOf(keyOf(op, factor.name));
+  const entry = own && isInside(own.shape, factor.index) ? ` = ${number(entryOf(own, factor.index))}` : "";
+  const label = factor.form.replace("{}", `${factor.isGradient ? "d " : ""}${name}${indexText(factor.index)}${entry}`);
   const token = tokenOf(factor.place);
   const inside = [make("span", { class: "mono" }, label), token && make("small", {}, token), make("b", {}, number(factor.value))];
   const title = `${label} ${token} = ${exactText(factor.value, factor.dtype)}`;
   if (!factor.place) return make("span", { class: "factor", title }, inside);
-  return make("button", { type: "button", class: "factor", title, onclick: () => open(factor.place) }, inside);
+  return make("button", { type: "button", class: "factor", title, "data-gradient": factor.isGradient || null, onclick: () => open({ ...factor.place, gradient: factor.isGradient }, { next: true }) }, inside);
 }
 
 const signed = (x) => (x > 0 ? "+" : "") + (Number.isFinite(x) ? x.toExponential(5) : exactText(x));
@@ -96,7 +139,7 @@ function sumView(op, name, index, way, computed, dtype) {
         make(
           "td",
           {},
-          make("span", { class: "factors" }, term.factors.map((factor) => factorChip(op, factor))),
+          make("span", { class: "factors" }, term.factors.map((factor, i) => [i > 0 && "·", factorChip(op, factor)])),
           term.way && make("small", { class: "soft" }, term.way),
         ),
       ),
@@ -104,7 +147,7 @@ function sumView(op, name, index, way, computed, dtype) {
     const rest = sum.count - terms.length;
     if (rest > 0) {
       const left = exactSum([sum.total, ...terms.map((term) => -term.value)]);
-      const more = make("button", { type: "button", class: "more" }, `the other ${rest.toLocaleString("en")} terms`);
+      const more = make("button", { type: "button", class: "more" }, rest === 1 ? "one more term" : `the other ${rest.toLocaleString("en")} terms`);
       more.addEventListener("click", () => {
         limit += MORE;
         draw();
@@ -114,6 +157,8 @@ function sumView(op, name, index, way, computed, dtype) {
     body.replaceChildren(...rows);
   };
   draw();
+  const ways = new Map();
+  for (const term of sum.terms(sum.count)) if (term.way) ways.set(term.way, [...(ways.get(term.way) ?? []), term.value]);
   const apart = computed === null || computed === sum.total || !Number.isFinite(computed) ? null : Math.abs(sum.total - computed) / sum.magnitude;
   const foot = make(
     "tfoot",
@@ -129,13 +174,14 @@ function sumView(op, name, index, way, computed, dtype) {
         computed !== null && [
           `; computed: `,
           make("b", {}, exactText(computed, dtype)),
-          apart === null ? (computed === sum.total ? ", equal" : "") : `, ${apart.toExponential(1)} of the terms apart`,
+          apart === null ? (computed === sum.total ? ", equal" : "") : `, relative difference ${apart.toExponential(1)}`,
         ],
       ),
     ),
   );
   const table = make("table", { "data-total": exactText(sum.total, "float64"), "data-count": sum.count }, body, foot);
-  return make("div", { class: "sum" }, by, table);
+  const byWay = ways.size > 1 && sum.count > 2 && [...ways].map(([way, terms]) => `${way} ${signed(exactSum(terms))}`).join(", ");
+  return make("div", { class: "sum" }, by, byWay && make("p", { class: "soft" }, byWay), table);
 }
 
 function missingNumber(name) {
@@ -158,7 +204,7 @@ function valuePart(place) {
     const array = arrayOf(`${place.op}:${place.inside}`);
     return section(
       "Value",
-      array ? big(array, place.index, placeText(place)) : missingNumber(nameOf(place)),
+      array ? big(array, place.index, nameOf(place) + indexText(place.index)) : missingNumber(nameOf(place)),
       sumView(place.op, place.inside, place.index, "forward", null),
     );
   }
@@ -169,7 +215,7 @@ function valuePart(place) {
   const from = { leaf: "A parameter: no op computed it.", constant: "Given: no op computed it." }[value.kind];
   return section(
     "Value",
-    big(array, place.index, placeText(place)),
+    big(array, place.index, nameOf(place) + indexText(place.index)),
     value.op !== null && exact.sums[value.op]
       ? sumView(value.op, "y", place.index, "forward", computed, array.dtype)
       : make("p", { class: "soft" }, from ?? "Computed by ops within this one."),
@@ -177,21 +223,32 @@ function valuePart(place) {
 }
 
 function gradientPart(place) {
-  if (place.inside !== undefined) return null;
+  if (place.inside !== undefined) {
+    const own = `d${place.inside}`,
+      array = own in exact.sums[place.op].shapes && arrayOf(`${place.op}:${own}`);
+    if (!array) return null;
+    return section(
+      "Gradient",
+      big(array, place.index, `${nameOf({ ...place, inside: own })}${indexText(place.index)}`),
+      sumView(place.op, own, place.index, "backward", null),
+    );
+  }
   const array = arrayOf(`${place.value}.gradient`),
     value = values[place.value];
-  if (!value.gradient) return section("Gradient", make("p", { class: "soft" }, "It has no gradient: nothing asks for one."));
+  if (!value.gradient) return section("Gradient", make("p", { class: "soft" }, "It has none: it is a constant of the step, or nothing computed it."));
   if (!array) return section("Gradient", missingNumber(`d ${value.name}`));
-  const parts = exact.received[place.value];
+  const parts = exact.received[place.value].map((part) => {
+    const sent = arrayOf(part.array);
+    return { ...part, dtype: sent?.dtype, sent: sent && entryOf(sent, place.index) };
+  });
+  parts.sort((a, b) => Math.abs(b.sent ?? 0) - Math.abs(a.sent ?? 0));
+  const summary = parts.map((part) => `${signed(part.sent ?? NaN)} (op ${part.op} ${ops[part.op].name})`).join(" ");
   return section(
     "Gradient",
-    big(array, place.index, `d ${placeText(place)}`),
+    big(array, place.index, `d ${nameOf(place)}${indexText(place.index)}`),
     !parts.length && make("p", {}, "Backward starts here, with dLoss/dLoss = 1."),
-    parts.length > 1 && make("p", {}, `The sum of ${parts.length} parts, one from each op that used the value:`),
-    parts.map((part) => {
-      const sent = arrayOf(part.array);
-      return sumView(part.op, `d${part.argument}`, place.index, "backward", sent && entryOf(sent, place.index), sent?.dtype);
-    }),
+    parts.length > 1 && make("p", {}, `One part from each op that used the value: ${summary}`),
+    parts.map((part) => sumView(part.op, `d${part.argument}`, place.index, "backward", part.sent, part.dtype)),
   );
 }
 
@@ -202,8 +259,7 @@ function numbersPart(place) {
   const [side, array] = sides.find(([name]) => name === state.side) ?? sides[0];
   if (!array?.shape.length) return null;
   const choose = (index) => {
-    open({ ...place, index });
-    at("detail").querySelector(".numbers")?.focus({ preventScroll: true });
+    open({ ...place, index }, { next: true, stay: true });
   };
   const tabs =
     sides.length > 1 &&
@@ -226,39 +282,29 @@ function numbersPart(place) {
       ),
     );
   const attention = array.shape.length === 4 && array.shape[2] === array.shape[3] ? squares(array, place, choose) : null;
-  return section(
-    "All numbers",
-    make("div", { class: "tools left" }, tabs, sliceControls(array, place, choose)),
-    attention,
-    numberTable(array, place, choose),
-  );
+  return [
+    section(
+      "All numbers",
+      make("div", { class: "tools left" }, tabs, sliceControls(array, place, choose)),
+      numberTable(array, place, choose),
+    ),
+    attention && section("By head", attention),
+  ];
 }
 
 function trail() {
   if (state.trail.length < 2) return null;
-  const shown = state.trail.slice(-8);
+  const left = Math.max(0, state.trail.length - STATIONS); // out in the middle
+  const shown = [...state.trail.keys()].filter((n) => n === 0 || n > left);
   return make(
     "nav",
     { class: "trail", "aria-label": "Entries on the way here" },
-    shown.map((place, i) =>
-      i === shown.length - 1
-        ? make("span", { "aria-current": "true" }, placeText(place))
-        : [make("button", { type: "button", onclick: () => open(place) }, placeText(place)), " › "],
-    ),
+    shown.map((n) => {
+      const place = state.trail[n];
+      if (n === state.trail.length - 1) return make("span", { "aria-current": "true" }, placeText(place));
+      return [make("button", { type: "button", onclick: () => open(place, { trail: state.trail.slice(0, n) }) }, placeText(place)), n === 0 && left ? " › … › " : " › "];
+    }),
   );
-}
-
-function gotoForm(place) {
-  const input = make("input", { type: "text", "aria-label": "Entry", list: "arrays", spellcheck: "false", autocomplete: "off" });
-  input.value = placeText(place);
-  const wrong = make("span", { class: "bad", role: "alert" });
-  const form = make("form", { class: "goto" }, input, make("button", {}, "Show"), wrong);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const found = parsePlace(input.value);
-    typeof found === "string" ? (wrong.textContent = found) : open(found);
-  });
-  return form;
 }
 
 // The op that made the array, and those that read it
@@ -288,13 +334,14 @@ function entryView() {
       ),
       make("p", { class: "where" }, inAxes(place) || "a single number", usesOf(place)),
       trail(),
-      gotoForm(place),
-      valuePart(place),
-      gradientPart(place),
+      ...(place.gradient ? [gradientPart(place), valuePart(place)] : [valuePart(place), gradientPart(place)]),
       numbersPart(place),
-    ].filter(Boolean),
+    ]
+      .flat()
+      .filter(Boolean),
   );
   at("detail").hidden = false;
+  at("detail").classList.add("entry");
   at("detail").scrollTop = 0;
   for (const region of at("detail").querySelectorAll(".numbers"))
     region.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -311,9 +358,15 @@ function moveEntry(key) {
   if (n > 1) index[n - 2] += by[0];
   index[n - 1] += by[1];
   if (!isInside(shapeOf(place), index)) return true;
-  open({ ...place, index });
-  at("detail").querySelector(".numbers")?.focus({ preventScroll: true });
+  open({ ...place, index }, { next: true, stay: true });
   return true;
+}
+
+// Keys 1 to 9 follow the first factor of the n-th term
+function followTerm(n) {
+  const row = state.place && at("detail").querySelectorAll(".sum tbody tr")[n - 1];
+  const chip = row && ([...row.querySelectorAll("button.factor")].find((b) => b.dataset.gradient) ?? row.querySelector("button.factor"));
+  chip?.click();
 }
 
 // The arrays inside an op, each with a way to its numbers
@@ -338,17 +391,17 @@ function insideSection(i) {
   );
 }
 
-const numbersButton = (place, side) =>
-  isInside(shapeOf(place), place.index) &&
-  make(
-    "button",
-    {
-      type: "button",
-      class: "to-numbers",
-      onclick: () => {
-        state.side = side;
-        open(place);
-      },
-    },
-    "numbers",
-  );
+// Ways to the numbers of an array: to the largest one, and to the table
+function numbersButtons(place, side) {
+  const array = arrayOf(`${place.value}${side === "gradient" ? ".gradient" : ""}`);
+  if (!array || !array.data.length) return null;
+  const show = (index, table) => () => {
+    state.side = side;
+    open({ ...place, index, gradient: side === "gradient" }, { table });
+  };
+  const button = (words, onclick) => make("button", { type: "button", class: "to-numbers", onclick }, words);
+  if (!array.shape.length) return button("why?", show([], false));
+  const largest = indexOfLargest(array);
+  const words = /int|bool/.test(array.dtype) ? null : button(`largest ${number(entryOf(array, largest))}`, show(largest, false));
+  return make("span", {}, words, " ", button("numbers", show(place.index, true)));
+}

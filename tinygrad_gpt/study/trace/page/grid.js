@@ -1,6 +1,7 @@
 // An array's exact numbers as a table, one slice of two axes at a time, and attention by head as squares
 
 const CELLS = 4500; // cells of a table that is drawn whole
+const WIDEST = 9; // digits of a float64 in a table; the title, and the entry itself, have all
 const WINDOW = 60; // rows, and columns, of a part of a larger one
 
 // Row and column of the slice that is shown: the last two axes; a vector is one row
@@ -25,6 +26,12 @@ function range(size, at, whole) {
 function largestOf(array) {
   array.largest ??= array.data.reduce((largest, x) => (Number.isFinite(x) ? Math.max(largest, Math.abs(x)) : largest), 0);
   return array.largest;
+}
+
+function indexOfLargest(array) {
+  let best = 0;
+  for (let n = 1; n < array.data.length; n++) if (Math.abs(array.data[n]) > Math.abs(array.data[best])) best = n;
+  return array.shape.reduceRight(([index, n], size) => [[n % size, ...index], Math.floor(n / size)], [[], best])[0];
 }
 
 // The table of an array around an entry; `choose` is called with the index of a cell that was clicked
@@ -60,8 +67,9 @@ function numberTable(array, place, choose) {
             "data-index": indexOf(row, column).join(","),
             "aria-current": row === i && column === j ? "true" : null,
             style: tint(x, largestOf(array)) || null,
+            title: array.dtype === "float64" ? exactText(x, array.dtype) : null,
           },
-          exactText(x, array.dtype),
+          array.dtype === "float64" ? exactText(+x.toPrecision(WIDEST), array.dtype) : exactText(x, array.dtype),
         ),
       );
     }
@@ -113,7 +121,11 @@ function squares(array, place, choose, marked = true) {
     "div",
     { class: "squares" },
     Array.from({ length: heads }, (_, h) => {
-      const body = Array.from({ length: T }, (_, query) =>
+      const rowsLargest = (query) =>
+        Array.from({ length: T }, (_, key) => Math.abs(entryOf(array, [b, h, query, key])))
+          .filter(Number.isFinite)
+          .reduce((a, x) => Math.max(a, x), 0);
+      const body = Array.from({ length: T }, (_, query) => [query, rowsLargest(query)]).map(([query, largest]) =>
         make(
           "tr",
           {},
@@ -125,7 +137,7 @@ function squares(array, place, choose, marked = true) {
               title: `query ${query} ${label(query)}, key ${key} ${label(key)}: ${exactText(x, array.dtype)}`,
               class: Number.isFinite(x) ? null : "not-finite",
               "aria-current": marked && h === rest[0] && query === rest[1] && key === rest[2] ? "true" : null,
-              style: tint(x, largestOf(array), 90) || null,
+              style: tint(x, largest, 90) || null,
             });
           }),
         ),
@@ -140,7 +152,7 @@ function squares(array, place, choose, marked = true) {
         const cell = event.target.closest("td");
         if (cell) choose(cell.dataset.index.split(",").map(Number));
       });
-      return make("figure", {}, make("figcaption", {}, `head ${h}: queries ↓, keys →`), table);
+      return make("figure", {}, make("figcaption", {}, `head ${h}: queries ↓, keys →; each row has its own scale`), table);
     }),
   );
 }

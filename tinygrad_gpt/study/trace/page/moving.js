@@ -24,13 +24,14 @@ function mark(event, follow = false) {
   if (follow) at(`op-${current}`).scrollIntoView({ block: "center" });
 }
 
-function show(event, follow = false) {
+function show(event, follow = false, remember = true) {
+  const way = state.place ? "pushState" : "replaceState"; // so that Back returns to an entry
   state.place = null;
   mark(event, follow);
   detail();
   const [forward, current] = events[state.event];
   try {
-    history.replaceState(null, "", `#${forward ? "forward" : "backward"}-${current}`);
+    if (remember) history[way](null, "", `#${forward ? "forward" : "backward"}-${current}`);
   } catch {
     /* some viewers forbid it */
   }
@@ -66,6 +67,7 @@ function play() {
 }
 
 function search() {
+  at("wrong").textContent = "";
   const typed = at("search").value.replace(/\[[^\]]*\]?$/, ""); // of NAME[3, 5] the name
   const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;
@@ -78,6 +80,9 @@ function search() {
         .filter((v) => v.op === null)
         .map((v) => v.name),
       values[op.output].name,
+      values[op.output].variable ?? "",
+      op.output === data.loss ? "loss" : "",
+      ...Object.keys(exact.sums[ops.indexOf(op)]?.shapes ?? {}),
       ...op.lines.slice(0, 1).map(lineName),
     ]
       .join(" ")
@@ -107,6 +112,18 @@ function theme(next) {
   for (const canvas of document.querySelectorAll("canvas")) canvas.paint();
 }
 
+// Whether the words are an entry's or an array's, and not of an op: NAME[3, 5], a whole name, or what no op has
+const isEntry = (words, firstOp) => /\[.*\]$/.test(words) || places.has(words.replace(/^d /, "")) || (words && firstOp < 0);
+
+function openFound(words) {
+  const found = parsePlace(words);
+  at("wrong").textContent = typeof found === "string" ? found : "";
+  if (typeof found === "string") return;
+  at("search").value = "";
+  search();
+  open(found);
+}
+
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const inSearch = event.target === at("search");
@@ -115,20 +132,15 @@ function onKey(event) {
       at("search").value = "";
       search();
       at("search").blur();
-      show(state.event);
+      mark(state.event);
     } else if (!at("help").hidden) help();
     else if (state.place) show(state.event);
     else closeDetail();
     return;
   }
   if (inSearch) {
-    const words = at("search").value;
-    if (event.key === "Enter" && (/\[.*\]$/.test(words.trim()) || places.has(words.trim()))) {
-      const found = parsePlace(words);
-      typeof found === "string" ? (at("status").textContent = found) : open(found);
-      return;
-    }
     const first = ops.findIndex((_, i) => !at(`op-${i}`).hidden);
+    if (event.key === "Enter" && isEntry(at("search").value.trim(), first)) return openFound(at("search").value);
     if (event.key === "Enter" && first >= 0) {
       choose(first);
       at(`op-${first}`).focus();
@@ -139,6 +151,8 @@ function onKey(event) {
   if (event.target.closest?.("input, select")) return;
   if (event.target.closest?.(".numbers") && moveEntry(event.key)) return event.preventDefault();
   if (event.target.closest?.("pre, .scrolls") && /^(Arrow|Home|End)/.test(event.key)) return; // they scroll it
+  if (state.place && /^(Arrow|Home|End)/.test(event.key)) return; // they scroll the entry
+  if (/^[1-9]$/.test(event.key)) return followTerm(+event.key);
   const actions = {
     ArrowDown: () => step(1),
     ArrowRight: () => step(1),
@@ -147,6 +161,7 @@ function onKey(event) {
     Home: () => step(-events.length),
     End: () => step(events.length),
     "/": () => at("search").focus(),
+    "?": help,
     b: () => {
       const [forward, i] = events[state.event],
         to = eventOf[forward ? "backward" : "forward"].get(i);
@@ -163,21 +178,24 @@ function openFrom(hash) {
   const [, words] = hash.match(/^#entry=(.*)$/) ?? [];
   const place = words === undefined ? "" : parsePlace(decodeURIComponent(words));
   if (typeof place === "string") return false;
-  open(place, false);
+  open(place, { push: false, trail: history.state?.trail ?? [] });
   return true;
 }
 
 function help() {
   at("help").hidden = !at("help").hidden;
+  if (!at("help").hidden && matchMedia(NARROW).matches) at("detail").hidden = true;
   at("help-button").setAttribute("aria-expanded", String(!at("help").hidden));
   edges();
 }
+
+const toLoss = (value) => (data.loss === null ? value : make("button", { type: "button", onclick: () => open(parsePlace("loss")) }, value));
 
 function start() {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   at("title").textContent = data.title;
   at("facts").append(
-    ...Object.entries(data.facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
+    ...Object.entries(data.facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, name === "loss" ? toLoss(value) : value))),
   );
   if (!events.length) {
     at("status").textContent = "Nothing was recorded.";
@@ -220,8 +238,15 @@ function start() {
   const [, kind, op] = hash.match(/^#(forward|backward)-(\d+)$/) ?? [];
   const event = kind && eventOf[kind].get(+op);
   show(event ?? 0, event !== undefined);
-  addEventListener("popstate", () => openFrom(location.hash));
-  if (!openFrom(hash) && matchMedia("(max-width: 56rem)").matches && event === undefined) at("detail").hidden = true;
+  addEventListener("popstate", () => {
+    const [, kind, op] = location.hash.match(/^#(forward|backward)-(\d+)$/) ?? [];
+    if (kind && eventOf[kind].has(+op)) show(eventOf[kind].get(+op), true, false);
+    else openFrom(location.hash);
+  });
+  matchMedia(NARROW).addEventListener("change", (narrow) => {
+    if (!narrow.matches) at("detail").hidden = false; // only a sheet can be closed
+  });
+  if (!openFrom(hash) && matchMedia(NARROW).matches && event === undefined) at("detail").hidden = true;
 }
 
 start();

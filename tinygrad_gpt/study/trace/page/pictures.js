@@ -6,11 +6,12 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const { ops, values } = data;
 const events = data.events.map((event) => [event.way === "forward", event.op]);
+const NARROW = "(max-width: 56rem)"; // where the details are a sheet over the model
 const at = (id) => document.getElementById(id);
 const state = {
   event: 0,
   open: {
-    ...{ Value: true, Gradient: true, Formula: true, "Inside the op": true, "All numbers": true },
+    ...{ Value: true, Gradient: true, Formula: true, "Inside the op": true, "All numbers": true, "By head": true },
     ...{ "Spot checks": true, "Kept for backward": true },
   },
   theme: "auto",
@@ -155,8 +156,8 @@ function heatMap(map, stats, title, gradient = false, place = null) {
     canvas.classList.add("exact");
     canvas.addEventListener("click", (event) => {
       state.side = gradient ? "gradient" : "value";
-      open({ ...place, index: entryInCell(array, map, ...cellAt(event)) });
+      open({ ...place, gradient, index: entryInCell(array, map, ...cellAt(event)) });
     });
   }
-  return make("figure", {}, canvas, make("figcaption", {}, caption, key, place && numbersButton(place, gradient ? "gradient" : "value")));
+  return make("figure", {}, canvas, make("figcaption", {}, caption, key, place && numbersButtons(place, gradient ? "gradient" : "value")));
 }

@@ -58,37 +58,41 @@ function inParts(place) {
   return "";
 }
 
-// The token that a factor's entry is at, in short
+// The tokens that a factor's entry is at, in short; where there are two, what each is
+const SHORT = { position: "at", "key position": "key", "token id": "token" };
 function tokenOf(place) {
   if (!text || !place) return "";
   const axes = axesOf(place);
-  const tokens = place.index.map((i, axis) => tokenAt(axes, axis, i, place.index)).filter(Boolean);
-  return tokens.join(" ");
+  const tokens = place.index.map((i, axis) => [axes[axis], tokenAt(axes, axis, i, place.index)]).filter(([, token]) => token);
+  if (tokens.length > 1) return tokens.map(([axis, token]) => `${SHORT[axis]} ${token}`).join(" ");
+  if (axes.length === 2 && axes[1] === "position" && tokens.length)
+    return `${tokens[0][1]} → ${tokenText(text.targets[place.index[0]][place.index[1]])}`; // a number of the loss
+  return tokens[0]?.[1] ?? "";
 }
 
 function textPanel() {
   if (!text) return null;
-  const rows = text.ids.map((ids, row) =>
+  const rows = text.ids.map((ids, row) => [
+    make("small", {}, `row ${row}`),
     make(
-      "tr",
-      {},
-      make("th", { scope: "row" }, `row ${row}`),
+      "ol",
+      { "aria-label": `Row ${row}` },
       ids.map((id, position) =>
         make(
-          "td",
+          "li",
           {},
           make("small", {}, position),
           make("b", {}, tokenText(id)),
           make("small", {}, id),
-          make("span", { class: "target", title: `target, token ${text.targets[row][position]}` }, `→ ${tokenText(text.targets[row][position])}`),
+          make("span", { class: "target" }, `→ ${tokenText(text.targets[row][position])}`),
         ),
       ),
     ),
-  );
+  ]);
   return make(
     "details",
-    { class: "text", open: !matchMedia("(max-width: 56rem)").matches },
+    { class: "text", open: !matchMedia(NARROW).matches },
     make("summary", {}, "The text: position, token, id → target"),
-    make("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "The text" }, make("table", {}, make("tbody", {}, rows))),
+    make("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "The text" }, rows),
   );
 }
