@@ -91,7 +91,7 @@ def test_an_entry_as_text():
             "x[0, 1] = -2.0 (float64)",
             "",
             "d x[0, 1] = 0.5 (float64)",
-            f"  by matmul 0, {line}:  da[i,k] = Σ dy[i,o] b[k,o]   (1 term)",
+            f"  by matmul 0, {line}:  da[n,i] = Σ dy[n,o] b[i,o]   (1 term)",
             "    +5.000000e-01 = d matmul[0, 0] 1 · w[1, 0] 0.5",
             "    +5.000000e-01   the sum in float64; computed: +5.000000e-01, equal",
         ]

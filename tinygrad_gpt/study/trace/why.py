@@ -157,14 +157,16 @@ def _part_lines(found: Why, part: Part, limit: int) -> Iterator[str]:
     if n > limit:
         rest = part.sum.total - sum(term.value for term in terms_shown)
         yield f"    {rest:+.6e}   the other {n - limit:,} terms"
-    if part.number is not None:
-        total = f"    {part.sum.total:+.6e}   the sum in float64; computed: {part.number:+.6e}"
-        if part.number == part.sum.total:
-            yield f"{total}, equal"
-        elif not math.isfinite(part.number):
-            yield total
-        else:
-            yield f"{total}, {abs(part.sum.total - part.number) / part.sum.sum_of_magnitudes:.1e} apart"
+    total = f"    {part.sum.total:+.6e}   the sum in float64"
+    if part.number is None:
+        yield total
+    elif part.number == part.sum.total:
+        yield f"{total}; computed: {part.number:+.6e}, equal"
+    elif not math.isfinite(part.number):
+        yield f"{total}; computed: {part.number:+.6e}"
+    else:
+        apart = abs(part.sum.total - part.number) / part.sum.sum_of_magnitudes
+        yield f"{total}; computed: {part.number:+.6e}, {apart:.1e} apart"
 
 
 def _factor_text(found: Why, op: OpRecord, factor: Factor) -> str:
