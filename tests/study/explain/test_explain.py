@@ -160,11 +160,11 @@ def test_wrong_gradients_that_people_write_are_marked(name, op, wrong):
 
 
 def preformatted(explanation):
-    """The lines of a page that stand as they were written: formulas, doctests, code."""
+    """The lines of a page that stand as they were written: formulas, doctests, sums, code."""
     lines = [
         line for block in blocks(explanation.docstring) if block.kind in ("formula", "doctest") for line in block.lines
     ]
-    lines += explanation.code.splitlines()
+    lines += explanation.sums.splitlines() + explanation.code.splitlines()
     steps = [step for worked in explanation.examples for step in (*worked.forward, *worked.backward)]
     return {f"    {line}".rstrip() for line in lines + [line for step in steps for line in step.source.splitlines()]}
 
@@ -199,6 +199,7 @@ def test_a_page_has_all_of_it(name):
         "Gradient.",
         "Shapes.",
         "Check.",
+        "Entry by entry",
         "The code, tinygrad_gpt/ops/",
         f"def {name}(",
         "= vjp(d",

@@ -114,8 +114,8 @@ def align_sums(text: str) -> str:
     rows = []
     for left, lines in _split_sums(text):
         for i, line in enumerate(lines):
-            term, _, way = line.partition("#")
-            rows.append((_plain(left) if i == 0 else "", ("" if i else "= ") + _plain(term), way.strip()))
+            term, hash_sign, way = line.partition("#")
+            rows.append((_plain(left) if i == 0 else "", ("" if i else "= ") + _plain(term), hash_sign + way))
     left_width, term_width = (max(_width(row[column]) for row in rows) for column in (0, 1))
     return "\n".join(
         f"{_padded(left, left_width)} {_padded(term, term_width)}   {way}".rstrip() for left, term, way in rows

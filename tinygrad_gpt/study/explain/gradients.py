@@ -15,13 +15,23 @@ from pathlib import Path
 from tinygrad_gpt import ops
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.study.explain.docstrings import Block, blocks
-from tinygrad_gpt.study.explain.explanation import IN_NUMBERS, OPS, OTHER_MEANS, Explanation, explain, purpose
+from tinygrad_gpt.study.explain.explanation import (
+    ENTRY_BY_ENTRY,
+    HOW_TO_READ_SUMS,
+    IN_NUMBERS,
+    OPS,
+    OTHER_MEANS,
+    Explanation,
+    explain,
+    purpose,
+)
 from tinygrad_gpt.study.explain.tex import formula
 from tinygrad_gpt.study.explain.text import HEAD, comparison_rows, farthest_row, worked_text
 
 _FOLDER = "docs/gradients"
 _WIDTH = 100  # columns of the numbers
 _WRITTEN = "<!-- Written by `python -m tinygrad_gpt.study.explain.gradients`; edit the op, not this page. -->\n"
+_MORE_ON_SUMS = "[More on this notation](../trace.md#how-to-read-the-formula)."
 _INTRODUCTION = f"""# Every gradient
 
 {_WRITTEN}
@@ -58,6 +68,7 @@ def page(explanation: Explanation) -> str:
     """The page of an op."""
     parts = [f"# {explanation.name}\n", _WRITTEN, _navigation(explanation)]
     parts += [_block_markdown(block) for block in blocks(explanation.docstring)]
+    parts += [f"## {ENTRY_BY_ENTRY}\n", _fenced("text", explanation.sums), f"{HOW_TO_READ_SUMS} {_MORE_ON_SUMS}\n"]
     parts += ["## The code\n", _fenced("python", explanation.code)]
     if explanation.uses:
         parts += [f"It calls {', '.join(f'[{name}]({name}.md)' for name in explanation.uses)}.\n"]
