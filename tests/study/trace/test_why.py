@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.study.trace.test_trace import models, seeds, step
+from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.study.trace.recorder import trace
-from tinygrad_gpt.tape import Tensor
+from tinygrad_gpt.tape import Tensor, apply
 
 
 def recorded(config, seed, **settings):
@@ -98,6 +99,19 @@ def test_an_entry_as_text():
     )
     assert "matmul[0, 0] = 2.0 (float64)\n  by matmul 0" in str(t.why("matmul", (0, 0)))
     assert str(t.why("sum", ())).endswith("d sum = 1.0 (float64)\n  backward started here")
+
+
+def test_an_array_inside_an_op_has_a_total_but_no_computed_number():
+    x = Tensor(np.array([[1.0, 3.0]]), requires_grad=True)
+    with trace() as t:
+        apply(ops.layer_norm, x, Tensor(np.ones(2)), Tensor(np.zeros(2)))
+    assert str(t.why("layer_norm:mean", (0,))).splitlines() == [
+        "layer_norm:mean[0]",
+        f"  by layer_norm 0, {t.ops[0].lines[0]}:  mean[n] = Σ x[n,c] 1/2   (2 terms)",
+        "    +1.500000e+00 = x[0, 1] 3 · 1/2",
+        "    +5.000000e-01 = x[0, 0] 1 · 1/2",
+        "    +2.000000e+00   the sum in float64",
+    ]
 
 
 def test_a_value_that_is_used_twice_has_a_part_from_each_use():

@@ -102,8 +102,11 @@ class CallSums:
     @property
     def numbers(self) -> dict[str, float]:
         """The factors that are in no array, by their labels."""
-        factors = [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
-        return {factor.label: self._number(factor.label) for factor in factors if isinstance(factor, Number)}
+        return {factor.label: self._number(factor.label) for factor in self._factors if isinstance(factor, Number)}
+
+    @property
+    def _factors(self) -> list[Entry | Number]:
+        return [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
 
     def _number(self, label: str) -> float:
         return self.rules.numbers[label] if label in self.rules.numbers else float(Fraction(label))
@@ -111,14 +114,12 @@ class CallSums:
     def _infer_sizes(self) -> None:
         """Each letter's size, from the shapes of the arrays that it is an index of."""
         entries = [Entry(pattern.name, pattern.index) for pattern in self.patterns]
-        factors = [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
-        entries += [factor for factor in factors if isinstance(factor, Entry) and factor.form == "{}"]
+        entries += [factor for factor in self._factors if isinstance(factor, Entry) and factor.form == "{}"]
         known = -1
         while known < len(self.sizes):
             known = len(self.sizes)
             for entry in entries:
-                shape = self.shape(entry.name)
-                if shape is not None and len(shape) == len(entry.index):
+                if (shape := self.shape(entry.name)) is not None:
                     for item, size in zip(entry.index, shape, strict=True):
                         self._learn(item, size)
 
