@@ -84,7 +84,7 @@ def test_the_sums_of_the_docstring():
         ("x[i0,i]", Entry("x", ("i0", "i"))),
         ("x[i',i]", Entry("x", ("i'", "i"))),
         ("x̂[i]", Entry("x̂", ("i",))),
-        ("arrays[1][i]", Entry("arrays[1]", ("i",))),
+        ("array 1[i]", Entry("array 1", ("i",))),
         ("qkv[i,(2 h d)]", Entry("qkv", ("i", Group((2, "h", "d"))))),
         ("x[(h d)]", Entry("x", (Group(("h", "d")),))),
         ("table[ids[i,t],c]", Entry("table", (Lookup("ids", ("i", "t")), "c"))),

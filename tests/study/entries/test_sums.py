@@ -1,6 +1,5 @@
 """Every entry's sum is what the op computes: forward and backward, for every op, on every case that its laws draw."""
 
-import inspect
 import math
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.ops.cases import CASES
 from tinygrad_gpt import ops
+from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.laws.ops.assertions import distinct_dy
 from tinygrad_gpt.study.entries import Computation, entry_sum, names_of
 from tinygrad_gpt.study.entries.notation import Entry, Group, Lookup
@@ -21,11 +21,7 @@ SUTS = [sut for suts in CASES.values() for sut in suts if sut.op in ops.ALL_OPS]
 
 def call_of(sut, arrays, settings, seed):
     """A case as a call with a gradient, and the gradients of the inputs by name."""
-    parameters = list(inspect.signature(sut.op).parameters.values())
-    if parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
-        names = [f"{parameters[0].name}[{i}]" for i in range(len(arrays))]
-    else:
-        names = [parameter.name for parameter in parameters[: len(arrays)]]
+    names = argument_names(sut.op, len(arrays))  # as in a trace
     y, vjp = sut.op(*arrays, **settings)
     y = np.asarray(y)
     dy = distinct_dy(seed, y)

@@ -13,6 +13,8 @@ from tests.study.trace.test_trace import models, seeds, step
 from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.study.explain.examples import EXAMPLES
+from tinygrad_gpt.study.explain.explanation import OPS
 from tinygrad_gpt.study.trace.recorder import trace
 from tinygrad_gpt.tape import Tensor, apply
 
@@ -57,6 +59,26 @@ def test_every_factor_is_the_entry_that_it_names(config, seed, data):
         array = t[name].gradient if gradient else t[name].array
         entry = array[tuple(int(i) for i in at.split(", "))]
         assert float(number) == pytest.approx(float(entry), rel=1e-4, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_op_can_be_asked_about(name):
+    """By the names that its arrays have in a trace, such as "array 0" of concatenate."""
+    example = EXAMPLES[name][0]
+    with trace() as t:
+        arrays = [
+            Tensor(x, requires_grad=True) if x.dtype.kind == "f" and name not in example.constants else x
+            for name, x in example.arrays(None).items()
+        ]
+        apply(OPS[name], *arrays, **example.settings).sum().backward()
+    op = t.ops[0]
+    parts = [t.why(op.output.name, (0,) * len(op.output.stats.shape)).made]
+    for value in op.inputs:
+        if value.terms:
+            parts += t.why(value.name, (0,) * len(value.stats.shape)).received
+    assert len(parts) > 1
+    for part in parts:
+        assert part.sum.total == pytest.approx(part.number, rel=1e-9, abs=1e-12)
 
 
 def test_from_a_weights_gradient_one_can_walk_to_the_loss():

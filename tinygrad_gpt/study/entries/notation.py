@@ -28,7 +28,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-_NAME = re.compile(r"[^\W\d_][\w\u0302]*(?:\[\d+\](?=\[))?(?=\[)")  # x̂ is a name; arrays[0] is one before an index
+_NAME = re.compile(r"[^\W\d_][\w\u0302]*(?: \d+)?(?=\[)")  # before an index; also x̂ and array 0
+_REST_OF_NAME = re.compile(r" \d+\[")
 _LETTER = re.compile(r"[a-z]\d*'*")  # also i0 or j'
 _COMPARISON = re.compile(r"(.+?) ?(<=|>=|=|<|>) ?(.+)")
 
@@ -235,9 +236,9 @@ def _parse_item(text: str, wide: Mapping[str, int]) -> tuple[Item, ...]:
 def _split(text: str, separator: str) -> list[str]:
     """The parts of a text between separators that are not in brackets."""
     parts, depth = [""], 0
-    for character in text:
+    for i, character in enumerate(text):
         depth += (character in "([{") - (character in ")]}")
-        if character == separator and not depth:
+        if character == separator and not depth and not _REST_OF_NAME.match(text, i):
             parts.append("")
         else:
             parts[-1] += character
