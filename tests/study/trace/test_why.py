@@ -136,6 +136,14 @@ def test_an_array_inside_an_op_has_a_total_but_no_computed_number():
     ]
 
 
+def test_an_array_inside_an_op_has_the_ops_name_if_one_can_ask_for_it():
+    x = Tensor(np.array([[1.0, 3.0]]), requires_grad=True)
+    with trace() as t:
+        apply(ops.cross_entropy, x, np.array([0])).backward()
+    assert "+2.126928e+00 = cross_entropy:nll[0] 2.12693 · 1/1" in str(t.why("cross_entropy", ()))
+    assert "+3.126928e+00 = lse[0] 3.12693   ln Σ e^logits" in str(t.why("cross_entropy:nll", (0,)))
+
+
 def test_a_value_that_is_used_twice_has_a_part_from_each_use():
     x = Tensor(np.array([2.0]), requires_grad=True)
     with trace() as t:
