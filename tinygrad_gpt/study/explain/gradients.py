@@ -43,9 +43,9 @@ y, vjp = gelu(x)
 (dx,) = vjp(dy)
 ```
 
-Here is each of them: its formula and derivation, its code, and its gradient worked out line by line in small numbers,
-beside what the complex step and central differences give. `tinygrad-gpt explain gelu` shows the same in the terminal,
-and `--seed 1` with other numbers.
+Here is each of them: its formula and derivation, every entry as a sum, its code, and its gradient worked out line by
+line in small numbers, beside what the complex step and central differences give. `tinygrad-gpt explain gelu` shows the
+same in the terminal, and `--seed 1` with other numbers.
 """
 
 
