@@ -58,7 +58,7 @@ AN_OP = {  # the file's name, as the row has it: (text before which the new text
     "rules/__init__.py": [
         (
             "    ops.log: ",
-            '    ops.cube: arithmetic.function("{}³", lambda x: x**3, "3 {}²", lambda x: 3 * x * x),\n',
+            '    ops.cube: arithmetic.function("{}³", lambda x: x**3, "3{}²", lambda x: 3 * x * x),\n',
         )
     ],
     "tests/ops/cases.py": [('    "exp": (', '    "cube": (elementwise("cube", lambda x: x**3, numbers),),\n')],
@@ -224,8 +224,8 @@ def test_an_op_that_follows_its_row_passes_the_generic_tests(copy):
 @pytest.mark.slow
 @pytest.mark.parametrize("left_out", [1, 2, 3, 4, 5])
 def test_an_op_that_leaves_out_one_thing_of_the_row_is_told(copy, left_out):
-    if list(AN_OP)[left_out : left_out + 1] in (["ops/__init__.py"], ["examples.py"]):  # the pages cannot be written
-        with pytest.raises(AssertionError, match=r"Error: .*'cube'"):
+    if list(AN_OP)[left_out : left_out + 1] in (["ops/__init__.py"], ["examples.py"], ["rules/__init__.py"]):
+        with pytest.raises(AssertionError, match=r"Error: .*\bcube\b"):  # the pages cannot be written
             add_op(copy, left_out)
         return
     add_op(copy, left_out)

@@ -1,6 +1,5 @@
 """Every entry's sum is what the op computes: forward and backward, for every op, on every case that its laws draw."""
 
-import inspect
 import math
 
 import numpy as np
@@ -10,20 +9,19 @@ from hypothesis import strategies as st
 
 from tests.ops.cases import CASES
 from tinygrad_gpt import ops
+from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.laws.ops.assertions import distinct_dy
 from tinygrad_gpt.study.entries import Computation, entry_sum, names_of
+from tinygrad_gpt.study.entries.notation import Entry, Group, Lookup
 from tinygrad_gpt.study.entries.rules import RULES
+from tinygrad_gpt.study.entries.sums import sums_of
 
 SUTS = [sut for suts in CASES.values() for sut in suts if sut.op in ops.ALL_OPS]
 
 
 def call_of(sut, arrays, settings, seed):
     """A case as a call with a gradient, and the gradients of the inputs by name."""
-    parameters = list(inspect.signature(sut.op).parameters.values())
-    if parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
-        names = [f"{parameters[0].name}[{i}]" for i in range(len(arrays))]
-    else:
-        names = [parameter.name for parameter in parameters[: len(arrays)]]
+    names = argument_names(sut.op, len(arrays))  # as in a trace
     y, vjp = sut.op(*arrays, **settings)
     y = np.asarray(y)
     dy = distinct_dy(seed, y)
@@ -76,6 +74,46 @@ def test_a_factor_stands_where_it_says(sut, data):
         for factor in term.factors:
             if factor.name in arrays and factor.form == "{}":
                 assert factor.value == arrays[factor.name][factor.index], factor.label()
+
+
+@pytest.mark.parametrize("sut", SUTS, ids=lambda sut: sut.name)
+@given(data=st.data())
+def test_every_sum_is_of_an_array_of_the_call(sut, data):
+    """The arrays inside the op are computed as a whole, too; then an entry's sum is the entry there."""
+    call, gradients = drawn(data, sut)
+    sums = sums_of(call)
+    inside = [name for name in names_of(call) if name in sums.inside]
+    assert set(names_of(call)) <= {"y", *inside, *(f"d{name}" for name, grad in gradients.items() if grad is not None)}
+    for name in inside:
+        array = sums.array(name)
+        assert sums.shape(name) == array.shape
+        index = entries_of(data, array.shape)
+        if np.isinf(array[index]):
+            assert entry_sum(call, name, index).total == array[index]
+        else:
+            scale = 1e-9 * np.abs(array).max(initial=0, where=np.isfinite(array))  # a sum of rounding errors is not 0
+            assert entry_sum(call, name, index).total == pytest.approx(array[index], rel=1e-9, abs=scale), name
+
+
+@pytest.mark.parametrize("sut", SUTS, ids=lambda sut: sut.name)
+@given(data=st.data())
+def test_an_index_covers_its_axis(sut, data):
+    """Every letter has the size of the axis that it is an index of; so has a group, or it has a whole part of it."""
+    call, _ = drawn(data, sut)
+    sums = sums_of(call)
+    factors = [factor for pattern in sums.patterns for term in pattern.terms for factor in term.factors]
+    shapes = [(sums.shape(pattern.name), pattern.index) for pattern in sums.patterns]
+    shapes += [(sums.array(factor.values).shape, factor.index) for factor in factors if isinstance(factor, Entry)]
+    for shape, index in shapes:
+        assert len(shape) == len(index)
+        for item, size in zip(index, shape, strict=True):
+            if isinstance(item, Group):
+                part = math.prod(sums.sizes[letter] for letter in item.items if isinstance(letter, str))
+                parts = size // part if part else 1
+                assert part * parts == size
+                assert item.items[0] in range(parts) if isinstance(item.items[0], int) else parts == 1
+            elif not isinstance(item, Lookup):
+                assert item in range(size) if isinstance(item, int) else sums.sizes[item] == size
 
 
 def test_every_op_has_rules():
@@ -159,6 +197,15 @@ def test_a_diverged_step_has_sums_too(op, arrays, settings, total):
     for name, grad in grads.items():
         if grad is not None:
             entry_sum(call, f"d{name}", (0,) * grad.ndim).terms()
+
+
+def test_the_arrays_inside_a_loss_are_0_in_an_ignored_row():
+    inputs = {"logits": np.array([[1.0, 2.0], [math.nan, 3.0]]), "targets": np.array([1, 7])}
+    settings = {"ignore_index": 7}
+    call = Computation(ops.cross_entropy, inputs, settings, ops.cross_entropy(*inputs.values(), **settings)[0])
+    sums = sums_of(call)
+    assert sums.array("nll")[1] == entry_sum(call, "nll", (1,)).total == 0
+    assert sums.array("p")[1].tolist() == [entry_sum(call, "p", (1, v)).total for v in range(2)] == [0, 0]
 
 
 def test_terms_come_by_size():

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -160,11 +161,11 @@ def test_wrong_gradients_that_people_write_are_marked(name, op, wrong):
 
 
 def preformatted(explanation):
-    """The lines of a page that stand as they were written: formulas, doctests, code."""
+    """The lines of a page that stand as they were written: formulas, doctests, sums, code."""
     lines = [
         line for block in blocks(explanation.docstring) if block.kind in ("formula", "doctest") for line in block.lines
     ]
-    lines += explanation.code.splitlines()
+    lines += explanation.sums.splitlines() + explanation.code.splitlines()
     steps = [step for worked in explanation.examples for step in (*worked.forward, *worked.backward)]
     return {f"    {line}".rstrip() for line in lines + [line for step in steps for line in step.source.splitlines()]}
 
@@ -199,6 +200,7 @@ def test_a_page_has_all_of_it(name):
         "Gradient.",
         "Shapes.",
         "Check.",
+        "Entry by entry",
         "The code, tinygrad_gpt/ops/",
         f"def {name}(",
         "= vjp(d",
@@ -207,6 +209,24 @@ def test_a_page_has_all_of_it(name):
         assert word in text
     words = set(text.split())
     assert set((explain(name).docstring).split()) - words <= {"..."}  # not a word of the derivation is lost
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_a_page_has_the_sum_of_each_array(name):
+    explanation = explain(name)
+    lefts = {re.match(r"[^ \[]*", line)[0] for line in explanation.sums.splitlines()}
+    assert {"y", *(name for name, grad in explanation.examples[0].gradients.items() if grad is not None)} <= lefts
+    assert textwrap.indent(explanation.sums, "    ") in str(explanation)
+
+
+def test_sums_are_in_index_notation():
+    assert explain("linear").sums.splitlines() == [
+        "y[n,o]       = Σ x[n,i] weight[i,o]",
+        "             + bias[o]                 # the bias",
+        "dx[n,i]      = Σ dy[n,o] weight[i,o]",
+        "dweight[i,o] = Σ x[n,i] dy[n,o]",
+        "dbias[o]     = Σ dy[n,o]",
+    ]
 
 
 def test_an_op_is_known_by_any_spelling_and_by_itself():

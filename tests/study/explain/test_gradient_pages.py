@@ -35,10 +35,17 @@ def test_every_op_has_a_page_that_the_index_leads_to(wanted):
     assert set(re.findall(r"\]\((\w+)\.md\)", wanted["README.md"])) == set(OPS)
 
 
+def anchors(file):
+    headings = re.findall(r"(?m)^#+ (.+)$", file.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere(wanted):
     for name, text in wanted.items():
         for target in re.findall(r"\]\(([^)]+)\)", re.sub(r"(?ms)^```.*?^```$", "", text)):
-            assert (FOLDER / target).exists(), f"{name}: {target}"
+            file, _, heading = target.partition("#")
+            assert (FOLDER / file).exists(), f"{name}: {target}"
+            assert not heading or heading in anchors(FOLDER / file), f"{name}: {target}"
 
 
 def test_writing_and_then_checking(tmp_path, capsys):

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.study.trace.test_trace import models, seeds, step
+from tinygrad_gpt import ops
 from tinygrad_gpt.kernels import reference_only
 from tinygrad_gpt.nn import GPT, GPTConfig
+from tinygrad_gpt.study.explain.examples import EXAMPLES
+from tinygrad_gpt.study.explain.explanation import OPS
 from tinygrad_gpt.study.trace.recorder import trace
-from tinygrad_gpt.tape import Tensor
+from tinygrad_gpt.tape import Tensor, apply
 
 
 def recorded(config, seed, **settings):
@@ -58,6 +61,26 @@ def test_every_factor_is_the_entry_that_it_names(config, seed, data):
         assert float(number) == pytest.approx(float(entry), rel=1e-4, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", OPS)
+def test_every_op_can_be_asked_about(name):
+    """By the names that its arrays have in a trace, such as "array 0" of concatenate."""
+    example = EXAMPLES[name][0]
+    with trace() as t:
+        arrays = [
+            Tensor(x, requires_grad=True) if x.dtype.kind == "f" and name not in example.constants else x
+            for name, x in example.arrays(None).items()
+        ]
+        apply(OPS[name], *arrays, **example.settings).sum().backward()
+    op = t.ops[0]
+    parts = [t.why(op.output.name, (0,) * len(op.output.stats.shape)).made]
+    for value in op.inputs:
+        if value.terms:
+            parts += t.why(value.name, (0,) * len(value.stats.shape)).received
+    assert len(parts) > 1
+    for part in parts:
+        assert part.sum.total == pytest.approx(part.number, rel=1e-9, abs=1e-12)
+
+
 def test_from_a_weights_gradient_one_can_walk_to_the_loss():
     t = recorded(GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1), seed=3)
     loss = t.loss.name
@@ -91,13 +114,34 @@ def test_an_entry_as_text():
             "x[0, 1] = -2.0 (float64)",
             "",
             "d x[0, 1] = 0.5 (float64)",
-            f"  by matmul 0, {line}:  da[i,k] = Σ dy[i,o] b[k,o]   (1 term)",
+            f"  by matmul 0, {line}:  da[n,i] = Σ dy[n,o] b[i,o]   (1 term)",
             "    +5.000000e-01 = d matmul[0, 0] 1 · w[1, 0] 0.5",
             "    +5.000000e-01   the sum in float64; computed: +5.000000e-01, equal",
         ]
     )
     assert "matmul[0, 0] = 2.0 (float64)\n  by matmul 0" in str(t.why("matmul", (0, 0)))
     assert str(t.why("sum", ())).endswith("d sum = 1.0 (float64)\n  backward started here")
+
+
+def test_an_array_inside_an_op_has_a_total_but_no_computed_number():
+    x = Tensor(np.array([[1.0, 3.0]]), requires_grad=True)
+    with trace() as t:
+        apply(ops.layer_norm, x, Tensor(np.ones(2)), Tensor(np.zeros(2)))
+    assert str(t.why("layer_norm:mean", (0,))).splitlines() == [
+        "layer_norm:mean[0]",
+        f"  by layer_norm 0, {t.ops[0].lines[0]}:  mean[n] = Σ x[n,c] 1/2   (2 terms)",
+        "    +1.500000e+00 = x[0, 1] 3 · 1/2",
+        "    +5.000000e-01 = x[0, 0] 1 · 1/2",
+        "    +2.000000e+00   the sum in float64",
+    ]
+
+
+def test_an_array_inside_an_op_has_the_ops_name_if_one_can_ask_for_it():
+    x = Tensor(np.array([[1.0, 3.0]]), requires_grad=True)
+    with trace() as t:
+        apply(ops.cross_entropy, x, np.array([0])).backward()
+    assert "+2.126928e+00 = cross_entropy:nll[0] 2.12693 · 1/1" in str(t.why("cross_entropy", ()))
+    assert "+3.126928e+00 = lse[0] 3.12693   ln Σ e^logits" in str(t.why("cross_entropy:nll", (0,)))
 
 
 def test_a_value_that_is_used_twice_has_a_part_from_each_use():

@@ -6,3 +6,4 @@ from tinygrad_gpt.study.entries.entry import Factor as Factor
 from tinygrad_gpt.study.entries.entry import Term as Term
 from tinygrad_gpt.study.entries.sums import entry_sum as entry_sum
 from tinygrad_gpt.study.entries.sums import names_of as names_of
+from tinygrad_gpt.study.entries.sums import sums_text as sums_text

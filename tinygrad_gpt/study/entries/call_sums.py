@@ -32,10 +32,11 @@ _COMPARE: Mapping[str, Callable[[Array, Array], Array]] = {
 
 @dataclass(frozen=True)
 class Rules:
-    """The sums of one call of an op, in the notation of `notation`.
+    """The sums of one call of an op, as a text in the notation of `notation`.
 
-    `inside` makes the arrays that are neither inputs nor y nor dy; a function of an entry is one of them, under the
-    name "e^x".  `sizes` has the letters whose size follows from no shape.
+    `wide` has the number of axes of each wide letter, `sizes` the letters whose size follows from no array's shape.
+    `inside` makes the arrays that are neither inputs nor y nor dy.  A function of an entry is such an array, too: the
+    factor e^x[n] is entry n of "e^x".  `numbers` has the values of factors in braces; a fraction needs none.
     """
 
     text: str
@@ -91,7 +92,7 @@ class CallSums:
             if pattern.name == name:
                 sizes = [self._size(item) for item in pattern.index]
                 return None if None in sizes else tuple(size for size in sizes if size is not None)
-        return self.array(name).shape if name in self._made else None
+        return None
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -101,8 +102,11 @@ class CallSums:
     @property
     def numbers(self) -> dict[str, float]:
         """The factors that are in no array, by their labels."""
-        factors = [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
-        return {factor.label: self._number(factor.label) for factor in factors if isinstance(factor, Number)}
+        return {factor.label: self._number(factor.label) for factor in self._factors if isinstance(factor, Number)}
+
+    @property
+    def _factors(self) -> list[Entry | Number]:
+        return [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
 
     def _number(self, label: str) -> float:
         return self.rules.numbers[label] if label in self.rules.numbers else float(Fraction(label))
@@ -110,35 +114,22 @@ class CallSums:
     def _infer_sizes(self) -> None:
         """Each letter's size, from the shapes of the arrays that it is an index of."""
         entries = [Entry(pattern.name, pattern.index) for pattern in self.patterns]
-        factors = [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
-        entries += [factor for factor in factors if isinstance(factor, Entry) and factor.form == "{}"]
+        entries += [factor for factor in self._factors if isinstance(factor, Entry) and factor.form == "{}"]
         known = -1
         while known < len(self.sizes):
             known = len(self.sizes)
             for entry in entries:
-                shape = self.shape(entry.name)
-                if shape is not None and len(shape) == len(entry.index):
+                if (shape := self.shape(entry.name)) is not None:
                     for item, size in zip(entry.index, shape, strict=True):
                         self._learn(item, size)
 
     def _learn(self, item: Item, size: int) -> None:
-        if isinstance(item, str):
-            if self.sizes.setdefault(item, size) != size:
-                raise AssertionError(f"{self.call.op.__name__}: {item} is {self.sizes[item]} and {size}")
-        elif isinstance(item, Group):
-            unknown = [part for part in item.items if self._size(part) is None]
-            if len(unknown) == 1 and not isinstance(item.items[0], int):
-                rest = math.prod(self._size(part) or 1 for part in item.items if part is not unknown[0])
-                self._learn(unknown[0], size // rest if rest else 0)
+        if isinstance(item, str) and self.sizes.setdefault(item, size) != size:
+            raise AssertionError(f"{self.call.op.__name__}: {item} is {self.sizes[item]} and {size}")
 
     def _size(self, item: Item) -> int | None:
-        """How many values an index has; 1 for a number."""
-        if isinstance(item, str):
-            return self.sizes.get(item)
-        if isinstance(item, Group):
-            sizes = [self._size(part) for part in item.items]
-            return None if None in sizes else math.prod(size for size in sizes if size is not None)
-        return 1
+        """How many values a letter has, if that is known; 1 for a number."""
+        return self.sizes.get(item) if isinstance(item, str) else 1 if isinstance(item, int) else None
 
     def _match(self, items: tuple[Item, ...], index: Index) -> dict[str, int] | None:
         """The letters of an entry's index, or None if a number in it is another one."""
@@ -146,9 +137,8 @@ class CallSums:
         for item, i in zip(items, index, strict=True):
             parts = item.items if isinstance(item, Group) else (item,)
             for part in parts[:0:-1]:
-                i, rest = divmod(i, self._size(part) or 1)
                 assert isinstance(part, str)
-                letters[part] = rest
+                i, letters[part] = divmod(i, self.sizes[part])
             if isinstance(parts[0], str):
                 letters[parts[0]] = i
             elif parts[0] != i:

@@ -1,10 +1,10 @@
 """The terms whose sum is an entry of an array, and the array and position of each factor.
 
     call = Computation(ops.linear, {"x": x, "weight": weight, "bias": bias}, {}, y, dy)
-    entry_sum(call, "dweight", (3, 5))      # dW[3, 5] = Σ_n x[n, 3] dy[n, 5], the largest terms first
+    entry_sum(call, "dweight", (3, 5))      # dweight[3,5] = Σ x[n,3] dy[n,5], the largest terms first
 
-A name says which array: an input's ("x"), "y", the gradient of an input ("dx"), or an array inside the op that the op's
-file names ("dS" of attention).  The names, and the sums, are those of the derivation in the op's file.
+A name says which array: an input's ("x"), "y", the gradient of an input ("dx"), or an array inside the op ("dS" of
+attention).  The sums are those of the derivation in the op's file.
 
 Everything here is computed in float64 from the arrays as they are, and by formulas for single entries: none of it goes
 through the op's vjp, so that the two can be compared.

@@ -1,27 +1,36 @@
-"""Sums in index notation, as a derivation writes them, so that a program can read them.
+"""Sums in index notation, as a derivation writes them.  A program can read them, too.
 
     y[n,o]       = Σ x[n,i] weight[i,o]
                  + bias[o]                          # the bias
     dweight[i,o] = Σ x[n,i] dy[n,o]
     dtable[v,c]  = Σ dy[n,c] where ids[n] = v
 
-Each line is a term.  Σ means that the letters that are not on the left take all their values.  An index is
+The third line is dW = xᵀ dy: the entry in row i and column o of dweight is the sum of x[n,i] dy[n,o] over all n.  So an
+index letter on the left says which entry is meant.  All other letters of a line take all their values, and the line is
+the sum over them: it then begins with Σ.  A line without Σ is a single term.  A line that begins with + or - goes on
+with the sum above.
 
-- a letter; a "wide" letter stands for several axes, such as n for all axes but the last;
+An index is
+
+- a letter.  A "wide" letter stands for any number of axes; n is usually one, for all axes but the last;
 - a number: y[n,0];
-- an entry of an array of integers: table[ids[n],c];
-- a group: in y[b,t,(h d)] the last axis has D channels for each head, so the index is h D + d.  In qkv[b,t,(0 h d)] it
-  has three parts of H D, and 0 says which.
+- an entry of an array of integers: table[ids[n],c] is in the row that ids[n] names;
+- a group, for one axis that is several axes one after another.  In y[b,t,(h d)] the last axis has D channels for each
+  head, so the index is h D + d.  In qkv[b,t,(0 h d)] it has three parts of H D channels; 0, 1 or 2 says which.
 
-A factor is an entry, a function of an entry (e^x[n], 1/b[n]), or a number in braces that is in no array: {1/√D}.
-`where` leaves out the terms for which a condition does not hold.  After # stands the way by which a term comes.
+A factor is an entry, a function of an entry (e^x[n], 1/b[n]), or a number in braces that is in no array: {1/√D}.  A
+line with `where` has only the terms for which all its conditions (with commas between them) are true.  The text after #
+says by which way the terms of this line come about.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-_NAME = re.compile(r"[^\W\d_][\w\u0302]*(?:\[\d+\](?=\[))?(?=\[)")  # x̂ is a name; arrays[0] is one before an index
+_NAME = re.compile(r"[^\W\d_][\w\u0302]*(?: \d+)?(?=\[)")  # before an index; also x̂ and array 0
+_REST_OF_NAME = re.compile(r" \d+\[")
+_LETTER = re.compile(r"[a-z]\d*'*")  # also i0 or j'
 _COMPARISON = re.compile(r"(.+?) ?(<=|>=|=|<|>) ?(.+)")
 
 
@@ -90,43 +99,81 @@ class SumPattern:
     name: str
     index: tuple[Item, ...]
     terms: tuple[TermPattern, ...]
-    formula: str
+    formula: str  # the whole sum on one line, for a reader
 
 
 def parse_sums(text: str, wide: Mapping[str, int]) -> list[SumPattern]:
     """The sums of a text in this notation; `wide` gives the number of axes of each wide letter.
 
-    Raises ValueError for a line that is not in the notation, or that has a sum without Σ or Σ without a sum.
+    Raises ValueError for a line that is not in the notation, for a sum without Σ, and for Σ without a sum.
     """
+    return [_parse_sum(left, lines, wide) for left, lines in _split_sums(text)]
+
+
+def align_sums(text: str) -> str:
+    """The sums of a text for a reader: signs and ways in columns, numbers without braces."""
+    rows = []
+    for left, lines in _split_sums(text):
+        for i, line in enumerate(lines):
+            term, hash_sign, way = line.partition("#")
+            rows.append((_plain(left) if i == 0 else "", ("" if i else "= ") + _plain(term), hash_sign + way))
+    left_width, term_width = (max(_width(row[column]) for row in rows) for column in (0, 1))
+    return "\n".join(
+        f"{_padded(left, left_width)} {_padded(term, term_width)}   {way}".rstrip() for left, term, way in rows
+    )
+
+
+def _split_sums(text: str) -> list[tuple[str, list[str]]]:
+    """The left side of each sum, and its lines."""
     found: list[tuple[str, list[str]]] = []
-    for line in filter(str.strip, text.splitlines()):
+    for line in map(str.strip, text.splitlines()):
         left, equals, right = line.partition(" = ")
-        if line.lstrip()[0] in "+-":
-            found[-1][1].append(line.strip())
-        elif equals:
+        if found and line.startswith(("+ ", "- ")):
+            found[-1][1].append(line)
+        elif equals and not line.startswith(("+ ", "- ")):
             found.append((left.strip(), [right.strip()]))
-        else:
+        elif line:
             raise ValueError(f"a sum must be NAME[...] = TERM; got {line!r}")
-    return [_parse_sum(left, terms, wide) for left, terms in found]
+    return found
 
 
-def letters_in(item: Item) -> Iterator[str]:
+def _parse_sum(left: str, lines: list[str], wide: Mapping[str, int]) -> SumPattern:
+    whole = _parse_entry(left, wide)
+    if whole.form != "{}":
+        raise ValueError(f"the left side of a sum must be NAME[...]; got {left!r}")
+    own = {letter for item in whole.index for letter in _letters_in(item)}
+    terms = tuple(_parse_term(line, own, wide) for line in lines)
+    return SumPattern(whole.name, whole.index, terms, _formula(left, lines))
+
+
+def _formula(left: str, lines: list[str]) -> str:
+    terms = [_plain(line.partition("#")[0]) for line in lines]
+    if len(terms) > 1:  # a condition must not seem to be one of the next term
+        terms = [re.sub(r" (where .+)", r" (\1)", term) for term in terms]
+    return f"{_plain(left)} = {' '.join(terms)}"
+
+
+def _plain(text: str) -> str:
+    """A side of a sum for a reader: numbers without braces and empty indices, - ∞ for + -∞."""
+    return text.replace("{", "").replace("}", "").replace("[]", "").replace("+ -", "- ").strip()
+
+
+def _width(text: str) -> int:
+    """The columns of a text; the hat of x̂ takes none."""
+    return sum(not unicodedata.combining(character) for character in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _letters_in(item: Item) -> Iterator[str]:
     """The letters of an index, in order."""
     if isinstance(item, str):
         yield item
     elif isinstance(item, Group | Lookup):
         for part in item.items if isinstance(item, Group) else item.index:
-            yield from letters_in(part)
-
-
-def _parse_sum(left: str, lines: list[str], wide: Mapping[str, int]) -> SumPattern:
-    whole = _parse_entry(left, wide)
-    own = {letter for item in whole.index for letter in letters_in(item)}
-    terms = tuple(_parse_term(line, own, wide) for line in lines)
-    formula = (
-        " ".join(line.partition("#")[0].strip() for line in lines).removeprefix("+ ").replace("{", "").replace("}", "")
-    )
-    return SumPattern(whole.name, whole.index, terms, formula)
+            yield from _letters_in(part)
 
 
 def _parse_term(line: str, own: set[str], wide: Mapping[str, int]) -> TermPattern:
@@ -134,25 +181,31 @@ def _parse_term(line: str, own: set[str], wide: Mapping[str, int]) -> TermPatter
     product, _, conditions = body.partition(" where ")
     words = _split(product, " ")
     factors: list[Entry | Number] = []
-    if words[0] in ("+", "-") and words.pop(0) == "-":
+    if words and words[0] in ("+", "-") and words.pop(0) == "-":
         factors.append(Number("-1"))
-    summed = words[0] == "Σ"
+    summed = words[:1] == ["Σ"]
+    if not words[summed:]:
+        raise ValueError(f"a term must have a factor; got {line!r}")
     for word in words[summed:]:
         factors.append(Number(word[1:-1]) if word.startswith("{") else _parse_entry(word, wide))
-    where = []
-    for text in _split(conditions, ","):
-        if (match := _COMPARISON.fullmatch(text)) is None:
-            raise ValueError(f"a condition must be like t <= j; got {text!r}")
-        (first,), (second,) = _parse_item(match[1], wide), _parse_item(match[3], wide)
-        where.append(Condition(first, match[2], second))
+    where = tuple(_parse_condition(text, wide) for text in _split(conditions, ","))
     items = [item for factor in factors if isinstance(factor, Entry) for item in factor.index]
     items += [side for condition in where for side in (condition.left, condition.right)]
-    letters = tuple(dict.fromkeys(letter for item in items for letter in letters_in(item) if letter not in own))
-    if summed < bool(letters) or summed > bool(letters or any(n == 0 for n in wide.values())):
+    letters = tuple(dict.fromkeys(letter for item in items for letter in _letters_in(item) if letter not in own))
+    may_be_empty = any(axes == 0 for axes in wide.values())  # Σ over a wide letter that stands for no axis
+    if summed != bool(letters) and not (summed and may_be_empty):
         raise ValueError(
             f"Σ must stand before a term that sums over letters ({', '.join(letters) or 'none'}): {line!r}"
         )
-    return TermPattern(tuple(factors), tuple(where), letters, way.strip())
+    return TermPattern(tuple(factors), where, letters, way.strip())
+
+
+def _parse_condition(text: str, wide: Mapping[str, int]) -> Condition:
+    if match := _COMPARISON.fullmatch(text):
+        left, right = _parse_item(match[1], wide), _parse_item(match[3], wide)
+        if len(left) == len(right) == 1:
+            return Condition(left[0], match[2], right[0])
+    raise ValueError(f"a condition must compare two indices, like t <= j; got {text!r}")
 
 
 def _parse_entry(text: str, wide: Mapping[str, int]) -> Entry:
@@ -175,15 +228,17 @@ def _parse_item(text: str, wide: Mapping[str, int]) -> tuple[Item, ...]:
     if _NAME.match(text):
         lookup = _parse_entry(text, wide)
         return (Lookup(lookup.name, lookup.index),)
-    return tuple(f"{text}{i}" for i in range(wide[text])) if text in wide else (text,)
+    if not _LETTER.fullmatch(text):
+        raise ValueError(f"an index must be a letter, a number, an entry or a group; got {text!r}")
+    return tuple(f"{text}{axis}" for axis in range(wide[text])) if text in wide else (text,)
 
 
 def _split(text: str, separator: str) -> list[str]:
     """The parts of a text between separators that are not in brackets."""
     parts, depth = [""], 0
-    for character in text:
+    for i, character in enumerate(text):
         depth += (character in "([{") - (character in ")]}")
-        if character == separator and not depth:
+        if character == separator and not depth and not _REST_OF_NAME.match(text, i):
             parts.append("")
         else:
             parts[-1] += character

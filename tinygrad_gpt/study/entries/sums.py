@@ -4,6 +4,7 @@ import numpy as np
 
 from tinygrad_gpt.study.entries.call_sums import CallSums
 from tinygrad_gpt.study.entries.entry import Computation, EntrySum, Index
+from tinygrad_gpt.study.entries.notation import align_sums
 from tinygrad_gpt.study.entries.rules import RULES
 
 
@@ -12,6 +13,11 @@ def sums_of(call: Computation) -> CallSums:
     """The sums of all arrays of a call, made once."""
     found: CallSums = call.once("sums", lambda: CallSums(call, RULES[call.op](call)))
     return found
+
+
+def sums_text(call: Computation) -> str:
+    """The sums of all arrays of a call in index notation, for a reader."""
+    return align_sums(sums_of(call).rules.text)
 
 
 def names_of(call: Computation) -> tuple[str, ...]:

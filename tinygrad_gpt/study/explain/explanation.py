@@ -17,6 +17,7 @@ from typing import Any
 from tinygrad_gpt import ops
 from tinygrad_gpt.checks import nearest
 from tinygrad_gpt.study.derivatives import STEP, TINY_STEP
+from tinygrad_gpt.study.entries import Computation, sums_text
 from tinygrad_gpt.study.explain.docstrings import blocks
 from tinygrad_gpt.study.explain.examples import EXAMPLES
 from tinygrad_gpt.study.explain.text import block_text, code_text, comparisons_text, heading, power_of_ten, worked_text
@@ -25,6 +26,11 @@ from tinygrad_gpt.study.explain.worked_example import Op, Worked, work_through
 OPS: dict[str, Op] = {op.__name__: op for op in ops.ALL_OPS}
 _WIDTH = 80
 _LIST_HINT = "tinygrad-gpt explain, without an op, lists them all"
+ENTRY_BY_ENTRY = "Entry by entry"
+HOW_TO_READ_SUMS = (
+    "y is the result and dy the incoming gradient. The letters left of = say which entry is meant; Σ sums over all "
+    "values of the other letters."
+)
 IN_NUMBERS = "In numbers, line by line"
 OTHER_MEANS = (
     f"The same gradients from the forward pass alone: each entry moved by {power_of_ten(TINY_STEP)} i "
@@ -43,6 +49,8 @@ class Explanation:
     """of the op's file: formula, derivation, shapes, numerics, source"""
     path: str
     """of the op's file, from the repository's root"""
+    sums: str
+    """each entry of y and of the gradients as a sum, in index notation; for the first example's settings"""
     code: str
     """of the op and of everything in its file that it uses"""
     uses: tuple[str, ...]
@@ -61,6 +69,8 @@ class Explanation:
         parts = [self.name, "=" * len(self.name), ""]
         for block in blocks(self.docstring):
             parts += [block_text(block, width), *([""] if block.kind != "section" else [])]
+        parts += [heading(ENTRY_BY_ENTRY), textwrap.indent(self.sums, "    "), ""]
+        parts += [textwrap.fill(f"{HOW_TO_READ_SUMS} docs/trace.md says more.", width), ""]
         parts += [heading(f"The code, {self.path}"), code_text(self.code), ""]
         if self.uses:
             parts += [f"It calls {' and '.join(self.uses)}: see there.", ""]
@@ -83,15 +93,17 @@ def explain(op: str | Op, *, seed: int | None = None) -> Explanation:
         raise ValueError(f"seed must be at least 0 and below 2**64; got {seed}")
     function = OPS[name]
     module = sys.modules[function.__module__]
+    examples = tuple(work_through(function, example, seed) for example in EXAMPLES[name])
     return Explanation(
         name=name,
         purpose=purpose(name),
         docstring=inspect.cleandoc(module.__doc__ or ""),
         path="/".join(module.__name__.split(".")) + ".py",
+        sums=_sums(function, examples[0]),
         code=_code(function, module),
         uses=tuple(other for other in _names_in(function.__code__) if _is_op_of_another_file(other, module)),
         family=tuple(other for other, op in OPS.items() if op.__module__ == module.__name__),
-        examples=tuple(work_through(function, example, seed) for example in EXAMPLES[name]),
+        examples=examples,
     )
 
 
@@ -119,6 +131,10 @@ def purpose(name: str) -> str:
     alone = sum(op.__module__ == module.__name__ for op in OPS.values()) == 1
     doc = (module.__doc__ if alone else OPS[name].__doc__) or ""
     return " ".join(doc.split("\n\n")[0].split())
+
+
+def _sums(op: Op, worked: Worked) -> str:
+    return sums_text(Computation(op, worked.inputs, worked.settings, worked.y, worked.dy))
 
 
 def _code(function: Callable[..., Any], module: ModuleType) -> str:

@@ -15,13 +15,23 @@ from pathlib import Path
 from tinygrad_gpt import ops
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.study.explain.docstrings import Block, blocks
-from tinygrad_gpt.study.explain.explanation import IN_NUMBERS, OPS, OTHER_MEANS, Explanation, explain, purpose
+from tinygrad_gpt.study.explain.explanation import (
+    ENTRY_BY_ENTRY,
+    HOW_TO_READ_SUMS,
+    IN_NUMBERS,
+    OPS,
+    OTHER_MEANS,
+    Explanation,
+    explain,
+    purpose,
+)
 from tinygrad_gpt.study.explain.tex import formula
 from tinygrad_gpt.study.explain.text import HEAD, comparison_rows, farthest_row, worked_text
 
 _FOLDER = "docs/gradients"
 _WIDTH = 100  # columns of the numbers
 _WRITTEN = "<!-- Written by `python -m tinygrad_gpt.study.explain.gradients`; edit the op, not this page. -->\n"
+_MORE_ON_SUMS = "[More on this notation](../trace.md#how-to-read-the-formula)."
 _INTRODUCTION = f"""# Every gradient
 
 {_WRITTEN}
@@ -33,9 +43,9 @@ y, vjp = gelu(x)
 (dx,) = vjp(dy)
 ```
 
-Here is each of them: its formula and derivation, its code, and its gradient worked out line by line in small numbers,
-beside what the complex step and central differences give. `tinygrad-gpt explain gelu` shows the same in the terminal,
-and `--seed 1` with other numbers.
+Here is each of them: its formula and derivation, every entry as a sum, its code, and its gradient worked out line by
+line in small numbers, beside what the complex step and central differences give. `tinygrad-gpt explain gelu` shows the
+same in the terminal, and `--seed 1` with other numbers.
 """
 
 
@@ -58,6 +68,7 @@ def page(explanation: Explanation) -> str:
     """The page of an op."""
     parts = [f"# {explanation.name}\n", _WRITTEN, _navigation(explanation)]
     parts += [_block_markdown(block) for block in blocks(explanation.docstring)]
+    parts += [f"## {ENTRY_BY_ENTRY}\n", _fenced("text", explanation.sums), f"{HOW_TO_READ_SUMS} {_MORE_ON_SUMS}\n"]
     parts += ["## The code\n", _fenced("python", explanation.code)]
     if explanation.uses:
         parts += [f"It calls {', '.join(f'[{name}]({name}.md)' for name in explanation.uses)}.\n"]

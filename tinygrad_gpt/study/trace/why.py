@@ -32,6 +32,7 @@ class Part:
     op: OpRecord
     number: float | None  # None for an array inside the op: the trace does not have it
     sum: EntrySum
+    names: tuple[str, ...]  # the op's arrays that have sums
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
         raise ValueError(f"{name} has shape {shape}, so there is no entry {list(at)}")
     made = None
     if value.op is not None and (op := recording.ops[value.op]).function in RULES:
-        made = Part(op, float(_entry(value.array, at)), entry_sum(computation_of(op), "y", at))
+        made = _part(op, float(_entry(value.array, at)), "y", at)
     received = []
     for term in terms_with_sums(recording, value):
         op = recording.ops[term.op]
         argument = argument_names(op.function, len(op.inputs))[term.slot]
-        received.append(Part(op, float(_entry(term.array, at)), entry_sum(computation_of(op), f"d{argument}", at)))
+        received.append(_part(op, float(_entry(term.array, at)), f"d{argument}", at))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
     return Why(name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
 
@@ -91,11 +92,14 @@ def _why_inside(
 ) -> Why:
     if value.op is None or (op := recording.ops[value.op]).function not in RULES:
         raise ValueError(f"{value.name} was not made by an op, so there is no array {inside!r} inside it")
-    computation = computation_of(op)
-    if inside not in (names := names_of(computation)):
+    if inside not in (names := names_of(computation_of(op))):
         raise ValueError(f"{value.name} has no array {inside!r}; it has {', '.join(names)}")
-    part = Part(op, None, entry_sum(computation, inside, at))
-    return Why(f"{value.name}{_INSIDE}{inside}", at, None, None, None, part, (), tokens)
+    return Why(f"{value.name}{_INSIDE}{inside}", at, None, None, None, _part(op, None, inside, at), (), tokens)
+
+
+def _part(op: OpRecord, number: float | None, name: str, at: Index) -> Part:
+    call = computation_of(op)
+    return Part(op, number, entry_sum(call, name, at), names_of(call))
 
 
 def terms_with_sums(recording: Recording, value: Value) -> Iterator[Term]:
@@ -152,32 +156,35 @@ def _part_lines(found: Why, part: Part, limit: int) -> Iterator[str]:
     yield f"  by {op.name} {op.index}{line}:  {part.sum.formula}   ({terms})"
     terms_shown = part.sum.terms(limit)
     for term in terms_shown:
-        factors = " · ".join(_factor_text(found, op, factor) for factor in term.factors)
+        factors = " · ".join(_factor_text(found, part, factor) for factor in term.factors)
         yield f"    {term.value:+.6e} = {factors}{'   ' + term.way if term.way else ''}"
     if n > limit:
         rest = part.sum.total - sum(term.value for term in terms_shown)
         yield f"    {rest:+.6e}   the other {n - limit:,} terms"
-    if part.number is not None:
-        total = f"    {part.sum.total:+.6e}   the sum in float64; computed: {part.number:+.6e}"
-        if part.number == part.sum.total:
-            yield f"{total}, equal"
-        elif not math.isfinite(part.number):
-            yield total
-        else:
-            yield f"{total}, {abs(part.sum.total - part.number) / part.sum.sum_of_magnitudes:.1e} apart"
+    total = f"    {part.sum.total:+.6e}   the sum in float64"
+    if part.number is None:
+        yield total
+    elif part.number == part.sum.total:
+        yield f"{total}; computed: {part.number:+.6e}, equal"
+    elif not math.isfinite(part.number):
+        yield f"{total}; computed: {part.number:+.6e}"
+    else:
+        apart = abs(part.sum.total - part.number) / part.sum.sum_of_magnitudes
+        yield f"{total}; computed: {part.number:+.6e}, {apart:.1e} apart"
 
 
-def _factor_text(found: Why, op: OpRecord, factor: Factor) -> str:
+def _factor_text(found: Why, part: Part, factor: Factor) -> str:
     """The factor's entry by its name in the trace, and its number."""
     number = f" {factor.value:.6g}"
     if factor.index is None:
         return factor.label() if _is_number(factor.label()) else factor.label() + number
-    value, name = _value_of(op, factor.name)
+    value, name = _value_of(part, factor.name)
     return factor.label(name) + number + ("" if value is None else _token(found, value, factor.index))
 
 
-def _value_of(op: OpRecord, array: str) -> tuple[Value | None, str]:
-    """The value that an array of the op's rules is, None for one inside the op; and its name in the trace."""
+def _value_of(part: Part, array: str) -> tuple[Value | None, str]:
+    """The value that an array of the op's rules is, None for one inside the op; and the name to ask for it."""
+    op = part.op
     inputs = dict(zip(argument_names(op.function, len(op.inputs)), op.inputs, strict=True))
     if array in inputs:
         return inputs[array], inputs[array].name
@@ -185,7 +192,7 @@ def _value_of(op: OpRecord, array: str) -> tuple[Value | None, str]:
         return op.output, op.output.name
     if array == "dy":
         return op.output, f"d {op.output.name}"
-    return None, f"{op.output.name}{_INSIDE}{array}"
+    return None, f"{op.output.name}{_INSIDE}{array}" if array in part.names else array
 
 
 def _is_number(label: str) -> bool:

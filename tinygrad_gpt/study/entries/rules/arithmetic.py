@@ -9,7 +9,7 @@ from tinygrad_gpt.backend import Array, erf
 from tinygrad_gpt.ops.gelu import A, C
 from tinygrad_gpt.study.entries.call_sums import Rules
 from tinygrad_gpt.study.entries.entry import Computation
-from tinygrad_gpt.study.entries.rules.letters import axis_letters, read
+from tinygrad_gpt.study.entries.rules.letters import axis_letters, broadcast_index, sigma
 
 
 class _Pair:
@@ -24,30 +24,27 @@ class _Pair:
             self.at = self.at_a = self.at_b = "n"
         else:
             self.at = ",".join(letters)
-            self.at_a, self.at_b = read(call.shape(self.a), letters), read(call.shape(self.b), letters)
-
-    def sigma(self, index: str) -> str:
-        """Σ, if an entry with this index is repeated in y."""
-        return "" if set(self.at.split(",")) <= set(index.split(",")) else "Σ "
+            self.at_a, self.at_b = (broadcast_index(call.shape(name), letters) for name in (self.a, self.b))
+        self.sigma_a, self.sigma_b = sigma(self.at, self.at_a), sigma(self.at, self.at_b)
 
 
 def add(call: Computation) -> Rules:
     """y = a + b."""
-    return _sum_of_two(call, "+")
+    return _sum_of_two(call, "+", "")
 
 
 def subtract(call: Computation) -> Rules:
     """y = a - b."""
-    return _sum_of_two(call, "-")
+    return _sum_of_two(call, "-", "- ")
 
 
-def _sum_of_two(call: Computation, sign: str) -> Rules:
+def _sum_of_two(call: Computation, sign: str, sign_of_db: str) -> Rules:
     p = _Pair(call)
     text = f"""
         y[{p.at}] = {p.a}[{p.at_a}]
                   {sign} {p.b}[{p.at_b}]
-        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}]
-        d{p.b}[{p.at_b}] = {sign} {p.sigma(p.at_b)}dy[{p.at}]
+        d{p.a}[{p.at_a}] = {p.sigma_a}dy[{p.at}]
+        d{p.b}[{p.at_b}] = {sign_of_db}{p.sigma_b}dy[{p.at}]
     """
     return Rules(text, p.wide)
 
@@ -57,8 +54,8 @@ def multiply(call: Computation) -> Rules:
     p = _Pair(call)
     text = f"""
         y[{p.at}] = {p.a}[{p.at_a}] {p.b}[{p.at_b}]
-        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] {p.b}[{p.at_b}]
-        d{p.b}[{p.at_b}] = {p.sigma(p.at_b)}dy[{p.at}] {p.a}[{p.at_a}]
+        d{p.a}[{p.at_a}] = {p.sigma_a}dy[{p.at}] {p.b}[{p.at_b}]
+        d{p.b}[{p.at_b}] = {p.sigma_b}dy[{p.at}] {p.a}[{p.at_a}]
     """
     return Rules(text, p.wide)
 
@@ -68,7 +65,7 @@ def dropout(call: Computation) -> Rules:
     p = _Pair(call)
     text = f"""
         y[{p.at}] = {p.a}[{p.at_a}] {p.b}[{p.at_b}]
-        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] {p.b}[{p.at_b}]
+        d{p.a}[{p.at_a}] = {p.sigma_a}dy[{p.at}] {p.b}[{p.at_b}]
     """
     return Rules(text, p.wide)
 
@@ -78,8 +75,8 @@ def divide(call: Computation) -> Rules:
     p = _Pair(call)
     text = f"""
         y[{p.at}] = {p.a}[{p.at_a}] 1/{p.b}[{p.at_b}]
-        d{p.a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] 1/{p.b}[{p.at_b}]
-        d{p.b}[{p.at_b}] = - {p.sigma(p.at_b)}dy[{p.at}] {p.a}[{p.at_a}] 1/{p.b}[{p.at_b}]²
+        d{p.a}[{p.at_a}] = {p.sigma_a}dy[{p.at}] 1/{p.b}[{p.at_b}]
+        d{p.b}[{p.at_b}] = - {p.sigma_b}dy[{p.at}] {p.a}[{p.at_a}] 1/{p.b}[{p.at_b}]²
     """
     inside = {f"1/{p.b}": lambda: call.array(p.b) ** -1.0, f"1/{p.b}²": lambda: call.array(p.b) ** -2.0}
     return Rules(text, p.wide, inside=inside)
@@ -91,8 +88,8 @@ def power(call: Computation) -> Rules:
     a, b = p.a, p.b
     text = f"""
         y[{p.at}] = {a}[{p.at}]^{b}
-        d{a}[{p.at_a}] = {p.sigma(p.at_a)}dy[{p.at}] {b}[{p.at_b}] {a}[{p.at}]^({b}-1)
-        d{b}[{p.at_b}] = {p.sigma(p.at_b)}dy[{p.at}] {a}[{p.at}]^{b} ln({a}[{p.at_a}])
+        d{a}[{p.at_a}] = {p.sigma_a}dy[{p.at}] {b}[{p.at_b}] {a}[{p.at}]^({b}-1)
+        d{b}[{p.at_b}] = {p.sigma_b}dy[{p.at}] {a}[{p.at}]^{b} ln({a}[{p.at_a}])
     """
 
     def raised() -> Array:

@@ -1,6 +1,6 @@
 """The loss: a mean over rows; its gradient at a logit has two terms, the probability and -1 at the target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -22,12 +22,12 @@ class _Rows:
         n = int(self.counts.sum())
         mean = call.settings.get("reduction", "mean") == "mean"
         self.weight = float(np.divide(1.0, n)) if mean else 1.0  # inf if no row counts
-        self.label = f"1/{n} rows" if mean else "1"
+        self.label = f"1/{n}" if mean else None
         self.where = "" if ignored is None else " where target[n] >= 0"  # an ignored row has no terms
 
     @cached_property
     def logits(self) -> Array:
-        return np.where(self.counts[..., None], self.make(), 0)
+        return np.where(self.counts[..., None], self.make(), 0)  # an ignored row may have nan
 
     @cached_property
     def lse(self) -> Array:
@@ -37,41 +37,39 @@ class _Rows:
 
     @cached_property
     def p(self) -> Array:
-        return np.exp(self.logits - self.lse[..., None])
+        return np.where(self.counts[..., None], np.exp(self.logits - self.lse[..., None]), 0)
 
     @cached_property
     def nll(self) -> Array:
         chosen = np.take_along_axis(self.logits, np.where(self.counts, self.target, 0)[..., None], axis=-1)
-        found: Array = self.lse - chosen[..., 0]
-        return found
+        return np.where(self.counts, self.lse - chosen[..., 0], 0)
 
     @cached_property
     def dlogits(self) -> Array:
         at_target = np.arange(self.p.shape[-1]) == self.target[..., None]
-        return np.where(self.counts[..., None], (self.p - at_target) * self.weight * self.call.array("dy"), 0)
+        return np.where(self.counts[..., None], self.call.array("dy") * (self.p - at_target) * self.weight, 0)
 
-    def rules(self, name: str, more: str = "") -> Rules:
+    def rules(self, name: str, more: str = "", inside: Mapping[str, Callable[[], Array]] | None = None) -> Rules:
         """The sums of the loss and of the gradient of the logits, which have this name; and more."""
-        weight = f"{{{self.label}}}"
+        weight = "" if self.label is None else f" {{{self.label}}}"
         text = f"""
-            y = Σ nll[n] {weight}{self.where}
-            nll[n] = lse[n]{self.where}                            # ln Σ e^{name}
-                   - {name}[n,target[n]]{self.where}               # at the target
+            y = Σ nll[n]{weight}{self.where}
+            nll[n] = lse[n]{self.where}                       # ln Σ e^{name}
+                   - {name}[n,target[n]]{self.where}          # at the target
             p[n,v] = e^{name}[n,v]/Σe^{name}{self.where}
-            d{name}[n,v] = dy {weight} p[n,v]{self.where}          # directly
-                         - dy {weight} where target[n] = v         # this is the target
+            d{name}[n,v] = dy p[n,v]{weight}{self.where}      # directly
+                         - dy{weight} where target[n] = v     # this is the target
             {more}
         """
-        inside: dict[str, Callable[[], Array]] = {
+        inside = {
             "target": lambda: self.target,
             "nll": lambda: self.nll,
             "lse": lambda: self.lse,
             "p": lambda: self.p,
             f"e^{name}/Σe^{name}": lambda: self.p,
-            name: lambda: self.logits,
-            f"d{name}": lambda: self.dlogits,
+            **(inside or {}),
         }
-        numbers = {self.label: self.weight}
+        numbers = {} if self.label is None else {self.label: self.weight}
         return Rules(text, {"n": self.target.ndim}, inside=inside, numbers=numbers)
 
 
@@ -94,4 +92,5 @@ def linear_cross_entropy(call: Computation) -> Rules:
             d{x}[n,c] = Σ dlogits[n,v] {weight}[v,c]
             d{weight}[v,c] = Σ dlogits[n,v] {x}[n,c]
     """
-    return _Rows(call, logits, targets).rules("logits", more)
+    rows = _Rows(call, logits, targets)
+    return rows.rules("logits", more, {"logits": logits, "dlogits": lambda: rows.dlogits})

@@ -2,7 +2,7 @@
 
 from tinygrad_gpt.study.entries.call_sums import Rules
 from tinygrad_gpt.study.entries.entry import Computation
-from tinygrad_gpt.study.entries.rules.letters import axis_letters, read
+from tinygrad_gpt.study.entries.rules.letters import axis_letters, broadcast_index, sigma
 
 
 def linear(call: Computation) -> Rules:
@@ -23,17 +23,13 @@ def matmul(call: Computation) -> Rules:
     """Y = A B; a vector is a matrix of one row (left) or one column (right)."""
     a, b = call.inputs
     a_shape, b_shape = call.shape(a), call.shape(b)
-    row, column = ["i"] * (len(a_shape) > 1), ["o"] * (len(b_shape) > 1)
-    batch = axis_letters(call.y.ndim - len(row) - len(column))
+    row, column = ["n"] * (len(a_shape) > 1), ["o"] * (len(b_shape) > 1)
+    batch = axis_letters(call.y.ndim - len(row) - len(column), "b")
     at_y = ",".join([*batch, *row, *column])
-    at_a = ",".join(filter(None, [read(a_shape[:-2], batch), *row, "k"]))
-    at_b = ",".join(filter(None, [read(b_shape[:-2], batch), "k", *column]))
-
-    def sigma(index: str) -> str:
-        return "" if set(at_y.split(",")) <= {"", *index.split(",")} else "Σ "
-
+    at_a = ",".join(filter(None, [broadcast_index(a_shape[:-2], batch), *row, "i"]))
+    at_b = ",".join(filter(None, [broadcast_index(b_shape[:-2], batch), "i", *column]))
     return Rules(f"""
         y[{at_y}] = Σ {a}[{at_a}] {b}[{at_b}]
-        d{a}[{at_a}] = {sigma(at_a)}dy[{at_y}] {b}[{at_b}]
-        d{b}[{at_b}] = {sigma(at_b)}{a}[{at_a}] dy[{at_y}]
+        d{a}[{at_a}] = {sigma(at_y, at_a)}dy[{at_y}] {b}[{at_b}]
+        d{b}[{at_b}] = {sigma(at_y, at_b)}{a}[{at_a}] dy[{at_y}]
     """)

@@ -41,8 +41,8 @@ def mean(call: Computation) -> Rules:
     r = _Reduction(call)
     share = f"1/{r.size}"
     text = f"""
-        y[{r.at_y}] = {r.sigma}{{{share}}} {r.x}[{r.at}]
-        d{r.x}[{r.at}] = {{{share}}} dy[{r.at_y}]
+        y[{r.at_y}] = {r.sigma}{r.x}[{r.at}] {{{share}}}
+        d{r.x}[{r.at}] = dy[{r.at_y}] {{{share}}}
     """
     return Rules(text, numbers={share: float(np.divide(1.0, r.size))})
 
@@ -75,10 +75,10 @@ def var(call: Computation) -> Rules:
     """y = Σ (x - mean)² / (n - ddof)."""
     r = _Reduction(call)
     divisor = r.size - call.settings.get("ddof", 0)
-    share = f"1/{divisor}"
+    share, twice = f"1/{divisor}", f"2/{divisor}"
     text = f"""
-        y[{r.at_y}] = {r.sigma}{{{share}}} ({r.x}[{r.at}]-mean)²
-        d{r.x}[{r.at}] = dy[{r.at_y}] {{2}} ({r.x}[{r.at}]-mean) {{{share}}}
+        y[{r.at_y}] = {r.sigma}({r.x}[{r.at}]-mean)² {{{share}}}
+        d{r.x}[{r.at}] = dy[{r.at_y}] ({r.x}[{r.at}]-mean) {{{twice}}}
     """
 
     def centred() -> Array:
@@ -86,5 +86,6 @@ def var(call: Computation) -> Rules:
         found: Array = x - x.mean(axis=r.axes, keepdims=True)
         return found
 
+    numbers = {share: float(np.divide(1.0, divisor)), twice: float(np.divide(2.0, divisor))}
     inside = {f"({r.x}-mean)": centred, f"({r.x}-mean)²": lambda: centred() ** 2}
-    return Rules(text, inside=inside, numbers={share: float(np.divide(1.0, divisor))})
+    return Rules(text, inside=inside, numbers=numbers)

@@ -5,59 +5,58 @@ import numpy as np
 from tinygrad_gpt.backend import Array
 from tinygrad_gpt.study.entries.call_sums import Rules
 from tinygrad_gpt.study.entries.entry import Computation
-from tinygrad_gpt.study.entries.rules.letters import axis_letters
 
 
-def _letters(call: Computation) -> tuple[str, str, str]:
-    """The indices of an entry, of another one in its row, and of what there is once for each row."""
-    (x,) = call.inputs
-    axis = call.settings.get("axis", -1) % len(call.shape(x))
-    own = axis_letters(len(call.shape(x)))
-    row, other = own.copy(), own.copy()
-    other[axis], row[axis] = "m", "0"
-    return ",".join(own), ",".join(other), ",".join(row)
+class _Rows:
+    """The axis of a softmax, and the indices of an entry c, of another entry k in its row, and of the row itself."""
+
+    def __init__(self, call: Computation) -> None:
+        (self.x,) = call.inputs
+        self.axis = call.settings.get("axis", -1) % call.y.ndim
+        self.wide = {"n": self.axis, "m": call.y.ndim - self.axis - 1}
+        after = ["m"] * (self.wide["m"] > 0)
+        self.at, self.at_other = (",".join(["n", letter, *after]) for letter in "ck")
+        self.row = ",".join(["n", *after])
+        self.sizes = {"k": call.y.shape[self.axis]}
 
 
 def softmax(call: Computation) -> Rules:
     """y = e^x / Σ e^x; dx = y dy - y Σ y dy."""
-    (x,) = call.inputs
-    axis = call.settings.get("axis", -1)
-    at, other, _ = _letters(call)
+    r = _Rows(call)
     text = f"""
-        y[{at}] = e^{x}[{at}]/Σe^{x}
-        d{x}[{at}] = y[{at}] dy[{at}]                          # directly
-                   - Σ y[{at}] y[{other}] dy[{other}]          # through the sum
+        y[{r.at}] = e^{r.x}[{r.at}]/Σe^{r.x}
+        d{r.x}[{r.at}] = y[{r.at}] dy[{r.at}]                          # directly
+                       - Σ y[{r.at}] y[{r.at_other}] dy[{r.at_other}]  # through the sum
     """
 
     def probabilities() -> Array:
-        values = call.array(x)
-        weights = np.exp(values - values.max(axis=axis, keepdims=True))
-        found: Array = weights / weights.sum(axis=axis, keepdims=True)
+        values = call.array(r.x)
+        weights = np.exp(values - values.max(axis=r.axis, keepdims=True))
+        found: Array = weights / weights.sum(axis=r.axis, keepdims=True)
         return found
 
-    return Rules(text, sizes={"m": call.y.shape[axis]}, inside={f"e^{x}/Σe^{x}": probabilities})
+    return Rules(text, r.wide, r.sizes, inside={f"e^{r.x}/Σe^{r.x}": probabilities})
 
 
 def log_softmax(call: Computation) -> Rules:
     """y = x - ln Σ e^x; dx = dy - p Σ dy with p = e^y."""
-    (x,) = call.inputs
-    axis = call.settings.get("axis", -1)
-    at, other, row = _letters(call)
+    r = _Rows(call)
     text = f"""
-        y[{at}] = {x}[{at}]
-                - lse[{row}]                                  # ln Σ e^x along the row
-        d{x}[{at}] = dy[{at}]                                 # directly
-                   - Σ e^y[{at}] dy[{other}]                  # through the sum
+        y[{r.at}] = {r.x}[{r.at}]
+                  - lse[{r.row}]                       # ln Σ e^x along the row
+        d{r.x}[{r.at}] = dy[{r.at}]                    # directly
+                       - Σ e^y[{r.at}] dy[{r.at_other}]  # through the sum
     """
 
-    def log_total() -> Array:
-        values = call.array(x)
-        highest = values.max(axis=axis, keepdims=True)
-        found: Array = highest + np.log(np.exp(values - highest).sum(axis=axis, keepdims=True))
-        return found
+    def lse() -> Array:
+        values = call.array(r.x)
+        highest = values.max(axis=r.axis, keepdims=True)
+        return np.asarray((highest + np.log(np.exp(values - highest).sum(axis=r.axis, keepdims=True))).squeeze(r.axis))
 
-    inside = {"lse": log_total, "e^y": lambda: np.exp(call.array(x) - log_total())}
-    return Rules(text, sizes={"m": call.y.shape[axis]}, inside=inside)
+    def probabilities() -> Array:
+        return np.asarray(np.exp(call.array(r.x) - np.expand_dims(lse(), r.axis)))
+
+    return Rules(text, r.wide, r.sizes, inside={"lse": lse, "e^y": probabilities})
 
 
 def layer_norm(call: Computation) -> Rules:
@@ -66,15 +65,15 @@ def layer_norm(call: Computation) -> Rules:
     share = f"1/{call.shape(x)[-1]}"
     text = f"""
         y[n,c] = {gain}[c] x̂[n,c]
-               + {bias}[c]                                                       # the bias
+               + {bias}[c]                                              # the bias
         x̂[n,c] = {x}[n,c] r[n]
-                - mean[n] r[n]                                                   # the mean
-        mean[n] = Σ {{{share}}} {x}[n,c]
-        var[n] = Σ {{{share}}} ({x}[n,c]-mean)²
+                - mean[n] r[n]                                          # the mean
+        mean[n] = Σ {x}[n,c] {{{share}}}
+        var[n] = Σ ({x}[n,c]-mean)² {{{share}}}
         r[n] = 1/√(var[n]+eps)
-        d{x}[n,c] = r[n] {gain}[c] dy[n,c]                                       # directly
-                  - Σ r[n] {{{share}}} {gain}[k] dy[n,k]                         # through the mean
-                  - Σ r[n] {{{share}}} x̂[n,c] x̂[n,k] {gain}[k] dy[n,k]         # through the variance
+        d{x}[n,c] = r[n] {gain}[c] dy[n,c]                              # directly
+                  - Σ r[n] {gain}[k] dy[n,k] {{{share}}}                # through the mean
+                  - Σ r[n] x̂[n,c] x̂[n,k] {gain}[k] dy[n,k] {{{share}}}  # through the variance
         d{gain}[c] = Σ dy[n,c] x̂[n,c]
         d{bias}[c] = Σ dy[n,c]
     """

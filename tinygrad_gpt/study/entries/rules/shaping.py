@@ -1,4 +1,4 @@
-"""Moved entries: the op runs on the numbers of the entries, so y shows which entry each of its entries copies."""
+"""Ops that copy entries: run on the numbers of the entries, an op shows which entry each entry of y is a copy of."""
 
 import math
 from collections.abc import Callable
@@ -42,24 +42,31 @@ def _origins(call: Computation) -> Array:
 def copies(call: Computation) -> Rules:
     """Every entry of y is a copy of one entry, or a constant.
 
-    `from[n]` is the number of the input that y[n] was copied from, and `from0[n]`, `from1[n]`, ... the position there.
+    `from0[n]`, `from1[n]`, ... is the position that y[n] was copied from.  If y copies several arrays or a constant,
+    `from[n]` is the number of the array, or -1 for the constant.
     """
-    lines: list[str] = []
-    inside = {"from": lambda: _input_numbers(call)}
-    for number, name in enumerate(_starts(call)):
-        letters = [f"{letter}_{number}" for letter in axis_letters(len(call.shape(name)))]
-        for axis, _ in enumerate(letters):
-            inside[f"from{axis}"] = _position(call, axis)
-        at = ",".join(f"from{axis}[n]" for axis, _ in enumerate(letters))
-        same = "".join(f", from{axis}[n] = {letter}" for axis, letter in enumerate(letters))
-        lines.append(f"{'+' if lines else 'y[n] ='} {name}[{at}] where from[n] = {number}")
-        lines.append(f"d{name}[{','.join(letters)}] = Σ dy[n] where from[n] = {number}{same}")
-    numbers = {}
-    if "value" in call.settings:
-        lines.insert(1, "+ {value} where from[n] = -1")
-        numbers["value"] = float(call.settings["value"])
-    lines.sort(key=lambda line: line.startswith("d"))  # the sum of y first
-    return Rules("\n".join(lines), {"n": call.y.ndim}, inside=inside, numbers=numbers)
+    inputs = list(_starts(call))
+    has_constant = "value" in call.settings
+    forward, backward = [], []
+    for number, name in enumerate(inputs):
+        letters = [letter + "'" * number for letter in axis_letters(len(call.shape(name)))]
+        positions = [f"from{axis}[n]" for axis, _ in enumerate(letters)]
+        chosen = [f"from[n] = {number}"] if len(inputs) > 1 or has_constant else []
+        same = [f"{position} = {letter}" for position, letter in zip(positions, letters, strict=True)]
+        forward.append(f"{name}[{','.join(positions)}]{_where(chosen)}")
+        backward.append(f"d{name}[{','.join(letters)}] = Σ dy[n]{_where(chosen + same)}")
+    if has_constant:
+        forward.append("{value} where from[n] = -1")
+    text = "\n".join(["y[n] = " + "\n+ ".join(forward), *backward])
+    inside = {"from": lambda: _input_numbers(call)} if len(forward) > 1 else {}
+    for axis in range(max(len(call.shape(name)) for name in inputs)):
+        inside[f"from{axis}"] = _position(call, axis)
+    numbers = {"value": float(call.settings["value"])} if has_constant else {}
+    return Rules(text, {"n": call.y.ndim}, inside=inside, numbers=numbers)
+
+
+def _where(conditions: list[str]) -> str:
+    return f" where {', '.join(conditions)}" if conditions else ""
 
 
 def _input_numbers(call: Computation) -> Array:
