@@ -174,44 +174,89 @@ def test_an_entry_shows_its_number_its_gradient_and_where_it_stands(ask, step, t
     token, target = (WORDS[tokens[1, 5]].replace("\n", "↵") for tokens in (batch.ids, batch.targets))
     where = f"row 1, position 5 '{token}' → target '{target}', channel 37 (value, head 0, channel 5 of 8)"
     assert second[:2] == [
-        "h.1.attn.c_attn.linear[1, 5, 37]",
+        "d h.1.attn.c_attn.linear[1, 5, 37]",
         f"{where}; made by op {qkv.op} linear; read by op {qkv.terms[0].op} causal_attention",
     ]
-    assert [np.float32(x) for x in second[2]] == [qkv.array[1, 5, 37], qkv.gradient[1, 5, 37]]
-    assert second[3] == "#entry=h.1.attn.c_attn.linear%5B1%2C%205%2C%2037%5D"
+    assert [np.float32(x) for x in second[2]] == [
+        qkv.gradient[1, 5, 37],
+        qkv.array[1, 5, 37],
+    ]  # the one asked for first
+    assert second[3] == "#entry=d%20h.1.attn.c_attn.linear%5B1%2C%205%2C%2037%5D"
     assert "head 1, position 5" in third[1]
     assert "key position 3" in third[1]
     attention = next(op for op in t.ops if op.name == "causal_attention")
     assert float(third[2][0]) == sums_of(computation_of(attention)).array("P")[0, 1, 5, 3]
-    assert third[3] == ["Value", "All numbers"]
+    assert float(third[2][1]) == sums_of(computation_of(attention)).array("dP")[0, 1, 5, 3]
+    assert third[3] == ["Value", "Gradient", "All numbers", "By head"]
 
 
 def test_one_walks_from_a_weights_gradient_to_the_loss_and_back(ask, step, text):
-    """Always by the largest term's factor that is a gradient."""
+    """By the largest term's factor that is a gradient, with the mouse; even if the loss was looked at before."""
     t, _ = step
     script = (
         HELPERS
         + """
-        enter("h.0.mlp.c_fc.weight[3, 5]");
+        enter("loss");
+        const loss = [heading(), bigs()];
+        enter("d h.0.mlp.c_fc.weight[3, 5]");
         const seen = [heading()];
-        const gradients = () => all("#detail details").find((part) => /^Gradient/.test(part.textContent));
-        const sums = () => (gradients() ?? $("#detail")).querySelectorAll("button.factor");
-        const toLoss = (chip) => / d |^d |:d/.test(chip.querySelector(".mono").textContent.replace(/^\\W+/, " "));
+        const isGradient = (chip) => /(^|\\W)d |:d/.test(chip.querySelector(".mono").textContent);
         for (let i = 0; i < 60; i++) {
-          const next = [...sums()].find(toLoss);
-          if (!next) break;
+          const next = all("#detail .sum button.factor").find(isGradient);
+          if (!next || /cross_entropy$/.test(heading())) break;
           click(next); seen.push(heading());
         }
-        const trail = all(".trail button").length;
+        const began = $("#detail").textContent.includes("Backward starts here");
+        const trail = all(".trail > *").map((station) => station.textContent);
         click($(".trail button"));
-        return [seen, trail, heading(), $("#detail").textContent.includes("Backward starts here")];"""
+        return [loss, seen, began, trail, heading(), all(".trail button").length];"""
     )
-    seen, trail, back, _ = ask(text, script)
-    assert seen[0] == "h.0.mlp.c_fc.weight[3, 5]"
-    assert seen[-1] == t.loss.name
-    assert any(name.startswith("h.1.attn.causal_attention:dS") for name in seen) or len(seen) > 8
-    assert trail == min(len(seen), 8) - 1
-    assert back in seen
+    loss, seen, began, trail, back, left = ask(text, script)
+    assert (loss[0], np.float32(loss[1][0])) == (t.loss.name, t.loss.array)
+    assert seen[0] == back == "d h.0.mlp.c_fc.weight[3, 5]"
+    assert (seen[-1], began) == (f"d {t.loss.name}", True)
+    assert len(seen) > 8
+    assert trail == [seen[0], *seen[-7:]]  # the first station stays
+    assert left == 0
+
+
+def test_a_gradient_of_several_parts_has_them_in_one_line_the_largest_first(ask, step, text):
+    t, _ = step
+    want = t.why("h.0.add", (0, 0, 0))
+    parts = sorted(want.received, key=lambda part: -abs(part.number))
+    script = (
+        HELPERS
+        + """
+        enter("d h.0.add[0,0,0]");
+        return [all("#detail details")[0].querySelector("p:not(.big)").textContent,
+          all("#detail details")[0].querySelectorAll(".sum")[NORM].querySelector(".soft").textContent];"""
+    )
+    norm = next(i for i, part in enumerate(parts) if part.op.name == "layer_norm")
+    line, ways = ask(text, script.replace("NORM", str(norm)))
+    shown = re.findall(r"([+-]\S+) \(op (\d+) (\w+)\)", line)
+    assert [(int(op), name) for _, op, name in shown] == [(part.op.index, part.op.name) for part in parts]
+    assert [float(x) for x, *_ in shown] == pytest.approx([part.number for part in parts], rel=1e-5)
+    by_way = {}
+    for term in parts[norm].sum.terms():
+        by_way[term.way] = by_way.get(term.way, 0) + term.value
+    found = dict((way, float(x)) for way, x in re.findall(r"([a-z ]+) ([+-][\d.e+-]+)", ways))
+    assert {way.strip(): x for way, x in found.items()} == pytest.approx(by_way, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "opened"),
+    [
+        ("dlogits[0, 0, 3]", "lm_head.linear_cross_entropy:dlogits[0, 0, 3]"),
+        ("wte.weight['ä', 5]", "wte.weight[4, 5]"),
+        ('wte.weight["the", -1]', "wte.weight[8, 15]"),
+        ("h.0.ln_1.layer_norm:xhat[0, 0, 0]", "h.0.ln_1.layer_norm:x̂[0, 0, 0]"),
+        ("h.1.mlp.c_fc.bias", "h.1.mlp.c_fc.bias[0]"),
+        ("d loss", "d lm_head.linear_cross_entropy"),
+    ],
+)
+def test_an_entry_is_found_by_short_names_tokens_and_from_the_end(ask, text, asked, opened):
+    script = HELPERS + f"""type("gelu"); enter({json.dumps(asked)}); return [heading(), $("#search").value];"""
+    assert ask(text, script) == [opened, ""]
 
 
 def test_terms_come_by_size_and_more_on_request(ask, step, text):
@@ -307,19 +352,91 @@ def test_clicks_in_maps_tables_and_squares_choose_the_entry(ask, step, text):
     ("asked", "answer"),
     [
         ("no.such.name[1]", "no array is called no.such.name"),
+        ("C_FC.bia[1]", "no array is called C_FC.bia; there are h.0.mlp.c_fc.bias, h.1.mlp.c_fc.bias"),
+        ("c_fc.bias[1]", "c_fc.bias may be h.0.mlp.c_fc.bias, h.1.mlp.c_fc.bias"),
         ("wte.weight[11, 0]", "wte.weight has shape (11, 16): no entry [11, 0]"),
         ("wte.weight[1]", "wte.weight has shape (11, 16): no entry [1]"),
-        ("wte.weight[-1, x]", "wte.weight has shape (11, 16): no entry [-1, x]"),
+        ("wte.weight[-12, x]", "wte.weight has shape (11, 16): no entry [-12, x]"),
     ],
 )
 def test_what_is_not_there_is_one_line(ask, text, asked, answer):
-    script = HELPERS + f"""enter({json.dumps(asked)}); return [$("#status").textContent, current()];"""
+    script = HELPERS + f"""enter({json.dumps(asked)}); return [$("#wrong").textContent, current()];"""
     assert ask(text, script) == [answer, [False, "op-0"]]
 
 
 def test_an_address_opens_an_entry(ask, text):
     assert ask(text, 'return $("#detail h2").textContent;', hash="#entry=wte.weight%5B1,2%5D") == "wte.weight[1, 2]"
     assert ask(text, 'return $("#detail h2").textContent;', hash="#entry=nothing%5B1%5D").startswith("0 embedding")
+
+
+def test_back_returns_to_entries_and_steps(ask, text):
+    script = (
+        HELPERS
+        + """
+        const wait = () => new Promise((done) => setTimeout(done, 200));
+        const back = async () => { history.back(); await wait(); return heading(); };
+        enter("d h.0.mlp.c_fc.weight[3, 5]");
+        click(all("#detail .sum button.factor")[1]);
+        const second = heading(); const stations = all(".trail button").length;
+        $("#to-op").click();
+        const seen = [await back(), all(".trail button").length, await back()];
+        seen.push((await back()).slice(0, 11), location.hash);
+        return [second, stations, ...seen];"""
+    )
+    second, stations, *seen = ask(text, script)
+    assert stations == 1
+    assert seen == [
+        second,
+        1,
+        "d h.0.mlp.c_fc.weight[3, 5]",
+        "0 embedding" + seen[3].removeprefix("0 embedding"),
+        "#forward-0",
+    ]
+
+
+def test_keys_follow_terms_and_do_not_leave_an_entry(ask, step, text):
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.linear[0, 1, 2]");
+        const first = heading(); key("ArrowDown"); key("ArrowLeft"); const stays = heading();
+        const factor = all("#detail .sum tbody tr")[1].querySelector("button.factor .mono").textContent;
+        key("2"); const followed = heading(), focus = document.activeElement.id;
+        type("gelu"); key("Escape", $("#search")); const cleared = [heading(), $("#search").value];
+        key("Escape"); const left = heading();
+        key("?"); const help = $("#help").hidden;
+        return [first, stays, factor, followed, focus, cleared, left, help];"""
+    )
+    first, stays, factor, followed, focus, cleared, left, help_hidden = ask(text, script)
+    assert first == stays == "h.0.mlp.c_fc.linear[0, 1, 2]"
+    assert followed == factor
+    assert focus == "detail"
+    assert cleared == [followed, ""]
+    assert re.match(r"\d+ layer_norm", left)
+    assert not help_hidden
+
+
+def test_the_largest_entry_and_the_table_are_one_click_away(ask, step, text):
+    t, _ = step
+    gelu = t["h.0.mlp.gelu"]
+    script = (
+        HELPERS
+        + f"""
+        show(eventOf.forward.get({gelu.op}));
+        const [largest, numbers] = $("#detail figcaption").querySelectorAll("button");
+        click(largest); const entry = heading();
+        show(eventOf.forward.get({gelu.op}));
+        click($("#detail figcaption").querySelectorAll("button")[1]);
+        const top = () => $(".numbers").getBoundingClientRect().top, before = top(), edge = $("#detail");
+        const inView = before > edge.getBoundingClientRect().top && before < edge.getBoundingClientRect().bottom - 99;
+        click($('.numbers td[data-index="0,3,1"]'));
+        return [largest.textContent, entry, numbers.textContent, inView, before - top()];"""
+    words, entry, numbers, in_view, moved = ask(text, script)
+    index = np.unravel_index(np.abs(gelu.array).argmax(), gelu.array.shape)
+    assert float(words.removeprefix("largest ")) == pytest.approx(gelu.array[index], rel=1e-3)
+    assert entry == f"h.0.mlp.gelu[{', '.join(map(str, index))}]"
+    assert (numbers, in_view) == ("numbers", True)
+    assert abs(moved) < 2  # the table stays under the eyes
 
 
 def test_what_is_not_in_the_page_is_said_and_full_has_it(ask):

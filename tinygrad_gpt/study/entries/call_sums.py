@@ -75,6 +75,7 @@ class CallSums:
                 return EntrySum(name, index, pattern.formula, tuple(blocks))
         raise AssertionError(f"the rules of {self.call.op.__name__} have no sum for {name}{list(index)}")
 
+    @np.errstate(all="ignore")  # as in sums.py
     def array(self, name: str) -> Array:
         """An array of the call, or one inside it; floats in float64."""
         if name in self.rules.inside:

@@ -25,7 +25,7 @@ from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.serialize import arrays_of_trace
 from tinygrad_gpt.study.trace.why import computation_of, terms_with_sums
 
-LIMIT_BYTES = 1_750_000  # of all arrays together; in base64 they take a third more
+LIMIT_BYTES = 1_600_000  # of all arrays together; in base64 they take a third more
 _AXES = {  # what an index letter counts in a step of a GPT
     "b": "row",
     "t": "position",

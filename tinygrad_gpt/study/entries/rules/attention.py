@@ -1,7 +1,7 @@
 """Causal attention: sums by key (of y, of a query's gradient) and by query (of a key's or value's gradient).
 
-S, P, A and their gradients dS, dP, dA (B, H, T, T) are the arrays of the op's derivation.  No other op sees them, so
-their own entries have sums here too.
+S, P, A and their gradients dS, dP, dA (B, H, T, T) are the arrays of the op's derivation, and Z (B, H, T) is what a row
+of P is divided by.  No other op sees them, so their own entries have sums here too.
 """
 
 import math
@@ -15,7 +15,7 @@ from tinygrad_gpt.study.entries.entry import Computation
 
 
 class _Inside:
-    """The arrays S, P, A, dA, dP and dS of one call, in float64."""
+    """The arrays S, Z, P, A, dA, dP and dS of one call, in float64."""
 
     def __init__(self, call: Computation, qkv: str, mask: str | None) -> None:
         values = call.array(qkv)
@@ -29,9 +29,17 @@ class _Inside:
         return np.where(self.past, self.q @ self.k.swapaxes(-1, -2) / math.sqrt(self.q.shape[-1]), -np.inf)
 
     @cached_property
+    def powers(self) -> Array:
+        """e^(S - max): the largest score of the row is subtracted, so that nothing overflows."""
+        return np.exp(self.scores - self.scores.max(-1, keepdims=True)) if self.scores.size else self.scores
+
+    @cached_property
+    def totals(self) -> Array:
+        return np.asarray(self.powers.sum(-1))
+
+    @cached_property
     def probabilities(self) -> Array:
-        powers = np.exp(self.scores - self.scores.max(-1, keepdims=True)) if self.scores.size else self.scores
-        found: Array = powers / powers.sum(-1, keepdims=True)
+        found: Array = self.powers / self.totals[..., None]
         return found
 
     @cached_property
@@ -56,9 +64,8 @@ class _Inside:
 
     @cached_property
     def dscores(self) -> Array:
-        found: Array = self.probabilities * (
-            self.dprobabilities - (self.dprobabilities * self.probabilities).sum(-1, keepdims=True)
-        )
+        in_row = (self.dprobabilities * self.probabilities).sum(-1, keepdims=True)
+        found: Array = self.probabilities * (self.dprobabilities - in_row)
         return found
 
 
@@ -72,7 +79,9 @@ def causal_attention(call: Computation) -> Rules:
         y[b,t,(h d)] = Σ A[b,h,t,j] {qkv}[b,j,(2 h d)] where j <= t
         S[b,h,t,j] = Σ {qkv}[b,t,(0 h d)] {qkv}[b,j,(1 h d)] {scale} where j <= t
                    + {{-∞}} where j > t                                   # a key after the query
-        P[b,h,t,j] = e^S[b,h,t,j]/Σe^S
+        P[b,h,t,j] = e^(S[b,h,t,j]-max) 1/Z[b,h,t] where j <= t
+                   + {{0}} where j > t                                    # a key after the query
+        Z[b,h,t] = Σ e^(S[b,h,t,k]-max) where k <= t
         A[b,h,t,j] = P[b,h,t,j]{masked}
         dA[b,h,t,j] = Σ dy[b,t,(h d)] {qkv}[b,j,(2 h d)]
         dP[b,h,t,j] = dA[b,h,t,j]{masked}
@@ -90,7 +99,9 @@ def causal_attention(call: Computation) -> Rules:
         "dA": lambda: a.dweights,
         "dP": lambda: a.dprobabilities,
         "dS": lambda: a.dscores,
-        "e^S/Σe^S": lambda: a.probabilities,
+        "e^(S-max)": lambda: a.powers,
+        "Z": lambda: a.totals,
+        "1/Z": lambda: 1 / a.totals,
     }
     return Rules(
         text,

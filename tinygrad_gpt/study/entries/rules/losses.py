@@ -30,19 +30,26 @@ class _Rows:
         return np.where(self.counts[..., None], self.make(), 0)  # an ignored row may have nan
 
     @cached_property
-    def lse(self) -> Array:
-        highest = self.logits.max(-1, keepdims=True)
-        found: Array = highest[..., 0] + np.log(np.exp(self.logits - highest).sum(-1))
-        return found
+    def highest(self) -> Array:
+        return np.asarray(self.logits.max(-1))
+
+    @cached_property
+    def powers(self) -> Array:
+        """e^(logits - max): the row's largest logit is subtracted, so that nothing overflows."""
+        return np.exp(self.logits - self.highest[..., None])
+
+    @cached_property
+    def totals(self) -> Array:
+        return np.where(self.counts, self.powers.sum(-1), 0)
 
     @cached_property
     def p(self) -> Array:
-        return np.where(self.counts[..., None], np.exp(self.logits - self.lse[..., None]), 0)
+        return np.where(self.counts[..., None], self.powers / self.totals[..., None], 0)
 
     @cached_property
     def nll(self) -> Array:
         chosen = np.take_along_axis(self.logits, np.where(self.counts, self.target, 0)[..., None], axis=-1)
-        return np.where(self.counts, self.lse - chosen[..., 0], 0)
+        return np.where(self.counts, np.log(self.totals) + self.highest - chosen[..., 0], 0)
 
     @cached_property
     def dlogits(self) -> Array:
@@ -54,19 +61,24 @@ class _Rows:
         weight = "" if self.label is None else f" {{{self.label}}}"
         text = f"""
             y = Σ nll[n]{weight}{self.where}
-            nll[n] = lse[n]{self.where}                       # ln Σ e^{name}
-                   - {name}[n,target[n]]{self.where}          # at the target
-            p[n,v] = e^{name}[n,v]/Σe^{name}{self.where}
-            d{name}[n,v] = dy p[n,v]{weight}{self.where}      # directly
+            nll[n] = ln(Z[n]){self.where}                     # of the sum over the vocabulary
+                   + max[n]{self.where}                       # the row's largest logit
+                   - {name}[n,target[n]]{self.where}          # the target's logit
+            p[n,v] = e^({name}[n,v]-max) 1/Z[n]{self.where}
+            Z[n] = Σ e^({name}[n,v]-max){self.where}
+            d{name}[n,v] = dy p[n,v]{weight}{self.where}      # the probability
                          - dy{weight} where target[n] = v     # this is the target
             {more}
         """
         inside = {
             "target": lambda: self.target,
             "nll": lambda: self.nll,
-            "lse": lambda: self.lse,
+            "max": lambda: self.highest,
             "p": lambda: self.p,
-            f"e^{name}/Σe^{name}": lambda: self.p,
+            "Z": lambda: self.totals,
+            "1/Z": lambda: 1 / self.totals,
+            "ln(Z)": lambda: np.log(self.totals),
+            f"e^({name}-max)": lambda: self.powers,
             **(inside or {}),
         }
         numbers = {} if self.label is None else {self.label: self.weight}

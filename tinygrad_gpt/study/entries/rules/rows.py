@@ -1,5 +1,7 @@
 """Ops on rows, whose entries reach the loss by several ways: softmax by two, layer norm by three."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tinygrad_gpt.backend import Array
@@ -18,24 +20,44 @@ class _Rows:
         self.at, self.at_other = (",".join(["n", letter, *after]) for letter in "ck")
         self.row = ",".join(["n", *after])
         self.sizes = {"k": call.y.shape[self.axis]}
+        self.call = call
+
+    def values(self) -> Array:
+        return self.call.array(self.x)
+
+    def highest(self) -> Array:
+        """The largest entry of each row, which is subtracted so that nothing overflows."""
+        return np.asarray(self.values().max(axis=self.axis))
+
+    def powers(self) -> Array:
+        """e^(x - max)."""
+        return np.asarray(np.exp(self.values() - np.expand_dims(self.highest(), self.axis)))
+
+    def totals(self) -> Array:
+        """The sum of a row's powers."""
+        return np.asarray(self.powers().sum(axis=self.axis))
+
+    def inside(self) -> dict[str, Callable[[], Array]]:
+        """The arrays that both ops read."""
+        return {
+            "max": self.highest,
+            "Z": self.totals,
+            "1/Z": lambda: 1 / self.totals(),
+            "ln(Z)": lambda: np.log(self.totals()),
+            f"e^({self.x}-max)": self.powers,
+        }
 
 
 def softmax(call: Computation) -> Rules:
     """y = e^x / Σ e^x; dx = y dy - y Σ y dy."""
     r = _Rows(call)
     text = f"""
-        y[{r.at}] = e^{r.x}[{r.at}]/Σe^{r.x}
+        y[{r.at}] = e^({r.x}[{r.at}]-max) 1/Z[{r.row}]
+        Z[{r.row}] = Σ e^({r.x}[{r.at}]-max)
         d{r.x}[{r.at}] = y[{r.at}] dy[{r.at}]                          # directly
                        - Σ y[{r.at}] y[{r.at_other}] dy[{r.at_other}]  # through the sum
     """
-
-    def probabilities() -> Array:
-        values = call.array(r.x)
-        weights = np.exp(values - values.max(axis=r.axis, keepdims=True))
-        found: Array = weights / weights.sum(axis=r.axis, keepdims=True)
-        return found
-
-    return Rules(text, r.wide, r.sizes, inside={f"e^{r.x}/Σe^{r.x}": probabilities})
+    return Rules(text, r.wide, r.sizes, inside=r.inside())
 
 
 def log_softmax(call: Computation) -> Rules:
@@ -43,20 +65,17 @@ def log_softmax(call: Computation) -> Rules:
     r = _Rows(call)
     text = f"""
         y[{r.at}] = {r.x}[{r.at}]
-                  - lse[{r.row}]                       # ln Σ e^x along the row
-        d{r.x}[{r.at}] = dy[{r.at}]                    # directly
+                  - max[{r.row}]                         # the row's largest entry
+                  - ln(Z[{r.row}])                       # of the row's sum
+        Z[{r.row}] = Σ e^({r.x}[{r.at}]-max)
+        d{r.x}[{r.at}] = dy[{r.at}]                      # directly
                        - Σ e^y[{r.at}] dy[{r.at_other}]  # through the sum
     """
 
-    def lse() -> Array:
-        values = call.array(r.x)
-        highest = values.max(axis=r.axis, keepdims=True)
-        return np.asarray((highest + np.log(np.exp(values - highest).sum(axis=r.axis, keepdims=True))).squeeze(r.axis))
-
     def probabilities() -> Array:
-        return np.asarray(np.exp(call.array(r.x) - np.expand_dims(lse(), r.axis)))
+        return np.asarray(r.powers() / np.expand_dims(r.totals(), r.axis))
 
-    return Rules(text, r.wide, r.sizes, inside={"lse": lse, "e^y": probabilities})
+    return Rules(text, r.wide, r.sizes, inside={**r.inside(), "e^y": probabilities})
 
 
 def layer_norm(call: Computation) -> Rules:

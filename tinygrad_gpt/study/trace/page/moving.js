@@ -189,7 +189,7 @@ function help() {
   edges();
 }
 
-const toLoss = (value) => (data.loss === null ? value : make("button", { type: "button", onclick: () => open(parsePlace("loss")) }, value));
+const toLoss = (value) => (data.loss === null ? value : make("button", { type: "button", "aria-label": `The loss, ${value}: why?`, onclick: () => open(parsePlace("loss")) }, value));
 
 function start() {
   const dark = matchMedia("(prefers-color-scheme: dark)");
