@@ -77,11 +77,15 @@ A_SETTING = {
         ('    ties: str = "exact",', f"    {NAME}: float | Array | None = None,\n"),
         ("ties=ties)", f"{NAME}={NAME}, "),
         (
-            "    return weights / weights.sum(-1, keepdims=True)\n",
+            "    return weights\n",
             f"    if settings.{NAME} is not None:\n"
             f"        least = xp.asarray(settings.{NAME}) * weights.sum(-1, keepdims=True)\n"
             "        weights *= (weights >= least) | (weights == 1)\n",
         ),
+    ],
+    "sampling/sample.py": [
+        ('    ties: str = "exact",', f"    {NAME}: float | Array | None = None,\n"),
+        ("ties=ties)", f"{NAME}={NAME}, "),
     ],
     "sampling/generate.py": [
         ('    ties: str = "exact",', f"    {NAME}: float | Array | None = None,\n"),
@@ -106,13 +110,14 @@ A_SETTING = {
 CHECKS_OF_A_SETTING = """
 import numpy as np, pytest
 from pathlib import Path
-from tinygrad_gpt import GPT, GPTConfig, generate, probabilities, study
+from tinygrad_gpt import GPT, GPTConfig, generate, probabilities, sample, study
 from tinygrad_gpt.sampling import SamplerSettings
 from tinygrad_gpt.sampling.settings import RULES
 
 x = np.log([0.5, 0.3, 0.2])
 np.testing.assert_allclose(probabilities(x, min_probability=0.25), [0.625, 0.375, 0])
 np.testing.assert_allclose(probabilities(x, temperature=2.0, min_probability=0.9), [1, 0, 0])
+assert sample(x, 0.99, min_probability=0.25) == 1
 assert SamplerSettings(min_probability=0.25).limits() == {"min_probability": 0.25}
 for ask in (lambda: probabilities(x, min_probability=2.0), lambda: SamplerSettings(min_probability=np.nan)):
     with pytest.raises(ValueError, match="min_probability must be a number from 0 to 1; got "):

@@ -39,8 +39,8 @@ class RowSettings(NamedTuple):
 
     def of_rows(self, chosen: Array) -> "RowSettings":
         """Those of some rows, chosen by a mask (...): (n, 1)."""
-        k, p, m = (None if limit is None else limit[chosen] for limit in (self.top_k, self.top_p, self.min_p))
-        return RowSettings(self.temperature[chosen], k, p, m, self.ties)
+        per_row: dict[str, Any] = {name: s[chosen] for name, s in self._asdict().items() if isinstance(s, np.ndarray)}
+        return self._replace(**per_row)
 
 
 @dataclass(frozen=True, kw_only=True)

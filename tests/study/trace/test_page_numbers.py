@@ -95,6 +95,39 @@ def test_a_number_is_the_shortest_text_that_reads_back_as_it(ask, text):
         )
 
 
+@pytest.mark.parametrize("spread", [0, 3, 60, 300])
+def test_a_total_is_the_exact_sum_rounded_once(ask, text, spread):
+    rng = np.random.default_rng(spread)
+    lists = [(rng.normal(size=n) * 2.0 ** rng.integers(-spread, spread + 1, n)).tolist() for n in range(1, 60)]
+    lists += [[1.0, 2.0**-53, x] for x in (0.0, 2.0**-106, -(2.0**-106))]  # half way between two floats
+    lists += [[x, -x] for x in (1.5, 2.0**-1074)] + [[]]
+    found = ask(text, f"return {json.dumps(lists)}.map(exactSum);")  # JSON has whole numbers without a point
+    assert [float(total) for total in found] == [math.fsum(numbers) for numbers in lists]
+
+
+def test_a_cell_for_several_entries_is_the_largest_of_them(ask):
+    x = np.random.default_rng(1).normal(size=(3, 47, 301))
+    with trace() as t:
+        (Tensor(x, requires_grad=True) * 1.0).sum().backward()
+    rows, columns, found = ask(
+        page(t),
+        """const [rows, columns] = values[0].map, found = [];
+        for (let i = 0; i < rows; i++)
+          for (let j = 0; j < columns; j++) found.push(entryInCell(arrayOf("0"), values[0].map, i, j));
+        return [rows, columns, found];""",
+    )
+    flat = x.reshape(-1, 301)
+    assert rows * columns < flat.size
+    cells = [
+        (block_rows, block)
+        for block_rows in np.array_split(np.arange(len(flat)), rows)
+        for block in np.array_split(np.arange(301), columns)
+    ]
+    for index, (block_rows, block) in zip(found, cells, strict=True):
+        inside = flat[np.ix_(block_rows, block)]
+        assert x[tuple(index)] == inside.flat[np.abs(inside).argmax()]
+
+
 def drawn_entries(t, seed, count):
     """Entries of every array that has a sum: (op, name, index)."""
     draw = random.Random(seed)
@@ -148,6 +181,7 @@ def test_so_are_those_of_other_ops_shapes_and_what_is_not_finite(ask):
         x = (a * b - a / b + (a * a + 1.0) ** b).sum(axis=1)
         y = apply(ops.softmax, x @ c, axis=0) + apply(ops.log_softmax, x @ c).mean(axis=1, keepdims=True)
         z = y.reshape(5, 2).transpose(1, 0)[:, 1:4].max(axis=0).exp() + x.var(axis=0)[:3]
+        z = z + ((b * b) ** a).sum(axis=(0, 1))[:3]  # the base is repeated
         w = apply(ops.masked_fill, z, np.array([True, False, False]), value=2.0) * np.array([np.inf, 1.0, 1e300])
         (w * w).sum().backward()
     require_sums(ask, t, page(t), drawn_entries(t, 1, 4))
@@ -222,17 +256,18 @@ def test_one_walks_from_a_weights_gradient_to_the_loss_and_back(ask, step, text)
 
 def test_a_gradient_of_several_parts_has_them_in_one_line_the_largest_first(ask, step, text):
     t, _ = step
-    want = t.why("h.0.add", (0, 0, 0))
+    wholes = (t.why("h.0.add", (0, 0, c)) for c in range(CONFIG.emb_dim))
+    want = next(why for why in wholes if abs(why.received[0].number) < abs(why.received[1].number))
     parts = sorted(want.received, key=lambda part: -abs(part.number))
     script = (
         HELPERS
         + """
-        enter("d h.0.add[0,0,0]");
+        enter("d h.0.add[0,0,CHANNEL]");
         return [all("#detail details")[0].querySelector("p:not(.big)").textContent,
           all("#detail details")[0].querySelectorAll(".sum")[NORM].querySelector(".soft").textContent];"""
     )
     norm = next(i for i, part in enumerate(parts) if part.op.name == "layer_norm")
-    line, ways = ask(text, script.replace("NORM", str(norm)))
+    line, ways = ask(text, script.replace("NORM", str(norm)).replace("CHANNEL", str(want.index[-1])))
     shown = re.findall(r"([+-]\S+) \(op (\d+) (\w+)\)", line)
     assert [(int(op), name) for _, op, name in shown] == [(part.op.index, part.op.name) for part in parts]
     assert [float(x) for x, *_ in shown] == pytest.approx([part.number for part in parts], rel=1e-5)
@@ -418,23 +453,25 @@ def test_keys_follow_terms_and_do_not_leave_an_entry(ask, step, text):
 
 def test_the_largest_entry_and_the_table_are_one_click_away(ask, step, text):
     t, _ = step
-    gelu = t["h.0.mlp.gelu"]
+    outputs = [op.output for op in t.ops if op.output.array.ndim == 3]
+    value = next(v for v in outputs if v.array.flat[np.abs(v.array).argmax()] < 0)  # the sign does not matter
     script = (
         HELPERS
         + f"""
-        show(eventOf.forward.get({gelu.op}));
+        show(eventOf.forward.get({value.op}));
         const [largest, numbers] = $("#detail figcaption").querySelectorAll("button");
         click(largest); const entry = heading();
-        show(eventOf.forward.get({gelu.op}));
+        show(eventOf.forward.get({value.op}));
         click($("#detail figcaption").querySelectorAll("button")[1]);
         const top = () => $(".numbers").getBoundingClientRect().top, before = top(), edge = $("#detail");
         const inView = before > edge.getBoundingClientRect().top && before < edge.getBoundingClientRect().bottom - 99;
         click($('.numbers td[data-index="0,3,1"]'));
         return [largest.textContent, entry, numbers.textContent, inView, before - top()];"""
+    )
     words, entry, numbers, in_view, moved = ask(text, script)
-    index = np.unravel_index(np.abs(gelu.array).argmax(), gelu.array.shape)
-    assert float(words.removeprefix("largest ")) == pytest.approx(gelu.array[index], rel=1e-3)
-    assert entry == f"h.0.mlp.gelu[{', '.join(map(str, index))}]"
+    index = np.unravel_index(np.abs(value.array).argmax(), value.array.shape)
+    assert float(words.removeprefix("largest ")) == pytest.approx(value.array[index], rel=1e-3)
+    assert entry == f"{value.name}[{', '.join(map(str, index))}]"
     assert (numbers, in_view) == ("numbers", True)
     assert abs(moved) < 2  # the table stays under the eyes
 
