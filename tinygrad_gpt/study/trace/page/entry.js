@@ -77,6 +77,7 @@ function open(place, { next = false, trail = null, push = true, stay = false, ta
   else if (last && sameArray(last, place) && !last.gradient === !place.gradient) state.trail.pop(); // a neighbour
   state.trail = [...state.trail, place];
   state.place = place;
+  if (!stay) state.side = place.gradient ? "gradient" : "value";
   const user = place.inside === undefined ? (values[place.value].op ?? ops.findIndex((op) => op.inputs.includes(place.value))) : place.op;
   if (at(`op-${user}`)?.hidden) {
     at("search").value = "";
@@ -395,10 +396,7 @@ function insideSection(i) {
 function numbersButtons(place, side) {
   const array = arrayOf(`${place.value}${side === "gradient" ? ".gradient" : ""}`);
   if (!array || !array.data.length) return null;
-  const show = (index, table) => () => {
-    state.side = side;
-    open({ ...place, index, gradient: side === "gradient" }, { table });
-  };
+  const show = (index, table) => () => open({ ...place, index, gradient: side === "gradient" }, { table });
   const button = (words, onclick) => make("button", { type: "button", class: "to-numbers", onclick }, words);
   if (!array.shape.length) return button("why?", show([], false));
   const largest = indexOfLargest(array);

@@ -121,27 +121,23 @@ function squares(array, place, choose, marked = true) {
     "div",
     { class: "squares" },
     Array.from({ length: heads }, (_, h) => {
-      const rowsLargest = (query) =>
-        Array.from({ length: T }, (_, key) => Math.abs(entryOf(array, [b, h, query, key])))
-          .filter(Number.isFinite)
-          .reduce((a, x) => Math.max(a, x), 0);
-      const body = Array.from({ length: T }, (_, query) => [query, rowsLargest(query)]).map(([query, largest]) =>
-        make(
-          "tr",
-          {},
-          make("th", { scope: "row" }, label(query)),
-          Array.from({ length: T }, (_, key) => {
-            const x = entryOf(array, [b, h, query, key]);
-            return make("td", {
-              "data-index": [b, h, query, key].join(","),
-              title: `query ${query} ${label(query)}, key ${key} ${label(key)}: ${exactText(x, array.dtype)}`,
-              class: Number.isFinite(x) ? null : "not-finite",
-              "aria-current": marked && h === rest[0] && query === rest[1] && key === rest[2] ? "true" : null,
-              style: tint(x, largest, 90) || null,
-            });
+      const row = (query) => {
+        const numbers = Array.from({ length: T }, (_, key) => entryOf(array, [b, h, query, key])),
+          seen = numbers.filter((x) => Number.isFinite(x) && x !== 0),
+          low = Math.min(...seen) > 0 ? 0.9 * Math.min(...seen) : 0; // so that weights that are close differ in colour
+        const largest = seen.reduce((largest, x) => Math.max(largest, Math.abs(x - low)), 0);
+        const cells = numbers.map((x, key) =>
+          make("td", {
+            "data-index": [b, h, query, key].join(","),
+            title: `query ${query} ${label(query)}, key ${key} ${label(key)}: ${exactText(x, array.dtype)}`,
+            class: Number.isFinite(x) ? null : "not-finite",
+            "aria-current": marked && h === rest[0] && query === rest[1] && key === rest[2] ? "true" : null,
+            style: (x && tint(x - low, largest, 90)) || null,
           }),
-        ),
-      );
+        );
+        return make("tr", {}, make("th", { scope: "row" }, label(query)), cells);
+      };
+      const body = Array.from({ length: T }, (_, query) => row(query));
       const table = make(
         "table",
         { "aria-label": `Head ${h}` },

@@ -155,7 +155,6 @@ function heatMap(map, stats, title, gradient = false, place = null) {
   if (array) {
     canvas.classList.add("exact");
     canvas.addEventListener("click", (event) => {
-      state.side = gradient ? "gradient" : "value";
       open({ ...place, gradient, index: entryInCell(array, map, ...cellAt(event)) });
     });
   }
