@@ -10,7 +10,11 @@ import pytest
 import threadpoolctl  # noqa: F401 - sets an environment variable when it is imported: before the guard looks
 from hypothesis import HealthCheck, settings
 
+from tinygrad_gpt.kernels import threads
+
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parent.parent / ".hypothesis"))
+
+threads._num_threads = 1  # tests run in as many processes as there are cores; those of threads say how many
 
 COMMON = {"deadline": None, "report_multiple_bugs": False}  # first calls are slow; one cause, one message
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

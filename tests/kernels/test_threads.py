@@ -207,3 +207,118 @@ def test_a_parallel_loop_within_a_parallel_loop_does_not_deadlock(three_threads)
     threads.parallel_for(lambda part: threads.parallel_for(lambda p: inner.append((part.start, p.start, p.stop)), 3), 3)
     assert {(1, 0, 3), (2, 0, 3)} <= set(inner)  # in one piece there
     assert {start for start, *_ in inner} == {0, 1, 2}
+
+
+@pytest.fixture
+def nobody_has_set_them(monkeypatch):
+    """As in a program that never calls set_num_threads, on a machine with three cores."""
+    monkeypatch.setattr(threads, "_num_threads", None)
+    monkeypatch.setattr(threads, "_default", lambda: 3)
+    yield
+    threads._start_anew(1)
+
+
+def test_by_default_there_is_one_thread_per_core_and_blas_is_limited_while_a_kernel_runs(nobody_has_set_them):
+    before, seen, parts = blas_threads(), [], []
+
+    def work(part):
+        seen.append(blas_threads())
+        parts.append((part.start, part.stop))
+
+    threads.parallel_for(work, 6)
+    assert (threads.num_threads(), sorted(parts)) == (3, [(0, 2), (2, 4), (4, 6)])
+    threads.parallel_for(work, 6, enabled=False)
+    assert parts[3:] == [(0, 6)]
+    assert seen == [{1}] * 4
+    assert blas_threads() == before
+
+
+def test_a_kernel_that_fails_leaves_blas_as_it_was(nobody_has_set_them):
+    before = blas_threads()
+    with pytest.raises(ArithmeticError):
+        threads.parallel_for(lambda part: (_ for _ in ()).throw(ArithmeticError()), 6)
+    assert blas_threads() == before
+
+
+def test_kernels_of_several_threads_of_a_program_limit_blas_until_the_last_has_ended(nobody_has_set_them):
+    before, inside, go = blas_threads(), threading.Barrier(3), threading.Event()
+
+    def first(part):
+        inside.wait(20)
+        go.wait(20)
+
+    def second(part):
+        inside.wait(20)
+
+    programs = [threading.Thread(target=threads.parallel_for, args=(f, 1)) for f in (first, second)]
+    for program in programs:
+        program.start()
+    inside.wait(20)
+    programs[1].join(20)
+    assert blas_threads() == {1}  # the first is still running
+    go.set()
+    programs[0].join(20)
+    assert blas_threads() == before
+
+
+def test_any_thread_of_a_program_may_set_them():
+    """threadpoolctl 3.8 obeys only the first thread that has set BLAS's, without a word."""
+    with use_threads(2):
+        seen = []
+        other = threading.Thread(target=use, args=(seen,))
+        other.start()
+        other.join(20)
+    assert seen == [{1}, {3}, {1}]
+
+
+def use(seen):
+    with use_threads(3):
+        seen.append(blas_threads())
+        with threads.use_blas_threads():
+            seen.append(blas_threads())
+        seen.append(blas_threads())
+
+
+def test_few_rows_are_left_to_blas_then_too(nobody_has_set_them):
+    with threads.use_blas_threads():
+        assert (threads.num_threads(), blas_threads()) == (1, {3})
+    assert (threads._num_threads, threads.num_threads()) == (None, 3)
+
+
+def test_use_threads_goes_back_to_the_default(nobody_has_set_them):
+    before = blas_threads()
+    with use_threads(2):
+        assert threads.num_threads() == 2
+        threads.parallel_for(lambda part: None, 4)
+    assert (threads.num_threads(), blas_threads()) == (3, before)
+
+
+DEFAULT = """
+import multiprocessing, os, threadpoolctl
+import numpy as np
+import tinygrad_gpt as tg
+from tinygrad_gpt.kernels import num_threads, threads
+
+def blas():
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+def in_a_child(queue):
+    queue.put((num_threads(), blas()))
+
+before = blas()
+model = tg.GPT(tg.GPTConfig(vocab_size=9, context_length=8, emb_dim=8, n_heads=2, n_layers=1))
+ids = np.zeros((2, 8), int)
+model.loss(ids, ids).backward()
+queue = multiprocessing.get_context("fork").SimpleQueue()
+child = multiprocessing.get_context("fork").Process(target=in_a_child, args=(queue,))
+child.start(); child.join(20)
+print(num_threads() == tg.kernels.default_num_threads(), blas() == before, queue.get() == (1, before))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_program_that_sets_nothing_uses_the_cores_and_its_forks_one_thread():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", DEFAULT], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True True True\n", done.stderr
