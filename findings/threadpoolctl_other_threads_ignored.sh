@@ -3,11 +3,11 @@
 # OpenBLAS's threads before and still lives: NumPy goes on with as many BLAS threads as before.
 #
 # One would guess that `with threadpool_limits(1):` limits BLAS for the block wherever it runs, as it did up to version
-# 3.6.  From 3.7 on, the first thread that sets the threads of an OpenBLAS built with pthreads (NumPy's wheels) controls
+# 3.7.  From 3.8 on, the first thread that sets the threads of an OpenBLAS built with pthreads (NumPy's wheels) controls
 # them.  A program that has limited BLAS once in its main thread can no longer limit it in a worker thread (a notebook's
 # server, a queue of jobs), which then computes with all cores; the block's own info() tells the truth.
 #
-# Seen: threadpoolctl 3.8.0 with NumPy 2.4.6 from PyPI (OpenBLAS 0.3.31, pthreads), Python 3.11, two cores; with 3.6.0
+# Seen: threadpoolctl 3.8.0 with NumPy 2.4.6 from PyPI (OpenBLAS 0.3.31, pthreads), Python 3.11, two cores; with 3.7.0
 # the limit holds.  Fails if the behaviour changes.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -41,7 +41,7 @@ with threadpool_limits(2, user_api="blas"):  # the main thread sets them once
 print("limited to 1 in the main thread:", here[0], " in another thread:", elsewhere[0])
 sys.exit([here[0], elsewhere[0]] != [[1], [int(sys.argv[1])]])
 PY
-for version in 3.6.0:1 3.8.0:2; do
+for version in 3.7.0:1 3.8.0:2; do
     "$folder/venv/bin/pip" install --quiet --disable-pip-version-check numpy==2.4.6 "threadpoolctl==${version%:*}"
     echo "threadpoolctl ${version%:*}"
     "$folder/venv/bin/python" "$folder/limit.py" "${version#*:}"

@@ -255,4 +255,4 @@ def test_a_copy_of_a_bool_is_a_copy():
 
 def test_the_names_of_a_call():
     x = np.ones((2, 3))
-    assert names_of(Computation(ops.softmax, {"x": x}, {}, x)) == ("y", "Z", "dx")
+    assert names_of(Computation(ops.softmax, {"x": x}, {}, x)) == ("y", "Z", "max", "dx")

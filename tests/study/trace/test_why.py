@@ -141,7 +141,10 @@ def test_an_array_inside_an_op_has_the_ops_name_if_one_can_ask_for_it():
     with trace() as t:
         apply(ops.cross_entropy, x, np.array([0])).backward()
     assert "+2.126928e+00 = cross_entropy:nll[0] 2.12693 · 1/1" in str(t.why("cross_entropy", ()))
-    assert "+3.000000e+00 = max[0] 3   the row's largest logit" in str(t.why("cross_entropy:nll", (0,)))
+    assert "+3.000000e+00 = cross_entropy:max[0] 3   the row's largest logit" in str(t.why("cross_entropy:nll", (0,)))
+    with trace() as t:
+        x.max().backward()
+    assert "+1.000000e+00 = d max 1 · share[0, 1] 1" in str(t.why("x", (0, 1)))
 
 
 def test_a_value_that_is_used_twice_has_a_part_from_each_use():

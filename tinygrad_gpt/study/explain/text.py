@@ -11,6 +11,7 @@ from tinygrad_gpt.study.explain.docstrings import Block
 from tinygrad_gpt.study.explain.executed_lines import ExecutedLine
 from tinygrad_gpt.study.explain.worked_example import COMPLEX_STEP_BOUND, DIFFERENCES_BOUND, Comparison, Worked
 
+_MIN_WIDTH = 80  # columns that every terminal has
 _LABEL = 10  # columns of "Shapes.", "Saved." and so on
 _LONG_NAME = 34  # characters; the value of a longer expression is on the next line
 HEAD = ("", "vjp", "complex step", "differences", "")
@@ -113,6 +114,8 @@ def _named_value(name: str, value: Any, width: int, indent: str = "    ") -> str
     head, text = f"{indent}{name} {_shape_text(value)} = ", array_text(value)
     rows = text.split("\n")
     if len(head) + max(map(len, rows)) > width or (len(name) > _LONG_NAME and len(rows) > 1):
+        if len(head.rstrip()) > max(width, _MIN_WIDTH):
+            head = f"{indent}{name}\n{indent}{_shape_text(value)} ="
         return f"{head.rstrip()}\n{textwrap.indent(text, indent + '    ')}"
     return head + text.replace("\n", "\n" + " " * len(head))
 

@@ -82,6 +82,7 @@ def causal_attention(call: Computation) -> Rules:
         P[b,h,t,j] = e^(S[b,h,t,j]-max) 1/Z[b,h,t] where j <= t
                    + {{0}} where j > t                                    # a key after the query
         Z[b,h,t] = Σ e^(S[b,h,t,k]-max) where k <= t
+        max[b,h,t] = Σ S[b,h,t,k] where best[b,h,t] = k
         A[b,h,t,j] = P[b,h,t,j]{masked}
         dA[b,h,t,j] = Σ dy[b,t,(h d)] {qkv}[b,j,(2 h d)]
         dP[b,h,t,j] = dA[b,h,t,j]{masked}
@@ -101,6 +102,8 @@ def causal_attention(call: Computation) -> Rules:
         "dS": lambda: a.dscores,
         "e^(S-max)": lambda: a.powers,
         "Z": lambda: a.totals,
+        "max": lambda: a.scores.max(-1),
+        "best": lambda: a.scores.argmax(-1),
         "1/Z": lambda: 1 / a.totals,
     }
     return Rules(

@@ -61,11 +61,12 @@ class _Rows:
         weight = "" if self.label is None else f" {{{self.label}}}"
         text = f"""
             y = Σ nll[n]{weight}{self.where}
-            nll[n] = ln(Z[n]){self.where}                     # of the sum over the vocabulary
+            nll[n] = ln(Z[n]){self.where}                     # the logarithm of the row's sum
                    + max[n]{self.where}                       # the row's largest logit
-                   - {name}[n,target[n]]{self.where}          # the target's logit
+                   - {name}[n,target[n]]{self.where}          # minus the target's logit
             p[n,v] = e^({name}[n,v]-max) 1/Z[n]{self.where}
             Z[n] = Σ e^({name}[n,v]-max){self.where}
+            max[n] = Σ {name}[n,v] where best[n] = v{self.where.replace(" where", ",")}
             d{name}[n,v] = dy p[n,v]{weight}{self.where}      # the probability
                          - dy{weight} where target[n] = v     # this is the target
             {more}
@@ -74,6 +75,7 @@ class _Rows:
             "target": lambda: self.target,
             "nll": lambda: self.nll,
             "max": lambda: self.highest,
+            "best": lambda: self.logits.argmax(-1),
             "p": lambda: self.p,
             "Z": lambda: self.totals,
             "1/Z": lambda: 1 / self.totals,

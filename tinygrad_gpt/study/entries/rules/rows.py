@@ -41,6 +41,7 @@ class _Rows:
         """The arrays that both ops read."""
         return {
             "max": self.highest,
+            "best": lambda: self.values().argmax(axis=self.axis),
             "Z": self.totals,
             "1/Z": lambda: 1 / self.totals(),
             "ln(Z)": lambda: np.log(self.totals()),
@@ -54,6 +55,7 @@ def softmax(call: Computation) -> Rules:
     text = f"""
         y[{r.at}] = e^({r.x}[{r.at}]-max) 1/Z[{r.row}]
         Z[{r.row}] = Σ e^({r.x}[{r.at}]-max)
+        max[{r.row}] = Σ {r.x}[{r.at}] where best[{r.row}] = c
         d{r.x}[{r.at}] = y[{r.at}] dy[{r.at}]                          # directly
                        - Σ y[{r.at}] y[{r.at_other}] dy[{r.at_other}]  # through the sum
     """
@@ -66,8 +68,9 @@ def log_softmax(call: Computation) -> Rules:
     text = f"""
         y[{r.at}] = {r.x}[{r.at}]
                   - max[{r.row}]                         # the row's largest entry
-                  - ln(Z[{r.row}])                       # of the row's sum
+                  - ln(Z[{r.row}])                       # the logarithm of its sum
         Z[{r.row}] = Σ e^({r.x}[{r.at}]-max)
+        max[{r.row}] = Σ {r.x}[{r.at}] where best[{r.row}] = c
         d{r.x}[{r.at}] = dy[{r.at}]                      # directly
                        - Σ e^y[{r.at}] dy[{r.at_other}]  # through the sum
     """

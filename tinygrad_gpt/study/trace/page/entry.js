@@ -83,7 +83,8 @@ function open(place, { next = false, trail = null, push = true, stay = false, ta
     at("search").value = "";
     search();
   }
-  if (events[state.event][1] !== user) mark(eventOf.forward.get(user) ?? state.event, true);
+  const way = place.gradient && eventOf.backward.has(user) ? "backward" : "forward";
+  mark(eventOf[way].get(user) ?? state.event, true);
   entryView();
   const numbers = at("detail").querySelector(".numbers");
   if (numbers && stay && before !== undefined) at("detail").scrollTop += numbers.getBoundingClientRect().top - before;
@@ -107,11 +108,11 @@ function factorChip(op, factor) {
   const own = factor.form !== "{}" && arrayOf(keyOf(op, factor.name));
   const entry = own && isInside(own.shape, factor.index) ? ` = ${number(entryOf(own, factor.index))}` : "";
   const label = factor.form.replace("{}", `${factor.isGradient ? "d " : ""}${name}${indexText(factor.index)}${entry}`);
-  const token = tokenOf(factor.place);
+  const token = [partOf(factor.place), tokenOf(factor.place)].filter(Boolean).join(" ");
   const inside = [make("span", { class: "mono" }, label), token && make("small", {}, token), make("b", {}, number(factor.value))];
   const title = `${label} ${token} = ${exactText(factor.value, factor.dtype)}`;
   if (!factor.place) return make("span", { class: "factor", title }, inside);
-  return make("button", { type: "button", class: "factor", title, "data-gradient": factor.isGradient || null, onclick: () => open({ ...factor.place, gradient: factor.isGradient }, { next: true }) }, inside);
+  return make("button", { type: "button", class: "factor", title, "data-gradient": factor.isGradient || /^d./.test(factor.place.inside ?? "") || null, onclick: () => open({ ...factor.place, gradient: factor.isGradient }, { next: true }) }, inside);
 }
 
 const signed = (x) => (x > 0 ? "+" : "") + (Number.isFinite(x) ? x.toExponential(5) : exactText(x));
@@ -140,7 +141,7 @@ function sumView(op, name, index, way, computed, dtype) {
         make(
           "td",
           {},
-          make("span", { class: "factors" }, term.factors.map((factor, i) => [i > 0 && "·", factorChip(op, factor)])),
+          make("span", { class: "factors" }, term.factors.map((factor, i) => make("span", { class: "product" }, i > 0 && "· ", factorChip(op, factor)))),
           term.way && make("small", { class: "soft" }, term.way),
         ),
       ),
@@ -158,7 +159,7 @@ function sumView(op, name, index, way, computed, dtype) {
     body.replaceChildren(...rows);
   };
   draw();
-  const ways = new Map();
+  const ways = new Map(sum.ways.map((way) => [way, []]));
   for (const term of sum.terms(sum.count)) if (term.way) ways.set(term.way, [...(ways.get(term.way) ?? []), term.value]);
   const apart = computed === null || computed === sum.total || !Number.isFinite(computed) ? null : Math.abs(sum.total - computed) / sum.magnitude;
   const foot = make(
@@ -181,6 +182,7 @@ function sumView(op, name, index, way, computed, dtype) {
     ),
   );
   const table = make("table", { "data-total": exactText(sum.total, "float64"), "data-count": sum.count }, body, foot);
+  for (const [way, terms] of ways) if (!terms.length) ways.delete(way);
   const byWay = ways.size > 1 && sum.count > 2 && [...ways].map(([way, terms]) => `${way} ${signed(exactSum(terms))}`).join(", ");
   return make("div", { class: "sum" }, by, byWay && make("p", { class: "soft" }, byWay), table);
 }
@@ -243,12 +245,12 @@ function gradientPart(place) {
     return { ...part, dtype: sent?.dtype, sent: sent && entryOf(sent, place.index) };
   });
   parts.sort((a, b) => Math.abs(b.sent ?? 0) - Math.abs(a.sent ?? 0));
-  const summary = parts.map((part) => `${signed(part.sent ?? NaN)} (op ${part.op} ${ops[part.op].name})`).join(" ");
+  const summary = parts.map((part) => `${signed(part.sent ?? NaN)} (op ${part.op} ${ops[part.op].name})`).join(", ");
   return section(
     "Gradient",
     big(array, place.index, `d ${nameOf(place)}${indexText(place.index)}`),
     !parts.length && make("p", {}, "Backward starts here, with dLoss/dLoss = 1."),
-    parts.length > 1 && make("p", {}, `One part from each op that used the value: ${summary}`),
+    parts.length > 1 && make("p", {}, `The sum of one part from each op that used the value: ${summary}`),
     parts.map((part) => sumView(part.op, `d${part.argument}`, place.index, "backward", part.sent, part.dtype)),
   );
 }
@@ -333,7 +335,7 @@ function entryView() {
           make("button", { type: "button", id: "close", "aria-label": "Close", onclick: closeDetail }, "✕"),
         ),
       ),
-      make("p", { class: "where" }, inAxes(place) || "a single number", usesOf(place)),
+      make("p", { class: "where" }, inAxes(place) || (place.value === data.loss ? "the loss, a single number" : "a single number"), usesOf(place)),
       trail(),
       ...(place.gradient ? [gradientPart(place), valuePart(place)] : [valuePart(place), gradientPart(place)]),
       numbersPart(place),
@@ -363,11 +365,24 @@ function moveEntry(key) {
   return true;
 }
 
-// Keys 1 to 9 follow the first factor of the n-th term
+// Keys 1 to 9 follow the n-th term: its factor that is a gradient, or the first
 function followTerm(n) {
   const row = state.place && at("detail").querySelectorAll(".sum tbody tr")[n - 1];
-  const chip = row && ([...row.querySelectorAll("button.factor")].find((b) => b.dataset.gradient) ?? row.querySelector("button.factor"));
+  const chip = row && ([...row.querySelectorAll("button.factor")].find((b) => "gradient" in b.dataset) ?? row.querySelector("button.factor"));
   chip?.click();
+}
+
+// The attention weights of one row of the batch by head, and a choice of the row
+function attentionOfRow(array, op) {
+  const pictures = make("div", {});
+  const draw = (row) =>
+    pictures.replaceChildren(
+      squares(array, { op, inside: "P", index: [row, 0, 0, 0] }, (index) => open({ op, inside: "P", index }), false) ?? "",
+    );
+  const options = Array.from({ length: array.shape[0] }, (_, row) => make("option", { value: row }, String(row)));
+  const select = make("select", { onchange: (event) => draw(+event.target.value) }, options);
+  draw(0);
+  return make("div", {}, make("label", { class: "where" }, "P, the attention weights, by head; choose an entry. Row ", select), pictures);
 }
 
 // The arrays inside an op, each with a way to its numbers
@@ -387,8 +402,7 @@ function insideSection(i) {
         return make("button", { type: "button", onclick: () => open(place) }, `${name} `, make("small", { class: "soft" }, shape.join("×")));
       }),
     ),
-    attention && make("p", { class: "where" }, "P, the attention weights of row 0, by head; choose an entry:"),
-    attention && squares(attention, { op: i, inside: "P", index: [0, 0, 0, 0] }, (index) => open({ op: i, inside: "P", index }), false),
+    attention && attentionOfRow(attention, i),
   );
 }
 

@@ -149,6 +149,7 @@ function sumOf(op, name, index) {
     const sorted = [...all].sort((a, b) => size(b) - size(a) || 0); // stable
     return {
       formula: found.formula,
+      ways: found.terms.map((term) => term.way).filter(Boolean),
       total: exactSum(all.map((term) => term.value)),
       magnitude: exactSum(all.map((term) => Math.abs(term.value))),
       count: all.length,

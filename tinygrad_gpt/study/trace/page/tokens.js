@@ -39,8 +39,25 @@ function inAxes(place) {
 
 // A channel that holds several indices, in words: "key, head 0, channel 5 of 8"
 const PARTS = ["query", "key", "value"];
-function inParts(place) {
-  if (place.inside !== undefined) return "";
+const inParts = (place) => {
+  const found = groupAt(place);
+  if (!found) return "";
+  const { items, letters, sizes } = found;
+  const words = items.map((item) =>
+    typeof item === "number" ? PARTS[item] : item === "h" ? `head ${letters.h}` : `channel ${letters[item]} of ${sizes[item]}`,
+  );
+  return ` (${words.join(", ")})`;
+};
+
+// "query", "key" or "value" for an entry of their common array
+const partOf = (place) => {
+  const first = place && groupAt(place)?.items[0];
+  return typeof first === "number" ? PARTS[first] : "";
+};
+
+// The indices that the entry's last one is made of, if an op takes it apart
+function groupAt(place) {
+  if (place.inside !== undefined) return null;
   for (const [op, sums] of exact.sums.entries()) {
     if (!sums) continue;
     const names = Object.keys(sums.arguments).filter((name) => sums.arguments[name] === place.value);
@@ -49,13 +66,10 @@ function inParts(place) {
       const group = index.find((item) => item.items);
       const letters = group && own.includes(name) && bind(index, place.index, sums.sizes);
       if (!letters) continue;
-      const words = group.items.map((item) =>
-        typeof item === "number" ? PARTS[item] : item === "h" ? `head ${letters.h}` : `channel ${letters[item]} of ${sums.sizes[item]}`,
-      );
-      return ` (${words.join(", ")})`;
+      return { items: group.items, letters, sizes: sums.sizes };
     }
   }
-  return "";
+  return null;
 }
 
 // The tokens that a factor's entry is at, in short; where there are two, what each is
