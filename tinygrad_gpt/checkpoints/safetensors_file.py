@@ -19,6 +19,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from tinygrad_gpt.files import strict_json
 MAX_HEADER_BYTES = 2**20  # bytes; to parse a hostile header can take 32 times as much memory
 _MAX_AXES = 8
 _BLOCK_BYTES = 2**20  # bytes read at a time
+_WRITTEN_BYTES = 2**24  # bytes written at a time
 _DTYPES = {
     "BOOL": "?",
     "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
@@ -67,15 +69,25 @@ class CheckpointError(ValueError):
 def write(file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write tensors (on any device) and metadata, with a digest.  At most one tensor is copied at a time.
 
+    The digest is computed in another thread while the bytes are written, and put in its place at the end.  So `file`
+    must have `seek`.
     Raises ValueError, before anything is written, if the header would be too long to be read.
     """
     start = _header_of(tensors, metadata)
+    begin = file.tell()
     digest = hashlib.sha256(start)
-    for array in tensors.values():
-        digest.update(_bytes_of(array))
-    file.write(start[: _DIGITS.start] + digest.hexdigest().encode() + start[_DIGITS.stop :])
-    for array in tensors.values():
-        file.write(_bytes_of(array))
+    file.write(start)
+    with ThreadPoolExecutor(1, thread_name_prefix="digest") as hashing:
+        for array in tensors.values():
+            whole = memoryview(_bytes_of(array))
+            hashed = hashing.submit(digest.update, whole)
+            for at in range(0, len(whole), _WRITTEN_BYTES):
+                file.write(whole[at : at + _WRITTEN_BYTES])
+            hashed.result()
+    end = file.tell()
+    file.seek(begin + _DIGITS.start)
+    file.write(digest.hexdigest().encode())
+    file.seek(end)
 
 
 def _header_of(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
