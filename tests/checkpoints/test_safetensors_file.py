@@ -1,7 +1,10 @@
 """The reader and writer of safetensors files against the library of that name."""
 
+import hashlib
 import json
 import os
+import re
+import threading
 
 import numpy as np
 import pytest
@@ -147,3 +150,49 @@ def test_what_is_no_file_is_one_line(tmp_path):
     for path in (tmp_path, tmp_path / "nothing", "a\0b", "/dev/zero"):
         with pytest.raises(CheckpointError, match=r"there is no such file|it is a folder: give the file in it"):
             read(path)
+
+
+def damaged(path):
+    """A file of two million numbers, one of which is not what was written."""
+    with open(path, "wb") as file:
+        write(file, {"x": np.zeros(2_000_000, np.float32)}, {"note": "whole"})
+    with open(path, "r+b") as file:
+        file.seek(-5, os.SEEK_END)
+        file.write(b"\x01")
+
+
+def test_what_was_read_of_a_damaged_file_does_not_leave_the_block(path):
+    damaged(path)
+    with pytest.raises(CheckpointError, match=r"its bytes are not those that were written \(SHA-256 differs\)$"):
+        read(path)
+
+
+def test_damage_is_told_before_its_consequences_and_other_errors_are_told_of_a_whole_file(path):
+    def fail():
+        with open_safetensors(path):
+            raise ValueError("a strange number")
+
+    damaged(path)
+    with pytest.raises(CheckpointError, match="SHA-256 differs"):
+        fail()
+    with open(path, "wb") as file:
+        write(file, {"x": np.zeros(2)}, {})
+    with pytest.raises(CheckpointError, match="a strange number"):
+        fail()
+
+
+def test_an_interrupt_does_not_wait_for_the_digest(path):
+    damaged(path)
+    with pytest.raises(KeyboardInterrupt), open_safetensors(path):
+        raise KeyboardInterrupt
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("digest")]
+
+
+def test_a_digest_is_that_of_the_whole_file_with_zeros_in_its_place(tmp_path):
+    with open(tmp_path / "x", "wb") as file:
+        file.write(b"before")  # a file in a file
+        write(file, {"x": np.arange(5.0), "none": np.zeros((0, 3))}, {"note": "é"})
+        file.write(b"after")
+    data = (tmp_path / "x").read_bytes().removeprefix(b"before").removesuffix(b"after")
+    stated = re.search(rb'"file_sha256":"([0-9a-f]{64})"', data)[1]
+    assert hashlib.sha256(data.replace(stated, b"0" * 64)).hexdigest().encode() == stated

@@ -227,6 +227,21 @@ def test_a_file_that_was_there_keeps_its_bytes_until_a_sync(tmp_path):
     assert images(watched, 2) == [{"a": b"newer"}, {"a": b"old"}, {"a": b"ne"}, {"a": b"\0" * 5}]
 
 
+def test_a_file_can_be_written_out_of_order(tmp_path):
+    watched = FaultyOS(tmp_path)
+    with watched.open_file(tmp_path / "a", "wb") as file:
+        file.write(b"____56")
+        assert file.tell() == 6
+        assert file.seek(0) == 0
+        file.write(b"1234")
+        assert file.tell() == 4
+        file.seek(0, os.SEEK_END)
+        file.write(b"7")
+    assert (tmp_path / "a").read_bytes() == b"1234567"
+    whole = [image.get("a") for image in images(watched, len(watched.log))]
+    assert {b"1234567", b"", b"\0" * 7} <= set(whole)
+
+
 def test_appending_starts_at_the_end(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     watched = FaultyOS(tmp_path)

@@ -1,4 +1,4 @@
-"""A safetensors file: written tensor by tensor, and read only after the whole file was checked.
+"""A safetensors file: written tensor by tensor, and read while the whole file is checked.
 
 The layout: 8 bytes, the length of the header, little-endian; the header in JSON, `name -> {"dtype", "shape",
 "data_offsets": [begin, end]}` and strings under `__metadata__`; then the tensors' bytes.  Any program that reads
@@ -7,9 +7,10 @@ safetensors can read these files.
 A file may hold its own digest: then the first string of its metadata is `file_sha256`, the SHA-256 of the whole file
 with zeros in place of these 64 digits.  A digest of the tensors alone would not notice a changed step number.
 
-Files may come from anywhere, so nothing in them is trusted before it is checked, and no tensor is allocated before the
-digest has been checked.  The safetensors library is not used: when it reads, it accepts headers of 100 MB, repeated
-names and unknown fields; when it writes, it builds the whole file in memory.
+Files may come from anywhere, so nothing in them is trusted before it is checked.  The digest is computed in another
+thread while tensors are read, and `open_safetensors` does not end before it has been compared: what was read of a
+damaged file does not leave the block.  The safetensors library is not used: when it reads, it accepts headers of
+100 MB, repeated names and unknown fields; when it writes, it builds the whole file in memory.
 """
 
 import errno
@@ -20,9 +21,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -131,7 +133,7 @@ def open_safetensors(
     """Open a file and check it, with its digest if it has one.  with_digest: it must have one.
 
     If anything is wrong with the file, also if it is found within the block, this raises CheckpointError with one line.
-    In that line the text `what` follows the file's name.
+    In that line the text `what` follows the file's name.  That the digest is right is known at the end of the block.
     """
     if not os.path.isfile(path):
         there = "it is a folder: give the file in it" if os.path.isdir(path) else "there is no such file"
@@ -141,7 +143,8 @@ def open_safetensors(
             checked = SafetensorsFile(file)
             if with_digest and not checked.has_digest:
                 raise ValueError("its digest is missing")
-            yield checked
+            with checked.compare_digest() if checked.has_digest else nullcontext():
+                yield checked
     except (OSError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"cannot read {str(path)!r}{what}: {_one_line_reason(error)}") from error
 
@@ -151,18 +154,16 @@ class SafetensorsFile:
 
     def __init__(self, file: Any) -> None:
         self.file = file
-        size = os.fstat(file.fileno()).st_size
-        length = self._header_length(size)
+        self._reading = Lock()  # a position and a read belong together
+        self.size = os.fstat(file.fileno()).st_size
+        length = self._header_length(self.size)
         header = bytearray(length)
         self._read_into(8, memoryview(header))
         self.start = 8 + length
         self.has_digest = header.startswith(_BEFORE_DIGEST)
         text = header.decode()
         del header  # a hostile one costs enough memory
-        self.tensors, self.metadata = _parse_header(text, size - self.start)
-        del text
-        if self.has_digest:
-            self._check_digest(size)
+        self.tensors, self.metadata = _parse_header(text, self.size - self.start)
 
     def _header_length(self, size: int) -> int:
         """The header's length, from the first 8 bytes.  Raises ValueError if it is impossible."""
@@ -183,19 +184,43 @@ class SafetensorsFile:
             raise ValueError(f"it is cut short: its header should be {length} bytes long, and the file has {size}")
         raise ValueError("it is not a safetensors file")
 
-    def _check_digest(self, size: int) -> None:
-        """Raise ValueError unless the file has the bytes that were written."""
-        digest, block = hashlib.sha256(), memoryview(bytearray(min(size, _BLOCK_BYTES)))
+    @contextmanager
+    def compare_digest(self) -> Iterator[None]:
+        """Compute the file's digest during the block; at its end raise ValueError if it is not the stated one.
+
+        Damage may be the cause of an error in the block, so this error takes the place of that one.
+        """
+        stop = Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="digest") as hashing:
+            is_right = hashing.submit(self._is_undamaged, stop)
+            try:
+                yield
+            except Exception:
+                self._require_undamaged(is_right.result())
+                raise
+            except BaseException:
+                stop.set()  # Ctrl-C does not wait for it
+                raise
+            self._require_undamaged(is_right.result())
+
+    def _require_undamaged(self, is_right: bool) -> None:
+        if not is_right:
+            raise ValueError("its bytes are not those that were written (SHA-256 differs)")
+
+    def _is_undamaged(self, stop: Event) -> bool:
+        """Whether the file has the bytes that were written; False if it was stopped."""
+        digest, block = hashlib.sha256(), memoryview(bytearray(min(self.size, _BLOCK_BYTES)))
         stated = b""
-        for position in range(0, size, len(block)):
-            part = block[: size - position]
+        for position in range(0, self.size, len(block)):
+            if stop.is_set():
+                return False
+            part = block[: self.size - position]
             self._read_into(position, part)
             if not position:
                 stated = bytes(part[_DIGITS])
                 part[_DIGITS] = b"0" * 64
             digest.update(part)
-        if digest.hexdigest().encode() != stated:
-            raise ValueError("its bytes are not those that were written (SHA-256 differs)")
+        return digest.hexdigest().encode() == stated
 
     def dtype_of(self, name: str) -> np.dtype[Any]:
         """The NumPy dtype of a tensor; float32 for bfloat16, which NumPy lacks."""
@@ -207,6 +232,11 @@ class SafetensorsFile:
         stored = self.tensors[name]
         array: Array = np.empty(stored.shape, self.dtype_of(name) if dtype is None else dtype)
         flat = array.reshape(-1)
+        if array.dtype == np.dtype(_DTYPES[stored.dtype]):  # straight into its place
+            raw = memoryview(flat.view(np.uint8))
+            for begin in range(0, len(raw), _BLOCK_BYTES):
+                self._read_into(self.start + stored.begin + begin, raw[begin : begin + _BLOCK_BYTES])
+            return array
         for start, block in self.blocks(name):
             if stored.dtype == "BF16":  # the upper half of a float32
                 block = (block.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -230,12 +260,13 @@ class SafetensorsFile:
 
     def _read_into(self, position: int, part: memoryview) -> None:
         """Fill part with the bytes from this position on."""
-        self.file.seek(position)
-        while part:
-            count = self.file.readinto(part)
-            if not count:
-                raise ValueError("it became shorter while it was read")
-            part = part[count:]
+        with self._reading:
+            self.file.seek(position)
+            while part:
+                count = self.file.readinto(part)
+                if not count:
+                    raise ValueError("it became shorter while it was read")
+                part = part[count:]
 
 
 def _parse_header(header: str, size: int) -> tuple[dict[str, StoredTensor], dict[str, str]]:

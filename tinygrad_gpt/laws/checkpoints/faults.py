@@ -217,6 +217,19 @@ class _WrittenFile(io.BufferedIOBase):
         """The descriptor."""
         return self.fd
 
+    def seekable(self) -> bool:
+        """True"""
+        return True
+
+    def seek(self, offset: int, how: int = os.SEEK_SET) -> int:
+        """Write the buffer, and go to another position."""
+        self.flush()
+        return self.files.lseek(self.fd, offset, how)
+
+    def tell(self) -> int:
+        """The position of the next write."""
+        return self.files.handles[self.fd].position + len(self.waiting)
+
     def write(self, data: Any) -> int:
         """Buffer for the next flush; write if the buffer is large."""
         self.waiting += bytes(memoryview(data).cast("B"))
