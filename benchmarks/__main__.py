@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
-from benchmarks import generation, kernels, training
+from benchmarks import generation, kernels, sampling, saving, training
 from benchmarks.cuda import page
 from benchmarks.settings import BATCH_SIZES, CONTENDERS, SETTINGS
 from tinygrad_gpt.backend import UnavailableDeviceError
@@ -22,7 +22,7 @@ from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.kernels import default_num_threads
 from tinygrad_gpt.kernels.limits import core_count
 
-PACKAGES = ("numpy", "torch", "jax", "autograd", "transformers")
+PACKAGES = ("numpy", "torch", "jax", "autograd", "transformers", "safetensors")
 STEPS = [name for name in CONTENDERS if name != "ours, checkpointing"]
 
 
@@ -82,6 +82,8 @@ SECTIONS: dict[str, tuple[str, Callable[[int], str]]] = {
     "context": ("Longer rows", context),
     "kernels": ("Each kernel", lambda rounds: kernels.run()),
     "generation": ("Generation", lambda rounds: generation.run()),
+    "sampling": ("Sampling", lambda rounds: sampling.run()),
+    "saving": ("Saving and loading", lambda rounds: saving.run()),
     "imports": ("Importing", imports),
 }
 
@@ -116,7 +118,7 @@ def parsed() -> argparse.Namespace:
         "--rounds",
         type=int,
         default=5,
-        help="turns of each contender (default: 5); on a CPU kernels and generation have their own",
+        help="turns of each contender (default: 5); on a CPU kernels, generation, sampling and saving have their own",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     parser.add_argument(

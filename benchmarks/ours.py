@@ -8,6 +8,7 @@ from benchmarks.settings import BETAS, CLIP_NORM, EPS, LR, WEIGHT_DECAY
 from tinygrad_gpt import GPT, AdamW, no_grad, reference_only, train
 from tinygrad_gpt.kernels import default_num_threads, keep_freed_memory, set_num_threads
 from tinygrad_gpt.nn import GPTConfig
+from tinygrad_gpt.rng import Dropout
 
 Weights = dict[str, Any]
 Contender = tuple[Callable[..., float], Callable[..., float]]
@@ -28,6 +29,28 @@ def contender(config: GPTConfig, weights: Weights, **settings: Any) -> Contender
     set_num_threads(default_num_threads())
     keep_freed_memory()
     return functions(GPT(config, weights=weights, **settings), nullcontext)
+
+
+def own_loop(config: GPTConfig, weights: Weights) -> Contender:
+    """A user's loop over the public names, who sets neither threads nor memory."""
+    model = GPT(config, weights=weights)
+    optimizer = AdamW(model.parameters(), LR, BETAS, EPS, WEIGHT_DECAY)
+    taken = 0
+
+    def loss(ids: Any, targets: Any) -> float:
+        with no_grad():
+            return model.loss(ids, targets).item()
+
+    def step(ids: Any, targets: Any) -> float:
+        nonlocal taken
+        taken += 1
+        optimizer.zero_grad()
+        loss = model.loss(ids, targets, dropout=Dropout(0, taken))
+        loss.backward()
+        optimizer.step(max_norm=CLIP_NORM)
+        return loss.item()
+
+    return loss, step
 
 
 def checkpointing(config: GPTConfig, weights: Weights) -> Contender:

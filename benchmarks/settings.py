@@ -59,6 +59,7 @@ SETTINGS |= {
 # name -> module:function(config, weights) that answers (a function for the loss, a function for a training step)
 CONTENDERS = {
     "ours": "benchmarks.ours:contender",
+    "ours, a loop of one's own": "benchmarks.ours:own_loop",
     "ours, without kernels": "benchmarks.ours:plain",
     "ours, checkpointing": "benchmarks.ours:checkpointing",
     "PyTorch eager": "benchmarks.rival_torch:eager",
