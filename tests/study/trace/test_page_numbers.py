@@ -429,6 +429,20 @@ def test_back_returns_to_entries_and_steps(ask, text):
     ]
 
 
+def test_back_leaves_an_array_after_any_number_of_arrow_keys(ask, text):
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.weight[3, 5]"); enter("h.0.mlp.gelu[1, 2, 3]");
+        for (let i = 0; i < 3; i++) key("ArrowRight", $(".numbers"));
+        const moved = [heading(), decodeURIComponent(location.hash)];
+        history.back(); await new Promise((done) => setTimeout(done, 200));
+        return [moved, heading()];"""
+    )
+    name = "h.0.mlp.gelu[1, 2, 6]"
+    assert ask(text, script) == [[name, f"#entry={name}"], "h.0.mlp.c_fc.weight[3, 5]"]
+
+
 def test_keys_follow_terms_and_do_not_leave_an_entry(ask, step, text):
     script = (
         HELPERS

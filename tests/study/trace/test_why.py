@@ -191,6 +191,20 @@ def test_a_recomputed_block_has_the_sums_of_its_second_run():
         assert part.sum.total == pytest.approx(wanted.sum.total, rel=1e-12)
 
 
+def test_the_input_of_a_recomputed_block_has_the_sums_of_its_second_run():
+    config, ids = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1), np.zeros((1, 4), int)
+    explained = []
+    for activation_checkpointing in (True, False):
+        model = GPT(config, dtype="float64", activation_checkpointing=activation_checkpointing)
+        with reference_only(), trace() as t:
+            model.loss(ids, ids).backward()
+        explained.append(t.why("add", (0, 1, 2)))
+    found, wanted = explained
+    assert [part.op.name for part in found.received] == [part.op.name for part in wanted.received]
+    assert [part.number for part in found.received] == pytest.approx([part.number for part in wanted.received])
+    assert not found.without_sums
+
+
 def test_a_setting_that_is_none_is_kept():
     x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     with trace() as t:

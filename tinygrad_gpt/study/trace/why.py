@@ -124,7 +124,7 @@ def _recomputed_copies(recording: Recording, value: Value, op: int) -> list[Valu
         copy
         for copy in recording.values
         if copy is not value
-        and copy.name == value.name
+        and copy.array is value.array
         and {recording.ops[part.op].within for part in copy.terms} == {op}
     ]
 

@@ -80,10 +80,11 @@ function numberOf(part, axis, size) {
 function open(place, { next = false, trail = null, push = true, stay = false, table = false } = {}) {
   stop();
   const last = state.trail.at(-1),
+    isNeighbour = next && last && sameArray(last, place) && !last.gradient === !place.gradient,
     before = at("detail").querySelector(".numbers")?.getBoundingClientRect().top;
   if (trail) state.trail = trail;
   else if (!next) state.trail = [];
-  else if (last && sameArray(last, place) && !last.gradient === !place.gradient) state.trail.pop(); // a neighbour
+  else if (isNeighbour) state.trail.pop();
   state.trail = [...state.trail, place];
   state.place = place;
   if (!stay) state.side = place.gradient ? "gradient" : "value";
@@ -99,7 +100,8 @@ function open(place, { next = false, trail = null, push = true, stay = false, ta
   if (numbers && table) numbers.closest("details").scrollIntoView({ block: "start" });
   (stay ? numbers : at("detail"))?.focus({ preventScroll: true });
   try {
-    if (push) history.pushState({ trail: state.trail.slice(0, -1) }, "", `#entry=${encodeURIComponent(placeText(place))}`);
+    const way = isNeighbour ? "replaceState" : "pushState"; // Back leaves the array at once, after any number of arrow keys
+    if (push) history[way]({ trail: state.trail.slice(0, -1) }, "", `#entry=${encodeURIComponent(placeText(place))}`);
   } catch {
     /* some viewers forbid it */
   }
