@@ -222,12 +222,13 @@ def test_the_arrays_of_a_script_may_be_of_any_dtype(tg, tmp_path):
     assert dtypes == {"bool", "float16"}
 
 
-def test_why_finds_the_variables_of_a_script(tg, tmp_path):
+@pytest.mark.parametrize("end", ["", "raise SystemExit\n"])
+def test_why_finds_the_variables_of_a_script(tg, tmp_path, end):
     text = (
         "import numpy as np\nfrom tinygrad_gpt import Tensor\nw = Tensor(np.ones((2, 2)), True)\n"
         "h = w.exp()\nloss = h.sum()\nloss.backward()\nrest = h * 2.0\n"
     )
-    (tmp_path / "s.py").write_text(text, encoding="utf-8")
+    (tmp_path / "s.py").write_text(text + end, encoding="utf-8")
     result = tg("trace", "s.py", "--why", "h[0,1]", "loss", "rest[1,1]")
     assert (result.code, result.err) == (0, "")
     assert re.search(r"^d h\[0, 1\] = 1\.0 \(float64\)$", result.out, re.MULTILINE)

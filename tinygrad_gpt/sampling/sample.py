@@ -37,4 +37,4 @@ def draw_tokens(x: Array, settings: RowSettings, u: Array) -> Array:
     if ids is None:
         return draw(probs, u)
     place = draw(probs, np.reshape(u, -1))
-    return ids[np.arange(len(ids)), place].reshape(x.shape[:-1])
+    return ids[np.arange(len(ids)), place].reshape(x.shape[:-1])[()]  # a single row's id is a number, as draw's

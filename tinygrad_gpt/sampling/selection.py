@@ -9,8 +9,8 @@ import numpy as np
 from tinygrad_gpt.backend import Array, array_module
 
 _BLOCK = 64  # numbers whose maximum stands for them
-_FEW = 4  # times fewer numbers wanted than there are blocks: else blocks tell too little
-_KEY_SHIFT = 44  # bits of a float64 that a bucket ignores: numbers in one bucket differ by less than 1/256
+_FEW = 4  # blocks serve for a k up to a fourth of their number: a larger k has a bound that most numbers reach
+_KEY_SHIFT = 44  # bits of a float64 that a bucket ignores: numbers in one bucket differ by less than a 256th
 
 
 def kth_largest(x: Array, k: Array) -> Array:

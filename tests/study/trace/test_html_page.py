@@ -94,6 +94,34 @@ def test_a_mark_of_the_page_s_own_in_what_it_is_given_is_text():
     assert f"<title>{title}</title>" in text
 
 
+@pytest.mark.parametrize(
+    ("op", "shape", "settings"),
+    [
+        (ops.max, (0, 3), {"axis": 1}),
+        (ops.causal_attention, (0, 2, 6), {"n_heads": 1}),
+        (ops.causal_attention, (1, 2, 6), {"n_heads": np.int64(1)}),
+    ],
+)
+def test_a_page_may_have_empty_arrays_and_sizes_of_numpy(op, shape, settings):
+    with trace() as t:
+        apply(op, Tensor(np.ones(shape), requires_grad=True), **settings).sum().backward()
+    assert content(page(t))["exact"]["sums"][0]["shapes"]["y"] == list(t.ops[0].output.array.shape)
+
+
+def test_arrays_with_the_same_numbers_have_their_own_dtypes():
+    """An array is stored once only if all its copies are shown alike."""
+    dtypes = ("float32", "float16", "bool", "uint8", "int32", "int64")
+    with trace() as t:
+        for dtype in dtypes:
+            apply(ops.reshape, np.ones(3, dtype), shape=(3, 1))
+    arrays = content(page(t))["exact"]["arrays"]
+    for value in t.values:
+        stored = arrays[str(value.index)]
+        while "same" in stored:
+            stored = arrays[stored["same"]]
+        assert stored.get("shown_dtype", stored["dtype"]) == value.stats.dtype
+
+
 def test_a_partial_has_the_code_and_the_derivation_of_its_function():
     def about(op):
         with trace() as t:

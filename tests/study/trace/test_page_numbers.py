@@ -429,6 +429,20 @@ def test_back_returns_to_entries_and_steps(ask, text):
     ]
 
 
+def test_back_leaves_an_array_after_any_number_of_arrow_keys(ask, text):
+    script = (
+        HELPERS
+        + """
+        enter("h.0.mlp.c_fc.weight[3, 5]"); enter("h.0.mlp.gelu[1, 2, 3]");
+        for (let i = 0; i < 3; i++) key("ArrowRight", $(".numbers"));
+        const moved = [heading(), decodeURIComponent(location.hash)];
+        history.back(); await new Promise((done) => setTimeout(done, 200));
+        return [moved, heading()];"""
+    )
+    name = "h.0.mlp.gelu[1, 2, 6]"
+    assert ask(text, script) == [[name, f"#entry={name}"], "h.0.mlp.c_fc.weight[3, 5]"]
+
+
 def test_keys_follow_terms_and_do_not_leave_an_entry(ask, step, text):
     script = (
         HELPERS
@@ -503,6 +517,98 @@ def test_a_recomputed_blocks_gradients_have_their_sums(ask):
         HELPERS + """enter("h.0.mlp.c_fc.weight[3, 5]"); return all(".sum table").map((sum) => sum.dataset.total);"""
     )
     assert [float(total) for total in ask(page(t), script)] == [part.sum.total for part in want]
+
+
+def test_a_cell_with_a_nan_leads_to_it(ask):
+    x = np.arange(47.0 * 301).reshape(47, 301)
+    x[0, 0] = np.nan
+    with np.errstate(all="ignore"), trace() as t:
+        (Tensor(x, requires_grad=True) * 1.0).sum().backward()
+    script = (
+        HELPERS
+        + """
+        const words = [...$("#detail figcaption").querySelectorAll("button")].map((button) => button.textContent);
+        return [entryInCell(arrayOf("0"), values[0].map, 0, 0), words[0]];"""
+    )
+    assert ask(page(t), script) == [[0, 0], "largest nan"]
+
+
+def cubed(x):
+    return x**3, lambda dy: (3 * x * x * dy,)
+
+
+def test_an_op_without_rules_says_so_and_backward_may_start_with_any_gradient(ask):
+    x = Tensor(np.array([2.0, 3.0]), requires_grad=True)
+    with trace() as t:
+        apply(cubed, x).backward(np.array([1.0, 5.0]))
+    script = (
+        HELPERS
+        + """
+        const sums = () => all("#detail .sum").map((part) => part.textContent);
+        enter("x[1]"); const sent = sums();
+        enter("cubed[1]"); return [sent, sums(), $("#detail").textContent.match(/Backward starts[^.]*/)[0]];"""
+    )
+    sent, made, began = ask(page(t), script)
+    assert sent == ["by op 0 cubed backward: computed: 135; this op has no rules, so there is no sum."]
+    assert made == ["by op 0 cubed: computed: 27; this op has no rules, so there is no sum."]
+    assert began == "Backward starts here, with the gradient that it was given"
+
+
+def test_names_may_have_brackets_and_quotes(ask):
+    names = ["w[0]", "w", 'q"1', "it's [here]", "loss"]
+    leaves = {name: Tensor(np.ones((2, 3)), requires_grad=True) for name in names}
+    with trace(leaves) as t:
+        total = leaves["w"] * 1.0
+        for name in names:
+            total = total + leaves[name]
+        total.sum().backward()
+    script = (
+        HELPERS
+        + f"""
+        const seen = [];
+        for (const name of {json.dumps(names)}) {{ enter(`d ${{name}}[1, 2]`); seen.push(heading()); }}
+        for (const button of all("#facts button")) click(button);
+        return [...seen, heading()];"""
+    )
+    assert ask(page(t), script) == [*(f"d {name}[1, 2]" for name in names), t.loss.name]
+
+
+def test_an_address_that_is_no_text_opens_the_first_step(ask, text):
+    script = "return [$('#detail h2').textContent.slice(0, 11), openFrom('#entry=%E4'), openFrom('#entry=a%0Ab')];"
+    assert ask(text, script, hash="#entry=%") == ["0 embedding", False, False]
+
+
+def test_a_square_is_attention_only_in_an_attention_op(ask):
+    with trace() as t:
+        x = Tensor(np.ones((2, 2, 3, 3)), requires_grad=True) * 2.0
+        x.sum().backward()
+    script = HELPERS + """enter("multiply[0, 0, 0, 0]"); return sections();"""
+    assert ask(page(t), script) == ["Value", "Gradient", "All numbers"]
+
+
+def test_the_keyboard_stays_at_what_it_pressed(ask, text):
+    script = (
+        HELPERS
+        + """
+        enter("h.0.attn.causal_attention:P[0,1,5,3]");
+        const select = all("#detail select")[1];
+        select.focus(); select.value = "0"; select.dispatchEvent(new Event("change", {bubbles: true}));
+        const chosen = document.activeElement === all("#detail select")[1];
+        enter("h.0.mlp.gelu[1,2,3]");
+        all("#detail .ways button")[1].focus(); document.activeElement.click();
+        const side = document.activeElement.textContent;
+        enter("h.0.mlp.c_fc.weight[3, 5]");
+        $("#detail .more").focus(); document.activeElement.click();
+        const row = document.activeElement.closest("tr")?.rowIndex;
+        return [chosen, side, row, $("#detail .to-numbers")?.getAttribute("aria-label") ?? null];"""
+    )
+    assert ask(text, script) == [True, "gradient", 12, None]
+
+
+def test_the_names_of_buttons_say_which_numbers(ask, text):
+    found = ask(text, """return all("#detail .to-numbers").map((button) => button.getAttribute("aria-label"));""")
+    assert "numbers of wte.embedding" in found
+    assert len(set(found)) == len(found)
 
 
 ENTRIES = """

@@ -43,6 +43,21 @@ def doubled(x):
     return y, lambda dy: (2 * vjp(dy)[0],)
 
 
+def test_a_chosen_name_is_the_input_after_a_variable_has_its_name():
+    x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+
+    def loss(x):
+        x = x.reshape(1, 2)
+        x = x * x
+        return x.sum()
+
+    with trace() as t:
+        loss(x).backward()
+    assert t.variables["x"].name == "loss.multiply"
+    checks = spot_checks(t, lambda: loss(x), {"x": x}, per_array=0, chosen={"x": [(1,)]})
+    assert [(t.values[check.value].name, check.index) for check in checks] == [("x", (1,))]
+
+
 def test_a_wrong_vjp_is_seen_from_its_input_on():
     x = Tensor(np.array([[0.1, 0.2, 0.3]]), requires_grad=True)
 

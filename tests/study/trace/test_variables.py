@@ -358,3 +358,30 @@ def test_attributes_in_slots_are_found_and_no_code_of_the_object_runs():
     with trace() as t:
         (frozen.weight * unwilling.weight).sum().backward()
     assert [value.name for value in t.values if value.kind == "leaf"] == ["frozen.weight", "unwilling.weight"]
+
+
+class Mapping(dict):
+    def items(self):
+        raise RuntimeError("ran")
+
+
+class Sequence(list):
+    def __iter__(self):
+        raise RuntimeError("ran")
+
+    __len__ = __iter__
+
+
+class Proxy:
+    @property
+    def __dict__(self):
+        raise RuntimeError("ran")
+
+
+@pytest.mark.parametrize("held", [Mapping(key=1), Sequence([1]), Proxy()], ids=lambda held: type(held).__name__)
+def test_no_method_of_a_container_runs(held):
+    with trace() as t:
+        y = numbers() * 2.0
+        y.exp()
+    assert held is not None
+    assert t["y"].array is y.data

@@ -157,6 +157,34 @@ def test_a_value_that_is_used_twice_has_a_part_from_each_use():
     assert "(exp 1)" in str(found)
 
 
+def cubed(x):
+    return x**3, lambda dy: (3 * x * x * dy,)
+
+
+def test_an_op_without_rules_is_named_with_what_its_vjp_sent():
+    x = Tensor(np.array([2.0]), requires_grad=True)
+    with trace() as t:
+        (apply(cubed, x) + x).sum().backward()
+    *_, line = str(t.why("x", (0,))).splitlines()
+    assert line == (
+        f"  by cubed 0, {t.ops[0].lines[0]}:  computed: +1.200000e+01; this op has no rules, so there is no sum"
+    )
+    assert "  = 1 (add 1) + 12 (cubed 0)\n" in str(t.why("x", (0,)))
+    with trace() as t:
+        apply(cubed, x).sum().backward()
+    assert "backward started here" not in str(t.why("x", (0,)))
+    with pytest.raises(ValueError, match="cubed was made by an op without rules, so there is no array 'dS' inside it"):
+        t.why("cubed:dS", (0,))
+
+
+def test_a_wrong_number_without_terms_is_infinitely_far_apart():
+    table = Tensor(np.ones((2, 1)), requires_grad=True)
+    with trace() as t:
+        apply(ops.embedding, table, np.array([0])).sum().backward()
+    t["table"].terms[0].array[1] = 3.0
+    assert "+0.000000e+00   the sum in float64; computed: +3.000000e+00, inf apart" in str(t.why("table", (1, 0)))
+
+
 def test_a_recomputed_block_has_the_sums_of_its_second_run():
     config = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1)
     again, once = recorded(config, 0, activation_checkpointing=True), recorded(config, 0)
@@ -164,6 +192,20 @@ def test_a_recomputed_block_has_the_sums_of_its_second_run():
         (part,), (wanted,) = again.why(name, index).received, once.why(name, index).received
         assert part.op.name == wanted.op.name
         assert part.sum.total == pytest.approx(wanted.sum.total, rel=1e-12)
+
+
+def test_the_input_of_a_recomputed_block_has_the_sums_of_its_second_run():
+    config, ids = GPTConfig(vocab_size=7, context_length=4, emb_dim=8, n_heads=2, n_layers=1), np.zeros((1, 4), int)
+    explained = []
+    for activation_checkpointing in (True, False):
+        model = GPT(config, dtype="float64", activation_checkpointing=activation_checkpointing)
+        with reference_only(), trace() as t:
+            model.loss(ids, ids).backward()
+        explained.append(t.why("add", (0, 1, 2)))
+    found, wanted = explained
+    assert [part.op.name for part in found.received] == [part.op.name for part in wanted.received]
+    assert [part.number for part in found.received] == pytest.approx([part.number for part in wanted.received])
+    assert not found.without_sums
 
 
 def test_a_setting_that_is_none_is_kept():

@@ -23,7 +23,7 @@ from tinygrad_gpt.study.entries.rules import RULES
 from tinygrad_gpt.study.entries.sums import sums_of
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.serialize import arrays_of_trace
-from tinygrad_gpt.study.trace.why import computation_of, terms_with_sums
+from tinygrad_gpt.study.trace.why import computation_of, gradient_terms
 
 LIMIT_BYTES = 1_600_000  # of all arrays together; in base64 they take a third more
 _AXES = {  # what an index letter counts in a step of a GPT
@@ -82,12 +82,12 @@ class _Arrays:
     def __init__(self, limit_bytes: float) -> None:
         self.left = limit_bytes
         self.found: dict[str, Any] = {}
-        self.keys: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self.keys: dict[tuple[np.dtype[Any], tuple[int, ...], bytes], str] = {}
 
     def add(self, key: str, array: Array) -> None:
         """Store an array if there is space for it."""
         plain = _plain(array)
-        content = plain.dtype.name, array.shape, hashlib.sha256(plain.tobytes()).digest()
+        content = array.dtype, array.shape, hashlib.sha256(plain.tobytes()).digest()
         if (same := self.keys.get(content)) is not None:
             self.found[key] = {"same": same}
         elif plain.nbytes <= self.left:
@@ -170,9 +170,8 @@ def _axes(op: OpRecord, call: CallSums, token_ids: Array) -> Iterator[tuple[str,
 
 def _received(trace: Recording, value: Value) -> list[dict[str, Any]]:
     """The parts of a value's gradient: the op whose vjp sent it, the argument, and the key of the array."""
-    terms = list(terms_with_sums(trace, value))
     parts = []
-    for term in terms:
+    for term in gradient_terms(trace, value):
         op = trace.ops[term.op]
         sender = op.inputs[term.slot]
         n = next(i for i, own in enumerate(sender.terms) if own is term)

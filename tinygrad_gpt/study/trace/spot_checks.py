@@ -52,7 +52,8 @@ def spot_checks(
     """Check entries of every parameter and every op's output: the one with the largest gradient, and random others.
 
     loss() runs the traced step's forward pass again, on these parameters.  chosen are more entries to check, by the
-    names of values or variables.  Raises ValueError if loss() runs other ops than the trace has.
+    names of values or variables.  Raises ValueError if loss() runs other ops than the trace has; KeyError for a chosen
+    name that it does not have.
     """
     checks = []
     with no_grad():
@@ -70,7 +71,7 @@ def spot_checks(
 
 def _chosen_of(trace: Recording, value: Value, chosen: Mapping[str, list[Index]]) -> Iterator[Index]:
     for name, indices in chosen.items():
-        if name == value.name or trace.variables.get(name) is value:
+        if trace[name] is value:
             yield from indices
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from operator import is_
-from types import FrameType, MemberDescriptorType
+from types import FrameType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 import tinygrad_gpt
@@ -80,25 +80,30 @@ def _objects_in(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
-    """Keys and entries, or attributes and their values."""
+    """Keys and entries, or attributes and their values.
+
+    It runs no code of the program, as value.items(), vars() and getattr() may do.
+    """
     if isinstance(value, dict):
-        items = list(value.items()) if len(value) <= _MAX_PARTS else []
+        items = list(dict.items(value)) if dict.__len__(value) <= _MAX_PARTS else []
         return [(key, item) for key, item in items if isinstance(key, str | int)]
     if isinstance(value, list | tuple):
-        return list(enumerate(value)) if len(value) <= _MAX_PARTS else []
+        few = slice(_MAX_PARTS + 1)
+        entries = list.__getitem__(value, few) if isinstance(value, list) else tuple.__getitem__(value, few)
+        return list(enumerate(entries)) if len(entries) <= _MAX_PARTS else []
     return list(_attributes(value).items()) if _is_open(value) else []
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """An object's attributes, with those in slots.  It runs no code of the program, as vars() and getattr() may do."""
+    """An object's attributes, with those in slots."""
     attributes: dict[str, Any] = {}
     for kind in type(value).__mro__:
         for name, member in vars(kind).items():
             if isinstance(member, MemberDescriptorType):
                 with suppress(AttributeError):  # it has no value yet
                     attributes[name] = member.__get__(value)
-    with suppress(AttributeError):  # there are slots alone
-        attributes |= object.__getattribute__(value, "__dict__")
+            elif name == "__dict__" and isinstance(member, GetSetDescriptorType):
+                attributes |= member.__get__(value)
     return attributes
 
 

@@ -47,6 +47,7 @@ class Why:
     made: Part | None  # None for a value that no op made
     received: tuple[Part, ...]  # one from each vjp that sent a gradient
     tokens: Sequence[Sequence[str]] | None = None
+    without_sums: tuple[tuple[OpRecord, float], ...] = ()  # ops without rules, and what their vjps sent
 
     def text(self, limit: int = 8) -> str:
         """The sums as text, each with its largest terms."""
@@ -78,20 +79,25 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
     made = None
     if value.op is not None and (op := recording.ops[value.op]).function in RULES:
         made = _part(op, float(_entry(value.array, at)), "y", at)
-    received = []
-    for term in terms_with_sums(recording, value):
-        op = recording.ops[term.op]
-        argument = argument_names(op.function, len(op.inputs))[term.slot]
-        received.append(_part(op, float(_entry(term.array, at)), f"d{argument}", at))
+    received, without_sums = [], []
+    for term in gradient_terms(recording, value):
+        op, number = recording.ops[term.op], float(_entry(term.array, at))
+        if op.function in RULES:
+            argument = argument_names(op.function, len(op.inputs))[term.slot]
+            received.append(_part(op, number, f"d{argument}", at))
+        else:
+            without_sums.append((op, number))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
-    return Why(name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
+    entry = _entry(value.array, at)
+    return Why(name, at, value, entry, gradient, made, tuple(received), tokens, tuple(without_sums))
 
 
 def _why_inside(
     recording: Recording, value: Value, inside: str, at: Index, tokens: Sequence[Sequence[str]] | None
 ) -> Why:
     if value.op is None or (op := recording.ops[value.op]).function not in RULES:
-        raise ValueError(f"{value.name} was not made by an op, so there is no array {inside!r} inside it")
+        without = "was not made by an op" if value.op is None else "was made by an op without rules"
+        raise ValueError(f"{value.name} {without}, so there is no array {inside!r} inside it")
     if inside not in (names := names_of(computation_of(op))):
         raise ValueError(f"{value.name} has no array {inside!r}; it has {', '.join(names)}")
     return Why(f"{value.name}{_INSIDE}{inside}", at, None, None, None, _part(op, None, inside, at), (), tokens)
@@ -102,16 +108,25 @@ def _part(op: OpRecord, number: float | None, name: str, at: Index) -> Part:
     return Part(op, number, entry_sum(call, name, at), names_of(call))
 
 
-def terms_with_sums(recording: Recording, value: Value) -> Iterator[Term]:
+def gradient_terms(recording: Recording, value: Value) -> Iterator[Term]:
     """The terms of a gradient.  Those of a recomputed block are the terms of its copy of the value."""
     for term in value.terms:
-        if recording.ops[term.op].function in RULES:
+        copies = [] if recording.ops[term.op].function in RULES else _recomputed_copies(recording, value, term.op)
+        if not copies:
             yield term
-            continue
-        for copy in recording.values:
-            within = {recording.ops[part.op].within for part in copy.terms}
-            if copy is not value and copy.name == value.name and within == {term.op}:
-                yield from terms_with_sums(recording, copy)
+        for copy in copies:
+            yield from gradient_terms(recording, copy)
+
+
+def _recomputed_copies(recording: Recording, value: Value, op: int) -> list[Value]:
+    """The values that stand for this one in the block that an op ran again in backward."""
+    return [
+        copy
+        for copy in recording.values
+        if copy is not value
+        and copy.array is value.array
+        and {recording.ops[part.op].within for part in copy.terms} == {op}
+    ]
 
 
 def _entry(array: Array, at: Index) -> np.generic:
@@ -139,21 +154,21 @@ def _lines(found: Why, limit: int) -> Iterator[str]:
     if found.gradient is not None:
         yield ""
         yield f"d {entry} = {_exact(found.gradient)}{token}"
-        if not found.received:
+        sent = [*((part.op, part.number) for part in found.received), *found.without_sums]
+        if not sent:
             yield "  backward started here"
-        if len(found.received) > 1:
-            parts = " + ".join(f"{part.number:.6g} ({part.op.name} {part.op.index})" for part in found.received)
-            yield f"  = {parts}"
+        if len(sent) > 1:
+            yield f"  = {' + '.join(f'{result:.6g} ({op.name} {op.index})' for op, result in sent)}"
         for part in found.received:
             yield from _part_lines(found, part, limit)
+        for op, result in found.without_sums:
+            yield f"  by {_op_and_line(op)}:  computed: {result:+.6e}; this op has no rules, so there is no sum"
 
 
 def _part_lines(found: Why, part: Part, limit: int) -> Iterator[str]:
-    op = part.op
-    line = f", {op.lines[0]}" if op.lines else ""
     n = len(part.sum)
     terms = "1 term" if n == 1 else f"{n:,} terms" + (f", the {limit} largest" if n > limit else "")
-    yield f"  by {op.name} {op.index}{line}:  {part.sum.formula}   ({terms})"
+    yield f"  by {_op_and_line(part.op)}:  {part.sum.formula}   ({terms})"
     terms_shown = part.sum.terms(limit)
     for term in terms_shown:
         factors = " · ".join(_factor_text(found, part, factor) for factor in term.factors)
@@ -169,8 +184,13 @@ def _part_lines(found: Why, part: Part, limit: int) -> Iterator[str]:
     elif not math.isfinite(part.number):
         yield f"{total}; computed: {part.number:+.6e}"
     else:
-        apart = abs(part.sum.total - part.number) / part.sum.sum_of_magnitudes
+        difference, scale = abs(part.sum.total - part.number), part.sum.sum_of_magnitudes
+        apart = difference / scale if scale else math.inf  # all terms are 0, and another number was computed
         yield f"{total}; computed: {part.number:+.6e}, {apart:.1e} apart"
+
+
+def _op_and_line(op: OpRecord) -> str:
+    return f"{op.name} {op.index}{f', {op.lines[0]}' if op.lines else ''}"
 
 
 def _factor_text(found: Why, part: Part, factor: Factor) -> str:

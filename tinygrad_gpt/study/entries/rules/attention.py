@@ -20,8 +20,9 @@ class _Inside:
     def __init__(self, call: Computation, qkv: str, mask: str | None) -> None:
         values = call.array(qkv)
         B, T, width = values.shape
-        self.call, self.heads, self.mask = call, call.settings["n_heads"], mask
-        self.q, self.k, self.v = values.reshape(B, T, 3, self.heads, width // 3 // self.heads).transpose(2, 0, 3, 1, 4)
+        heads = call.settings["n_heads"]
+        self.call, self.mask = call, mask
+        self.q, self.k, self.v = values.reshape(B, T, 3, heads, width // 3 // heads).transpose(2, 0, 3, 1, 4)
         self.past = np.tril(np.ones((T, T), bool))
 
     @cached_property
@@ -54,7 +55,8 @@ class _Inside:
     @cached_property
     def dweights(self) -> Array:
         dy = self.call.array("dy")
-        found: Array = dy.reshape(*dy.shape[:2], self.heads, -1).swapaxes(1, 2) @ self.v.swapaxes(-1, -2)
+        by_head = dy.reshape(*dy.shape[:2], *self.v.shape[1::2])
+        found: Array = by_head.swapaxes(1, 2) @ self.v.swapaxes(-1, -2)
         return found
 
     @cached_property
@@ -73,7 +75,8 @@ def causal_attention(call: Computation) -> Rules:
     """S = Q Kᵀ/√D, P = softmax(S), A = P ∘ mask, O = A V."""
     qkv, *rest = call.inputs
     mask = next((name for name in rest if call.inputs[name] is not None), None)
-    D = call.shape(qkv)[-1] // 3 // call.settings["n_heads"]
+    H = int(call.settings["n_heads"])  # sizes are written as JSON
+    D = call.shape(qkv)[-1] // 3 // H
     scale, masked = f"{{1/√{D}}}", f" {mask}[b,h,t,j]" if mask else ""
     text = f"""
         y[b,t,(h d)] = Σ A[b,h,t,j] {qkv}[b,j,(2 h d)] where j <= t
@@ -108,7 +111,7 @@ def causal_attention(call: Computation) -> Rules:
     }
     return Rules(
         text,
-        sizes={"h": call.settings["n_heads"], "d": D, "k": call.y.shape[1]},
+        sizes={"h": H, "d": D, "k": call.y.shape[1]},
         inside=inside,
         numbers={f"1/√{D}": 1 / math.sqrt(D), "-∞": -math.inf},
     )

@@ -63,7 +63,7 @@ def max(call: Computation) -> Rules:
     def first() -> Array:
         x = call.array(r.x)
         rows = np.moveaxis(x, r.axes, range(-len(r.axes), 0))
-        flat = rows.reshape(*rows.shape[: x.ndim - len(r.axes)], -1)
+        flat = rows.reshape(*rows.shape[: x.ndim - len(r.axes)], r.size)
         found = np.zeros(flat.shape, int)
         np.put_along_axis(found, flat.argmax(axis=-1, keepdims=True), 1, axis=-1)
         return np.moveaxis(found.reshape(rows.shape), range(-len(r.axes), 0), r.axes)

@@ -108,6 +108,9 @@ function terms(value, here) {
   );
 }
 
+const beganWith = ({ gradient: { shape, mean } }) =>
+  `Backward starts here, with ${shape.length || mean !== 1 ? "the gradient that it was given" : "dLoss/dLoss = 1"}.`;
+
 function gradientSection(op, i) {
   const output = values[op.output];
   if (!output.gradient) return section("Gradient", make("p", {}, "No gradient arrived here."));
@@ -115,7 +118,7 @@ function gradientSection(op, i) {
     "arrives: dy",
     op.output,
     true,
-    output.terms.length ? terms(output, -1) : make("p", {}, "Backward starts here, with dLoss/dLoss = 1."),
+    output.terms.length ? terms(output, -1) : make("p", {}, beganWith(output)),
   );
   const sent = op.inputs.map((v, slot) => {
     const value = values[v],

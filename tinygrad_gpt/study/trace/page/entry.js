@@ -42,7 +42,8 @@ function arrayNamed(words) {
 
 // "NAME[3, 5]" or "d NAME[3, 5]" as a place; in place of a token's id there may be its text in quotes.  A text says what is wrong.
 function parsePlace(words) {
-  const [, d, name, inside] = words.trim().match(/^(d )?(.*?)\s*(?:\[(.*)\])?$/);
+  const [, d, rest] = words.trim().match(/^(d )?(.*)$/s);
+  const [name, inside] = splitIndex(rest);
   const array = arrayNamed(name);
   if (typeof array === "string") return array;
   const place = { ...array, gradient: Boolean(d), index: [] };
@@ -58,6 +59,14 @@ function parsePlace(words) {
   return isInside(shape, place.index) ? place : `${name} has no entries`;
 }
 
+// A name and what is in the brackets after it; a name may have brackets of its own, as a key of a dictionary
+function splitIndex(words) {
+  const known = [...places.keys()].filter((name) => words === name || (words.startsWith(`${name}[`) && words.endsWith("]")));
+  const name = known.reduce((longest, name) => (name.length > longest.length ? name : longest), "");
+  if (name) return [name, words === name ? undefined : words.slice(name.length + 1, -1)];
+  return words.match(/^(.*?)\s*(?:\[(.*)\])?$/s).slice(1);
+}
+
 // An index: a number, from the end if it is negative, or a token's text
 function numberOf(part, axis, size) {
   if (/^-?\d+$/.test(part)) return +part < 0 ? size + +part : +part;
@@ -71,10 +80,11 @@ function numberOf(part, axis, size) {
 function open(place, { next = false, trail = null, push = true, stay = false, table = false } = {}) {
   stop();
   const last = state.trail.at(-1),
+    isNeighbour = next && last && sameArray(last, place) && !last.gradient === !place.gradient,
     before = at("detail").querySelector(".numbers")?.getBoundingClientRect().top;
   if (trail) state.trail = trail;
   else if (!next) state.trail = [];
-  else if (last && sameArray(last, place) && !last.gradient === !place.gradient) state.trail.pop(); // a neighbour
+  else if (isNeighbour) state.trail.pop();
   state.trail = [...state.trail, place];
   state.place = place;
   if (!stay) state.side = place.gradient ? "gradient" : "value";
@@ -91,7 +101,8 @@ function open(place, { next = false, trail = null, push = true, stay = false, ta
   if (numbers && table) numbers.closest("details").scrollIntoView({ block: "start" });
   (stay ? numbers : at("detail"))?.focus({ preventScroll: true });
   try {
-    if (push) history.pushState({ trail: state.trail.slice(0, -1) }, "", `#entry=${encodeURIComponent(placeText(place))}`);
+    const way = isNeighbour ? "replaceState" : "pushState"; // Back leaves the array at once, after any number of arrow keys
+    if (push) history[way]({ trail: state.trail.slice(0, -1) }, "", `#entry=${encodeURIComponent(placeText(place))}`);
   } catch {
     /* some viewers forbid it */
   }
@@ -119,8 +130,12 @@ const signed = (x) => (x > 0 ? "+" : "") + (Number.isFinite(x) ? x.toExponential
 
 // The sum of an entry; `computed` is what the op or its vjp gave, null if the page does not have it
 function sumView(op, name, index, way, computed, dtype) {
-  const sum = sumOf(op, name, index);
   const by = make("p", { class: "by" }, "by ", opLink(op, way), way === "backward" ? " backward: " : ": ");
+  if (!exact.sums[op]) {
+    const result = computed === null ? "" : `computed: ${exactText(computed, dtype)}; `;
+    return make("div", { class: "sum" }, by, make("p", {}, `${result}this op has no rules, so there is no sum.`));
+  }
+  const sum = sumOf(op, name, index);
   if (!sum) return make("div", { class: "sum" }, by);
   if (sum.missing !== undefined) {
     const [key] = sum.missing.split("."),
@@ -151,8 +166,10 @@ function sumView(op, name, index, way, computed, dtype) {
       const left = exactSum([sum.total, ...terms.map((term) => -term.value)]);
       const more = make("button", { type: "button", class: "more" }, rest === 1 ? "one more term" : `the other ${rest.toLocaleString("en")} terms`);
       more.addEventListener("click", () => {
+        const seen = terms.length;
         limit += MORE;
         draw();
+        (body.rows[seen]?.querySelector("button") ?? table.closest("section")).focus({ preventScroll: true }); // the old one is gone
       });
       rows.push(make("tr", {}, make("td", { class: "n" }, signed(left)), make("td", {}, more)));
     }
@@ -219,7 +236,7 @@ function valuePart(place) {
   return section(
     "Value",
     big(array, place.index, nameOf(place) + indexText(place.index)),
-    value.op !== null && exact.sums[value.op]
+    value.op !== null && (exact.sums[value.op] || !ops.some((op) => op.within === value.op))
       ? sumView(value.op, "y", place.index, "forward", computed, array.dtype)
       : make("p", { class: "soft" }, from ?? "Computed by ops within this one."),
   );
@@ -242,14 +259,14 @@ function gradientPart(place) {
   if (!array) return section("Gradient", missingNumber(`d ${value.name}`));
   const parts = exact.received[place.value].map((part) => {
     const sent = arrayOf(part.array);
-    return { ...part, dtype: sent?.dtype, sent: sent && entryOf(sent, place.index) };
+    return { ...part, dtype: sent?.dtype, sent: sent ? entryOf(sent, place.index) : null };
   });
   parts.sort((a, b) => Math.abs(b.sent ?? 0) - Math.abs(a.sent ?? 0));
-  const summary = parts.map((part) => `${signed(part.sent ?? NaN)} (op ${part.op} ${ops[part.op].name})`).join(", ");
+  const summary = parts.map((part) => `${part.sent === null ? "a number that is not in this page" : signed(part.sent)} (op ${part.op} ${ops[part.op].name})`).join(", ");
   return section(
     "Gradient",
     big(array, place.index, `d ${nameOf(place)}${indexText(place.index)}`),
-    !parts.length && make("p", {}, "Backward starts here, with dLoss/dLoss = 1."),
+    !parts.length && make("p", {}, beganWith(value)),
     parts.length > 1 && make("p", {}, `The sum of one part from each op that used the value: ${summary}`),
     parts.map((part) => sumView(part.op, `d${part.argument}`, place.index, "backward", part.sent, part.dtype)),
   );
@@ -278,13 +295,14 @@ function numbersPart(place) {
             onclick: () => {
               state.side = name;
               entryView();
+              at("detail").querySelector(".ways [aria-pressed=true]").focus({ preventScroll: true });
             },
           },
           name,
         ),
       ),
     );
-  const attention = array.shape.length === 4 && array.shape[2] === array.shape[3] ? squares(array, place, choose) : null;
+  const attention = isOfAttention(place) ? squares(array, place, choose) : null;
   return [
     section(
       "All numbers",
@@ -293,6 +311,13 @@ function numbersPart(place) {
     ),
     attention && section("By head", attention),
   ];
+}
+
+// Whether an array is (B, H, T, T), inside an attention op or its mask; others may have such a shape by chance
+function isOfAttention(place) {
+  const of = place.inside === undefined ? ops.filter((op) => op.inputs.includes(place.value)) : [ops[place.op]];
+  const { length, [2]: queries, [3]: keys } = shapeOf(place);
+  return length === 4 && queries === keys && of.some((op) => op.name === "causal_attention");
 }
 
 function trail() {
@@ -387,9 +412,9 @@ function attentionOfRow(array, op) {
 
 // The arrays inside an op, each with a way to its numbers
 function insideSection(i) {
-  const names = Object.keys(exact.sums[i]?.shapes ?? {}).filter((name) => isWithin(i, name) && arrayOf(`${i}:${name}`));
+  const names = Object.keys(exact.sums[i]?.shapes ?? {}).filter((name) => isWithin(i, name) && arrayOf(`${i}:${name}`)?.data.length);
   if (!names.length) return null;
-  const attention = exact.sums[i].shapes.P?.length === 4 && arrayOf(`${i}:P`);
+  const attention = names.includes("P") && isOfAttention({ op: i, inside: "P" }) && arrayOf(`${i}:P`);
   return section(
     "Inside the op",
     make("p", { class: "where" }, "Arrays that no other op sees; choose one to see its numbers:"),
@@ -411,7 +436,9 @@ function numbersButtons(place, side) {
   const array = arrayOf(`${place.value}${side === "gradient" ? ".gradient" : ""}`);
   if (!array || !array.data.length) return null;
   const show = (index, table) => () => open({ ...place, index, gradient: side === "gradient" }, { table });
-  const button = (words, onclick) => make("button", { type: "button", class: "to-numbers", onclick }, words);
+  const of = `of ${side === "gradient" ? "d " : ""}${nameOf(place)}`;
+  const button = (words, onclick) =>
+    make("button", { type: "button", class: "to-numbers", "aria-label": `${words} ${of}`, onclick }, words);
   if (!array.shape.length) return button("why?", show([], false));
   const largest = indexOfLargest(array);
   const words = /int|bool/.test(array.dtype) ? null : button(`largest ${number(entryOf(array, largest))}`, show(largest, false));

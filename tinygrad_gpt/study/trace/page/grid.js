@@ -30,8 +30,8 @@ function largestOf(array) {
 
 function indexOfLargest(array) {
   let best = 0;
-  for (let n = 1; n < array.data.length; n++) if (Math.abs(array.data[n]) > Math.abs(array.data[best])) best = n;
-  return array.shape.reduceRight(([index, n], size) => [[n % size, ...index], Math.floor(n / size)], [[], best])[0];
+  for (let n = 1; n < array.data.length; n++) if (isLarger(array.data[n], array.data[best])) best = n;
+  return indexAt(array.shape, best);
 }
 
 // The table of an array around an entry; `choose` is called with the index of a cell that was clicked
@@ -103,7 +103,12 @@ function sliceControls(array, place, choose) {
       `${axes[axis]} `,
       make(
         "select",
-        { onchange: (event) => choose(place.index.map((i, a) => (a === axis ? +event.target.value : i))) },
+        {
+          onchange: (event) => {
+            choose(place.index.map((i, a) => (a === axis ? +event.target.value : i)));
+            at("detail").querySelectorAll("select")[axis].focus({ preventScroll: true }); // the page was drawn anew
+          },
+        },
         Array.from({ length: size }, (_, i) => make("option", { value: i, selected: i === place.index[axis] }, String(i))),
       ),
     ),

@@ -82,7 +82,7 @@ function search() {
       values[op.output].name,
       values[op.output].variable ?? "",
       op.output === data.loss ? "loss" : "",
-      ...Object.keys(exact.sums[ops.indexOf(op)]?.shapes ?? {}),
+      ...Object.keys(exact.sums[i]?.shapes ?? {}),
       ...op.lines.slice(0, 1).map(lineName),
     ]
       .join(" ")
@@ -176,7 +176,13 @@ function onKey(event) {
 // Opens the entry that the address names; whether it names one
 function openFrom(hash) {
   const [, words] = hash.match(/^#entry=(.*)$/) ?? [];
-  const place = words === undefined ? "" : parsePlace(decodeURIComponent(words));
+  if (words === undefined) return false;
+  let place;
+  try {
+    place = parsePlace(decodeURIComponent(words));
+  } catch {
+    return false; // a % that no text has
+  }
   if (typeof place === "string") return false;
   open(place, { push: false, trail: history.state?.trail ?? [] });
   return true;
@@ -189,7 +195,7 @@ function help() {
   edges();
 }
 
-const toLoss = (value) => (data.loss === null ? value : make("button", { type: "button", "aria-label": `The loss, ${value}: why?`, onclick: () => open(parsePlace("loss")) }, value));
+const toLoss = (value) => (data.loss === null ? value : make("button", { type: "button", "aria-label": `The loss, ${value}: why?`, onclick: () => open(placeOfValue(data.loss)) }, value));
 
 function start() {
   const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -45,14 +45,12 @@ const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [make
 // Numbers
 
 const shape = (stats) => (stats.shape.length ? stats.shape.join("×") : "scalar");
-const number = (x) =>
-  x === null
-    ? "not finite"
-    : x === 0
-      ? "0"
-      : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3
-        ? x.toExponential(2)
-        : String(+x.toPrecision(4));
+const number = (x) => {
+  if (x === null) return "not finite";
+  if (!Number.isFinite(x)) return exactText(x);
+  if (x === 0) return "0";
+  return Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(2) : String(+x.toPrecision(4));
+};
 const bytes = (n) => (n < 10000 ? `${n} B` : n < 1e7 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 const lineName = (line) => `${line.file}:${line.number}`;
 const micro = (s) => (s === null ? "" : s < 1e-3 ? `${(1e6 * s).toFixed(0)} µs` : `${(1000 * s).toFixed(2)} ms`);
@@ -84,9 +82,9 @@ function entryInCell(array, map, i, j) {
   for (let row = first(i, rows, trueRows); row < first(i + 1, rows, trueRows); row++)
     for (let column = first(j, columns, trueColumns); column < first(j + 1, columns, trueColumns); column++) {
       const n = row * trueColumns + column;
-      if (best < 0 || !(Math.abs(array.data[n]) <= Math.abs(array.data[best]))) best = n;
+      if (best < 0 || isLarger(array.data[n], array.data[best])) best = n;
     }
-  return array.shape.reduceRight(([index, n], size) => [[n % size, ...index], Math.floor(n / size)], [[], best])[0];
+  return indexAt(array.shape, best);
 }
 
 // `place` is the array's, for its exact numbers

@@ -22,10 +22,14 @@ function arrayOf(key) {
 
 const offset = (shape, index) => index.reduce((sum, i, axis) => sum * shape[axis] + i, 0);
 const entryOf = (array, index) => array.data[offset(array.shape, index)];
+const indexAt = (shape, offset) =>
+  shape.reduceRight(([index, n], size) => [[n % size, ...index], Math.floor(n / size)], [[], offset])[0];
+// As in a heat map, where a nan is larger than any number
+const isLarger = (x, y) => !Number.isNaN(y) && !(Math.abs(x) <= Math.abs(y));
 const isInside = (shape, index) =>
   shape.length === index.length && index.every((i, axis) => Number.isInteger(i) && i >= 0 && i < shape[axis]);
 
-// The shortest decimal that reads back as this very number of this dtype
+// The shortest decimal that reads back as this very number of float32 or float64; of a shorter dtype, as a float64
 function exactText(x, dtype) {
   if (dtype === "bool") return x ? "True" : "False";
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "nan" : x > 0 ? "inf" : "-inf";
