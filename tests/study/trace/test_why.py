@@ -211,6 +211,14 @@ def test_what_there_is_not_is_one_line(name, index, error, message):
         t.why(name, index)
 
 
+def test_a_name_may_have_a_colon():
+    tensors = {"a:b": Tensor(np.array([3.0, 4.0]), requires_grad=True)}
+    with trace() as t:
+        tensors["a:b"].sum().backward()
+    assert t.why("a:b", (1,)).value == 4.0
+    assert t.why("sum:dx", (1,)).made.sum.total == 1.0
+
+
 def test_a_notebook_shows_the_tree_and_the_sums():
     x = Tensor(np.array([[1.0, -2.0]]), requires_grad=True)
     with trace() as t:

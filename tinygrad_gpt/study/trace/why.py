@@ -68,8 +68,7 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
     Raises KeyError for an unknown name, ValueError for a position outside the array.
     """
     at = tuple(int(i) for i in index)
-    value_name, _, inside = name.partition(_INSIDE)
-    value = recording[value_name]
+    value, inside = _value_named(recording, name)
     if inside:
         return _why_inside(recording, value, inside, at, tokens)
     shape = value.stats.shape
@@ -85,6 +84,17 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
         received.append(_part(op, float(_entry(term.array, at)), f"d{argument}", at))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
     return Why(name, at, value, _entry(value.array, at), gradient, made, tuple(received), tokens)
+
+
+def _value_named(recording: Recording, name: str) -> tuple[Value, str]:
+    """The value, and the name of the array inside its op, "" for none.  A value's own name may have a colon."""
+    try:
+        return recording[name], ""
+    except KeyError:
+        value_name, colon, inside = name.rpartition(_INSIDE)
+        if not colon:
+            raise
+        return recording[value_name], inside
 
 
 def _why_inside(
