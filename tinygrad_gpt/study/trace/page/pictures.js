@@ -50,9 +50,11 @@ const number = (x) =>
     ? "not finite"
     : x === 0
       ? "0"
-      : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3
-        ? x.toExponential(2)
-        : String(+x.toPrecision(4));
+      : !Number.isFinite(x)
+        ? exactText(x)
+        : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3
+          ? x.toExponential(2)
+          : String(+x.toPrecision(4));
 const bytes = (n) => (n < 10000 ? `${n} B` : n < 1e7 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 const lineName = (line) => `${line.file}:${line.number}`;
 const micro = (s) => (s === null ? "" : s < 1e-3 ? `${(1e6 * s).toFixed(0)} µs` : `${(1000 * s).toFixed(2)} ms`);
