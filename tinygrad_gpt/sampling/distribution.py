@@ -65,6 +65,7 @@ def shape_distribution(x: Array, settings: RowSettings) -> Array:
     return dense.reshape(x.shape)
 
 
+@np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
 def kept_tokens(x: Array, settings: RowSettings) -> tuple[Array | None, Array]:
     """The distribution of x (..., V) on the tokens that top-k may leave: their ids and probabilities, both (rows, n).
 
@@ -90,7 +91,6 @@ def kept_tokens(x: Array, settings: RowSettings) -> tuple[Array | None, Array]:
     return ids, weights / weights.cumsum(-1)[..., -1:]
 
 
-@np.errstate(over="ignore", under="ignore")  # a tiny T sends quotients to -inf and weights to 0, which is right
 def _weights(x: Array, settings: RowSettings) -> Array:
     """Numbers in proportion to the probabilities: the likeliest token has 1."""
     xp = array_module(x)
