@@ -199,6 +199,7 @@ def test_tokens_stand_beside_their_rows():
         ("nonsense", (0,), KeyError, "no value is called 'nonsense'"),
         ("x", (0,), ValueError, r"x has shape \(1, 2\), so there is no entry \[0\]"),
         ("x", (0, 2), ValueError, r"x has shape \(1, 2\), so there is no entry \[0, 2\]"),
+        ("x", (0, 0.5), TypeError, "'float' object cannot be interpreted as an integer"),
         ("x:dS", (0, 2), ValueError, "x was not made by an op, so there is no array 'dS' inside it"),
         ("matmul:dS", (0, 0), ValueError, "matmul has no array 'dS'; it has y, da, db"),
     ],

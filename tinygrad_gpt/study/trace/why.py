@@ -10,6 +10,7 @@ from a weight's gradient to the loss and back.  "d NAME" is the gradient of NAME
 
 import html
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -65,9 +66,10 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
 
     `tokens` (B, T) are the texts of the batch's tokens; entries of arrays (B, T, ...) are then shown with theirs.
 
-    Raises KeyError for an unknown name, ValueError for a position outside the array.
+    Raises KeyError for an unknown name, ValueError for a position outside the array, TypeError for one that is
+    not made of whole numbers.
     """
-    at = tuple(int(i) for i in index)
+    at = tuple(operator.index(i) for i in index)
     value, inside = _value_named(recording, name)
     if inside:
         return _why_inside(recording, value, inside, at, tokens)
