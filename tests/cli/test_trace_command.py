@@ -151,6 +151,17 @@ def test_options_that_do_not_fit_are_refused(tg, run, tmp_path):
     assert "a script is run once" in tg("trace", "mine.py", "--check", "w[1]").err
 
 
+def test_a_model_that_cannot_read_the_default_text_needs_another(tg, tmp_path):
+    (tmp_path / "text.txt").write_text("abc " * 60)
+    shape = ["--n-layers", "1", "--emb-dim", "8", "--n-heads", "2", "--context-length", "8"]
+    assert tg("train", "text.txt", "--tokenizer", "chars", "--steps", "1", *shape, "--out", "letters").code == 0
+    result = tg("trace", "letters")
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "the model cannot read the default text: character 'T'" in result.err
+    assert "give a text of yours with --text" in result.err
+    assert tg("trace", "letters", "--text", "abc " * 5).code == 0
+
+
 def test_a_script_is_watched_without_hypothesis(program, tmp_path):
     (tmp_path / "mine.py").write_text(SCRIPT)
     without = "import sys; sys.modules['hypothesis'] = None; from tinygrad_gpt.cli import main; "

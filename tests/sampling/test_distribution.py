@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_gpt.sampling import greedy, probabilities
+from tinygrad_gpt.sampling import draw, greedy, probabilities
 
 VOCABULARY = ["closer", "every", "effort", "forward", "inches", "moves", "pizza", "toward", "you"]
 LOGITS = np.array([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79])
@@ -117,6 +117,16 @@ def test_no_floating_point_fault_escapes(fault):
     with np.errstate(all=fault):
         probs = probabilities([0.0, -800.0, -1e300, -np.inf], temperature=1e-300, top_k=3, top_p=0.9, min_p=0.0)
     assert probs.tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("fault", ["raise", "warn"])
+@pytest.mark.parametrize("top_k", [None, 4, 5])
+def test_nor_where_a_tiny_weight_is_divided_by_the_mass(fault, top_k):
+    with np.errstate(all=fault):
+        probs = probabilities([0.0, -744.0, 0.0, 0.0, -np.inf], top_k=top_k)
+        token = draw(np.array([0.25, 0.25]), 5e-324)
+    assert probs == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3, 0])
+    assert token == 0
 
 
 BAD_LOGITS = {

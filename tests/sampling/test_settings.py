@@ -29,6 +29,12 @@ def test_wrong_settings_cannot_be_made(wrong, error, text):
         SamplerSettings(**wrong)
 
 
+def test_an_empty_batch_has_empty_settings():
+    """An empty list has no whole numbers, and no others."""
+    probs = probabilities(np.zeros((0, 5)), temperature=[], top_k=[], top_p=[], min_p=[])
+    assert probs.shape == (0, 5)
+
+
 def test_settings_do_not_change():
     with pytest.raises(FrozenInstanceError):
         SamplerSettings().top_k = 3

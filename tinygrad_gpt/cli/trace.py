@@ -295,7 +295,12 @@ def _load_model(options: Trace) -> tuple[GPT, Tokenizer, Array]:
     length = options.batch.context_length or min(16, model.config.context_length)
     _check_memory(replace(model.config, context_length=length), options)
     model.activation_checkpointing = options.activation_checkpointing
-    return model, tokenizer, tokenizer.encode(options.batch.text)
+    try:
+        return model, tokenizer, tokenizer.encode(options.batch.text)
+    except ValueError as error:
+        if options.batch.text != _HAMLET:
+            raise
+        raise UserError(f"the model cannot read the default text: {error}; give a text of yours with --text") from error
 
 
 def _check_memory(config: GPTConfig, options: Trace) -> None:

@@ -34,7 +34,8 @@ def draw(probs: Array, u: Array) -> Array:
     cdf = probs.cumsum(-1, dtype=xp.float64)
     _check_draw(probs, cdf, u)
     total = cdf[..., -1]
-    target = xp.minimum(u * total, xp.nextafter(total, 0))  # u * total can round up to total, which is in no slice
+    with np.errstate(under="ignore"):
+        target = xp.minimum(u * total, xp.nextafter(total, 0))  # u * total can round up to total, which is in no slice
     if probs.ndim == 1:
         return xp.searchsorted(cdf, target, side="right")  # the first with cdf > target
     return (cdf <= target[..., None]).sum(-1)  # the same, row by row

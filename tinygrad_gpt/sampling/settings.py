@@ -77,6 +77,8 @@ class SamplerSettings:
 
 def _check_setting(name: str, value: Any) -> None:
     rule, numbers = RULES[name], to_host(value)
+    if not numbers.size:
+        return  # of an empty batch; NumPy makes an empty list an array of floats
     if numbers.dtype.kind not in rule.kinds:  # a bool is not a number here
         raise TypeError(f"{name} must be {rule.allowed}; got {value!r}")
     wrong = numbers[~rule.is_allowed(numbers)]

@@ -12,6 +12,7 @@ from tinygrad_gpt import ops
 from tinygrad_gpt.nn import GPT, GPTConfig
 from tinygrad_gpt.study.trace.html_page import page
 from tinygrad_gpt.study.trace.recorder import trace
+from tinygrad_gpt.study.trace.serialize import arrays_of_trace
 from tinygrad_gpt.study.trace.spot_checks import Check
 from tinygrad_gpt.tape import Tensor, apply
 
@@ -34,6 +35,17 @@ def recorded():
 
 def test_two_layers_stay_below_three_megabytes(recorded):
     assert len(page(recorded).encode()) < 3_000_000
+
+
+def test_the_heat_maps_of_a_deep_model_leave_less_space_for_arrays():
+    config = GPTConfig(vocab_size=20, context_length=64, emb_dim=64, n_heads=2, n_layers=7)
+    ids = np.zeros((2, 64), int)
+    with trace() as t:
+        GPT(config).loss(ids, ids).backward()
+    text = page(t)
+    assert len(text.encode()) < 3_000_000
+    assert sum(array.nbytes for array in arrays_of_trace(t).values()) > 3_000_000
+    assert str(t.loss.index) in content(text)["exact"]["arrays"]
 
 
 def test_the_numbers_are_the_traces(recorded):

@@ -93,6 +93,7 @@ def a_script():
 )
 def test_all_of_it_can_be_opened(ask, monkeypatch, make, limit):
     if limit is not None:
-        monkeypatch.setattr(html_page, "LIMIT_BYTES", limit)
+        monkeypatch.setattr(html_page, "_FILE_BYTES", 0)
+        monkeypatch.setattr(html_page, "_LEAST_BYTES", limit)
     t, text = make()
     assert ask(page(t, text=text), OPEN_EVERYTHING) == []

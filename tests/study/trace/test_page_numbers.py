@@ -284,6 +284,9 @@ def test_a_gradient_of_several_parts_has_them_in_one_line_the_largest_first(ask,
         ("dlogits[0, 0, 3]", "lm_head.linear_cross_entropy:dlogits[0, 0, 3]"),
         ("wte.weight['ä', 5]", "wte.weight[4, 5]"),
         ('wte.weight["the", -1]', "wte.weight[8, 15]"),
+        ("wte.weight[ 'the' , 5 ]", "wte.weight[8, 5]"),
+        ("wte.weight[''', 5]", "wte.weight[6, 5]"),
+        ("wte.weight['↵', 5]", "wte.weight[3, 5]"),
         ("h.0.ln_1.layer_norm:xhat[0, 0, 0]", "h.0.ln_1.layer_norm:x̂[0, 0, 0]"),
         ("h.1.mlp.c_fc.bias", "h.1.mlp.c_fc.bias[0]"),
         ("d loss", "d lm_head.linear_cross_entropy"),
@@ -292,6 +295,44 @@ def test_a_gradient_of_several_parts_has_them_in_one_line_the_largest_first(ask,
 def test_an_entry_is_found_by_short_names_tokens_and_from_the_end(ask, text, asked, opened):
     script = HELPERS + f"""type("gelu"); enter({json.dumps(asked)}); return [heading(), $("#search").value];"""
     assert ask(text, script) == [opened, ""]
+
+
+def test_a_token_may_be_a_comma_or_a_bracket(ask, step):
+    t, batch = step
+    words = [",", "[", "]", "']", "↵", "a, b", "\n", *WORDS[:4]]
+    script = (
+        HELPERS
+        + """
+        const found = {}, entry = (token) => `lm_head.linear_cross_entropy:p[0, 0, '${token}']`;
+        for (const [id, token] of WORDS.entries()) {
+          type(entry(token)); const ops = all(".op:not([hidden])").length;
+          enter(entry(token)); found[id] = [ops, heading()];
+        }
+        return found;"""
+    )
+    shown = page(t, text=BatchText(batch.ids, batch.targets, dict(enumerate(words))))
+    found = ask(shown, script.replace("WORDS", json.dumps(words[:6])))
+    assert found == {str(i): [1, f"lm_head.linear_cross_entropy:p[0, 0, {i}]"] for i in range(6)}
+
+
+def test_every_array_of_a_script_is_found_by_its_name(ask):
+    """Even if it has brackets, quotes or a colon, or begins as the name of a gradient does."""
+    names = ["a[0]", "a", "d a", "b[", "it's <b>", "with:colon", "two\nlines", "%zz", "__proto__", "1"]
+    tensors = {name: Tensor(np.ones((2, 2)), requires_grad=True) for name in names}
+    with trace() as t:
+        sum(tensors.values(), start=Tensor(np.zeros((2, 2)))).sum().backward()
+    script = """
+        const found = [];
+        for (const name of places.keys()) for (const d of ["", "d "]) {
+          const index = shapeOf(places.get(name)).map(() => 1), words = d + name + indexText(index);
+          const opened = openFrom(`#entry=${encodeURIComponent(words)}`);
+          const right = opened && sameArray(state.place, places.get(name)) && state.place.gradient === (d !== "");
+          if (!right) found.push(words);
+        }
+        return [[...places.keys()], found];"""
+    known, wrong = ask(page(t), script)
+    assert set(names) <= set(known)
+    assert wrong == ["d a[1, 1]"]  # both the gradient of "a" and an entry of "d a": the name comes first
 
 
 def test_terms_come_by_size_and_more_on_request(ask, step, text):
@@ -402,6 +443,21 @@ def test_what_is_not_there_is_one_line(ask, text, asked, answer):
 def test_an_address_opens_an_entry(ask, text):
     assert ask(text, 'return $("#detail h2").textContent;', hash="#entry=wte.weight%5B1,2%5D") == "wte.weight[1, 2]"
     assert ask(text, 'return $("#detail h2").textContent;', hash="#entry=nothing%5B1%5D").startswith("0 embedding")
+
+
+@pytest.mark.parametrize("address", ["#entry=%", "#entry=%E0%A4%A", "#entry=a%0Ab", "#entry=", "#forward-999"])
+def test_a_malformed_address_opens_the_first_op(ask, text, address):
+    assert ask(text, 'return $("#detail h2").textContent;', hash=address).startswith("0 embedding")
+
+
+def test_a_file_that_was_written_again_forgets_entries_that_it_no_longer_has(ask, text):
+    script = """
+        const gone = [{value: 9999, index: [0]}, {op: 9999, inside: "P", index: []}, {value: 0, index: [999, 0]}];
+        const trail = [...gone, {value: 0, index: [1, 2]}];
+        history.replaceState({place: gone[0], trail}, "", "#entry=ids%5B0%2C1%5D");
+        const opened = openFrom(location.hash);
+        return [opened, $("#detail h2").textContent, all(".trail button").map((b) => b.textContent)];"""
+    assert ask(text, script) == [True, "ids[0, 1]", ["wte.weight[1, 2]"]]
 
 
 def test_back_returns_to_entries_and_steps(ask, text):
@@ -609,6 +665,33 @@ def test_the_names_of_buttons_say_which_numbers(ask, text):
     found = ask(text, """return all("#detail .to-numbers").map((button) => button.getAttribute("aria-label"));""")
     assert "numbers of wte.embedding" in found
     assert len(set(found)) == len(found)
+
+
+def test_back_returns_to_a_recomputed_blocks_own_copy_of_a_parameter(ask):
+    ids = np.zeros((1, 4), int)
+    with trace() as t:
+        GPT(CONFIG, activation_checkpointing=True).loss(ids, ids).backward()
+    name = "h.0.mlp.c_fc.weight"
+    copy = [value.index for value in t.values if value.name == name][-1]
+    assert copy != t[name].index
+    script = """
+        open({value: COPY, index: [3, 5]});
+        open({value: 0, index: [0, 0]});
+        history.back();
+        await new Promise((done) => setTimeout(done, 200));
+        return state.place.value;"""
+    assert ask(page(t), script.replace("COPY", str(copy))) == copy
+
+
+def test_what_is_not_finite_has_numpys_names(ask):
+    x = Tensor(np.array([np.nan, np.inf, -np.inf, 1.0]), requires_grad=True)
+    with np.errstate(all="ignore"), trace() as t:
+        (x * x).sum().backward()
+    script = """
+        const chips = [0, 1, 2, 3].map((i) => {
+          open({value: places.get("multiply").value, index: [i]}); return $(".factor b").textContent; });
+        return [chips, document.body.innerText.match(/NaN|Infinity/)];"""
+    assert ask(page(t), script) == [["nan", "inf", "-inf", "1"], None]
 
 
 ENTRIES = """

@@ -244,6 +244,7 @@ def test_tokens_stand_beside_their_rows():
         ("nonsense", (0,), KeyError, "no value is called 'nonsense'"),
         ("x", (0,), ValueError, r"x has shape \(1, 2\), so there is no entry \[0\]"),
         ("x", (0, 2), ValueError, r"x has shape \(1, 2\), so there is no entry \[0, 2\]"),
+        ("x", (0, 0.5), TypeError, "'float' object cannot be interpreted as an integer"),
         ("x:dS", (0, 2), ValueError, "x was not made by an op, so there is no array 'dS' inside it"),
         ("matmul:dS", (0, 0), ValueError, "matmul has no array 'dS'; it has y, da, db"),
     ],
@@ -254,6 +255,14 @@ def test_what_there_is_not_is_one_line(name, index, error, message):
         (x @ w).sum().backward()
     with pytest.raises(error, match=message):
         t.why(name, index)
+
+
+def test_a_name_may_have_a_colon():
+    tensors = {"a:b": Tensor(np.array([3.0, 4.0]), requires_grad=True)}
+    with trace() as t:
+        tensors["a:b"].sum().backward()
+    assert t.why("a:b", (1,)).value == 4.0
+    assert t.why("sum:dx", (1,)).made.sum.total == 1.0
 
 
 def test_a_notebook_shows_the_tree_and_the_sums():

@@ -25,7 +25,6 @@ from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.serialize import arrays_of_trace
 from tinygrad_gpt.study.trace.why import computation_of, gradient_terms
 
-LIMIT_BYTES = 1_600_000  # of all arrays together; in base64 they take a third more
 _AXES = {  # what an index letter counts in a step of a GPT
     "b": "row",
     "t": "position",
@@ -42,8 +41,8 @@ _ROW_AXES = ("row", "position", "channel")
 
 
 @np.errstate(all="ignore")  # a diverged step is looked at, too
-def exact_numbers(trace: Recording, limit_bytes: float = LIMIT_BYTES, token_ids: Array | None = None) -> dict[str, Any]:
-    """The arrays, the sums of every op, and for every value the parts of its gradient.
+def exact_numbers(trace: Recording, limit_bytes: float, token_ids: Array | None = None) -> dict[str, Any]:
+    """The arrays, all together at most limit_bytes; the sums of every op; for every value the parts of its gradient.
 
     With the batch's token ids (B, T), the axes of arrays have names: row, position, head, channel.
     """

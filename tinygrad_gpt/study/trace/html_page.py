@@ -21,7 +21,7 @@ from tinygrad_gpt.backend import Array
 from tinygrad_gpt.kernels import Op, without_partial
 from tinygrad_gpt.study.explain.formulas import derivation, formulas, rule
 from tinygrad_gpt.study.trace.call_sites import scope_levels, short_path
-from tinygrad_gpt.study.trace.exact import LIMIT_BYTES, exact_numbers
+from tinygrad_gpt.study.trace.exact import exact_numbers
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
 from tinygrad_gpt.study.trace.serialize import as_dict
 from tinygrad_gpt.study.trace.spot_checks import Check
@@ -29,6 +29,9 @@ from tinygrad_gpt.study.trace.stats import heat_map
 
 # The parts of the program have one scope; they run in this order.
 _PROGRAM = ("pictures.js", "model.js", "sums.js", "tokens.js", "grid.js", "entry.js", "detail.js", "moving.js")
+_FILE_BYTES = 2_800_000  # that the arrays' numbers may fill up, besides the program and the sums
+_LEAST_BYTES = 200_000  # of arrays, in the file of a model so deep that its heat maps alone fill it up
+_BYTES_IN_BASE64 = 4 / 3
 _DIGITS = 6  # significant digits of the numbers in the page
 _CHECK_DIGITS = 9
 _SMALL = (32, 64)  # rows and columns of the heat maps of what a vjp saves
@@ -57,15 +60,16 @@ def page(
 
     With the batch's `text`, tokens stand beside their rows.  `full` writes every array, whatever the file's size.
     """
-    content = {
+    drawn = {
         "title": title,
         "facts": {**_summary(trace), **(facts or {})},
         "note": note,
         "text": None if text is None else _text(text),
-        "exact": exact_numbers(trace, math.inf if full else LIMIT_BYTES, None if text is None else text.ids),
         **_page_data(trace, checks),
     }
-    data = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    left = (_FILE_BYTES - len(_json(drawn))) / _BYTES_IN_BASE64
+    limit = math.inf if full else max(left, _LEAST_BYTES)
+    data = _json({**drawn, "exact": exact_numbers(trace, limit, None if text is None else text.ids)})
     parts = {
         "TITLE": html.escape(title),
         "/* STYLE */": page_part("page.css"),
@@ -80,6 +84,10 @@ def page(
 def page_part(name: str) -> str:
     """The text of a file in `page/`."""
     return files("tinygrad_gpt.study.trace").joinpath("page", name).read_text("utf-8")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _text(text: BatchText) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from a weight's gradient to the loss and back.  "d NAME" is the gradient of NAME
 
 import html
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,11 +67,11 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
 
     `tokens` (B, T) are the texts of the batch's tokens; entries of arrays (B, T, ...) are then shown with theirs.
 
-    Raises KeyError for an unknown name, ValueError for a position outside the array.
+    Raises KeyError for an unknown name, ValueError for a position outside the array, TypeError for one that is
+    not made of whole numbers.
     """
-    at = tuple(int(i) for i in index)
-    value_name, _, inside = name.partition(_INSIDE)
-    value = recording[value_name]
+    at = tuple(operator.index(i) for i in index)
+    value, inside = _value_named(recording, name)
     if inside:
         return _why_inside(recording, value, inside, at, tokens)
     shape = value.stats.shape
@@ -90,6 +91,17 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
     gradient = None if value.gradient is None else _entry(value.gradient, at)
     entry = _entry(value.array, at)
     return Why(name, at, value, entry, gradient, made, tuple(received), tokens, tuple(without_sums))
+
+
+def _value_named(recording: Recording, name: str) -> tuple[Value, str]:
+    """The value, and the name of the array inside its op, "" for none.  A value's own name may have a colon."""
+    try:
+        return recording[name], ""
+    except KeyError:
+        value_name, colon, inside = name.rpartition(_INSIDE)
+        if not colon:
+            raise
+        return recording[value_name], inside
 
 
 def _why_inside(

@@ -42,16 +42,15 @@ function arrayNamed(words) {
 
 // "NAME[3, 5]" or "d NAME[3, 5]" as a place; in place of a token's id there may be its text in quotes.  A text says what is wrong.
 function parsePlace(words) {
-  const [, d, rest] = words.trim().match(/^(d )?(.*)$/s);
-  const [name, inside] = splitIndex(rest);
+  const { name, inside, gradient } = readPlace(words.trim());
   const array = arrayNamed(name);
   if (typeof array === "string") return array;
-  const place = { ...array, gradient: Boolean(d), index: [] };
+  const place = { ...array, gradient, index: [] };
   const shape = shapeOf(place);
   place.index = shape.map(() => 0);
   if (inside !== undefined) {
     const axes = axesOf(place),
-      parts = inside.match(/'[^']*'|"[^"]*"|[^,]+/g) ?? [];
+      parts = inside.match(/\s*(?:('.*?'|".*?")(?=\s*(?:,|$))|[^,\s][^,]*)/gs) ?? []; // a quote ends before a comma
     const index = parts.map((part, axis) => numberOf(part.trim(), axes[axis], shape[axis]));
     if (!isInside(shape, index)) return `${name} has shape (${shape.join(", ")}): no entry [${inside}]`;
     place.index = index;
@@ -59,19 +58,27 @@ function parsePlace(words) {
   return isInside(shape, place.index) ? place : `${name} has no entries`;
 }
 
-// A name and what is in the brackets after it; a name may have brackets of its own, as a key of a dictionary
-function splitIndex(words) {
-  const known = [...places.keys()].filter((name) => words === name || (words.startsWith(`${name}[`) && words.endsWith("]")));
-  const name = known.reduce((longest, name) => (name.length > longest.length ? name : longest), "");
-  if (name) return [name, words === name ? undefined : words.slice(name.length + 1, -1)];
-  return words.match(/^(.*?)\s*(?:\[(.*)\])?$/s).slice(1);
+// Name, text in brackets and side of "d NAME[3, 5]".  A name may begin with "d " and have brackets, and so may a token's text.
+function readPlace(words) {
+  const starts = words.endsWith("]") ? [...words.matchAll(/\[/g)].map((bracket) => bracket.index) : [];
+  const sides = words.startsWith("d ") ? [false, true] : [false];
+  const readings = [words.length, ...starts.toReversed()].flatMap((start) =>
+    sides.map((gradient) => ({
+      name: words.slice(gradient ? 2 : 0, start).trimEnd(),
+      inside: start < words.length ? words.slice(start + 1, -1) : undefined,
+      gradient,
+    })),
+  );
+  return readings.find(({ name }) => typeof arrayNamed(name) !== "string") ?? readings.at(-1);
 }
 
-// An index: a number, from the end if it is negative, or a token's text
+// An index: a number, from the end if it is negative, or a token's text, as it is or as the page shows it
 function numberOf(part, axis, size) {
   if (/^-?\d+$/.test(part)) return +part < 0 ? size + +part : +part;
-  const quoted = /^['"](.*)['"]$/.exec(part);
-  const found = quoted && axis === "token id" && Object.entries(text.vocabulary).find(([, label]) => label === quoted[1]);
+  const quoted = /^['"](.*)['"]$/s.exec(part);
+  if (!quoted || axis !== "token id") return NaN;
+  const tokens = Object.entries(text.vocabulary);
+  const found = tokens.find(([, label]) => label === quoted[1]) ?? tokens.find(([, label]) => shown(label) === shown(quoted[1]));
   return found ? +found[0] : NaN;
 }
 
@@ -102,7 +109,8 @@ function open(place, { next = false, trail = null, push = true, stay = false, ta
   (stay ? numbers : at("detail"))?.focus({ preventScroll: true });
   try {
     const way = isNeighbour ? "replaceState" : "pushState"; // Back leaves the array at once, after any number of arrow keys
-    if (push) history[way]({ trail: state.trail.slice(0, -1) }, "", `#entry=${encodeURIComponent(placeText(place))}`);
+    const entry = { place, trail: state.trail.slice(0, -1) };
+    if (push) history[way](entry, "", `#entry=${encodeURIComponent(placeText(place))}`);
   } catch {
     /* some viewers forbid it */
   }

@@ -68,7 +68,7 @@ function play() {
 
 function search() {
   at("wrong").textContent = "";
-  const typed = at("search").value.replace(/\[[^\]]*\]?$/, ""); // of NAME[3, 5] the name
+  const typed = at("search").value.replace(/\[.*$/s, ""); // of NAME[3, 5] the name
   const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;
   ops.forEach((op, i) => {
@@ -82,7 +82,7 @@ function search() {
       values[op.output].name,
       values[op.output].variable ?? "",
       op.output === data.loss ? "loss" : "",
-      ...Object.keys(exact.sums[i]?.shapes ?? {}),
+      ...Object.keys(exact.sums[i]?.shapes ?? {}).map((inside) => `${values[op.output].name}:${inside}`),
       ...op.lines.slice(0, 1).map(lineName),
     ]
       .join(" ")
@@ -175,17 +175,28 @@ function onKey(event) {
 
 // Opens the entry that the address names; whether it names one
 function openFrom(hash) {
-  const [, words] = hash.match(/^#entry=(.*)$/) ?? [];
-  if (words === undefined) return false;
-  let place;
-  try {
-    place = parsePlace(decodeURIComponent(words));
-  } catch {
-    return false; // a % that no text has
-  }
-  if (typeof place === "string") return false;
-  open(place, { push: false, trail: history.state?.trail ?? [] });
+  const words = hash.startsWith("#entry=") && decodeAddress(hash.slice("#entry=".length));
+  if (!words) return false;
+  const { place, trail = [] } = history.state ?? {};
+  const found = place && exists(place) && placeText(place) === words ? place : parsePlace(words); // two arrays may have one name
+  if (typeof found === "string") return false;
+  open(found, { push: false, trail: trail.filter(exists) });
   return true;
+}
+
+// The text that a part of an address stands for; null if it is malformed
+function decodeAddress(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
+}
+
+// Whether a place of the browser's history is in this page: the file may have been written again since
+function exists({ value, op, inside, index }) {
+  const shape = inside === undefined ? values[value]?.stats.shape : exact.sums[op]?.shapes[inside];
+  return shape !== undefined && isInside(shape, index);
 }
 
 function help() {
