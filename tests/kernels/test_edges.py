@@ -4,10 +4,15 @@ import weakref
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.kernels.rows import run
 from tinygrad_gpt import ops
-from tinygrad_gpt.kernels import KERNELS, cpu
+from tinygrad_gpt.kernels import KERNELS, cpu, use_threads
+from tinygrad_gpt.kernels.cpu import attention
+from tinygrad_gpt.laws.strategies import seeds
+from tinygrad_gpt.study.trace.saved import arrays_of, buffer_of
 
 
 def single(*values):
@@ -100,3 +105,30 @@ def test_attention_without_entries_is_as_the_op(shape):
             return type(error)
 
     assert outcome(run(KERNELS[ops.causal_attention, "numpy", "float32"])) == outcome(ops.causal_attention)
+
+
+@given(seed=seeds(), T=st.integers(1, 150), dropped=st.booleans(), threads=st.sampled_from([1, 3]))
+def test_attention_of_long_rows_is_the_same_function(seed, T, dropped, threads):
+    """It computes e^S a second time instead of saving it."""
+    rng = np.random.default_rng(seed)
+    qkv = (3 * rng.normal(size=(2, T, 24))).astype(np.float32)
+    mask = [(rng.random((2, 4, T, T)) < 0.5).astype(np.float32) * 2] if dropped else []
+    dy = rng.normal(size=(2, T, 8)).astype(np.float32)
+    y, vjp = ops.causal_attention(qkv, *mask, n_heads=4)
+    with pytest.MonkeyPatch.context() as patch, use_threads(threads):
+        patch.setattr(attention, "_MAX_SAVED_BYTES", -1)
+        long_y, long_vjp = cpu.causal_attention(qkv, *mask, n_heads=4)
+        for _ in range(2):  # as often as one likes
+            dqkv = long_vjp(dy)[0]
+    np.testing.assert_allclose(long_y, y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(dqkv, vjp(dy)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_what_attention_saves_of_long_rows_grows_with_their_length(monkeypatch):
+    def saved_bytes(T):
+        _, vjp = cpu.causal_attention(np.zeros((1, T, 12), np.float32), n_heads=2)
+        return sum({id(buffer_of(x)): buffer_of(x).nbytes for _, x in arrays_of(vjp)}.values())
+
+    assert saved_bytes(256) > 3 * saved_bytes(128)  # e^S
+    monkeypatch.setattr(attention, "_MAX_SAVED_BYTES", 0)
+    assert saved_bytes(256) <= 2 * saved_bytes(128)

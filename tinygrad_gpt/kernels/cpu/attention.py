@@ -4,8 +4,11 @@ Queries are taken in blocks of rows.  Rows i … j see only keys 0 … j, so the
 the scores to the right of it are never computed: only little more than half of all T² scores are computed.  P itself is
 never stored.  Instead, rows of D numbers are divided by the row sums of e^S, before or after a product.
 
+Backward needs e^S again.  For short rows it is saved.  For long rows only each row's maximum and sum are, so that
+memory grows with T and not with T², and the blocks are computed a second time (Dao et al. 2022, arXiv:2205.14135).
+
 Backward needs no sum over T products for rowsum(dP ∘ P): it equals the dot product of a row of dO with the same row of
-O, D numbers each (Dao et al. 2022, arXiv:2205.14135, appendix B.2).
+O, D numbers each (appendix B.2 there).
 """
 
 import math
@@ -19,6 +22,7 @@ from tinygrad_gpt.ops.attention import split_heads
 
 _ROWS = 64  # queries taken together
 _MIN_SCORES_FOR_THREADS = 2**16
+_MAX_SAVED_BYTES = 2**26  # of e^S for backward
 
 
 def accepts_causal_attention(qkv: Array, *dropout_mask: Array, **settings: Any) -> bool:
@@ -33,21 +37,38 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
     scale = 1 / math.sqrt(D)
     y = np.empty((B, T, H * D), qkv.dtype)
     y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns
+    highest, totals = (np.empty((B, H, T, 1), qkv.dtype) for _ in range(2))  # of a row's scores, and the sum of powers
     taken = blocks(slice(0, T), _ROWS)
-    powers = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]  # e^(S - max)
-    totals = np.empty((B, H, T, 1), qkv.dtype)  # their sums over a row: P = powers / totals
+    is_long = B * H * T * T // 2 * qkv.itemsize > _MAX_SAVED_BYTES
+    saved: list[Array | None] = [None] * len(taken)  # e^(S - highest) of each block
+    if not is_long:
+        saved = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]
     in_threads = B * H * T * T >= _MIN_SCORES_FOR_THREADS
 
+    def scores(heads: slice, rows: slice, out: Array | None) -> Array:
+        """S of a block of queries, -inf where a key comes after its query."""
+        s = np.matmul(q[:, heads, rows] * scale, k[:, heads, : rows.stop].swapaxes(-1, -2), out=out)
+        np.copyto(s[..., rows.start :], -np.inf, where=_future_mask(rows.stop - rows.start))
+        return s
+
     def forward(heads: slice) -> None:
-        for rows, whole in zip(taken, powers, strict=True):
-            keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
-            np.matmul(q[:, heads, rows] * scale, k[:, heads, keys].swapaxes(-1, -2), out=e)
-            np.copyto(e[..., rows.start :], -np.inf, where=_future_mask(rows.stop - rows.start))
-            e -= e.max(-1, keepdims=True)
+        for rows, whole in zip(taken, saved, strict=True):
+            keys, top, total = slice(0, rows.stop), highest[:, heads, rows], totals[:, heads, rows]
+            e = scores(heads, rows, None if whole is None else whole[:, heads])
+            e.max(-1, keepdims=True, out=top)
+            e -= top
             np.exp(e, out=e)
             np.sum(e, axis=-1, keepdims=True, out=total)
             weights = e if dropout_mask is None else e * dropout_mask[:, heads, rows, keys]
             np.divide(weights @ v[:, heads, keys], total, out=y_heads[:, heads, rows])
+
+    def powers(heads: slice, rows: slice, whole: Array | None) -> Array:
+        """e^(S - highest) of a block, saved or computed again."""
+        if whole is not None:
+            return whole[:, heads]
+        e = scores(heads, rows, None)
+        e -= highest[:, heads, rows]
+        return np.exp(e, out=e)
 
     def vjp(dy: Array) -> tuple[Array | None, ...]:
         do = split_heads(dy, n_heads, parts=1)[0]
@@ -55,8 +76,8 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
         dq, dk, dv = split_heads(dqkv, n_heads)  # views
 
         def backward(heads: slice) -> None:
-            for rows, whole in zip(taken, powers, strict=True):
-                keys, e, total = slice(0, rows.stop), whole[:, heads], totals[:, heads, rows]
+            for rows, whole in zip(taken, saved, strict=True):
+                keys, e, total = slice(0, rows.stop), powers(heads, rows, whole), totals[:, heads, rows]
                 do_rows = do[:, heads, rows]
                 dp = do_rows @ v[:, heads, keys].swapaxes(-1, -2)
                 if dropout_mask is not None:
