@@ -116,7 +116,7 @@ def test_attention_of_long_rows_is_the_same_function(seed, T, dropped, threads):
     dy = rng.normal(size=(2, T, 8)).astype(np.float32)
     y, vjp = ops.causal_attention(qkv, *mask, n_heads=4)
     with pytest.MonkeyPatch.context() as patch, use_threads(threads):
-        patch.setattr(attention, "_MAX_SAVED_BYTES", -1)
+        patch.setattr(attention, "MAX_SAVED_BYTES", -1)
         long_y, long_vjp = cpu.causal_attention(qkv, *mask, n_heads=4)
         for _ in range(2):  # as often as one likes
             dqkv = long_vjp(dy)[0]
@@ -130,5 +130,5 @@ def test_what_attention_saves_of_long_rows_grows_with_their_length(monkeypatch):
         return sum({id(buffer_of(x)): buffer_of(x).nbytes for _, x in arrays_of(vjp)}.values())
 
     assert saved_bytes(256) > 3 * saved_bytes(128)  # e^S
-    monkeypatch.setattr(attention, "_MAX_SAVED_BYTES", 0)
+    monkeypatch.setattr(attention, "MAX_SAVED_BYTES", 0)
     assert saved_bytes(256) <= 2 * saved_bytes(128)

@@ -3,6 +3,7 @@
 B rows of T tokens each are computed together; C, H, L, V are the model's width, heads, layers and vocabulary.
 """
 
+from tinygrad_gpt.kernels.cpu.attention import MAX_SAVED_BYTES
 from tinygrad_gpt.kernels.cpu.linear_cross_entropy import CHUNK_LOGITS
 from tinygrad_gpt.nn.config import GPTConfig, count_parameters
 
@@ -16,8 +17,9 @@ def training_bytes(config: GPTConfig, rows: int, *, activation_checkpointing: bo
     4 bytes for each of these float32 numbers:
 
         4 count_parameters(config)             parameters, gradients, AdamW's m and v
-        B T L (20 C + H T / 2)                 saved by the blocks for backward; the attention weights are causal
-        B T L (22 C + 3 H T / 2)               the same with dropout
+        B T L 20 C                             saved by the blocks for backward; with dropout 22 C
+        L min(B H T T / 2, MAX_SAVED)          the powers of causal attention; of longer rows they are computed again
+        B T L H T                              with dropout: attention's masks
         B T 4 C                                saved before the first block and after the last
         min(B T V, 2 max(CHUNK, V))            logits: the loss computes them in chunks, and at most two exist
 
@@ -26,11 +28,12 @@ def training_bytes(config: GPTConfig, rows: int, *, activation_checkpointing: bo
     """
     T, C, L = config.context_length, config.emb_dim, config.n_layers
     tokens = rows * T
-    vectors, attention_rows = (22, 1.5) if config.drop_rate else (20, 0.5)
-    per_block = vectors * C + int(attention_rows * config.n_heads * T)
-    saved = per_block + L * C if activation_checkpointing else L * per_block
+    scores = tokens * config.n_heads * T
+    powers = min(scores // 2, MAX_SAVED_BYTES // _BYTES_PER_NUMBER)
+    per_block = tokens * (22 if config.drop_rate else 20) * C + powers + (scores if config.drop_rate else 0)
+    saved = per_block + tokens * L * C if activation_checkpointing else L * per_block
     logits = min(tokens * config.vocab_size, 2 * max(CHUNK_LOGITS, config.vocab_size))
-    numbers = _COPIES_OF_PARAMETERS * count_parameters(config) + tokens * (saved + 4 * C) + logits
+    numbers = _COPIES_OF_PARAMETERS * count_parameters(config) + saved + tokens * 4 * C + logits
     return _BYTES_PER_NUMBER * numbers
 
 

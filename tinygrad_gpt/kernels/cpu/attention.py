@@ -22,7 +22,7 @@ from tinygrad_gpt.ops.attention import split_heads
 
 _ROWS = 64  # queries taken together
 _MIN_SCORES_FOR_THREADS = 2**16
-_MAX_SAVED_BYTES = 2**26  # of e^S for backward
+MAX_SAVED_BYTES = 2**26  # of e^S for backward
 
 
 def accepts_causal_attention(qkv: Array, *dropout_mask: Array, **settings: Any) -> bool:
@@ -39,7 +39,7 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
     y_heads = split_heads(y, n_heads, parts=1)[0]  # a view: each head writes into its columns
     highest, totals = (np.empty((B, H, T, 1), qkv.dtype) for _ in range(2))  # of a row's scores, and the sum of powers
     taken = blocks(slice(0, T), _ROWS)
-    is_long = B * H * T * T // 2 * qkv.itemsize > _MAX_SAVED_BYTES
+    is_long = B * H * T * T // 2 * qkv.itemsize > MAX_SAVED_BYTES
     saved: list[Array | None] = [None] * len(taken)  # e^(S - highest) of each block
     if not is_long:
         saved = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]
