@@ -28,7 +28,10 @@ from tinygrad_gpt.study.trace.spot_checks import Check
 from tinygrad_gpt.study.trace.stats import heat_map
 
 # The parts of the program have one scope; they run in this order.
-_PROGRAM = ("pictures.js", "model.js", "sums.js", "tokens.js", "grid.js", "entry.js", "detail.js", "moving.js")
+_PROGRAM = (
+    *("pictures.js", "model.js", "sums.js", "tokens.js", "grid.js", "places.js"),
+    *("sum_view.js", "entry.js", "inside.js", "detail.js", "moving.js"),
+)
 _FILE_BYTES = 2_800_000  # that the arrays' numbers may fill up, besides the program and the sums
 _LEAST_BYTES = 200_000  # of arrays, in the file of a model so deep that its heat maps alone fill it up
 _BYTES_IN_BASE64 = 4 / 3

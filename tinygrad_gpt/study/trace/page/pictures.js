@@ -1,7 +1,7 @@
 "use strict";
 // Draws the trace in #data.  One program in several files: helpers and pictures (here), the model as boxes, exact numbers
-// and their sums, the text, tables of numbers, one entry, the details of an event, and navigation.  The state is the event
-// that is shown, and the entry that is looked at, if any.
+// and their sums, the text, tables of numbers, places and the sums of one, the details of an event, and navigation.  The
+// state is the event that is shown, and the entry that is looked at, if any.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const { ops, values } = data;
