@@ -207,6 +207,7 @@ def test_the_arrays_of_a_step_are_in_a_file_from_which_it_can_be_computed_again(
     result = tg("trace", *SMALL, "--drop-rate", "0.3", "--json", "t.json", "--arrays", "t.safetensors")
     assert (result.code, result.err) == (0, "")
     step, arrays = json.loads((tmp_path / "t.json").read_text("utf-8")), load_file(tmp_path / "t.safetensors")
+    assert step["arrays"] == "t.safetensors"
     assert {str(i) for i in range(len(step["values"]))} <= set(arrays)
     for op in step["ops"]:
         if op["name"] == "linear":

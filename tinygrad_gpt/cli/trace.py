@@ -188,7 +188,8 @@ def main(argv: Sequence[str]) -> int:
             ),
         )
     if options.json is not None:
-        write_output(options.json, json.dumps(as_dict(recording, checks), allow_nan=False, indent=1))
+        content = as_dict(recording, checks) | {"arrays": options.arrays}  # the file that has the numbers, or null
+        write_output(options.json, json.dumps(content, allow_nan=False, indent=1))
     if options.arrays is not None:
         file = io.BytesIO()
         write(file, arrays_of_trace(recording), {})
