@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import generation, kernels, sampling, saving, training
 from benchmarks.cuda import page
-from benchmarks.settings import BATCH_SIZES, CONTENDERS, SETTINGS
+from benchmarks.settings import BATCH_SIZES, CONTENDERS, LONG_ROWS, SETTINGS
 from tinygrad_gpt.backend import UnavailableDeviceError
 from tinygrad_gpt.console import quiet_pipe
 from tinygrad_gpt.kernels import default_num_threads
@@ -57,6 +57,23 @@ def context(rounds: int) -> str:
     return "\n".join(lines)
 
 
+def rows(rounds: int) -> str:
+    """A step of one long row: time and peak memory."""
+    lines: list[str] = []
+    for length in LONG_ROWS:
+        ours, *theirs = training.run(f"row-{length}", ("ours", "PyTorch eager"), rounds)
+        head, cells = ["one row of"], [f"{length:,}"]
+        for c in (ours, *theirs):
+            head += [f"{c.name}, ms", "peak"]
+            cells += [f"{1000 * c.median:,.0f}", f"{c.peak / 1e9:.2f} GB"]
+        for c in theirs:
+            head += ["ours / this: time", "peak"]
+            cells += [f"{ours.median / c.median:.2f}", f"{ours.peak / c.peak:.2f}"]
+        lines = lines or ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "4 layers, width 256, 4 heads, vocabulary 5,064, no dropout.\n\n" + "\n".join(lines)
+
+
 def imports(rounds: int) -> str:
     """Seconds from the start of Python to the package's being there."""
     lines = ["| | ms |", "|---|---|"]
@@ -80,6 +97,7 @@ SECTIONS: dict[str, tuple[str, Callable[[int], str]]] = {
         lambda rounds: steps("context-1024", ("ours", "ours, checkpointing", "PyTorch eager"), rounds),
     ),
     "context": ("Longer rows", context),
+    "rows": ("One long row", rows),
     "kernels": ("Each kernel", lambda rounds: kernels.run()),
     "generation": ("Generation", lambda rounds: generation.run()),
     "sampling": ("Sampling", lambda rounds: sampling.run()),

@@ -48,6 +48,16 @@ SETTINGS = {
     },
 }
 
+LONG_ROWS = (512, 2048, 8192, 16384)
+SETTINGS |= {
+    f"row-{length}": Setting(
+        f"4 layers, width 256, 4 heads, vocabulary 5,064: one row of {length:,} tokens, no dropout",
+        replace(BOOK, vocab_size=5064, context_length=length, emb_dim=256, n_heads=4, n_layers=4, drop_rate=0.0),
+        1,
+    )
+    for length in LONG_ROWS
+}
+
 # GPT-2 124M itself, on a GPU.  50,257 words are filled up to a multiple of 64, as karpathy/nanoGPT's train.py has it:
 # tensor cores like the head's product better so, PyTorch's and ours.
 GPT2 = replace(PRESETS["gpt2-124M"], vocab_size=50304, drop_rate=0.0, qkv_bias=True, tie_weights=True)
