@@ -40,9 +40,9 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
     highest, totals = (np.empty((B, H, T, 1), qkv.dtype) for _ in range(2))  # of a row's scores, and the sum of powers
     taken = blocks(slice(0, T), _ROWS)
     is_long = B * H * T * T // 2 * qkv.itemsize > MAX_SAVED_BYTES
-    saved: list[Array | None] = [None] * len(taken)  # e^(S - highest) of each block
+    powers: list[Array | None] = [None] * len(taken)  # e^(S - highest) of each block
     if not is_long:
-        saved = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]
+        powers = [np.empty((B, H, rows.stop - rows.start, rows.stop), qkv.dtype) for rows in taken]
     in_threads = B * H * T * T >= _MIN_SCORES_FOR_THREADS
 
     def scores(heads: slice, rows: slice, out: Array | None) -> Array:
@@ -52,7 +52,7 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
         return s
 
     def forward(heads: slice) -> None:
-        for rows, whole in zip(taken, saved, strict=True):
+        for rows, whole in zip(taken, powers, strict=True):
             keys, top, total = slice(0, rows.stop), highest[:, heads, rows], totals[:, heads, rows]
             e = scores(heads, rows, None if whole is None else whole[:, heads])
             e.max(-1, keepdims=True, out=top)
@@ -62,7 +62,7 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
             weights = e if dropout_mask is None else e * dropout_mask[:, heads, rows, keys]
             np.divide(weights @ v[:, heads, keys], total, out=y_heads[:, heads, rows])
 
-    def powers(heads: slice, rows: slice, whole: Array | None) -> Array:
+    def powers_of(heads: slice, rows: slice, whole: Array | None) -> Array:
         """e^(S - highest) of a block, saved or computed again."""
         if whole is not None:
             return whole[:, heads]
@@ -76,8 +76,8 @@ def causal_attention(qkv: Array, dropout_mask: Array | None = None, *, n_heads: 
         dq, dk, dv = split_heads(dqkv, n_heads)  # views
 
         def backward(heads: slice) -> None:
-            for rows, whole in zip(taken, saved, strict=True):
-                keys, e, total = slice(0, rows.stop), powers(heads, rows, whole), totals[:, heads, rows]
+            for rows, whole in zip(taken, powers, strict=True):
+                keys, e, total = slice(0, rows.stop), powers_of(heads, rows, whole), totals[:, heads, rows]
                 do_rows = do[:, heads, rows]
                 dp = do_rows @ v[:, heads, keys].swapaxes(-1, -2)
                 if dropout_mask is not None:
