@@ -12,7 +12,7 @@ pytestmark = [
 ]
 
 WATCHED = """
-import json, os, sys, threading, tracemalloc
+import gc, json, os, sys, threading, tracemalloc
 from tinygrad_gpt.cli import main
 from tinygrad_gpt.cli.train import session
 
@@ -24,6 +24,7 @@ seen, after_step = [], session.Session.after_step
 def watched(run):
     after_step(run)
     if run.step % (steps // 50) == 0:
+        gc.collect()  # garbage that waits for its collection is not kept
         pages = int(open("/proc/self/statm").read().split()[1])
         held = tracemalloc.get_traced_memory()[0] if traced else pages * os.sysconf("SC_PAGE_SIZE")
         seen.append([run.step, held, len(os.listdir("/proc/self/fd")), threading.active_count()])
