@@ -39,8 +39,7 @@ def set_num_threads(n: int) -> None:
     Raises ValueError for n below 1.
     """
     _start_anew(at_least_one("threads", n))
-    for library in _blas_libraries():
-        _set_blas_threads(library, 1)
+    _limit_blas(1)
 
 
 @contextmanager
@@ -171,9 +170,7 @@ def _blas_in_one_thread() -> Iterator[None]:
     global _running
     with _lock:
         if not _running:
-            _blas_before[:] = [(library, library.get_num_threads()) for library in _blas_libraries()]
-            for library, _ in _blas_before:
-                _set_blas_threads(library, 1)
+            _blas_before[:] = _limit_blas(1)
         _running += 1
     try:
         yield
@@ -181,25 +178,30 @@ def _blas_in_one_thread() -> Iterator[None]:
         with _lock:
             _running -= 1
             if not _running:
-                _restore_blas()
-
-
-def _restore_blas() -> None:
-    for library, n in _blas_before:
-        _set_blas_threads(library, n)
+                _restore_blas(_blas_before)
 
 
 @contextmanager
 def _blas_threads(n: int) -> Iterator[None]:
     """Within this block BLAS has n threads."""
-    before = [(library, library.get_num_threads()) for library in _blas_libraries()]
-    for library, _ in before:
-        _set_blas_threads(library, n)
+    before = _limit_blas(n)
     try:
         yield
     finally:
-        for library, m in before:
-            _set_blas_threads(library, m)
+        _restore_blas(before)
+
+
+def _limit_blas(n: int) -> list[tuple[Any, int]]:
+    """Give every BLAS library n threads.  Returns the libraries with the numbers that they had."""
+    before = [(library, library.get_num_threads()) for library in _blas_libraries()]
+    for library, _ in before:
+        _set_blas_threads(library, n)
+    return before
+
+
+def _restore_blas(before: list[tuple[Any, int]]) -> None:
+    for library, n in before:
+        _set_blas_threads(library, n)
 
 
 def _set_blas_threads(library: Any, n: int) -> None:
@@ -236,7 +238,7 @@ def _forget_threads() -> None:
     """After a fork the child process has none of our threads: continue with one, and BLAS as it was."""
     global _pool, _num_threads, _lock, _running
     if _running:  # another thread was in a kernel
-        _restore_blas()
+        _restore_blas(_blas_before)
     _pool, _num_threads, _lock, _running = None, 1, threading.Lock(), 0
 
 

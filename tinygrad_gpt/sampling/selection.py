@@ -62,17 +62,14 @@ def _row_prefix_size(weights: Array, share: float) -> int:
 def k_likeliest(x: Array, k: int) -> tuple[Array, Array]:
     """All tokens of each row that may be among its k likeliest, in order of their ids: (ids, logits), both (rows, n).
 
-    x (rows, V).  Of a row with fewer than n such tokens the last entries are id 0 with -inf.  Tokens tied with the
-    k-th are among them; those of -inf are not.
+    x (rows, V), k from 1 to V.  Of a row with fewer than n such tokens the last entries are id 0 with -inf.  Tokens
+    tied with the k-th are among them; those of -inf are not.
     """
     n_rows, V = x.shape
     blocks = np.arange(0, V, _BLOCK)
-    if k * _FEW <= len(blocks):
-        # k blocks have a maximum that reaches the k-th largest maximum, so at least k numbers reach it.
-        maxima = np.maximum.reduceat(x, blocks, axis=1)
-        bound = np.partition(maxima, len(blocks) - k, axis=1)[:, len(blocks) - k, None]
-    else:
-        bound = np.partition(x, V - min(k, V), axis=1)[:, V - min(k, V), None]
+    # k blocks have a maximum that reaches the k-th largest maximum, so at least k numbers reach it.
+    candidates = np.maximum.reduceat(x, blocks, axis=1) if k * _FEW <= len(blocks) else x
+    bound = kth_largest(candidates, np.full((n_rows, 1), k))
     found = np.flatnonzero((x >= bound) & (x > -np.inf))
     row, token = np.divmod(found, V)
     counts = np.bincount(row, minlength=n_rows)
