@@ -106,6 +106,12 @@ class CallSums:
         return {factor.label: self._number(factor.label) for factor in self._factors if isinstance(factor, Number)}
 
     @property
+    def entries(self) -> list[Entry]:
+        """The entries on the left sides, and those that are factors as they are: which letters index which array."""
+        left = [Entry(pattern.name, pattern.index) for pattern in self.patterns]
+        return left + [factor for factor in self._factors if isinstance(factor, Entry) and factor.form == "{}"]
+
+    @property
     def _factors(self) -> list[Entry | Number]:
         return [factor for pattern in self.patterns for term in pattern.terms for factor in term.factors]
 
@@ -114,9 +120,7 @@ class CallSums:
 
     def _infer_sizes(self) -> None:
         """Each letter's size, from the shapes of the arrays that it is an index of."""
-        entries = [Entry(pattern.name, pattern.index) for pattern in self.patterns]
-        entries += [factor for factor in self._factors if isinstance(factor, Entry) and factor.form == "{}"]
-        known = -1
+        entries, known = self.entries, -1
         while known < len(self.sizes):
             known = len(self.sizes)
             for entry in entries:

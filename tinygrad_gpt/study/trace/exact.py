@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_gpt.backend import Array, to_host
 from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.study.entries.call_sums import CallSums
-from tinygrad_gpt.study.entries.notation import Entry, Lookup
+from tinygrad_gpt.study.entries.notation import Lookup
 from tinygrad_gpt.study.entries.rules import RULES
 from tinygrad_gpt.study.entries.sums import sums_of
 from tinygrad_gpt.study.trace.records import OpRecord, Recording, Value
@@ -140,16 +140,8 @@ def _axes(op: OpRecord, call: CallSums, token_ids: Array) -> Iterator[tuple[str,
     rows = tuple(token_ids.shape)
     arguments = dict(zip(argument_names(op.function, len(op.inputs)), op.inputs, strict=True))
     keys = {"y": str(op.output.index), **{name: str(value.index) for name, value in arguments.items()}}
-    entries = [Entry(pattern.name, pattern.index) for pattern in call.patterns]
-    entries += [
-        factor
-        for pattern in call.patterns
-        for term in pattern.terms
-        for factor in term.factors
-        if isinstance(factor, Entry) and factor.form == "{}"
-    ]
     ids_are_tokens = any(np.array_equal(to_host(value.array), token_ids) for value in op.inputs)
-    for entry in entries:
+    for entry in call.entries:
         if any(isinstance(item, Lookup) for item in entry.index):
             continue
         letters = [item if isinstance(item, str) else "c" for item in entry.index]

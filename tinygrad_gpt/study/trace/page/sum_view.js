@@ -71,8 +71,6 @@ function sumView(op, name, index, way, computed, dtype) {
     body.replaceChildren(...rows);
   };
   draw();
-  const ways = new Map(sum.ways.map((way) => [way, []]));
-  for (const term of sum.terms(sum.count)) if (term.way) ways.set(term.way, [...(ways.get(term.way) ?? []), term.value]);
   const apart = computed === null || computed === sum.total || !Number.isFinite(computed) ? null : Math.abs(sum.total - computed) / sum.magnitude;
   const foot = make(
     "tfoot",
@@ -94,7 +92,6 @@ function sumView(op, name, index, way, computed, dtype) {
     ),
   );
   const table = make("table", { "data-total": exactText(sum.total, "float64"), "data-count": sum.count }, body, foot);
-  for (const [way, terms] of ways) if (!terms.length) ways.delete(way);
-  const byWay = ways.size > 1 && sum.count > 2 && [...ways].map(([way, terms]) => `${way} ${signed(exactSum(terms))}`).join(", ");
+  const byWay = sum.ways.length > 1 && sum.count > 2 && sum.ways.map(([way, total]) => `${way} ${signed(total)}`).join(", ");
   return make("div", { class: "sum" }, by, byWay && make("p", { class: "soft" }, byWay), table);
 }

@@ -89,7 +89,7 @@ const compare = {
 
 class Missing extends Error {}
 
-// The sum for entry `index` of the array `name` of an op: {formula, total, count, terms(limit)}, or {missing: key}
+// The sum for entry `index` of the array `name` of an op: {formula, ways, total, magnitude, count, terms(limit)}, or {missing: key}
 function sumOf(op, name, index) {
   const { patterns, sizes, numbers } = exact.sums[op];
   const arrays = new Map(); // by name: looked up once
@@ -153,7 +153,10 @@ function sumOf(op, name, index) {
     const sorted = [...all].sort((a, b) => size(b) - size(a) || 0); // stable
     return {
       formula: found.formula,
-      ways: found.terms.map((term) => term.way).filter(Boolean),
+      ways: [...new Set(found.terms.map(({ way }) => way))]
+        .map((way) => [way, all.filter(({ term }) => term.way === way).map(({ value }) => value)])
+        .filter(([way, values]) => way && values.length)
+        .map(([way, values]) => [way, exactSum(values)]),
       total: exactSum(all.map((term) => term.value)),
       magnitude: exactSum(all.map((term) => Math.abs(term.value))),
       count: all.length,
