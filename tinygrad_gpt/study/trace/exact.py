@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
-from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.study.entries.call_sums import CallSums
 from tinygrad_gpt.study.entries.notation import Lookup
 from tinygrad_gpt.study.entries.rules import RULES
@@ -111,9 +110,8 @@ def _plain(array: Array) -> Array:
 def _sums(op: OpRecord, call: CallSums, patterns: dict[str, int]) -> dict[str, Any]:
     """An op's sums; the patterns that ops share are stored once and referred to by number."""
     texts = [json.dumps(asdict(pattern), ensure_ascii=False) for pattern in call.patterns]
-    names = argument_names(op.function, len(op.inputs))
     return {
-        "arguments": {name: value.index for name, value in zip(names, op.inputs, strict=True)},
+        "arguments": {name: value.index for name, value in op.arguments.items()},
         "patterns": [patterns.setdefault(text, len(patterns)) for text in texts],
         "sizes": call.sizes,
         "numbers": {label: _json_number(number) for label, number in call.numbers.items()},
@@ -138,7 +136,7 @@ def _inside(op: OpRecord, call: CallSums) -> Iterator[tuple[str, Array]]:
 def _axes(op: OpRecord, call: CallSums, token_ids: Array) -> Iterator[tuple[str, list[str]]]:
     """What the axes of the op's arrays count, by the arrays' keys; as far as the op's index letters tell."""
     rows = tuple(token_ids.shape)
-    arguments = dict(zip(argument_names(op.function, len(op.inputs)), op.inputs, strict=True))
+    arguments = op.arguments
     keys = {"y": str(op.output.index), **{name: str(value.index) for name, value in arguments.items()}}
     ids_are_tokens = any(np.array_equal(to_host(value.array), token_ids) for value in op.inputs)
     for entry in call.entries:
@@ -167,5 +165,5 @@ def _received(trace: Recording, value: Value) -> list[dict[str, Any]]:
         sender = op.inputs[term.slot]
         n = next(i for i, own in enumerate(sender.terms) if own is term)
         key = f"{sender.index}.term.{n}" if len(sender.terms) > 1 else f"{sender.index}.gradient"
-        parts.append({"op": term.op, "argument": argument_names(op.function, len(op.inputs))[term.slot], "array": key})
+        parts.append({"op": term.op, "argument": list(op.arguments)[term.slot], "array": key})
     return parts

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tinygrad_gpt.backend import Array
+from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.kernels import Op
 from tinygrad_gpt.study.trace.call_sites import Line
 from tinygrad_gpt.study.trace.saved import Saved, buffer_of
@@ -65,6 +66,11 @@ class OpRecord:
     kept: tuple[Saved, ...] = ()
     seconds: float = 0.0
     vjp_seconds: float | None = None  # None: the vjp did not run
+
+    @property
+    def arguments(self) -> dict[str, Value]:
+        """The inputs by the names of the op's arguments."""
+        return dict(zip(argument_names(self.function, len(self.inputs)), self.inputs, strict=True))
 
     @property
     def kernel(self) -> str | None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygrad_gpt.backend import Array, to_host
-from tinygrad_gpt.debug.observe import argument_names
 from tinygrad_gpt.study.entries import Computation, EntrySum, Factor, entry_sum, names_of
 from tinygrad_gpt.study.entries.entry import Index, entry_text, is_inside
 from tinygrad_gpt.study.entries.rules import RULES
@@ -84,8 +83,7 @@ def why(recording: Recording, name: str, index: Sequence[int], tokens: Sequence[
     for term in gradient_terms(recording, value):
         op, number = recording.ops[term.op], float(_entry(term.array, at))
         if op.function in RULES:
-            argument = argument_names(op.function, len(op.inputs))[term.slot]
-            received.append(_part(op, number, f"d{argument}", at))
+            received.append(_part(op, number, f"d{list(op.arguments)[term.slot]}", at))
         else:
             without_sums.append((op, number))
     gradient = None if value.gradient is None else _entry(value.gradient, at)
@@ -148,8 +146,7 @@ def _entry(array: Array, at: Index) -> np.generic:
 
 def computation_of(op: OpRecord) -> Computation:
     """The op's call as `entries` takes it."""
-    names = argument_names(op.function, len(op.inputs))
-    inputs = {name: to_host(value.array) for name, value in zip(names, op.inputs, strict=True)}
+    inputs = {name: to_host(value.array) for name, value in op.arguments.items()}
     dy = None if op.output.gradient is None else to_host(op.output.gradient)
     return Computation(op.function, inputs, op.given, np.asarray(to_host(op.output.array)), dy)
 
@@ -217,7 +214,7 @@ def _factor_text(found: Why, part: Part, factor: Factor) -> str:
 def _value_of(part: Part, array: str) -> tuple[Value | None, str]:
     """The value that an array of the op's rules is, None for one inside the op; and the name to ask for it."""
     op = part.op
-    inputs = dict(zip(argument_names(op.function, len(op.inputs)), op.inputs, strict=True))
+    inputs = op.arguments
     if array in inputs:
         return inputs[array], inputs[array].name
     if array == "y":

@@ -106,7 +106,7 @@ function gradientPart(place) {
 
 function numbersPart(place) {
   const isValue = place.inside === undefined,
-    key = isValue ? `${place.value}` : `${place.op}:${place.inside}`;
+    key = keyOfPlace(place);
   const sides = [["value", arrayOf(key)], ...(isValue && arrayOf(`${key}.gradient`) ? [["gradient", arrayOf(`${key}.gradient`)]] : [])];
   const [side, array] = sides.find(([name]) => name === state.side) ?? sides[0];
   if (!array?.shape.length) return null;

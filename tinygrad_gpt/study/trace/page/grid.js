@@ -34,6 +34,14 @@ function indexOfLargest(array) {
   return indexAt(array.shape, best);
 }
 
+// Calls `choose` with the index of a cell that is clicked
+function chooseByClick(table, choose) {
+  table.addEventListener("click", (event) => {
+    const cell = event.target.closest("td");
+    if (cell) choose(cell.dataset.index ? cell.dataset.index.split(",").map(Number) : []);
+  });
+}
+
 // The table of an array around an entry; `choose` is called with the index of a cell that was clicked
 function numberTable(array, place, choose) {
   const { rows, columns, i, j, outer } = slice(array.shape, place.index),
@@ -79,10 +87,7 @@ function numberTable(array, place, choose) {
   for (let column = left; column < right; column++) heads.push(columnHead(column));
   const corner = rowAxis < 0 ? axes[columnAxis] ?? "" : `${axes[rowAxis]} ↓ ${axes[columnAxis]} →`;
   const table = make("table", {}, make("thead", {}, make("tr", {}, make("th", {}, corner), heads)), body);
-  table.addEventListener("click", (event) => {
-    const cell = event.target.closest("td");
-    if (cell) choose(cell.dataset.index ? cell.dataset.index.split(",").map(Number) : []);
-  });
+  chooseByClick(table, choose);
   const part =
     whole ? "" : `rows ${top} to ${bottom - 1} of ${rows}, columns ${left} to ${right - 1} of ${columns}; choose an entry to see others`;
   const region = make(
@@ -149,10 +154,7 @@ function squares(array, place, choose, marked = true) {
         make("thead", {}, make("tr", {}, make("th", {}), Array.from({ length: T }, (_, key) => make("th", { scope: "col" }, make("span", {}, label(key)))))),
         make("tbody", {}, body),
       );
-      table.addEventListener("click", (event) => {
-        const cell = event.target.closest("td");
-        if (cell) choose(cell.dataset.index.split(",").map(Number));
-      });
+      chooseByClick(table, choose);
       return make("figure", {}, make("figcaption", {}, `head ${h}: queries ↓, keys →; each row has its own scale`), table);
     }),
   );

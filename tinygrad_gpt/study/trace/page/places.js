@@ -4,6 +4,7 @@ const shapeOf = (place) =>
   place.inside === undefined ? values[place.value].stats.shape : (exact.sums[place.op].shapes[place.inside] ?? []);
 const nameOf = (place) =>
   place.inside === undefined ? values[place.value].name : `${values[ops[place.op].output].name}:${place.inside}`;
+const keyOfPlace = (place) => (place.inside === undefined ? `${place.value}` : `${place.op}:${place.inside}`); // of its array
 const indexText = (index) => (index.length ? `[${index.join(", ")}]` : "");
 const placeText = (place) => (place.gradient ? "d " : "") + nameOf(place) + indexText(place.index);
 const sameArray = (a, b) => a.value === b.value && a.op === b.op && a.inside === b.inside;

@@ -35,8 +35,7 @@ function sumView(op, name, index, way, computed, dtype) {
   if (sum.missing !== undefined) {
     const [key] = sum.missing.split("."),
       about = key.includes(":") ? key.replace(/^\d+:/, `${values[ops[op].output].name}:`) : values[+key].name;
-    const words = `The numbers of ${about} are not in this page. `;
-    return make("div", { class: "sum" }, by, make("p", {}, words, "Write the page with ", make("code", {}, "--full"), " to have them all."));
+    return make("div", { class: "sum" }, by, missingNumber(about));
   }
   by.append(make("code", {}, sum.formula));
   const body = make("tbody", {});

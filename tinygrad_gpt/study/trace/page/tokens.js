@@ -6,9 +6,8 @@ const tokenText = (id) => (id in text.vocabulary ? shown(text.vocabulary[id]) : 
 
 // What the axes of a place's array count: "row", "position", "head", ...
 function axesOf(place) {
-  const key = place.inside === undefined ? `${place.value}` : `${place.op}:${place.inside}`;
   const shape = shapeOf(place);
-  const words = exact.axes[key] ?? (text && shape.length >= 2 && isText(shape) ? ["row", "position"] : []);
+  const words = exact.axes[keyOfPlace(place)] ?? (text && shape.length >= 2 && isText(shape) ? ["row", "position"] : []);
   return shape.map((_, axis) => words[axis] ?? `axis ${axis}`);
 }
 const isText = (shape) => shape.length === 2 && shape[0] === text.ids.length && shape[1] === text.ids[0].length;
